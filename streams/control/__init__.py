@@ -1,0 +1,1 @@
+"""The control plane: progress merged from partitions, and its service."""

@@ -1,0 +1,130 @@
+"""What a command does, as data: the engine decides, the table and the runtime act.
+
+Effects are listed in the order in which they take place. A later command of the same turn sees them.
+"""
+
+from __future__ import annotations
+
+from streams.model import (
+    Batch,
+    Cause,
+    Command,
+    Invocation,
+    PageDelta,
+    Record,
+    Row,
+    SignalKind,
+    Slice,
+    Status,
+)
+
+
+class InsertRow(Record):
+    """A new invocation; `payload` is stored beside it."""
+
+    row: Row
+    invocation: Invocation
+    payload: bytes | None = None
+
+
+class UpdateRow(Record):
+    """The row as it stands from now on, on a record of its own (whatever delta it rested on)."""
+
+    row: Row
+
+
+class RemoveRow(Record):
+    """The row and its payload are forgotten (tombstones)."""
+
+    seq: int
+    invocation_id: str
+
+
+class PutDelta(Record):
+    """A page changed many rows at once; `left` counts them by the status they had."""
+
+    delta: PageDelta
+    left: dict[Status, int]
+
+
+class PutBatch(Record):
+    """The lead's record of a batch; its header is published at the end of the turn."""
+
+    batch: Batch
+
+
+class RemoveBatch(Record):
+    """The lead forgets a batch: tombstones for the record and the published header."""
+
+    batch_id: str
+
+
+class PutSlice(Record):
+    """A partition's slice; its progress is published at the end of the turn."""
+
+    slice: Slice
+
+
+class RemoveSlice(Record):
+    """The partition forgets a slice: tombstones for the record and the published progress."""
+
+    batch_id: str
+
+
+class SetPage(Record):
+    """Number of the newest `ContinueSlice`, and whether it is outstanding."""
+
+    page: int
+    outstanding: bool
+
+
+class SetTick(Record):
+    """Number of the last `Tick` done."""
+
+    tick_no: int
+
+
+class Send(Record):
+    """A signal to executors; `encoded` holds the Avro bytes of the `Invocation`."""
+
+    kind: SignalKind
+    invocation_id: str
+    encoded: bytes
+    seq: int
+    attempt: int
+    repeat: int
+    at: int
+    payload: bytes | None = None
+    cause: Cause | None = None
+
+
+class Append(Record):
+    """A command to the log, in the same transaction."""
+
+    partition: int
+    key: str
+    command: Command
+
+
+class Count(Record):
+    """Something worth a metric that changes nothing, such as a stale report."""
+
+    name: str
+    by: int = 1
+
+
+Effect = (
+    InsertRow
+    | UpdateRow
+    | RemoveRow
+    | PutDelta
+    | PutBatch
+    | RemoveBatch
+    | PutSlice
+    | RemoveSlice
+    | SetPage
+    | SetTick
+    | Send
+    | Append
+    | Count
+)

@@ -1,0 +1,121 @@
+"""What the engine may see: one partition's table, as it stands when a command is applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from streams.model import Record, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.model import Action, Batch, Filter, Meta, Row, Slice
+
+
+class At(NamedTuple):
+    """Where and when a command stands in the log; `now` is the partition clock, milliseconds."""
+
+    partition: int
+    offset: int
+    now: int
+
+
+class PageSizes(NamedTuple):
+    """How much a page may take: rows looked at, and rows matched."""
+
+    max_scanned: int
+    max_matched: int
+
+
+class PageQuery(Record):
+    """One page of a slice.
+
+    Rows with `cursor < seq < cutoff` in order of seq, at most `max_scanned` of them looked at, at most `max_matched`
+    matched. `ids`, when given, is the page's chunk of the filter's ids, and replaces the window: those rows with
+    `seq < cutoff`. `samples`: how many ids of matched rows are wanted.
+    """
+
+    filter: Filter
+    action: Action
+    cursor: int
+    cutoff: int
+    max_scanned: int
+    max_matched: int
+    samples: int = 0
+    ids: tuple[str, ...] | None = None
+
+
+class StartedRow(NamedTuple):
+    """A matched row that an executor may know: it takes a signal of its own."""
+
+    seq: int
+    invocation_id: str
+    encoded: bytes
+    status: Status
+    attempt: int
+    counted_by: str | None
+
+
+class Page(Record):
+    """The matched rows of a page.
+
+    `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: nothing is left below the cut-off.
+    `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
+    need nothing but their number. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
+    """
+
+    scanned: int
+    cursor: int
+    last: bool
+    unstarted: dict[Status, list[int]]
+    started: list[StartedRow]
+    samples: list[str]
+
+
+class View(Protocol):
+    """Read access to one partition's table; what earlier commands of the turn did is visible."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `commands` has."""
+
+    @property
+    def meta(self) -> Meta:
+        """The partition's record; its `counts` are running counts, exact at any time."""
+
+    @property
+    def page_sizes(self) -> PageSizes:
+        """Sizes for the next page written to the log, tuned by the worker."""
+
+    def row(self, invocation_id: str) -> Row | None:
+        """The invocation's row."""
+
+    def payload(self, row: Row) -> bytes | None:
+        """The invocation's payload."""
+
+    def row_total(self) -> int:
+        """How many rows the table has."""
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """A batch this partition leads."""
+
+    def slice(self, batch_id: str) -> Slice | None:
+        """This partition's part of a batch."""
+
+    def running_slices(self) -> Sequence[str]:
+        """Ids of the batches whose slice is RUNNING here, in order of their cut-off."""
+
+    def select(self, query: PageQuery) -> Page:
+        """One page of matching rows."""
+
+    def due(self, until: int, limit: int) -> Sequence[Row]:
+        """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
+
+    def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
+        """(seq, id) of terminal rows with `modified_at < before`, oldest first."""
+
+    def on_old_deltas(self, before: int, limit: int) -> Sequence[Row]:
+        """Rows that rest on page deltas with `modified_at < before`, oldest first."""
+
+    def finished_batches(self, before: int, limit: int) -> Sequence[str]:
+        """Batches led here that are over and whose `updated_at < before`, oldest first."""

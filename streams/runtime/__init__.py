@@ -1,0 +1,1 @@
+"""Kafka: clients, the checkpoint, partition tasks, rebalance, the loop."""

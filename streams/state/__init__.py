@@ -1,0 +1,1 @@
+"""The table of one partition: SQLite store, turn overlay, changelog mapping."""
