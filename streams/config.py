@@ -1,0 +1,188 @@
+"""Settings, from `STREAMS_*` variables or a `.env` file in the working directory; the environment wins."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.errors import ConfigError
+
+PREFIX = "STREAMS_"
+KAFKA_PREFIX = "STREAMS_KAFKA_"
+ENV_FILE = Path(".env")
+
+_HOURS = 3_600_000
+_OWNED_PROPERTIES = {
+    "bootstrap.servers": "set STREAMS_BOOTSTRAP_SERVERS instead",
+    "group.id": "set STREAMS_GROUP_ID instead",
+    "group.instance.id": "set STREAMS_WORKER_ID instead",
+    "transactional.id": "set STREAMS_WORKER_ID instead",
+    "transaction.timeout.ms": "set STREAMS_TRANSACTION_TIMEOUT_MS instead",
+    "session.timeout.ms": "set STREAMS_SESSION_TIMEOUT_MS instead",
+    "auto.offset.reset": "exactly-once depends on it, so it is fixed",
+    "enable.auto.commit": "exactly-once depends on it, so it is fixed",
+    "enable.auto.offset.store": "exactly-once depends on it, so it is fixed",
+    "enable.idempotence": "exactly-once depends on it, so it is fixed",
+    "isolation.level": "exactly-once depends on it, so it is fixed",
+    "partitioner": "routing depends on it, so it is fixed",
+}
+"""librdkafka properties that are not free to choose, and the way out."""
+
+
+class Topic(StrEnum):
+    """The topics, by the name that follows the prefix."""
+
+    COMMANDS = "commands"
+    CHANGELOG = "changelog"
+    SIGNALS = "signals"
+    BATCH_SLICES = "batch-slices"
+    BATCHES = "batches"
+    FLOWS = "flows"
+    DEAD_LETTERS = "dead-letters"
+
+
+def _environment() -> dict[str, str]:
+    """Variables of the `.env` file under those of the process; names as they are written, empty ones left out."""
+    merged = {**dotenv_values(ENV_FILE), **os.environ}
+    return {name: value for name, value in merged.items() if value}
+
+
+def _kafka_from_environment() -> dict[str, str]:
+    """Kafka properties given by `STREAMS_KAFKA_<PROPERTY_WITH_UNDERSCORES>`."""
+    return {
+        name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
+        for name, value in _environment().items()
+        if name.startswith(KAFKA_PREFIX)
+    }
+
+
+class Settings(BaseSettings):
+    """How this process runs; durations in milliseconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    bootstrap_servers: str = Field(
+        "localhost:9092", min_length=1, description="the Kafka brokers to begin with, HOST:PORT, separated by commas"
+    )
+    topic_prefix: str = Field(
+        "invocations.",
+        pattern=r"^[A-Za-z0-9._-]{0,200}$",
+        description="what every topic's name begins with: letters, digits, '.', '_' and '-'",
+    )
+    state_dir: Path = Field(Path(".state"), description="the worker's folder for its tables; one worker a folder")
+    worker_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="the worker's name, the same at each restart and no other worker's; kept in the state folder "
+        "when absent",
+    )
+    group_id: str = Field(
+        default_factory=lambda data: f"{data.get('topic_prefix', '')}workers",
+        min_length=1,
+        description="the consumer group of the workers",
+    )
+    page_budget_ms: float = Field(5.0, gt=0, le=1_000, description="time that a turn's pages of batches may take")
+    max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands taken in one turn")
+    idle_poll_ms: int = Field(10, ge=1, le=1_000, description="how long an idle worker waits for commands at a time")
+    retention_ms: int = Field(24 * _HOURS, ge=0, description="how long an ended invocation stays in the table")
+    batch_retention_ms: int = Field(
+        7 * 24 * _HOURS, ge=60_000, description="how long a finished batch and its id are remembered"
+    )
+    reconcile_interval_ms: int = Field(15_000, ge=100, description="how often unanswered cancels are looked after")
+    tick_max_rows: int = Field(1_000, ge=1, le=100_000, description="most pieces of work that are done when time acts")
+    transaction_timeout_ms: int = Field(
+        10_000, ge=1_000, le=900_000, description="after this the broker aborts the transaction of a dead worker"
+    )
+    session_timeout_ms: int = Field(
+        10_000, ge=1_000, le=1_800_000, description="after this the partitions of a dead worker go to others"
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto, console or json; auto: readable on a terminal, JSON otherwise"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
+    kafka: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=_kafka_from_environment,
+        repr=False,  # passwords
+        description=f"further librdkafka properties, each by a variable of its own, such as {KAFKA_PREFIX}SASL_USERNAME",
+    )
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    def topic(self, name: Topic) -> str:
+        """The full name of a topic."""
+        return f"{self.topic_prefix}{name}"
+
+    def kafka_properties(self) -> dict[str, Any]:
+        """Properties of every librdkafka client: the brokers, and what `STREAMS_KAFKA_*` adds (TLS, SASL, ...)."""
+        return {"bootstrap.servers": self.bootstrap_servers, **self.kafka}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings of this process; `overrides` (by field name) win over the environment.
+
+    Raises:
+        ConfigError: a value that breaks a rule, a misspelt variable, or a Kafka property that is not free to choose;
+            one line each, naming the variable, the rule and the way out.
+    """
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_lines(error))) from None
+    problems = _misspelt() + _owned(settings)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def variable(field: str) -> str:
+    """Name of the variable that sets a field."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def _lines(error: ValidationError) -> list[str]:
+    return [
+        _line(str(each["loc"][0]), each["msg"], each["input"])
+        for each in error.errors()
+        if each["type"] != "default_factory_not_called"  # only follows from another line
+    ]
+
+
+def _line(field: str, message: str, value: object) -> str:
+    info = Settings.model_fields[field]
+    default = "" if info.default_factory else f" (by default {info.default})"
+    return f"{variable(field)}={value}: {message[:1].lower()}{message[1:]}; it is {info.description}{default}"
+
+
+def _misspelt() -> list[str]:
+    known = [variable(field) for field in Settings.model_fields if field != "kafka"]
+    problems = []
+    for name in _environment():
+        if name.startswith(PREFIX) and not name.startswith(KAFKA_PREFIX) and name not in known:
+            meant = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+            problems += [f"{name} is no setting: did you mean {meant[0]}?"] if meant else []
+    return problems
+
+
+def _owned(settings: Settings) -> list[str]:
+    return [
+        f"{KAFKA_PREFIX}{name.replace('.', '_').upper()}: {name} cannot be set this way: {_OWNED_PROPERTIES[name]}"
+        for name in settings.kafka
+        if name in _OWNED_PROPERTIES
+    ]
