@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     kafka: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=_kafka_from_environment,
         repr=False,  # passwords
-        description=f"further librdkafka properties, each by a variable of its own, such as {KAFKA_PREFIX}SASL_USERNAME",
+        description=f"more librdkafka properties, a variable each, such as {KAFKA_PREFIX}SASL_USERNAME",
     )
 
     @field_validator("log_level", "log_format", mode="before")
