@@ -1,0 +1,69 @@
+"""How clients reach the broker, and what they say when they cannot."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streams.client.errors import BrokerUnavailableError, TopicMissingError
+
+if TYPE_CHECKING:
+    from streams.config import Settings, Topic
+
+MAX_RECORD_BYTES = 2 * 1024 * 1024
+CONNECT_TIMEOUT = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class _Client(Protocol):
+    def list_topics(self, *, timeout: float) -> Any: ...
+
+
+class Trouble:
+    """Remembers what librdkafka last complained about, so that an error can name the cause."""
+
+    def __init__(self) -> None:
+        self.last: str | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Called by librdkafka; it goes on trying by itself."""
+        if self.last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the only name it has
+            self.last = error.str()
+        log.debug("kafka client: %s", error.str())
+
+
+def properties(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, Any]:
+    """Properties of a librdkafka client: the settings', then its `own`, with `_` for the dots, which win."""
+    fixed = {name.replace("_", "."): value for name, value in own.items()}
+    # A client that cannot connect would write librdkafka's own lines beside the one clear line.
+    return {"log_level": 0, **settings.kafka_properties(), **fixed, "error_cb": trouble}
+
+
+def require_topics(
+    client: _Client, settings: Settings, trouble: Trouble, *topics: Topic, timeout: float = CONNECT_TIMEOUT
+) -> dict[str, int]:
+    """Number of partitions of each topic, by full name.
+
+    Asks for all topics: to ask for one by name could create it, with the broker's defaults.
+
+    Raises:
+        BrokerUnavailableError: no answer within `timeout` seconds.
+        TopicMissingError: one of them does not exist.
+    """
+    try:
+        found = client.list_topics(timeout=timeout).topics
+    except KafkaException as error:
+        cause = trouble.last or error.args[0].str()
+        raise BrokerUnavailableError(
+            f"no Kafka broker at {settings.bootstrap_servers} ({cause}): start one or set STREAMS_BOOTSTRAP_SERVERS"
+        ) from None
+    names = [settings.topic(topic) for topic in topics]
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise TopicMissingError(
+            f"topic {', '.join(missing)} does not exist at {settings.bootstrap_servers}: run `streams topics create`"
+        )
+    return {name: len(found[name].partitions) for name in names}

@@ -1,0 +1,34 @@
+"""What can go wrong between a client and the broker."""
+
+from __future__ import annotations
+
+from streams.errors import StreamsError
+
+
+class BrokerUnavailableError(StreamsError):
+    """No broker answered in time at the address of the settings."""
+
+
+class TopicMissingError(StreamsError):
+    """A topic that the client needs does not exist; it is never created on the way."""
+
+
+class DeliveryError(StreamsError):
+    """Commands that the broker did not take.
+
+    `count`: how many since the last `flush`. `keys`: routing keys of the first of them, at most 20.
+    """
+
+    def __init__(self, count: int, keys: tuple[str, ...], cause: str) -> None:
+        shown = ", ".join(keys[:3]) + (", ..." if count > len(keys[:3]) else "")
+        super().__init__(f"{count} command(s) did not reach the log ({shown}): {cause}; send them again")
+        self.count = count
+        self.keys = keys
+
+
+class BatchTimeoutError(StreamsError, TimeoutError):
+    """A batch has not ended in the time given; it goes on without its reader."""
+
+
+class UnreadableProgressError(StreamsError):
+    """A progress record that this version cannot read."""
