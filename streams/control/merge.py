@@ -1,0 +1,171 @@
+"""One batch's progress out of its header and its slices.
+
+Everything here is a pure function of records. Records carry absolute values and a revision, the highest revision of a
+key wins, so neither order nor repetition matters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streams import codec
+from streams.model import BatchHeader, BatchProgress, BatchState, Record, SliceProgress, SliceState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+MAX_SAMPLES = 20
+
+_LEAD = "lead"
+_OVER = frozenset({SliceState.COMPLETED, SliceState.ABORTED})
+_PAGING = frozenset({SliceState.RUNNING, SliceState.WAITING, SliceState.PAUSED})
+
+
+class SliceKey(Record, frozen=True):
+    """Key of a record of `batch-slices`; `partition` is None for the lead's header."""
+
+    batch_id: str
+    partition: int | None
+
+
+class Merge(Record, frozen=True):
+    """What is known of a batch; slices may be known before their header."""
+
+    header: BatchHeader | None = None
+    slices: dict[int, SliceProgress] = msgspec.field(default_factory=dict)
+
+
+def parse_key(key: bytes) -> SliceKey:
+    """Take `<batch id>/lead` or `<batch id>/<partition>` apart; a batch id may hold slashes itself.
+
+    Raises:
+        ValueError: neither of the two.
+    """
+    batch_id, slash, last = key.decode().rpartition("/")
+    if not slash or not batch_id or not (last == _LEAD or last.isdecimal()):
+        raise ValueError(f"key {key!r} is neither <batch id>/lead nor <batch id>/<partition>")
+    return SliceKey(batch_id, None if last == _LEAD else int(last))
+
+
+def add(merge: Merge, record: BatchHeader | SliceProgress) -> Merge:
+    """The merge with one more record; the very same object when the record is not newer than the one known."""
+    match record:
+        case BatchHeader():
+            stale = merge.header is not None and record.revision <= merge.header.revision
+            return merge if stale else Merge(record, merge.slices)
+        case SliceProgress():
+            known = merge.slices.get(record.partition)
+            stale = known is not None and record.revision <= known.revision
+            return merge if stale else Merge(merge.header, {**merge.slices, record.partition: record})
+
+
+def forget(merge: Merge, partition: int | None) -> Merge:
+    """The merge after a tombstone.
+
+    The header's ends the batch, slices included. A slice's follows its header's, so while the header stands (the id has
+    been used anew) it changes nothing; without a header it removes what was kept of that slice.
+    """
+    if partition is None:
+        return Merge()
+    if merge.header is not None or partition not in merge.slices:
+        return merge
+    return Merge(None, {each: kept for each, kept in merge.slices.items() if each != partition})
+
+
+def progress(merge: Merge) -> BatchProgress | None:
+    """The batch's progress; None while its header is unknown.
+
+    `rate` is the mean since the batch was created: rows acted on (matched but not skipped) a second. `eta_ms` takes the
+    rows still to be looked at, at the mean speed so far; it is None when that says nothing: before every slice has
+    begun, with a limit, and once all rows have been looked at.
+    """
+    header = merge.header
+    if header is None:
+        return None
+    slices = [merge.slices[partition] for partition in sorted(merge.slices)]
+    state = _state(header, slices)
+    rate, eta_ms = _speed(header, slices, state)
+    records: list[BatchHeader | SliceProgress] = [header, *slices]
+    return BatchProgress(
+        **{name: getattr(header, name) for name in _FROM_HEADER},
+        **{name: sum(getattr(each, name) for each in slices) for name in _SUMMED},
+        state=state,
+        partitions_done=sum(each.state in _OVER for each in slices),
+        rate=rate,
+        eta_ms=eta_ms,
+        samples=_first(each.samples for each in slices),
+        failures=_first(each.failures for each in slices),
+        revision=sum(each.revision + 1 for each in records),
+        updated_at=max(each.updated_at for each in records),
+        finished_at=_finished_at(header, slices, state),
+    )
+
+
+def dump(merge: Merge) -> bytes:
+    """The merge for the gateway's table: its records, each as it stands in Kafka."""
+    records = [*([] if merge.header is None else [merge.header]), *merge.slices.values()]
+    return msgspec.msgpack.encode([codec.encode(record) for record in records])
+
+
+def load(saved: bytes) -> Merge:
+    """The merge from the gateway's table, also when an older version saved it.
+
+    Raises:
+        BadRecordError: a newer version saved it.
+    """
+    merge = Merge()
+    for each in msgspec.msgpack.decode(saved, type=list[bytes]):
+        record = codec.decode(each)
+        if isinstance(record, BatchHeader | SliceProgress):
+            merge = add(merge, record)
+    return merge
+
+
+_SUMMED = ("scan_total", "scanned", "matched", "done", "pending", "skipped", "failed")
+_COMPUTED = frozenset(
+    {"state", "partitions_done", "rate", "eta_ms", "samples", "failures", "revision", "updated_at", "finished_at"}
+)
+_FROM_HEADER = tuple(name for name in BatchProgress.__struct_fields__ if name not in _COMPUTED.union(_SUMMED))
+
+
+def _state(header: BatchHeader, slices: Collection[SliceProgress]) -> BatchState:
+    states = {each.state for each in slices}
+    if header.state in {BatchState.REJECTED, BatchState.PAUSED}:
+        return header.state
+    if len(slices) < header.partitions_total:
+        return BatchState.STARTING
+    if states & _PAGING:
+        return BatchState.RUNNING
+    if SliceState.DRAINING in states:
+        return BatchState.DRAINING
+    return BatchState.ABORTED if SliceState.ABORTED in states else BatchState.COMPLETED
+
+
+def _speed(header: BatchHeader, slices: Collection[SliceProgress], state: BatchState) -> tuple[float, int | None]:
+    if not slices:
+        return 0.0, None
+    # Partitions have clocks of their own: a slice may seem to have moved before its batch was created.
+    elapsed_ms = max(1, max(each.updated_at for each in slices) - header.created_at)
+    rate = sum(each.matched - each.skipped for each in slices) * 1000 / elapsed_ms
+    scanned = sum(each.scanned for each in slices)
+    left = sum(each.scan_total for each in slices) - scanned
+    if state is not BatchState.RUNNING or header.limit is not None or scanned == 0 or left <= 0:
+        return rate, None
+    return rate, round(left * elapsed_ms / scanned)
+
+
+def _first(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(each for some in lists for each in some)[:MAX_SAMPLES]
+
+
+def _finished_at(header: BatchHeader, slices: Collection[SliceProgress], state: BatchState) -> int | None:
+    match state:
+        case BatchState.REJECTED:
+            return header.updated_at
+        case BatchState.COMPLETED | BatchState.ABORTED:
+            # The header may still be published after the last slice has ended, and must not move the end.
+            return max(each.updated_at for each in slices)
+        case _:
+            return None
