@@ -128,7 +128,7 @@ class SignalKind(StrEnum):
 # --- shared parts -----------------------------------------------------------------------------------------------
 
 
-class Invocation(Record):
+class Invocation(Record, frozen=True):
     """The part of an invocation that never changes."""
 
     invocation_id: str
@@ -142,7 +142,7 @@ class Invocation(Record):
     labels: dict[str, str] = {}
 
 
-class Cause(Record):
+class Cause(Record, frozen=True):
     """Who asked for an act, and why."""
 
     batch_id: str | None = None
@@ -151,7 +151,7 @@ class Cause(Record):
     reason: str | None = None
 
 
-class Ending(Record):
+class Ending(Record, frozen=True):
     """How an invocation is being ended, or was."""
 
     cause: Cause = Cause()
@@ -162,7 +162,7 @@ class Ending(Record):
     error: str | None = None
 
 
-class Filter(Record):
+class Filter(Record, frozen=True):
     """Which invocations a batch is about: fields are ANDed, values of a list ORed, an absent field matches all."""
 
     created_from: int | None = None
@@ -185,7 +185,7 @@ class Filter(Record):
 # --- commands of clients and executors --------------------------------------------------------------------------
 
 
-class Invoke(Record):
+class Invoke(Record, frozen=True):
     """Bring an invocation into the table.
 
     `encoded` is not a field of the schema: it holds the Avro bytes of `invocation` under today's schema, so that
@@ -199,7 +199,7 @@ class Invoke(Record):
     encoded: bytes = b""
 
 
-class ReportTransition(Record):
+class ReportTransition(Record, frozen=True):
     """An executor says how an invocation gets on."""
 
     invocation_id: str
@@ -212,7 +212,7 @@ class ReportTransition(Record):
     error: str | None = None
 
 
-class Act(Record):
+class Act(Record, frozen=True):
     """One action on one invocation."""
 
     invocation_id: str
@@ -223,7 +223,7 @@ class Act(Record):
     cause: Cause = Cause()
 
 
-class StartBatch(Record):
+class StartBatch(Record, frozen=True):
     """One action on all invocations that a filter matches."""
 
     batch_id: str
@@ -240,7 +240,7 @@ class StartBatch(Record):
     actor: str | None = None
 
 
-class ControlBatch(Record):
+class ControlBatch(Record, frozen=True):
     """Change a batch while it runs."""
 
     batch_id: str
@@ -250,7 +250,7 @@ class ControlBatch(Record):
     actor: str | None = None
 
 
-class CancelFlow(Record):
+class CancelFlow(Record, frozen=True):
     """Cancel a flow and its members."""
 
     flow_id: str
@@ -265,7 +265,7 @@ class CancelFlow(Record):
 # --- internal commands: written by workers, in the transaction that caused them ---------------------------------
 
 
-class StartSlice(Record):
+class StartSlice(Record, frozen=True):
     """The lead tells a partition to begin its part; the offset of this record is the slice's cut-off."""
 
     engine_version: int
@@ -280,7 +280,7 @@ class StartSlice(Record):
     cause: Cause
 
 
-class ContinueSlice(Record):
+class ContinueSlice(Record, frozen=True):
     """Handle the next page of a slice."""
 
     engine_version: int
@@ -291,7 +291,7 @@ class ContinueSlice(Record):
     max_matched: int
 
 
-class ControlSlice(Record):
+class ControlSlice(Record, frozen=True):
     """The lead changes a partition's slice."""
 
     engine_version: int
@@ -300,7 +300,7 @@ class ControlSlice(Record):
     operation: SliceOperation
 
 
-class SliceReport(Record):
+class SliceReport(Record, frozen=True):
     """A slice tells its lead (`partition`) how far it has come."""
 
     engine_version: int
@@ -312,7 +312,7 @@ class SliceReport(Record):
     acted: int
 
 
-class Tick(Record):
+class Tick(Record, frozen=True):
     """Time acts: handle what is due, at most `max_rows` pieces of work."""
 
     engine_version: int
@@ -348,7 +348,7 @@ Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | Tick
 # --- the table: records of the changelog ------------------------------------------------------------------------
 
 
-class InvocationRow(Record):
+class InvocationRow(Record, frozen=True):
     """`i/<invocation id>`: one invocation as it stands.
 
     On the hot path the table holds it as `Row`, which carries the encoded `invocation` instead of the decoded one.
@@ -371,7 +371,7 @@ class InvocationRow(Record):
     ending: Ending | None = None
 
 
-class Row(Record):
+class Row(Record, frozen=True):
     """An `InvocationRow` with the encoded invocation carried along.
 
     `encoded`: Avro bytes of the `Invocation`. `lease_ms`: as in the invocation. `last_report_no` is -1 when the
@@ -399,13 +399,13 @@ class Row(Record):
     delta: int | None = None
 
 
-class Payload(Record):
+class Payload(Record, frozen=True):
     """`p/<invocation id>`: the invocation's payload, written once."""
 
     payload: bytes
 
 
-class Change(Record):
+class Change(Record, frozen=True):
     """Rows that a page brought to the same place; `seqs`: the first absolute, then differences, rising."""
 
     status: Status
@@ -414,7 +414,7 @@ class Change(Record):
     seqs: tuple[int, ...] = ()
 
 
-class PageDelta(Record):
+class PageDelta(Record, frozen=True):
     """`d/<offset>`: what one page did to many rows; all of these fields are set on every row listed."""
 
     modified_at: int
@@ -422,7 +422,7 @@ class PageDelta(Record):
     changes: tuple[Change, ...]
 
 
-class Batch(Record):
+class Batch(Record, frozen=True):
     """`b/<batch id>`: a batch as its lead partition remembers it.
 
     `start` has the filter's invocation ids removed once they are handed to the slices; `ids` is their count.
@@ -441,7 +441,7 @@ class Batch(Record):
     updated_at: int
 
 
-class Slice(Record):
+class Slice(Record, frozen=True):
     """`s/<batch id>`: one partition's part of a batch.
 
     `cursor`: the seq up to which rows are handled (-1 at the start), or, with a filter by ids, how many ids are.
@@ -472,7 +472,7 @@ class Slice(Record):
     updated_at: int
 
 
-class Meta(Record):
+class Meta(Record, frozen=True):
     """`m/`: the partition's own record.
 
     `clock`: the highest timestamp seen. `counts`: rows by status. `page`: number of the newest `ContinueSlice`;
@@ -494,7 +494,7 @@ class Meta(Record):
 # --- what is published ------------------------------------------------------------------------------------------
 
 
-class Signal(Record):
+class Signal(Record, frozen=True):
     """What an executor is told; it acts once for each (partition, seq, kind, attempt)."""
 
     kind: SignalKind
@@ -507,7 +507,7 @@ class Signal(Record):
     cause: Cause | None = None
 
 
-class BatchHeader(Record):
+class BatchHeader(Record, frozen=True):
     """`batch-slices`, key `<batch id>/lead`: the batch as asked for, and the lead's state."""
 
     batch_id: str
@@ -531,7 +531,7 @@ class BatchHeader(Record):
     updated_at: int
 
 
-class SliceProgress(Record):
+class SliceProgress(Record, frozen=True):
     """`batch-slices`, key `<batch id>/<partition>`: absolute counters of one slice; the highest revision wins."""
 
     batch_id: str
@@ -552,7 +552,7 @@ class SliceProgress(Record):
     updated_at: int
 
 
-class BatchProgress(Record):
+class BatchProgress(Record, frozen=True):
     """`batches`, key the batch id: header and slices merged into one record."""
 
     batch_id: str

@@ -19,7 +19,7 @@ from streams.model import (
 )
 
 
-class InsertRow(Record):
+class InsertRow(Record, frozen=True):
     """A new invocation; `payload` is stored beside it."""
 
     row: Row
@@ -27,64 +27,64 @@ class InsertRow(Record):
     payload: bytes | None = None
 
 
-class UpdateRow(Record):
+class UpdateRow(Record, frozen=True):
     """The row as it stands from now on, on a record of its own (whatever delta it rested on)."""
 
     row: Row
 
 
-class RemoveRow(Record):
+class RemoveRow(Record, frozen=True):
     """The row and its payload are forgotten (tombstones)."""
 
     seq: int
     invocation_id: str
 
 
-class PutDelta(Record):
+class PutDelta(Record, frozen=True):
     """A page changed many rows at once; `left` counts them by the status they had."""
 
     delta: PageDelta
     left: dict[Status, int]
 
 
-class PutBatch(Record):
+class PutBatch(Record, frozen=True):
     """The lead's record of a batch; its header is published at the end of the turn."""
 
     batch: Batch
 
 
-class RemoveBatch(Record):
+class RemoveBatch(Record, frozen=True):
     """The lead forgets a batch: tombstones for the record and the published header."""
 
     batch_id: str
 
 
-class PutSlice(Record):
+class PutSlice(Record, frozen=True):
     """A partition's slice; its progress is published at the end of the turn."""
 
     slice: Slice
 
 
-class RemoveSlice(Record):
+class RemoveSlice(Record, frozen=True):
     """The partition forgets a slice: tombstones for the record and the published progress."""
 
     batch_id: str
 
 
-class SetPage(Record):
+class SetPage(Record, frozen=True):
     """Number of the newest `ContinueSlice`, and whether it is outstanding."""
 
     page: int
     outstanding: bool
 
 
-class SetTick(Record):
+class SetTick(Record, frozen=True):
     """Number of the last `Tick` done."""
 
     tick_no: int
 
 
-class Send(Record):
+class Send(Record, frozen=True):
     """A signal to executors; `encoded` holds the Avro bytes of the `Invocation`."""
 
     kind: SignalKind
@@ -98,7 +98,7 @@ class Send(Record):
     cause: Cause | None = None
 
 
-class Append(Record):
+class Append(Record, frozen=True):
     """A command to the log, in the same transaction."""
 
     partition: int
@@ -106,7 +106,7 @@ class Append(Record):
     command: Command
 
 
-class Count(Record):
+class Count(Record, frozen=True):
     """Something worth a metric that changes nothing, such as a stale report."""
 
     name: str

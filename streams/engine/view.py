@@ -27,7 +27,7 @@ class PageSizes(NamedTuple):
     max_matched: int
 
 
-class PageQuery(Record):
+class PageQuery(Record, frozen=True):
     """One page of a slice.
 
     Rows with `cursor < seq < cutoff` in order of seq, at most `max_scanned` of them looked at, at most `max_matched`
@@ -56,7 +56,7 @@ class StartedRow(NamedTuple):
     counted_by: str | None
 
 
-class Page(Record):
+class Page(Record, frozen=True):
     """The matched rows of a page.
 
     `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: nothing is left below the cut-off.
