@@ -1,0 +1,82 @@
+"""One action on one invocation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from streams.engine.counters import SKIPPED_ACT
+from streams.engine.effects import Send, UpdateRow
+from streams.engine.ledger import Ledger
+from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, VERDICTS, Verdict, next_repeat, verdict
+from streams.engine.validate import check_act, not_supported
+from streams.model import Ending, SignalKind, Status
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import Act, Cause, Row
+
+
+def act(command: Act, at: At, view: View) -> list[Effect]:
+    """KILL or CANCEL one invocation; acts count in no batch, but may take a row from one."""
+    check_act(command)
+    if command.action not in VERDICTS:
+        not_supported(f"Act.action {command.action}", "use KILL or CANCEL")
+    row = view.row(command.invocation_id)
+    if row is None:
+        return [SKIPPED_ACT]
+    match verdict(command.action, row):
+        case Verdict.END:
+            return [UpdateRow(ended(row, ENDED_BY[command.action], at.now, Ending(command.cause)))]
+        case Verdict.STOP if not command.only_unstarted:
+            return _stop(row, command.cause, at, view)
+        case Verdict.ASK if not command.only_unstarted:
+            return _ask(row, command, at)
+        case _:
+            return [SKIPPED_ACT]
+
+
+def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:
+    """The row, over."""
+    return replace(
+        row,
+        status=status,
+        modified_at=now,
+        due_at=None,
+        paused_from=None,
+        held=False,
+        ending=ending,
+        delta=None,
+    )
+
+
+def _stop(row: Row, cause: Cause, at: At, view: View) -> list[Effect]:
+    effects: list[Effect] = [UpdateRow(ended(row, Status.KILLED, at.now, Ending(cause)))]
+    effects.append(signal(SignalKind.KILL, row, 0, at.now, cause))
+    if row.status is Status.CANCELLING and row.ending is not None and row.ending.counted_by is not None:
+        ledger = Ledger(at, view)
+        ledger.settle(row.ending.counted_by, "skipped")
+        effects += ledger.effects()
+    return effects
+
+
+def _ask(row: Row, command: Act, at: At) -> list[Effect]:
+    grace_until = at.now + (DEFAULT_GRACE_MS if command.grace_ms is None else command.grace_ms)
+    asked = replace(
+        row,
+        status=Status.CANCELLING,
+        modified_at=at.now,
+        due_at=next_repeat(at.now, 0, grace_until),
+        paused_from=None,
+        held=False,
+        ending=Ending(command.cause, command.on_timeout, grace_until),
+        delta=None,
+    )
+    return [UpdateRow(asked), signal(SignalKind.CANCEL, row, 0, at.now, command.cause)]
+
+
+def signal(kind: SignalKind, row: Row, repeat: int, now: int, cause: Cause | None) -> Send:
+    """A signal to the executor of the row's attempt."""
+    return Send(kind, row.invocation_id, row.encoded, row.seq, row.attempt, repeat, now, None, cause)

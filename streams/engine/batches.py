@@ -1,0 +1,188 @@
+"""A batch at its lead partition: remembered, handed out to every partition, followed to its end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from streams.engine.content import content_hash
+from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
+from streams.engine.effects import Append, PutBatch
+from streams.engine.errors import CommandRefusedError
+from streams.engine.filters import filter_fault
+from streams.engine.lifecycle import DEFAULT_GRACE_MS, VERDICTS
+from streams.engine.routing import partitions_of, routing_key
+from streams.engine.validate import check_grace, check_id, check_internal, check_text, not_supported, refuse
+from streams.model import (
+    ENGINE_VERSION,
+    Action,
+    Batch,
+    BatchHeader,
+    BatchState,
+    Cause,
+    SlicePhase,
+    StartSlice,
+)
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import Filter, SliceReport, StartBatch
+
+_LATER: Final = ("limit", "max_rate", "standing_until", "expires_at")
+_RANK: Final[dict[SlicePhase | None, int]] = {
+    None: 0,
+    SlicePhase.STARTED: 1,
+    SlicePhase.PAGES_DONE: 2,
+    SlicePhase.DRAINED: 3,
+}
+_STATE_AT_RANK: Final = (BatchState.STARTING, BatchState.RUNNING, BatchState.DRAINING, BatchState.COMPLETED)
+
+
+def start_batch(command: StartBatch, at: At, view: View) -> list[Effect]:
+    """Remember the batch and hand its slices out; a batch that breaks a rule is remembered as REJECTED."""
+    check_id("batch_id", command.batch_id)
+    digest = content_hash(command)
+    known = view.batch(command.batch_id)
+    if known is not None:
+        return _again(known, digest)
+    error = _fault(command)
+    start = command if error else _resolved(command)
+    ids = command.filter.invocation_ids
+    batch = Batch(
+        start=replace(start, filter=replace(start.filter, invocation_ids=None)),
+        content_hash=digest,
+        ids=None if ids is None else len(set(ids)),
+        state=BatchState.REJECTED if error else BatchState.STARTING,
+        error=error,
+        phases=(None,) * view.partitions,
+        cutoffs=(-1,) * view.partitions,
+        revision=at.offset,
+        created_at=at.now,
+        updated_at=at.now,
+    )
+    return [PutBatch(batch)] if error else [PutBatch(batch), *_slices_of(start, at, view.partitions)]
+
+
+def _again(known: Batch, digest: int) -> list[Effect]:
+    if known.content_hash == digest:
+        return [REPEATED_BATCH]
+    raise CommandRefusedError(
+        "batch_id_conflict",
+        f"batch_id {known.start.batch_id} is taken by a batch of other content, logged at {known.created_at}: "
+        "use a new id, or send the same content",
+    )
+
+
+def _fault(command: StartBatch) -> str | None:
+    """`<code>: <message>` of the first rule that the batch breaks."""
+    try:
+        _check(command)
+    except CommandRefusedError as refusal:
+        return f"{refusal.code}: {refusal.message}"
+    return None
+
+
+def _check(command: StartBatch) -> None:
+    check_text("actor", command.actor)
+    check_text("reason", command.reason)
+    check_grace(command.grace_ms)
+    if command.action not in VERDICTS:
+        not_supported(f"StartBatch.action {command.action}", "use KILL or CANCEL")
+    for field in _LATER:
+        if getattr(command, field) is not None:
+            not_supported(f"StartBatch.{field}", "leave it out")
+    fault = filter_fault(command.filter, command.action)
+    if fault:
+        raise CommandRefusedError("invalid_filter", fault)
+
+
+def _resolved(command: StartBatch) -> StartBatch:
+    """The batch with its default grace spelt out."""
+    if command.action is not Action.CANCEL or command.grace_ms is not None:
+        return command
+    return replace(command, grace_ms=DEFAULT_GRACE_MS)
+
+
+def _slices_of(start: StartBatch, at: At, partitions: int) -> list[Append]:
+    """One `StartSlice` for every partition."""
+    cause = Cause(batch_id=start.batch_id, actor=start.actor, reason=start.reason)
+    return [
+        Append(
+            partition,
+            start.batch_id,
+            StartSlice(
+                engine_version=ENGINE_VERSION,
+                partition=partition,
+                batch_id=start.batch_id,
+                lead=at.partition,
+                action=start.action,
+                filter=filter_,
+                dry_run=start.dry_run,
+                grace_ms=start.grace_ms or 0,
+                on_timeout=start.on_timeout,
+                cause=cause,
+            ),
+        )
+        for partition, filter_ in enumerate(_split(start.filter, partitions))
+    ]
+
+
+def _split(filter_: Filter, partitions: int) -> list[Filter]:
+    """The filter for each partition: of the ids, those that live there, sorted, each once."""
+    if filter_.invocation_ids is None:
+        return [filter_] * partitions
+    ids = sorted(set(filter_.invocation_ids))
+    by_partition: defaultdict[int, list[str]] = defaultdict(list)
+    for partition, id_ in zip(partitions_of([routing_key(id_) for id_ in ids], partitions), ids, strict=True):
+        by_partition[partition].append(id_)
+    return [replace(filter_, invocation_ids=tuple(by_partition[partition])) for partition in range(partitions)]
+
+
+def slice_report(command: SliceReport, at: At, view: View) -> list[Effect]:
+    """A slice has come further; the batch is as far as the slowest of them."""
+    check_internal(command, at)
+    batch = view.batch(command.batch_id)
+    if batch is None or batch.state is BatchState.REJECTED:
+        return [STALE_SLICE_REPORT]
+    index = command.slice_partition
+    if not 0 <= index < len(batch.phases):
+        refuse("slice_partition", f"is {index} of {len(batch.phases)}: only workers write these")
+    if _RANK[command.phase] <= _RANK[batch.phases[index]]:
+        return [STALE_SLICE_REPORT]
+    phases = (*batch.phases[:index], command.phase, *batch.phases[index + 1 :])
+    cutoffs = (*batch.cutoffs[:index], command.cutoff, *batch.cutoffs[index + 1 :])
+    state = _STATE_AT_RANK[min(_RANK[phase] for phase in phases)]
+    return [
+        PutBatch(
+            replace(batch, phases=phases, cutoffs=cutoffs, state=state, revision=at.offset, updated_at=at.now),
+        ),
+    ]
+
+
+def header_of(batch: Batch) -> BatchHeader:
+    """What is published of a batch under `<batch id>/lead`."""
+    start = batch.start
+    return BatchHeader(
+        batch_id=start.batch_id,
+        action=start.action,
+        filter=start.filter,
+        dry_run=start.dry_run,
+        limit=start.limit,
+        max_rate=start.max_rate,
+        grace_ms=start.grace_ms,
+        on_timeout=start.on_timeout,
+        standing_until=start.standing_until,
+        expires_at=start.expires_at,
+        reason=start.reason,
+        actor=start.actor,
+        invocation_ids_count=batch.ids,
+        state=batch.state,
+        error=batch.error,
+        partitions_total=len(batch.phases),
+        revision=batch.revision,
+        created_at=batch.created_at,
+        updated_at=batch.updated_at,
+    )

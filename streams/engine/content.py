@@ -1,0 +1,27 @@
+"""What makes two commands under one id the same: a hash of what they say."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streams.model import Invoke
+
+if TYPE_CHECKING:
+    from streams.model import StartBatch
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+def content_hash(record: Invoke | StartBatch) -> int:
+    """Hash of the decoded values as a signed 64-bit integer: BLAKE2b over their MessagePack form.
+
+    Fields that hold their default are left out and maps are sorted, so a field added later changes no hash, and
+    neither does the writer's schema or the order of a map on the wire.
+    """
+    if type(record) is Invoke:
+        # Without `encoded`, which is how the values came, not what they say.
+        record = Invoke(record.invocation, record.scheduled_at, record.adopt, record.payload)
+    return int.from_bytes(blake2b(_encode(record), digest_size=8).digest(), "big", signed=True)

@@ -1,0 +1,54 @@
+"""The reader's index: which function decides what each command does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from streams.engine import acts, batches, invocations, pages, refusals, slices, ticks
+from streams.model import (
+    Act,
+    CancelFlow,
+    ContinueSlice,
+    ControlBatch,
+    ControlSlice,
+    Invoke,
+    ReportTransition,
+    SliceReport,
+    StartBatch,
+    StartSlice,
+    Tick,
+)
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import Command
+
+Handler = Callable[[Any, "At", "View"], "list[Effect]"]
+
+HANDLERS: dict[type, Handler] = {
+    Invoke: invocations.invoke,
+    ReportTransition: invocations.report,
+    Act: acts.act,
+    StartBatch: batches.start_batch,
+    ControlBatch: refusals.refuse_control_batch,
+    CancelFlow: refusals.refuse_cancel_flow,
+    StartSlice: slices.start_slice,
+    ContinueSlice: pages.continue_slice,
+    ControlSlice: slices.control_slice,
+    SliceReport: batches.slice_report,
+    Tick: ticks.tick,
+}
+
+
+def apply(command: Command, at: At, view: View) -> list[Effect]:
+    """What `command` does to the table that `view` shows.
+
+    The same command, position and table give the same effects, always. The command must lie on its home partition.
+
+    Raises:
+        CommandRefusedError: the command breaks a rule; it becomes a dead letter and nothing changes.
+        NewerEngineError: an internal command of a newer engine; the worker must stop.
+    """
+    return HANDLERS[type(command)](command, at, view)

@@ -1,0 +1,171 @@
+"""One page of a slice: the rows it selects, what becomes of them, and the page that follows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+from operator import itemgetter, sub
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from streams.engine.counters import STALE_PAGE
+from streams.engine.effects import PutDelta, PutSlice, Send
+from streams.engine.ledger import MAX_SAMPLES, Ledger, report_of
+from streams.engine.lifecycle import ENDED_BY, next_repeat
+from streams.engine.slices import next_in_rotation, next_page
+from streams.engine.validate import check_internal, check_positive
+from streams.engine.view import PageQuery
+from streams.model import (
+    Action,
+    Change,
+    Ending,
+    PageDelta,
+    SignalKind,
+    SlicePhase,
+    SliceState,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, Page, StartedRow, View
+    from streams.model import ContinueSlice, Slice
+
+_SEQ = itemgetter(0)
+
+
+class _Plan(NamedTuple):
+    """What becomes of the matched rows.
+
+    `ended`, `asked`: rising seqs of rows that are over at once, and of those whose executor is asked. `signalled`: the
+    rows of both kinds that take a signal. `skipped`: how many rows have nothing done to them.
+    """
+
+    ended: list[int]
+    asked: list[int]
+    signalled: list[StartedRow]
+    skipped: int
+
+
+def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
+    """Handle the outstanding page; a page already done is a no-op."""
+    check_internal(command, at)
+    check_positive("max_scanned", command.max_scanned)
+    check_positive("max_matched", command.max_matched)
+    meta = view.meta
+    if not meta.page_outstanding or command.page != meta.page:
+        return [STALE_PAGE]
+    slice_ = view.slice(command.batch_id)
+    running = view.running_slices()
+    if slice_ is None or slice_.state is not SliceState.RUNNING:
+        return next_page(next_in_rotation(command.batch_id, running, goes_on=False), at, view)
+    page, cursor, last = _select(slice_, command, view)
+    plan = _plan(slice_.action, page)
+    effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view)
+    moved = _advanced(slice_, page, plan, cursor, last, at)
+    effects.append(PutSlice(moved))
+    if last:
+        drained = moved.state is SliceState.COMPLETED
+        effects.append(report_of(moved, at, SlicePhase.DRAINED if drained else SlicePhase.PAGES_DONE))
+    effects += next_page(next_in_rotation(command.batch_id, running, goes_on=not last), at, view)
+    return effects
+
+
+def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, int, bool]:
+    """The page, where the cursor stands after it, and whether it is the last one."""
+    query = PageQuery(
+        filter=slice_.filter,
+        action=slice_.action,
+        cursor=slice_.cursor,
+        cutoff=slice_.cutoff,
+        max_scanned=command.max_scanned,
+        max_matched=command.max_matched,
+        samples=MAX_SAMPLES - len(slice_.samples),
+    )
+    ids = slice_.filter.invocation_ids
+    if ids is None:
+        page = view.select(query)
+        return page, page.cursor, page.last
+    cursor = min(len(ids), slice_.cursor + min(command.max_scanned, command.max_matched))
+    chunk = ids[slice_.cursor : cursor]
+    # The chunk stands for the filter's ids, which need not be looked through again.
+    page = view.select(replace(query, filter=replace(slice_.filter, invocation_ids=None), ids=chunk))
+    return replace(page, scanned=len(chunk)), cursor, cursor == len(ids)
+
+
+def _plan(action: Action, page: Page) -> _Plan:
+    never_started = chain.from_iterable(page.unstarted.values())
+    if action is Action.KILL:
+        return _Plan(sorted(chain(never_started, map(_SEQ, page.started))), [], page.started, 0)
+    asked = [row for row in page.started if row.status is not Status.CANCELLING]
+    return _Plan(sorted(never_started), list(map(_SEQ, asked)), asked, len(page.started) - len(asked))
+
+
+def _act(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
+    """One delta for all rows, a signal for each that was started, and what other batches lose by it."""
+    effects: list[Effect] = []
+    grace_until = at.now + slice_.grace_ms
+    changes = []
+    if plan.ended:
+        changes.append(Change(ENDED_BY[slice_.action], seqs=_differences(plan.ended)))
+    if plan.asked:
+        due_at = next_repeat(at.now, 0, grace_until)
+        changes.append(Change(Status.CANCELLING, due_at=due_at, seqs=_differences(plan.asked)))
+    if changes:
+        ending = Ending(slice_.cause)
+        if plan.asked:
+            ending = Ending(slice_.cause, slice_.on_timeout, grace_until, counted_by=slice_.batch_id)
+        effects.append(PutDelta(PageDelta(at.now, ending, tuple(changes)), _left(page, plan)))
+    kind = SignalKind.KILL if slice_.action is Action.KILL else SignalKind.CANCEL
+    cause, now = slice_.cause, at.now
+    effects += [
+        Send(kind, row.invocation_id, row.encoded, row.seq, row.attempt, 0, now, None, cause) for row in plan.signalled
+    ]
+    ledger = Ledger(at, view)
+    taken = Counter(row.counted_by for row in plan.signalled if row.status is Status.CANCELLING)
+    for batch_id, rows in taken.items():
+        if batch_id is not None:
+            ledger.settle(batch_id, "skipped", rows)
+    return effects + ledger.effects()
+
+
+def _differences(seqs: list[int]) -> tuple[int, ...]:
+    """The first absolute, then the distance of each from the one before."""
+    return (seqs[0], *map(sub, seqs[1:], seqs))
+
+
+def _left(page: Page, plan: _Plan) -> dict[Status, int]:
+    """How many of the changed rows had which status."""
+    left = Counter(row.status for row in plan.signalled)
+    for status, seqs in page.unstarted.items():
+        left[status] += len(seqs)
+    return {status: count for status, count in left.items() if count}
+
+
+def _advanced(slice_: Slice, page: Page, plan: _Plan, cursor: int, last: bool, at: At) -> Slice:  # noqa: FBT001
+    """The slice with the page counted."""
+    done, pending = len(plan.ended), len(plan.asked)
+    if slice_.dry_run:
+        done, pending = done + pending, 0
+    pending += slice_.pending
+    state, filter_ = slice_.state, slice_.filter
+    if last:
+        state = SliceState.DRAINING if pending else SliceState.COMPLETED
+        if filter_.invocation_ids:
+            # They have done their work, and would be written with every counter that still moves.
+            filter_ = replace(filter_, invocation_ids=())
+    return replace(
+        slice_,
+        filter=filter_,
+        state=state,
+        cursor=cursor,
+        scanned=slice_.scanned + page.scanned,
+        matched=slice_.matched + len(plan.ended) + len(plan.asked) + plan.skipped,
+        done=slice_.done + done,
+        pending=pending,
+        skipped=slice_.skipped + plan.skipped,
+        samples=(slice_.samples + tuple(page.samples))[:MAX_SAMPLES],
+        revision=at.offset,
+        updated_at=at.now,
+    )

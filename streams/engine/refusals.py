@@ -1,0 +1,26 @@
+"""Commands of the protocol that this version refuses by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.engine.validate import check_id, not_supported
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import CancelFlow, ControlBatch
+
+
+def refuse_control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
+    """No batch can be paused, resumed, aborted or throttled yet."""
+    del at, view
+    check_id("batch_id", command.batch_id)
+    not_supported(f"ControlBatch.operation {command.operation}", "let the batch run to its end")
+
+
+def refuse_cancel_flow(command: CancelFlow, at: At, view: View) -> list[Effect]:
+    """There are no flows yet."""
+    del at, view
+    check_id("flow_id", command.flow_id)
+    not_supported("CancelFlow", "cancel the invocations by a batch")

@@ -1,0 +1,139 @@
+"""Which partition a command belongs to: Kafka's own partitioner over the routing key."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streams.model import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from streams.model import Command
+
+_SEED = 0x9747B28C
+_M = 0x5BD1E995
+_MASK = 0xFFFFFFFF
+_POSITIVE = 0x7FFFFFFF
+_VECTOR_FROM = 24
+"""Keys of one length from which numpy is faster than plain Python."""
+
+
+def routing_key(invocation_id: str) -> str:
+    """What stands before the last `~` of the id, or the whole id when it has none."""
+    head, tilde, _ = invocation_id.rpartition("~")
+    return head if tilde else invocation_id
+
+
+def murmur2(data: bytes) -> int:
+    """32-bit MurmurHash2 with Kafka's seed, unsigned (`org.apache.kafka.common.utils.Utils.murmur2`)."""
+    length = len(data)
+    h = _SEED ^ length
+    whole = length & ~3
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * _M & _MASK
+        k = (k ^ k >> 24) * _M & _MASK
+        h = h * _M & _MASK ^ k
+    if length > whole:
+        h = (h ^ int.from_bytes(data[whole:], "little")) * _M & _MASK
+    h = (h ^ h >> 13) * _M & _MASK
+    return h ^ h >> 15
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a routing key, as Kafka's Java partitioner and `murmur2_random` choose it."""
+    return (murmur2(key.encode()) & _POSITIVE) % partitions
+
+
+def partitions_of(keys: Sequence[str], partitions: int) -> list[int]:
+    """`partition_of` for many routing keys at once, in their order."""
+    encoded = [key.encode() for key in keys]
+    by_length: defaultdict[int, list[int]] = defaultdict(list)
+    for index, length in enumerate(map(len, encoded)):
+        by_length[length].append(index)
+    if len(by_length) == 1 and len(keys) >= _VECTOR_FROM:
+        return _vector(encoded, partitions)
+    found = [0] * len(keys)
+    for indexes in by_length.values():
+        if len(indexes) < _VECTOR_FROM:
+            for index in indexes:
+                found[index] = (murmur2(encoded[index]) & _POSITIVE) % partitions
+        else:
+            group = _vector([encoded[index] for index in indexes], partitions)
+            for index, partition in zip(indexes, group, strict=True):
+                found[index] = partition
+    return found
+
+
+def _vector(keys: list[bytes], partitions: int) -> list[int]:
+    """Partitions of keys that all have the same length in bytes."""
+    length = len(keys[0])
+    m = np.uint32(_M)
+    h = np.full(len(keys), _SEED ^ length, dtype=np.uint32)
+    words = _words(keys, length)
+    words *= m
+    words ^= words >> np.uint32(24)
+    words *= m
+    for word in words:
+        h *= m
+        h ^= word
+    if length & 3:
+        h ^= _tails(keys, length)
+        h *= m
+    h ^= h >> np.uint32(13)
+    h *= m
+    h ^= h >> np.uint32(15)
+    found: list[int] = ((h & np.uint32(_POSITIVE)) % np.uint32(partitions)).tolist()
+    return found
+
+
+def _words(keys: list[bytes], length: int) -> NDArray[np.uint32]:
+    """The whole little-endian words of each key, as a contiguous array of shape (length // 4, len(keys))."""
+    octets = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), length)
+    words = np.ascontiguousarray(octets[:, : length & ~3]).view("<u4")
+    return np.ascontiguousarray(words.T, dtype=np.uint32)
+
+
+def _tails(keys: list[bytes], length: int) -> NDArray[np.uint32]:
+    """The one to three bytes behind the last whole word, as a little-endian number each."""
+    whole = length & ~3
+    padded = b"".join([key[whole:].ljust(4, b"\0") for key in keys])
+    return np.frombuffer(padded, dtype="<u4").astype(np.uint32)
+
+
+def home(command: Command, partitions: int) -> int | None:
+    """The partition `command` belongs to; None for an internal one whose partition does not exist."""
+    key = _key_of(command)
+    return _carried(command, partitions) if key is None else partition_of(key, partitions)
+
+
+def homes(commands: Sequence[Command], partitions: int) -> list[int | None]:
+    """`home` of many commands at once, in their order."""
+    keys = [_key_of(command) for command in commands]
+    routed = iter(partitions_of([key for key in keys if key is not None], partitions))
+    return [
+        _carried(command, partitions) if key is None else next(routed)
+        for command, key in zip(commands, keys, strict=True)
+    ]
+
+
+def _key_of(command: Command) -> str | None:
+    """The routing key of a command from outside; None for an internal one."""
+    kind = type(command)
+    if kind is Invoke:
+        return routing_key(command.invocation.invocation_id)  # type: ignore[union-attr]
+    if kind is ReportTransition or kind is Act:
+        return routing_key(command.invocation_id)  # type: ignore[union-attr]
+    if kind is StartBatch or kind is ControlBatch:
+        return command.batch_id  # type: ignore[union-attr]
+    return command.flow_id if isinstance(command, CancelFlow) else None
+
+
+def _carried(command: Command, partitions: int) -> int | None:
+    partition: int = command.partition  # type: ignore[union-attr]
+    return partition if 0 <= partition < partitions else None

@@ -1,0 +1,118 @@
+"""A batch's part on one partition: its start, its turn among the others, its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from streams.engine.counters import REPEATED_SLICE, UNKNOWN_SLICE
+from streams.engine.effects import Append, PutSlice, RemoveSlice, SetPage
+from streams.engine.ledger import report_of
+from streams.engine.validate import check_internal
+from streams.model import (
+    ENGINE_VERSION,
+    ContinueSlice,
+    Slice,
+    SliceOperation,
+    SlicePhase,
+    SliceProgress,
+    SliceState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import ControlSlice, StartSlice
+
+
+def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
+    """The partition begins its part: the offset of this command is the cut-off."""
+    check_internal(command, at)
+    if view.slice(command.batch_id) is not None:
+        return [REPEATED_SLICE]
+    ids = command.filter.invocation_ids
+    slice_ = Slice(
+        batch_id=command.batch_id,
+        lead=command.lead,
+        action=command.action,
+        filter=command.filter,
+        dry_run=command.dry_run,
+        grace_ms=command.grace_ms,
+        on_timeout=command.on_timeout,
+        cause=command.cause,
+        state=SliceState.RUNNING,
+        cutoff=at.offset,
+        cursor=-1 if ids is None else 0,
+        scan_total=view.row_total() if ids is None else len(ids),
+        scanned=0,
+        matched=0,
+        done=0,
+        pending=0,
+        skipped=0,
+        failed=0,
+        samples=(),
+        failures=(),
+        revision=at.offset,
+        created_at=at.now,
+        updated_at=at.now,
+    )
+    effects: list[Effect] = [PutSlice(slice_), report_of(slice_, at, SlicePhase.STARTED)]
+    if not view.meta.page_outstanding:
+        effects += next_page(command.batch_id, at, view)
+    return effects
+
+
+def next_page(batch_id: str | None, at: At, view: View) -> list[Effect]:
+    """The `ContinueSlice` that follows, for the slice of `batch_id`; None when no slice is running any more."""
+    page = view.meta.page
+    if batch_id is None:
+        return [SetPage(page, False)]
+    scanned, matched = view.page_sizes
+    command = ContinueSlice(ENGINE_VERSION, at.partition, batch_id, page + 1, max(scanned, 1), max(matched, 1))
+    return [SetPage(page + 1, True), Append(at.partition, batch_id, command)]
+
+
+def next_in_rotation(batch_id: str, running: Sequence[str], goes_on: bool) -> str | None:  # noqa: FBT001
+    """Whose turn is after `batch_id`, which itself `goes_on` or is done; None when nobody's."""
+    others = [other for other in running if other != batch_id]
+    if batch_id in running:
+        index = list(running).index(batch_id)
+        others = [*others[index:], *others[:index]]
+    if others:
+        return others[0]
+    return batch_id if goes_on else None
+
+
+def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
+    """The lead changes the slice."""
+    check_internal(command, at)
+    if view.slice(command.batch_id) is None:
+        return [UNKNOWN_SLICE]
+    match command.operation:
+        case SliceOperation.FORGET:
+            return [RemoveSlice(command.batch_id)]
+        case _:
+            assert_never(command.operation)
+
+
+def progress_of(slice_: Slice, partition: int) -> SliceProgress:
+    """What is published of a slice under `<batch id>/<partition>`."""
+    return SliceProgress(
+        batch_id=slice_.batch_id,
+        partition=partition,
+        state=slice_.state,
+        cutoff=slice_.cutoff,
+        cursor=slice_.cursor,
+        scan_total=slice_.scan_total,
+        scanned=slice_.scanned,
+        matched=slice_.matched,
+        done=slice_.done,
+        pending=slice_.pending,
+        skipped=slice_.skipped,
+        failed=slice_.failed,
+        samples=slice_.samples,
+        failures=slice_.failures,
+        revision=slice_.revision,
+        updated_at=slice_.updated_at,
+    )

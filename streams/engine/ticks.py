@@ -1,0 +1,175 @@
+"""The only way time acts: what is due, and what is to be forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+from msgspec.structs import replace
+
+from streams.engine.acts import ended, signal
+from streams.engine.counters import STALE_TICK
+from streams.engine.effects import Append, RemoveBatch, RemoveRow, Send, SetTick, UpdateRow
+from streams.engine.ledger import Ledger
+from streams.engine.lifecycle import next_repeat
+from streams.engine.validate import check_internal, check_positive
+from streams.model import (
+    ENGINE_VERSION,
+    ControlSlice,
+    OnTimeout,
+    SignalKind,
+    SliceOperation,
+    Status,
+    Tick,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import Row
+
+
+class TickSettings(NamedTuple):
+    """What a worker writes into its ticks; durations in milliseconds."""
+
+    retention_ms: int
+    batch_retention_ms: int
+    reconcile_interval_ms: int
+    max_rows: int
+    reconcile_labels: Mapping[str, str]
+
+
+def wanted_tick(view: View, partition: int, now: int, settings: TickSettings) -> Tick | None:
+    """The tick to write when something is due at `now`, else None.
+
+    Ask only while no tick is outstanding: the one last written to the log is, until its number is in `m/`.
+    """
+    ended_before = now - settings.retention_ms
+    batches_before = now - settings.batch_retention_ms
+    if not (
+        view.due(now, 1)
+        or view.ended(ended_before, 1)
+        or view.on_old_deltas(batches_before, 1)
+        or view.finished_batches(batches_before, 1)
+    ):
+        return None
+    return Tick(
+        engine_version=ENGINE_VERSION,
+        partition=partition,
+        tick_no=view.meta.tick_no + 1,
+        due_until=now,
+        ended_before=ended_before,
+        batches_ended_before=batches_before,
+        reconcile_interval_ms=settings.reconcile_interval_ms,
+        max_rows=settings.max_rows,
+        reconcile_labels=dict(settings.reconcile_labels),
+    )
+
+
+def tick(command: Tick, at: At, view: View) -> list[Effect]:
+    """Handle what is due, at most `max_rows` pieces of work; if that was not all, another tick follows."""
+    check_internal(command, at)
+    check_positive("max_rows", command.max_rows)
+    if command.tick_no != view.meta.tick_no + 1:
+        return [STALE_TICK]
+    effects: list[Effect] = [SetTick(command.tick_no)]
+    left = command.max_rows
+    ledger = Ledger(at, view)
+    due = view.due(min(command.due_until, at.now), left)
+    for row in due:
+        effects += _due(row, at, view, ledger)
+    effects += ledger.effects()
+    left -= len(due)
+    left -= _forget_rows(command, {row.seq for row in due}, left, view, effects)
+    left -= _forget_batches(command, left, view, effects)
+    if left == 0:
+        successor = replace(command, engine_version=ENGINE_VERSION, tick_no=command.tick_no + 1)
+        effects.append(Append(at.partition, "tick", successor))
+    return effects
+
+
+def _due(row: Row, at: At, view: View, ledger: Ledger) -> list[Effect]:
+    """What time does to a row, by its status."""
+    match row.status:
+        case Status.SCHEDULED | Status.BACKING_OFF | Status.READY | Status.RUNNING:
+            return _start(row, at, view)
+        case Status.CANCELLING:
+            return _unanswered(row, at, ledger)
+        case _:
+            raise AssertionError(f"invocation {row.invocation_id} is {row.status} and can never be due")
+
+
+def _start(row: Row, at: At, view: View) -> list[Effect]:
+    """A schedule that fires, a retry, or a lease that ran out: the next attempt."""
+    attempt = row.attempt + 1
+    started = replace(
+        row,
+        status=Status.READY,
+        attempt=attempt,
+        last_report_no=-1,
+        modified_at=at.now,
+        started_seq=at.offset if row.started_seq is None else row.started_seq,
+        due_at=None if row.lease_ms is None else at.now + row.lease_ms,
+        delta=None,
+    )
+    start = Send(
+        SignalKind.START,
+        row.invocation_id,
+        row.encoded,
+        row.seq,
+        attempt,
+        0,
+        at.now,
+        view.payload(row),
+    )
+    return [UpdateRow(started), start]
+
+
+def _unanswered(row: Row, at: At, ledger: Ledger) -> list[Effect]:
+    """A cancel without an answer: asked again within its grace, settled by `on_timeout` after it."""
+    ending = row.ending
+    if ending is None or ending.grace_until is None:
+        raise AssertionError(f"invocation {row.invocation_id} is CANCELLING and due without a grace")
+    if at.now < ending.grace_until:
+        repeat = ending.repeat + 1
+        due_at = next_repeat(at.now, repeat, ending.grace_until)
+        asked = replace(row, due_at=due_at, ending=replace(ending, repeat=repeat), delta=None)
+        return [UpdateRow(asked), signal(SignalKind.CANCEL, row, repeat, at.now, ending.cause)]
+    over = replace(ending, counted_by=None)
+    match ending.on_timeout:
+        case OnTimeout.KILL:
+            if ending.counted_by is not None:
+                ledger.settle(ending.counted_by, "done")
+            killed = ended(row, Status.KILLED, at.now, over)
+            return [UpdateRow(killed), signal(SignalKind.KILL, row, 0, at.now, ending.cause)]
+        case OnTimeout.LEAVE:
+            if ending.counted_by is not None:
+                ledger.settle(ending.counted_by, "failed", failure=row.invocation_id)
+            return [UpdateRow(replace(row, modified_at=at.now, due_at=None, ending=over, delta=None))]
+        case _:
+            assert_never(ending.on_timeout)
+
+
+def _forget_rows(command: Tick, handled: set[int], limit: int, view: View, effects: list[Effect]) -> int:
+    """Remove what ended long ago, and write out what rests on old deltas; returns the pieces of work taken."""
+    gone = view.ended(command.ended_before, limit) if limit else ()
+    effects += [RemoveRow(seq, invocation_id) for seq, invocation_id in gone]
+    left = limit - len(gone)
+    resting = view.on_old_deltas(command.batches_ended_before, left) if left else ()
+    # The view shows the table before this tick: what the tick has written or removed must not be written back.
+    handled |= {seq for seq, _ in gone}
+    effects += [UpdateRow(replace(row, delta=None)) for row in resting if row.seq not in handled]
+    return len(gone) + len(resting)
+
+
+def _forget_batches(command: Tick, limit: int, view: View, effects: list[Effect]) -> int:
+    """Forget finished batches, here and on every partition; returns how many."""
+    finished = view.finished_batches(command.batches_ended_before, limit) if limit else ()
+    for batch_id in finished:
+        effects.append(RemoveBatch(batch_id))
+        effects += [
+            Append(partition, batch_id, ControlSlice(ENGINE_VERSION, partition, batch_id, SliceOperation.FORGET))
+            for partition in range(view.partitions)
+        ]
+    return len(finished)
