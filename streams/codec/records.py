@@ -1,123 +1,129 @@
-"""Records to bytes and back."""
+"""Any record to bytes and back."""
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
-import fastavro
-import msgspec
+from typing import TYPE_CHECKING, Any, get_args
 
 from streams import model
 from streams.codec import schemas
 from streams.codec.errors import BadRecordError
-from streams.model import Cause, Command, Invocation, InvocationRow, Invoke, PageDelta, Record, Row, Signal, SignalKind
+from streams.codec.readers import FAILURES, ReaderCompiler, reason
+from streams.codec.writers import WriterCompiler
+from streams.model import Command, Invocation, Invoke, Record, Row
 
-ENGINE = "fastavro"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.codec.readers import Reader
+    from streams.codec.schemas import Schema
+    from streams.codec.writers import Writer
 
 _HEADER = 10
-_TODAY = schemas.load(schemas.folder())
-_PARSED = {name: schemas.parse(schema) for name, schema in _TODAY.items()}
-_HEADERS = {name: schemas.header(schema) for name, schema in _TODAY.items()}
-_WRITERS = schemas.writers(schemas.load_all(schemas.folder()))
-_TYPES: dict[str, type[Record]] = {name: getattr(model, name) for name in _TODAY}
-_COMMANDS = Command.__args__
-_INVOCATION = schemas.parse(_TODAY["Invoke"]["fields"][0]["type"])
+_COMMANDS = frozenset(get_args(Command))
 
 
-def _lists(value: Any) -> Any:
-    """Tuples as lists: fastavro takes a tuple in a union for a pair of type and value."""
-    if isinstance(value, dict):
-        return {key: _lists(part) for key, part in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_lists(part) for part in value]
+class Records:
+    """Reads records of every schema version it is given, writes today's.
+
+    Readers and writers are made when the first record of their schema comes: a command line tool needs few of them.
+    """
+
+    def __init__(self, versions: list[dict[str, Schema]]) -> None:
+        """`versions`: the records' schemas by name, today's first."""
+        self._today = versions[0]
+        self._parts = {part["name"]: part for schema in self._today.values() for part in schemas.records(schema)}
+        self._known = {schemas.header(schema): schema for version in versions for schema in version.values()}
+        self._readers: dict[bytes, Reader] = {}
+        self._row_readers: dict[bytes, Reader] = {}
+        self._writers: dict[type[Record], Writer] = {}
+        self._read_invocation = ReaderCompiler(self._parts).compile(self._parts["Invocation"])
+        self.headers = {getattr(model, name): schemas.header(schema) for name, schema in self._today.items()}
+        self.encode_invocation: Callable[[Invocation], bytes] = WriterCompiler().compile(self._parts["Invocation"])
+
+    def encode(self, record: Record) -> bytes:
+        """The record in single-object encoding.
+
+        Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for values that its schema does not allow.
+        """
+        kind = type(record)
+        write = self._writers.get(kind)
+        if write is None:
+            write = self._writers[kind] = WriterCompiler().compile(self._today[kind.__name__])
+        return self.headers[kind] + write(record)
+
+    def decode(self, data: bytes | None) -> Record:
+        """The record that the bytes hold; `BadRecordError` when they hold none."""
+        data = data or b""
+        header = data[:_HEADER]
+        read = self._readers.get(header)
+        if read is None:
+            schema = self._schema(header)
+            read = self._readers[header] = self._reader(schema, Invoke if schema["name"] == "Invoke" else None)
+        record: Record = _read(read, data, _HEADER)
+        return record
+
+    def decode_command(self, data: bytes | None) -> Command:
+        """As `decode`; `not_a_command` for a record that has no place in the command log."""
+        record: Any = self.decode(data)
+        if type(record) not in _COMMANDS:
+            raise BadRecordError("not_a_command", f"{type(record).__name__} is no command")
+        command: Command = record
+        return command
+
+    def decode_row(self, data: bytes | None) -> tuple[Row, Invocation]:
+        """The row that an `InvocationRow` holds, with `encoded` and `lease_ms`, and its invocation."""
+        data = data or b""
+        header = data[:_HEADER]
+        read = self._row_readers.get(header)
+        if read is None:
+            schema = self._schema(header)
+            if schema["name"] != "InvocationRow":
+                raise BadRecordError("malformed", f"{schema['name']} stands where an InvocationRow is expected")
+            read = self._row_readers[header] = self._reader(schema, _row)
+        row: tuple[Row, Invocation] = _read(read, data, _HEADER)
+        return row
+
+    def decode_invocation(self, body: bytes) -> Invocation:
+        """The invocation that a bare body under today's schema holds; `BadRecordError` when it holds none."""
+        invocation: Invocation = _read(self._read_invocation, body, 0)
+        return invocation
+
+    def _schema(self, header: bytes) -> Schema:
+        """The writer's schema."""
+        if not header:
+            raise BadRecordError("empty_value", "the value is empty")
+        if not header.startswith(schemas.MARKER) or len(header) < _HEADER:
+            raise BadRecordError("not_avro", "the value does not begin with C3 01 and the fingerprint of a schema")
+        schema = self._known.get(header)
+        if schema is None:
+            fingerprint = header[len(schemas.MARKER) :].hex()
+            raise BadRecordError("unknown_schema", f"no schema of this version has the fingerprint {fingerprint}")
+        return schema
+
+    def _reader(self, schema: Schema, carrying: Callable[..., Any] | None) -> Reader:
+        """`carrying` is called with the bytes of the invocation after the record's fields."""
+        compiler = ReaderCompiler(self._parts)
+        if carrying is None:
+            return compiler.compile(schema)
+        invocation = schema["fields"][0]["type"]
+        if schemas.header(invocation) == schemas.header(self._parts["Invocation"]):
+            return compiler.compile(schema, carrying, carried="invocation")
+        return compiler.compile(schema, lambda *fields: carrying(*fields, self.encode_invocation(fields[0])))
+
+
+def _read(read: Reader, data: bytes, at: int) -> Any:
+    """What a reader reads, if it ends where the data ends."""
+    try:
+        value, end = read(data, at)
+    except FAILURES as error:
+        raise BadRecordError("malformed", reason(error)) from error
+    if end != len(data):
+        problem = f"{len(data) - end} bytes follow its end" if end < len(data) else "it ends too early"
+        raise BadRecordError("malformed", f"{read.__name__}: {problem}")
     return value
 
 
-def _write(schema: Any, record: Record) -> bytes:
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, schema, _lists(msgspec.to_builtins(record, builtin_types=(bytes,))))
-    return out.getvalue()
-
-
-def encode(record: Record) -> bytes:
-    """The record in single-object encoding."""
-    name = type(record).__name__
-    return _HEADERS[name] + _write(_PARSED[name], record)
-
-
-def decode(data: bytes | None) -> Record:
-    """The record that the bytes hold; `BadRecordError` when they hold none."""
-    if not data:
-        raise BadRecordError("empty_value", "the value is empty")
-    if data[:2] != schemas.MARKER or len(data) < _HEADER:
-        raise BadRecordError("not_avro", "the value is not in Avro single-object encoding")
-    writer = _WRITERS.get(data[:_HEADER])
-    if writer is None:
-        raise BadRecordError("unknown_schema", f"no released schema has the fingerprint {data[2:_HEADER].hex()}")
-    try:
-        stream = io.BytesIO(data)
-        stream.seek(_HEADER)
-        value = fastavro.schemaless_reader(stream, writer.schema, _PARSED[writer.name])
-        if stream.tell() != len(data):
-            raise ValueError("bytes after the record")
-        record = msgspec.convert(value, _TYPES[writer.name])
-        if isinstance(record, Invoke):
-            record = msgspec.structs.replace(record, encoded=encode_invocation(record.invocation))
-    except Exception as error:
-        raise BadRecordError("malformed", f"{writer.name}: {error}") from error
-    return record
-
-
-def decode_command(data: bytes | None) -> Command:
-    """As `decode`; `not_a_command` for a record that has no place in the command log."""
-    record = decode(data)
-    if not isinstance(record, _COMMANDS):
-        raise BadRecordError("not_a_command", f"{type(record).__name__} is not a command")
-    return record
-
-
-def encode_invocation(invocation: Invocation) -> bytes:
-    """The bare body."""
-    return _write(_INVOCATION, invocation)
-
-
-def decode_invocation(body: bytes) -> Invocation:
-    """The invocation that a bare body holds."""
-    return msgspec.convert(fastavro.schemaless_reader(io.BytesIO(body), _INVOCATION, _INVOCATION), Invocation)
-
-
-def encode_row(row: Row) -> bytes:
-    """The row's `InvocationRow`."""
-    values: dict[str, Any] = {name: getattr(row, name) for name in InvocationRow.__struct_fields__[1:]}
-    return encode(InvocationRow(decode_invocation(row.encoded), **values))
-
-
-def decode_row(data: bytes) -> tuple[Row, Invocation]:
-    """The row that an `InvocationRow` holds, and its invocation."""
-    record = decode(data)
-    if not isinstance(record, InvocationRow):
-        raise BadRecordError("malformed", f"{type(record).__name__} is not an InvocationRow")
-    values = {name: getattr(record, name) for name in InvocationRow.__struct_fields__[1:]}
-    invocation = record.invocation
-    encoded = encode_invocation(invocation)
-    return Row(invocation.invocation_id, encoded, lease_ms=invocation.lease_ms, **values), invocation
-
-
-def encode_signal(
-    kind: SignalKind,
-    encoded: bytes,
-    seq: int,
-    attempt: int,
-    repeat: int,
-    at: int,
-    payload: bytes | None = None,
-    cause: Cause | None = None,
-) -> bytes:
-    """A `Signal` around the encoded invocation."""
-    return encode(Signal(kind, decode_invocation(encoded), seq, attempt, repeat, at, payload, cause))
-
-
-def encode_delta(delta: PageDelta) -> bytes:
-    """A `PageDelta`, fast for thousands of seqs."""
-    return encode(delta)
+def _row(invocation: Invocation, *rest: Any) -> tuple[Row, Invocation]:
+    """`rest`: the other fields of an `InvocationRow`, then the invocation's bytes."""
+    new_row: Callable[..., Row] = Row
+    return new_row(invocation.invocation_id, rest[-1], *rest[:-1], invocation.lease_ms), invocation

@@ -1,0 +1,240 @@
+"""Readers made from schemas: for each record a function of straight-line code that builds its struct.
+
+A writer's schema is resolved against today's by name: a field it lacks takes today's default, one that is gone is
+read over. `reason` names the field at which a reader failed, from the line of generated code: on the way that every
+good record takes, it costs nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
+
+import msgspec
+
+from streams import model
+from streams.codec import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import Enum
+
+    from streams.codec.schemas import Schema
+
+
+FAILURES = (ValueError, IndexError, KeyError, struct.error)
+"""What a reader raises on bytes that are no such record."""
+
+_BOOLEANS = {0: False, 1: True}
+_fields_of_lines: dict[str, list[str]] = {}
+
+
+class Reader(Protocol):
+    """What is made here: from data and a position to the record there and the position after it."""
+
+    __name__: str
+
+    def __call__(self, data: bytes, at: int, /) -> tuple[Any, int]:
+        """Raises one of `FAILURES`."""
+
+
+def reason(error: Exception) -> str:
+    """Record, field and rule that a reader's failure is about, such as `Act.on_timeout: no such symbol (0)`."""
+    path: list[str] = []
+    trace = error.__traceback__
+    while trace:
+        lines = _fields_of_lines.get(trace.tb_frame.f_code.co_filename)
+        if lines:
+            path += [trace.tb_frame.f_code.co_name] if not path else []
+            path.append(lines[trace.tb_lineno - 1])
+        trace = trace.tb_next
+    match error:
+        case KeyError():
+            rule = f"no such symbol (byte {error})"
+        case IndexError() | struct.error():
+            rule = "the record ends here, too early"
+        case _:
+            rule = str(error)
+    return f"{'.'.join(filter(None, path))}: {rule}"
+
+
+def members(schema: Schema) -> dict[int, Enum]:
+    """An enum's members by the byte that stands for them; UNKNOWN is none."""
+    known = getattr(model, schema["name"]).__members__
+    return {2 * n: known[symbol] for n, symbol in enumerate(schema["symbols"]) if symbol in known}
+
+
+class ReaderCompiler:
+    """Makes the readers of one schema file; types that it names twice are made once."""
+
+    def __init__(self, today: dict[str, Schema]) -> None:
+        """`today`: today's record schemas by name, nested ones included."""
+        self._today = today
+        self._enums: set[str] = set()
+        self._scope: dict[str, Any] = {
+            "read_long": wire.read_long,
+            "read_length": wire.read_length,
+            "read_block": wire.read_block,
+            "read_longs": wire.read_longs,
+            "bad_branch": wire.bad_branch,
+            "unpack_double": struct.Struct("<d").unpack_from,
+            "booleans": _BOOLEANS,
+        }
+
+    def compile(self, schema: Schema, build: Callable[..., Any] | None = None, carried: str = "") -> Reader:
+        """The reader of this record.
+
+        `build` is called with the fields in today's order; it is the record's struct unless given. `carried` names a
+        field whose bytes are passed to `build` as well, last.
+        """
+        name = schema["name"]
+        source = _Source(self, schema)
+        start = f"start_{carried}"
+        for field in schema["fields"]:
+            source.field = field["name"]
+            if field["name"] == carried:
+                source.line(f"{start} = p")
+            source.read(field["type"], f"f_{field['name']}")
+            if field["name"] == carried:
+                source.line(f"{start} = b[{start}:p]")
+        source.field = ""
+        values = self._values(schema) + ([start] if carried else [])
+        source.line(f"return build_{name}({', '.join(values)}), p")
+        self._scope[f"build_{name}"] = build or getattr(model, name)
+        return self._define(name, source)
+
+    def _values(self, schema: Schema) -> list[str]:
+        """What each of today's fields is taken from."""
+        name = schema["name"]
+        written = {field["name"] for field in schema["fields"]}
+        values = []
+        for field in self._today[name]["fields"]:
+            variable = f"f_{field['name']}"
+            if field["name"] not in written:
+                variable = f"default_{name}_{field['name']}"
+                hint = get_type_hints(getattr(model, name))[field["name"]]
+                self._scope[variable] = msgspec.convert(field["default"], hint)
+            values.append(variable)
+        return values
+
+    def _define(self, name: str, source: _Source) -> Reader:
+        filename = f"<reader {len(_fields_of_lines)} of {name}>"
+        _fields_of_lines[filename] = ["", *source.fields]
+        text = "\n".join([f"def {name}(b, p):", *source.lines])
+        exec(compile(text, filename, "exec"), self._scope)  # noqa: S102  made from our own schemas only
+        reader: Reader = self._scope[name]
+        return reader
+
+    def named(self, schema: Schema | str) -> tuple[str, str]:
+        """Kind (record or enum) and name of a type, which is made on its definition."""
+        if isinstance(schema, str):
+            name = schema.rsplit(".", 1)[-1]
+            return ("enum" if name in self._enums else "record"), name
+        name = schema["name"]
+        if schema["type"] == "enum":
+            self._enums.add(name)
+            self._scope[f"members_{name}"] = members(schema)
+        else:
+            self.compile(schema)
+        return schema["type"], name
+
+
+class _Source:
+    """Lines of one function: `b` is the data, `p` the position."""
+
+    def __init__(self, compiler: ReaderCompiler, schema: Schema) -> None:
+        self._compiler = compiler
+        self._depth = 1
+        self.schema = schema
+        self.field = ""
+        self.lines: list[str] = []
+        self.fields: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self._depth + text)
+        self.fields.append(self.field)
+
+    def block(self, head: str, *body: str) -> None:
+        self.line(head)
+        self._depth += 1
+        for text in body:
+            self.line(text)
+        self._depth -= 1
+
+    def read(self, schema: Any, to: str) -> None:
+        """Reads a value of any type into the variable."""
+        match schema:
+            case {"logicalType": _, "type": base}:
+                self.read(base, to)
+            case ["null", present]:
+                self._optional(present, to)
+            case {"type": "array", "items": items}:
+                self._array(items, to)
+            case {"type": "map", "values": values}:
+                self._map(values, to)
+            case "string" | "bytes":
+                self._length()
+                self.line(f"{to} = b[p:p + n]" + (".decode()" if schema == "string" else ""))
+                self.line("p += n")
+            case "long" | "int":
+                self.block("if (n := b[p]) < 128:", f"{to} = n >> 1 ^ -(n & 1)", "p += 1")
+                self.block("else:", f"{to}, p = read_long(b, p)")
+            case "boolean":
+                self.line(f"{to} = booleans[b[p]]")
+                self.line("p += 1")
+            case "double":
+                self.line(f"{to}, = unpack_double(b, p)")
+                self.line("p += 8")
+            case _:
+                self._named(schema, to)
+
+    def _named(self, schema: Schema | str, to: str) -> None:
+        kind, name = self._compiler.named(schema)
+        if kind == "enum":
+            self.line(f"{to} = members_{name}[b[p]]")
+            self.line("p += 1")
+        else:
+            self.line(f"{to}, p = {name}(b, p)")
+
+    def _length(self) -> None:
+        self.block("if (n := b[p]) & 129:", "n, p = read_length(b, p)")
+        self.block("else:", "n >>= 1", "p += 1")
+
+    def _optional(self, present: Any, to: str) -> None:
+        self.block("if not (n := b[p]):", f"{to} = None", "p += 1")
+        self.line("elif n == 2:")
+        self._depth += 1
+        self.line("p += 1")
+        self.read(present, to)
+        self._depth -= 1
+        self.block("else:", "bad_branch(n)")
+
+    def _array(self, items: Any, to: str) -> None:
+        self.line(f"{to} = []")
+        self.line("while b[p]:")
+        self._depth += 1
+        self.line("count, p = read_block(b, p)")
+        if items == "long":
+            self.line("numbers, p = read_longs(b, p, count)")
+            self.line(f"{to} += numbers")
+        else:
+            self.line("for _ in range(count):")
+            self._depth += 1
+            self.read(items, "item")
+            self.line(f"{to}.append(item)")
+            self._depth -= 1
+        self._depth -= 1
+        self.line("p += 1")
+        self.line(f"{to} = tuple({to})")
+
+    def _map(self, values: Any, to: str) -> None:
+        self.line(f"{to} = {{}}")
+        self.line("while b[p]:")
+        self._depth += 1
+        self.line("count, p = read_block(b, p)")
+        self.line("for _ in range(count):")
+        self._depth += 1
+        self.read("string", "key")
+        self.read(values, f"{to}[key]")
+        self._depth -= 2
+        self.line("p += 1")

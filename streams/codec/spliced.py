@@ -1,0 +1,51 @@
+"""The hot path: rows and signals around an invocation's bytes, which are carried and never encoded again."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from streams.codec.wire import write_bytes, write_long
+from streams.codec.writers import WriterCompiler, symbols
+from streams.model import InvocationRow, Signal
+
+if TYPE_CHECKING:
+    from streams.codec.records import Records
+    from streams.codec.schemas import Schema
+    from streams.model import Cause, Row, SignalKind
+
+_KNOWN_CAUSES = 1024
+
+
+class Spliced:
+    """Encodes `InvocationRow` and `Signal` from what a row carries."""
+
+    def __init__(self, today: dict[str, Schema], records: Records) -> None:
+        """`today`: today's schemas by name."""
+        row, signal = today["InvocationRow"], today["Signal"]
+        kind, cause = signal["fields"][0]["type"], signal["fields"][-1]["type"][1]
+        self._row_header = records.headers[InvocationRow]
+        self._write_tail = WriterCompiler().compile(row, slice(1, None))
+        header = records.headers[Signal]
+        self._signal_heads = {member: header + symbol for member, symbol in symbols(kind).items()}
+        self._write_cause = lru_cache(_KNOWN_CAUSES)(WriterCompiler().compile(cause))
+
+    def encode_row(self, row: Row) -> bytes:
+        """The row as an `InvocationRow`."""
+        return self._row_header + row.encoded + self._write_tail(row)
+
+    def encode_signal(
+        self,
+        kind: SignalKind,
+        encoded: bytes,
+        seq: int,
+        attempt: int,
+        repeat: int,
+        at: int,
+        payload: bytes | None = None,
+        cause: Cause | None = None,
+    ) -> bytes:
+        """A `Signal`; `encoded` holds the bytes of its invocation, `at` is in milliseconds since 1970."""
+        head = self._signal_heads[kind] + encoded + write_long(seq) + write_long(attempt) + write_long(repeat)
+        tail = b"\0" if payload is None else b"\2" + write_bytes(payload)
+        return head + write_long(at) + tail + (b"\0" if cause is None else b"\2" + self._write_cause(cause))
