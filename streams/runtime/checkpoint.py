@@ -1,0 +1,150 @@
+"""The checkpoint: a turn's writes in one Kafka transaction, then SQLite. Never SQLite first.
+
+1. begin the transaction
+2. produce the changelog (`m/` last in each partition), signals, progress and dead letters
+3. produce what the turn appends to `commands`: last, because until the commit nobody sees what arrives behind it
+4. send the input offsets with the metadata taken when the turn's records were consumed
+5. commit the transaction
+6. commit SQLite, partition by partition, with input offset and changelog position
+
+A crash before 5 leaves nothing; between 5 and 6, or within 6, a store behind its changelog: just that tail is replayed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.config import Topic
+from streams.runtime.kafka import KafkaFailureError, ProducerFencedError, TransactionAbortedError, kafka_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streams.config import Settings
+    from streams.runtime.outbox import Outbox
+    from streams.runtime.task import PartitionTask
+
+_CALL_TIMEOUT_S = 5.0
+_GIVE_UP_S = 60.0
+"""A transactional call that goes on failing in a retriable way for this long counts as an unknown outcome."""
+
+
+class Checkpoint:
+    """Commits turns with one transactional producer.
+
+    Raises from `commit`:
+        TransactionAbortedError: nothing was written; abort, and read the input again.
+        ProducerFencedError: another producer took over, or the outcome is unknown; only a new producer can tell.
+        KafkaFailureError: anything else.
+    """
+
+    def __init__(self, producer: Any, settings: Settings, wall_clock: Callable[[], int]) -> None:
+        self._producer = producer
+        self._wall_clock = wall_clock
+        self._topics = {topic: settings.topic(topic) for topic in Topic}
+        self._dead_letter_partitions = 1
+
+    def prepare(self, dead_letter_partitions: int) -> None:
+        """Take over the transactional id: fences any older producer and settles its last transaction."""
+        self._dead_letter_partitions = dead_letter_partitions
+        _retrying(lambda: self._producer.init_transactions(_CALL_TIMEOUT_S))
+
+    def commit(self, outbox: Outbox, tasks: Sequence[PartitionTask], metadata: Any) -> None:
+        """One turn, all of it or nothing; `tasks` are the partitions that had input, each with its table flushed."""
+        positions: dict[int, int] = {}
+        _retrying(self._producer.begin_transaction)
+        self._produce_all(outbox, tasks, positions)
+        if tasks:
+            offsets = [
+                TopicPartition(self._topics[Topic.COMMANDS], t.partition, t.running_table.meta.next_offset)
+                for t in tasks
+            ]
+            _retrying(lambda: self._producer.send_offsets_to_transaction(offsets, metadata, _CALL_TIMEOUT_S))
+        _retrying(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
+        for task in tasks:
+            if task.partition not in positions:
+                raise KafkaFailureError(
+                    f"partition {task.partition}: committed, but its changelog position is not known"
+                )
+            task.running_table.commit(positions[task.partition], self._wall_clock())
+
+    def abort(self) -> None:
+        """Give up the open transaction, where there is one."""
+        _retrying(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S))
+
+    def abort_open(self) -> None:
+        """Give up what a stopping worker left open, so that nobody waits for its time-out; never raises."""
+        with contextlib.suppress(KafkaException):
+            self._producer.abort_transaction(1.0)
+
+    def _produce_all(self, outbox: Outbox, tasks: Sequence[PartitionTask], positions: dict[int, int]) -> None:
+        changelog = self._topics[Topic.CHANGELOG]
+        last = {record["partition"]: record for record in outbox.changelog}
+        for task in tasks:
+            last[task.partition]["callback"] = _noting(positions)
+        self._produce(changelog, outbox.changelog)
+        self._produce(self._topics[Topic.SIGNALS], outbox.signals)
+        self._produce(self._topics[Topic.BATCH_SLICES], outbox.progress)
+        self._produce_dead_letters(outbox)
+        self._produce(self._topics[Topic.COMMANDS], outbox.commands)
+
+    def _produce(self, topic: str, records: list[dict[str, Any]]) -> None:
+        """Queue records; `produce_batch` does not raise for one it could not queue, it marks it with `_error`."""
+        while records and self._producer.produce_batch(topic, records) < len(records):
+            failed = [record for record in records if "_error" in record]
+            for record in failed:
+                error = record.pop("_error")
+                if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 -- librdkafka's name for it
+                    raise _failure(error, f"{topic}, partition {record['partition']}: ")
+            self._producer.poll(0.1)
+            records = failed
+
+    def _produce_dead_letters(self, outbox: Outbox) -> None:
+        topic = self._topics[Topic.DEAD_LETTERS]
+        for letter in outbox.dead_letters:
+            partition = letter.partition % self._dead_letter_partitions
+            try:
+                self._producer.produce(topic, letter.value, letter.key, partition, headers=letter.headers)
+            except BufferError:
+                self._producer.flush(_CALL_TIMEOUT_S)
+                self._producer.produce(topic, letter.value, letter.key, partition, headers=letter.headers)
+
+
+def _noting(positions: dict[int, int]) -> Callable[[KafkaError | None, Any], None]:
+    def delivered(error: KafkaError | None, message: Any) -> None:
+        if error is None:
+            positions[message.partition()] = message.offset() + 1
+
+    return delivered
+
+
+def _retrying(call: Callable[[], object]) -> None:
+    """Run a transactional call, again while its error is retriable."""
+    give_up = time.monotonic() + _GIVE_UP_S
+    while True:
+        try:
+            call()
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if error is None:
+                raise
+            if not error.retriable() or error.fatal() or error.txn_requires_abort():
+                raise _failure(error) from exc
+            if time.monotonic() > give_up:
+                raise ProducerFencedError(f"outcome unknown after {_GIVE_UP_S:.0f} s: {error.str()}") from exc
+        else:
+            return
+
+
+def _failure(error: KafkaError, where: str = "") -> Exception:
+    """What an error of the producer means for the turn; a record that is too large would be so again and again."""
+    text = f"{where}{error.str()}"
+    if error.fatal():
+        return ProducerFencedError(text)
+    if error.txn_requires_abort():
+        return TransactionAbortedError(text)
+    return KafkaFailureError(f"Kafka refused a write: {text}")

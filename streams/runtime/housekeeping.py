@@ -1,0 +1,82 @@
+"""What keeps a long-running worker flat: the garbage collector tamed, SQLite's write-ahead files checkpointed."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from streams.state.store import passive_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+log = structlog.get_logger("streams.housekeeping")
+
+_CHECKPOINT_EVERY_S = 0.5
+_IDLE_S = 0.1
+_COLLECT_EVERY_S = 10.0
+_COLLECT_AT_LEAST_EVERY_S = 120.0
+
+
+class Collector:
+    """Runs the garbage collector when the loop is idle.
+
+    The records of the hot path are untracked by design, so what the collector would scan in the middle of a turn is
+    mostly caches that live on.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        now = time.monotonic()
+        self._busy_at = self._collected_at = now
+
+    def after_turn(self, *, busy: bool) -> None:
+        """Collect when nothing was done for a while, or when that has not happened for long."""
+        now = time.monotonic()
+        if busy:
+            self._busy_at = now
+        since = now - self._collected_at
+        idle = now - self._busy_at > _IDLE_S
+        if (
+            idle and since > _COLLECT_EVERY_S and self._busy_at > self._collected_at
+        ) or since > _COLLECT_AT_LEAST_EVERY_S:
+            gc.collect()
+            self._collected_at = time.monotonic()
+
+    def close(self) -> None:
+        """Give the collector back as it was."""
+        gc.enable()
+        gc.unfreeze()
+
+
+class WalKeeper:
+    """A thread that moves SQLite's write-ahead files into their databases.
+
+    SQLite's automatic checkpoint would do it on the loop's thread, and make turns of 45 ms.
+    """
+
+    def __init__(self, files: Callable[[], Sequence[Path]]) -> None:
+        self._files = files
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="wal-keeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread after the checkpoint it is in."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_CHECKPOINT_EVERY_S):
+            for file in self._files():
+                try:
+                    passive_checkpoint(file)
+                except Exception as exc:  # noqa: BLE001 -- a missed checkpoint only lets the file grow
+                    log.warning("checkpoint of the write-ahead file failed", file=str(file), error=str(exc))

@@ -1,0 +1,56 @@
+"""Who this worker is, and that it alone uses its state folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import uuid6
+from filelock import FileLock, Timeout
+
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class StateFolder:
+    """The folder with one SQLite file a partition, held by one process at a time.
+
+    Raises:
+        StreamsError: the folder cannot be made or written, or another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path / "lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise StreamsError(
+                f"state folder {path} is in use by another worker: give each worker its own STREAMS_STATE_DIR",
+            ) from None
+        except OSError as exc:
+            raise StreamsError(
+                f"state folder {path} cannot be written ({exc.strerror}): set STREAMS_STATE_DIR"
+            ) from exc
+
+    def worker_id(self, given: str | None) -> str:
+        """The id given by the user, or the one kept in the folder, made on first use."""
+        if given is not None:
+            return given
+        file = self.path / "worker-id"
+        try:
+            if not file.exists():
+                file.write_text(f"{uuid6.uuid7()}\n", encoding="utf-8")
+            return file.read_text(encoding="utf-8").strip()
+        except OSError as exc:
+            raise StreamsError(f"{file} cannot be written ({exc.strerror}): set STREAMS_STATE_DIR") from exc
+
+    def partition_file(self, partition: int) -> Path:
+        """The SQLite file of a partition."""
+        return self.path / f"partition-{partition}.sqlite3"
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._lock.release()

@@ -1,0 +1,147 @@
+"""How the worker talks to Kafka: which clients it makes, with which properties, and what their errors mean."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.config import Settings
+
+log = logging.getLogger("streams.kafka")
+
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+"""Largest record a worker writes, bytes."""
+
+
+class Clients(Protocol):
+    """Makes Kafka clients; tests give an in-memory cluster's instead."""
+
+    def consumer(self, properties: Mapping[str, Any]) -> Any:
+        """A consumer with confluent_kafka's interface."""
+
+    def producer(self, properties: Mapping[str, Any]) -> Any:
+        """A producer with confluent_kafka's interface."""
+
+    def admin(self, properties: Mapping[str, Any]) -> Any:
+        """An admin client with confluent_kafka's interface."""
+
+
+class KafkaClients:
+    """The real ones; librdkafka's own log lines go to the log."""
+
+    def consumer(self, properties: Mapping[str, Any]) -> Consumer:
+        """A consumer."""
+        return Consumer(dict(properties), logger=log)
+
+    def producer(self, properties: Mapping[str, Any]) -> Producer:
+        """A producer."""
+        return Producer(dict(properties), logger=log)
+
+    def admin(self, properties: Mapping[str, Any]) -> AdminClient:
+        """An admin client."""
+        return AdminClient(dict(properties), logger=log)
+
+
+def command_consumer(settings: Settings, worker_id: str | None) -> dict[str, Any]:
+    """Properties of the group's consumer of `commands`.
+
+    `auto.offset.reset=error`: below the log's start the worker stops, where librdkafka's default would silently read
+    the whole log again. The local queue is small, and a full one is looked at again after 5 ms: its default of 1 s
+    would stall a busy partition.
+    """
+    properties: dict[str, Any] = {
+        "group.id": settings.group_id,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": settings.session_timeout_ms,
+        "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 5),
+        "max.poll.interval.ms": 300_000,
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.queue.backoff.ms": 5,
+        "fetch.wait.max.ms": 100,
+        "fetch.error.backoff.ms": 50,
+        "fetch.message.max.bytes": 2 * MAX_MESSAGE_BYTES,
+        **settings.kafka_properties(),
+    }
+    if worker_id is not None:
+        properties["group.instance.id"] = worker_id
+    return properties
+
+
+def changelog_reader(settings: Settings) -> dict[str, Any]:
+    """Properties of the consumer that restores: no group is ever joined, nothing is committed."""
+    return {
+        "group.id": f"{settings.group_id}-restore",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": False,
+        "queued.max.messages.kbytes": 32_768,
+        "fetch.queue.backoff.ms": 5,
+        "fetch.message.max.bytes": 2 * MAX_MESSAGE_BYTES,
+        **settings.kafka_properties(),
+    }
+
+
+def transactional_producer(settings: Settings, transactional_id: str) -> dict[str, Any]:
+    """Properties of the worker's producer.
+
+    The retry backoff is 1 ms: the coordinator answers the first requests of a transaction with "concurrent
+    transactions" while the last one's markers are being written, and the default of 100 ms would be paid each turn.
+    """
+    return {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": settings.transaction_timeout_ms,
+        "enable.idempotence": True,
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "linger.ms": 1,
+        "batch.size": 1_000_000,
+        "batch.num.messages": 100_000,
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 262_144,
+        "retry.backoff.ms": 1,
+        "retry.backoff.max.ms": 20,
+        **settings.kafka_properties(),
+    }
+
+
+class TransactionAbortedError(Exception):
+    """The transaction cannot be committed; it is to be aborted, and its input read again."""
+
+
+class ProducerFencedError(Exception):
+    """The producer is unusable or the outcome of its commit unknown: a new one must take over."""
+
+
+class KafkaFailureError(Exception):
+    """An answer of Kafka that no rule covers; the worker stops with it."""
+
+
+def kafka_error(exc: KafkaException | BufferError) -> KafkaError | None:
+    """The `KafkaError` in an exception, where there is one."""
+    first = exc.args[0] if exc.args else None
+    return first if isinstance(first, KafkaError) else None
+
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "Clients",
+    "KafkaClients",
+    "KafkaFailureError",
+    "ProducerFencedError",
+    "TopicPartition",
+    "TransactionAbortedError",
+    "changelog_reader",
+    "command_consumer",
+    "kafka_error",
+    "transactional_producer",
+]

@@ -1,0 +1,92 @@
+"""What a turn is going to write to Kafka, in the order in which it is produced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from streams import codec
+from streams.engine.routing import partition_of, routing_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.engine.effects import Append, Send
+
+DEAD_LETTER_VALUE_BYTES = 1_900_000
+"""A dead letter carries at most this much of the bad record's value, so that it fits with its headers."""
+
+
+@dataclass(slots=True)
+class DeadLetter:
+    """A bad record on its way to `dead-letters`."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+    def described(self) -> dict[str, str]:
+        """Its headers, for a log line."""
+        return {name.replace("-", "_"): value.decode() for name, value in self.headers}
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Records by topic, as confluent_kafka's `produce_batch` takes them: dicts of key, value and partition."""
+
+    slice_partitions: int
+    changelog: list[dict[str, Any]] = field(default_factory=list)
+    signals: list[dict[str, Any]] = field(default_factory=list)
+    progress: list[dict[str, Any]] = field(default_factory=list)
+    commands: list[dict[str, Any]] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    def signal(self, partition: int, send: Send) -> None:
+        """A signal to executors."""
+        self.signals.append(
+            {
+                "key": routing_key(send.invocation_id),
+                "value": codec.encode_signal(
+                    send.kind, send.encoded, send.seq, send.attempt, send.repeat, send.at, send.payload, send.cause
+                ),
+                "partition": partition,
+            },
+        )
+
+    def append(self, effect: Append) -> None:
+        """A command to the log."""
+        self.commands.append(
+            {"key": effect.key, "value": codec.encode(effect.command), "partition": effect.partition},
+        )
+
+    def forward(self, partition: int, message: Any) -> None:
+        """A record to the partition it belongs to, untouched."""
+        self.commands.append({"key": message.key(), "value": message.value(), "partition": partition})
+
+    def table_changes(self, partition: int, records: Sequence[tuple[str, bytes | None]]) -> None:
+        """The changelog's records of a partition."""
+        self.changelog += [{"key": key, "value": value, "partition": partition} for key, value in records]
+
+    def published(self, records: Sequence[tuple[str, bytes | None]]) -> None:
+        """Headers and slice progress; the topic is partitioned by batch id, which stands before the last slash."""
+        self.progress += [
+            {"key": key, "value": value, "partition": partition_of(key.rpartition("/")[0], self.slice_partitions)}
+            for key, value in records
+        ]
+
+    def dead_letter(self, message: Any, code: str, text: str) -> None:
+        """A bad record, where it stood and what is wrong with it; a value that would not fit is cut and says so."""
+        value = message.value()
+        headers = [
+            ("source-topic", message.topic().encode()),
+            ("source-partition", str(message.partition()).encode()),
+            ("source-offset", str(message.offset()).encode()),
+            ("source-timestamp", str(message.timestamp()[1]).encode()),
+            ("error-code", code.encode()),
+            ("error-message", text[:1_000].encode()),
+        ]
+        if value is not None and len(value) > DEAD_LETTER_VALUE_BYTES:
+            headers.append(("value-truncated", str(len(value)).encode()))
+            value = value[:DEAD_LETTER_VALUE_BYTES]
+        self.dead_letters.append(DeadLetter(message.partition(), message.key(), value, headers))

@@ -1,0 +1,53 @@
+"""What the group's coordinator said since the last turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Rebalance:
+    """Callbacks that only note; the loop acts on the notes between turns.
+
+    A partition arrives paused at offset 0 and reads nothing until it is restored and sought.
+    """
+
+    def __init__(self) -> None:
+        self.assigned: set[int] = set()
+        self.revoked: set[int] = set()
+        self.lost: set[int] = set()
+
+    def on_assign(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
+        """New partitions."""
+        placed = [TopicPartition(tp.topic, tp.partition, 0) for tp in partitions]
+        consumer.incremental_assign(placed)
+        if placed:
+            consumer.pause(placed)
+        self.assigned |= {tp.partition for tp in placed}
+
+    def on_revoke(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
+        """Partitions given up in good order: the last turn is committed."""
+        consumer.incremental_unassign(list(partitions))
+        gone = {tp.partition for tp in partitions}
+        self.revoked |= gone
+        self.assigned -= gone
+
+    def on_lost(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
+        """Partitions that are somebody else's already.
+
+        Registered always: without it librdkafka calls the revoke callback, and a zombie thinks itself in time.
+        """
+        consumer.incremental_unassign(list(partitions))
+        gone = {tp.partition for tp in partitions}
+        self.lost |= gone
+        self.assigned -= gone
+
+    def take(self) -> tuple[set[int], set[int], set[int]]:
+        """(assigned, revoked, lost) since the last call."""
+        noted = self.assigned, self.revoked, self.lost
+        self.assigned, self.revoked, self.lost = set(), set(), set()
+        return noted

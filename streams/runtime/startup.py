@@ -1,0 +1,67 @@
+"""What a worker learns of its topics before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import ConfigResource, ResourceType
+
+from streams.config import Topic
+from streams.errors import StreamsError
+from streams.runtime.takeover import TopicFacts
+
+if TYPE_CHECKING:
+    from streams.config import Settings
+    from streams.runtime.kafka import Clients
+
+_TIMEOUT_S = 10.0
+_DAY_MS = 86_400_000
+
+
+class Topics(NamedTuple):
+    """Names and counts the worker needs each turn."""
+
+    commands: str
+    facts: TopicFacts
+    slice_partitions: int
+    dead_letter_partitions: int
+
+
+def learn_topics(clients: Clients, settings: Settings) -> Topics:
+    """Ask the broker for partition counts, topic ids and the changelog's tombstone retention.
+
+    Raises:
+        StreamsError: a topic is missing, or the broker does not answer.
+    """
+    admin = clients.admin(settings.kafka_properties())
+    names = {topic: settings.topic(topic) for topic in Topic}
+    described = {topic: _described(admin, name) for topic, name in names.items()}
+    commands, changelog = described[Topic.COMMANDS], described[Topic.CHANGELOG]
+    facts = TopicFacts(
+        partitions=len(commands.partitions),
+        commands_id=str(commands.topic_id or ""),
+        changelog_id=str(changelog.topic_id or ""),
+        delete_retention_ms=_delete_retention(admin, names[Topic.CHANGELOG]),
+    )
+    return Topics(
+        commands=names[Topic.COMMANDS],
+        facts=facts,
+        slice_partitions=len(described[Topic.BATCH_SLICES].partitions),
+        dead_letter_partitions=len(described[Topic.DEAD_LETTERS].partitions),
+    )
+
+
+def _described(admin: Any, name: str) -> Any:
+    try:
+        future = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)[name]
+        return future.result(_TIMEOUT_S)
+    except KafkaException as exc:
+        raise StreamsError(f"topic {name}: {exc.args[0].str()}: run `streams topics create`") from exc
+
+
+def _delete_retention(admin: Any, name: str) -> int:
+    resource = ConfigResource(ResourceType.TOPIC, name)
+    entries = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result(_TIMEOUT_S)
+    entry = entries.get("delete.retention.ms")
+    return int(entry.value) if entry is not None and entry.value else _DAY_MS

@@ -1,0 +1,243 @@
+"""Taking a partition over: its committed offset, its place in the changelog, and the replay between.
+
+Always in this order: `committed()`, which waits while a transaction with offsets is pending, then `list_offsets`, then
+the replay. The other way round would restore an old table under a new offset.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from streams.config import Topic
+from streams.errors import StreamsError
+from streams.runtime.kafka import changelog_reader, kafka_error
+from streams.runtime.task import PartitionTask, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streams.config import Settings
+    from streams.runtime.kafka import Clients
+
+log = structlog.get_logger("streams.restore")
+
+_ADMIN_TIMEOUT_S = 10.0
+_COMMITTED_TIMEOUT_S = 0.25
+_SAVE_EVERY = 10_000
+"""Records replayed between two commits of SQLite."""
+_REPORT_EVERY_S = 2.0
+_NO_TOPIC_ID = ("", "AAAAAAAAAAAAAAAAAAAAAA")
+"""What stands for an unknown topic id: none given, or sixteen zero bytes in base64."""
+
+
+class TopicFacts:
+    """What the broker says of the topics: ids, partition count, how long the changelog keeps tombstones."""
+
+    def __init__(self, partitions: int, commands_id: str, changelog_id: str, delete_retention_ms: int) -> None:
+        self.partitions = partitions
+        self.commands_id = "" if commands_id in _NO_TOPIC_ID else commands_id
+        self.changelog_id = "" if changelog_id in _NO_TOPIC_ID else changelog_id
+        self.delete_retention_ms = delete_retention_ms
+
+
+class Takeover:
+    """Brings claimed partitions to the point where they can apply commands, a bounded slice of work at a time."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        settings: Settings,
+        consumer: Any,
+        facts: TopicFacts,
+        wall_clock: Callable[[], int],
+    ) -> None:
+        self._consumer = consumer
+        self._admin = clients.admin(settings.kafka_properties())
+        self._reader = clients.consumer(changelog_reader(settings))
+        self._commands = settings.topic(Topic.COMMANDS)
+        self._changelog = settings.topic(Topic.CHANGELOG)
+        self._facts = facts
+        self._wall_clock = wall_clock
+        self._reading: dict[int, PartitionTask] = {}
+        self._reported = 0.0
+
+    def step(self, tasks: Sequence[PartitionTask], *, others_run: bool) -> list[PartitionTask]:
+        """One slice of work; returns the tasks whose store has reached its target.
+
+        `others_run`: partitions are running, so the slice is kept to about 10 ms.
+
+        Raises:
+            StreamsError: log, changelog and store contradict each other; nothing is overwritten.
+        """
+        claimed = [task for task in tasks if task.phase is Phase.CLAIMED]
+        if claimed:
+            self._claim(claimed)
+        restoring = {task.partition: task for task in tasks if task.phase is Phase.RESTORING}
+        if restoring.keys() != self._reading.keys():
+            self._reading = restoring
+            self._reader.assign(
+                [TopicPartition(self._changelog, p, t.store.changelog_position) for p, t in restoring.items()]
+            )
+        return self._replay(others_run=others_run) if restoring else []
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._reader.close()
+
+    # --- claim ---
+
+    def _claim(self, claimed: Sequence[PartitionTask]) -> None:
+        committed = self._committed(claimed)
+        if committed is None:
+            return
+        changelog = [TopicPartition(self._changelog, task.partition) for task in claimed]
+        ends = self._offsets(changelog, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        begins = self._offsets(changelog, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        for task in claimed:
+            task.committed = committed[task.partition]
+            task.target = ends[task.partition]
+            self._check_store(task, begins[task.partition])
+            task.restored, task.restore_from = 0, task.store.changelog_position
+            task.phase = Phase.RESTORING
+
+    def _committed(self, claimed: Sequence[PartitionTask]) -> dict[int, int | None] | None:
+        """Committed offsets by partition (None: there is none), or None when they are not stable yet."""
+        asked = [TopicPartition(self._commands, task.partition) for task in claimed]
+        try:
+            answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if error is not None and (error.retriable() or error.code() == KafkaError._TIMED_OUT):  # noqa: SLF001
+                return None
+            raise
+        if any(tp.error is not None for tp in answer):
+            return None
+        return {tp.partition: None if tp.offset == OFFSET_INVALID else tp.offset for tp in answer}
+
+    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
+        """First or end offsets, uncommitted records included: an open transaction is waited for, not overlooked."""
+        futures = self._admin.list_offsets(
+            dict.fromkeys(partitions, spec),
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=_ADMIN_TIMEOUT_S,
+        )
+        return {tp.partition: future.result(_ADMIN_TIMEOUT_S).offset for tp, future in futures.items()}
+
+    def _check_store(self, task: PartitionTask, changelog_begin: int) -> None:
+        store, partition = task.store, task.partition
+        if store.changelog_position > task.target:
+            raise StreamsError(
+                f"partition {partition}: the local table has read the changelog up to {store.changelog_position}, but "
+                f"{self._changelog} ends at {task.target}: the topic is not the one this table was made from. Restore "
+                "the topic, or delete the partition's file in the state folder to rebuild the table from it",
+            )
+        if store.changelog_position == 0:
+            return
+        age = self._wall_clock() - store.saved_at
+        behind = store.changelog_position < task.target
+        if store.changelog_position < changelog_begin or (behind and age > self._facts.delete_retention_ms // 2):
+            log.warning("rebuilding table", partition=partition, why="tombstones may be gone", age_ms=age)
+            store.clear()
+
+    # --- replay ---
+
+    def _replay(self, *, others_run: bool) -> list[PartitionTask]:
+        messages = (
+            self._reader.consume(1_000, timeout=0.001) if others_run else self._reader.consume(5_000, timeout=0.02)
+        )
+        by_partition: dict[int, list[tuple[str, bytes | None, int]]] = {}
+        for message in messages:
+            if message.error() is not None:
+                if message.error().retriable() or not message.error().fatal():
+                    log.warning("changelog reader", error=message.error().str())
+                    continue
+                raise KafkaException(message.error())
+            record = (message.key().decode(), message.value(), message.offset())
+            by_partition.setdefault(message.partition(), []).append(record)
+        for partition, records in by_partition.items():
+            self._apply(self._reading[partition], records)
+        self._report()
+        return [task for task in self._reading.values() if self._reached(task)]
+
+    def _apply(self, task: PartitionTask, records: list[tuple[str, bytes | None, int]]) -> None:
+        store = task.store
+        if task.restored == 0:
+            log.info("restoring", partition=task.partition, begin=task.restore_from, end=task.target)
+        before = task.restored
+        if not store.in_transaction:
+            store.begin()
+        task.restored += store.apply_changelog(records)
+        task.replayed_to = records[-1][2] + 1
+        if before // _SAVE_EVERY != task.restored // _SAVE_EVERY:
+            store.commit(task.replayed_to, self._wall_clock())
+
+    def _reached(self, task: PartitionTask) -> bool:
+        """Whether the replay is at its target: the reader's position passes it (markers take offsets too)."""
+        if task.store.changelog_position < task.target:
+            position = self._reader.position([TopicPartition(self._changelog, task.partition)])[0].offset
+            if position < task.target:
+                return False
+        if task.store.in_transaction:
+            task.store.commit(task.replayed_to, self._wall_clock())
+        self._check_table(task)
+        if task.restored:
+            log.info("restored", partition=task.partition, records=task.restored)
+        return True
+
+    def _check_table(self, task: PartitionTask) -> None:
+        """Committed offset, `m/` and topics must tell one story."""
+        meta, partition = task.store.meta, task.partition
+        if meta is None:
+            if task.committed is not None:
+                raise StreamsError(
+                    f"partition {partition}: offset {task.committed} of {self._commands} is committed, but "
+                    f"{self._changelog} has no record of the table: the changelog was deleted. Restore it, or replay "
+                    "the log under a new STREAMS_GROUP_ID and topic prefix",
+                )
+            self._check_log_start(partition)
+            return
+        if task.committed is not None and task.committed != meta.next_offset:
+            raise StreamsError(
+                f"partition {partition}: the group's committed offset is {task.committed}, the changelog says "
+                f"{meta.next_offset}: somebody reset one of them. Set the group's offset of {self._commands} to "
+                f"{meta.next_offset}",
+            )
+        if meta.partitions != self._facts.partitions:
+            raise StreamsError(
+                f"partition {partition}: the table was made with {meta.partitions} partitions, {self._commands} has "
+                f"{self._facts.partitions}: the count is fixed for the life of the topics",
+            )
+        for name, kept, actual in (
+            (self._commands, meta.commands_topic_id, self._facts.commands_id),
+            (self._changelog, meta.changelog_topic_id, self._facts.changelog_id),
+        ):
+            if kept and actual and kept != actual:
+                raise StreamsError(
+                    f"partition {partition}: the table was made from {name} with topic id {kept}, the broker "
+                    f"has {actual}: the topic was deleted and made anew. Use another STREAMS_STATE_DIR and topic prefix",
+                )
+
+    def _check_log_start(self, partition: int) -> None:
+        places = [TopicPartition(self._commands, partition)]
+        start = self._offsets(places, OffsetSpec.earliest())[partition]  # type: ignore[no-untyped-call]
+        if start > 0:
+            raise StreamsError(
+                f"partition {partition}: neither a committed offset nor a table, and {self._commands} starts at "
+                f"{start}: its beginning was deleted, so the table cannot be made from it. Restore the changelog",
+            )
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._reported < _REPORT_EVERY_S:
+            return
+        self._reported = now
+        for task in self._reading.values():
+            if task.restored:
+                span = max(1, task.target - task.restore_from)
+                done = min(1.0, (task.replayed_to - task.restore_from) / span)
+                log.info("restoring", partition=task.partition, records=task.restored, percent=round(100 * done))

@@ -1,0 +1,85 @@
+"""One partition in a worker's hands."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.state.store import Store
+    from streams.state.table import Table
+
+MIN_TICK_GAP_MS = 50
+"""Pause between two ticks the worker writes for a partition: a broker whose clock is behind must not cause a storm."""
+
+RETENTION_CHECK_MS = 5_000
+"""How often a partition looks for something to forget."""
+
+
+class Phase(Enum):
+    """How far a partition has been taken over; only forwards, or back to CLAIMED after an abort."""
+
+    CLAIMED = "waits for its committed offset"
+    RESTORING = "replays the changelog"
+    RUNNING = "applies commands"
+
+
+class PartitionTask:
+    """A partition's store and table, the records consumed for it and not yet applied, and its ticks."""
+
+    def __init__(self, partition: int, store: Store, file: Path) -> None:
+        self.partition = partition
+        self.store = store
+        self.file = file
+        self.phase = Phase.CLAIMED
+        self.backlog: deque[Any] = deque()
+        self.table: Table | None = None
+        self.committed: int | None = None
+        self.target = 0
+        self.restored = 0
+        self.restore_from = 0
+        self.replayed_to = 0
+        self.tick_outstanding: int | None = None
+        self._last_tick_at = 0
+        self._last_retention_check = 0
+
+    @property
+    def running_table(self) -> Table:
+        """The table of a RUNNING partition."""
+        if self.table is None:
+            raise AssertionError(f"partition {self.partition} is not running")
+        return self.table
+
+    def claim(self) -> None:
+        """Back to the start: what is cached, left over or outstanding is void."""
+        self.phase = Phase.CLAIMED
+        self.backlog.clear()
+        self.table = None
+        self.committed = None
+        self.tick_outstanding = None
+
+    def tick_due(self, now: int, retention_ms: int, batch_retention_ms: int) -> bool:
+        """Whether time has something to do here that no outstanding `Tick` will do; `now` in wall-clock ms."""
+        table = self.running_table
+        if self.tick_outstanding == table.meta.tick_no + 1 or now - self._last_tick_at < MIN_TICK_GAP_MS:
+            return False
+        due = table.next_due()
+        if due is not None and due <= now:
+            return True
+        if now - self._last_retention_check < RETENTION_CHECK_MS:
+            return False
+        self._last_retention_check = now
+        return table.retention_due(now - retention_ms, now - batch_retention_ms)
+
+    def tick_written(self, tick_no: int, now: int) -> None:
+        """A `Tick` of that number is on its way."""
+        self.tick_outstanding = tick_no
+        self._last_tick_at = now
+
+    def close(self) -> None:
+        """Close the store; anything not committed is rolled back."""
+        self.table = None
+        self.store.close()

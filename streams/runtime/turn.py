@@ -1,0 +1,129 @@
+"""A turn's commands applied in memory, and what they write."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from streams.engine import apply
+from streams.engine.effects import Append, Count, Send
+from streams.engine.errors import CommandRefusedError
+from streams.engine.view import At
+from streams.model import ENGINE_VERSION, Tick
+from streams.runtime.intake import strays
+from streams.runtime.outbox import Outbox
+from streams.runtime.pacing import tuned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.codec import BadRecordError
+    from streams.config import Settings
+    from streams.engine.view import Page, PageSizes
+    from streams.runtime.intake import Item, Share
+    from streams.runtime.startup import Topics
+    from streams.runtime.task import PartitionTask
+
+
+class Turn:
+    """Everything between a turn's consume and its checkpoint; no Kafka client is touched here."""
+
+    def __init__(self, settings: Settings, topics: Topics, page_sizes: PageSizes) -> None:
+        self._settings = settings
+        self._partitions = topics.facts.partitions
+        self.outbox = Outbox(topics.slice_partitions)
+        self.page_sizes = page_sizes
+        self.tasks: list[PartitionTask] = []
+        self.applied = 0
+        self.counts: dict[str, int] = {}
+
+    def apply(self, shares: Sequence[Share]) -> None:
+        """Apply each partition's share; its pages divide the time budget."""
+        stray = strays(shares, self._partitions)
+        pages = sum(share.page for share in shares)
+        for share in shares:
+            task, items = share.task, share.items
+            table = task.running_table
+            table.page_sizes = self.page_sizes
+            table.begin()
+            table.load(share.ids)
+            clock = self._apply(task, items[:-1] if share.page else items, stray, table.meta.clock)
+            began = time.perf_counter()
+            if share.page:
+                clock = self._apply(task, items[-1:], stray, clock)
+            table.set_position(items[-1].message.offset() + 1, clock)
+            self.outbox.table_changes(task.partition, table.flush())
+            self.outbox.published(table.published())
+            self.tasks.append(task)
+            self.applied += len(items)
+            if share.page and table.last_page is not None:
+                self._tune(table.last_page, (time.perf_counter() - began) * 1_000, pages)
+
+    def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
+        """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""
+        s = self._settings
+        for task in tasks:
+            if not task.tick_due(now, s.retention_ms, s.batch_retention_ms):
+                continue
+            tick_no = task.running_table.meta.tick_no + 1
+            tick = Tick(
+                engine_version=ENGINE_VERSION,
+                partition=task.partition,
+                tick_no=tick_no,
+                due_until=now,
+                ended_before=now - s.retention_ms,
+                batches_ended_before=now - s.batch_retention_ms,
+                reconcile_interval_ms=s.reconcile_interval_ms,
+                max_rows=s.tick_max_rows,
+            )
+            self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
+            task.tick_written(tick_no, now)
+
+    def _apply(self, task: PartitionTask, items: Sequence[Item], stray: dict[tuple[int, int], int], clock: int) -> int:
+        """Apply commands in order; returns the partition clock after them. This is the worker's hot loop."""
+        table, partition, outbox = task.running_table, task.partition, self.outbox
+        for message, command, bad in items:
+            timestamp = message.timestamp()[1]
+            clock = max(clock, timestamp)
+            offset = message.offset()
+            if bad is not None:
+                self._refuse(message, bad)
+                continue
+            if stray and (partition, offset) in stray:
+                outbox.forward(stray[partition, offset], message)
+                self._count("forwarded")
+                continue
+            at = At(partition, offset, clock)
+            try:
+                effects = apply(command, at, table)
+            except CommandRefusedError as refused:
+                self._refuse(message, refused)
+                continue
+            table.absorb(effects, at)
+            for effect in effects:
+                if isinstance(effect, Send):
+                    outbox.signal(partition, effect)
+                elif isinstance(effect, Append):
+                    self._append(task, effect, clock)
+                elif isinstance(effect, Count):
+                    self._count(effect.name, effect.by)
+        return clock
+
+    def _tune(self, page: Page, took_ms: float, pages: int) -> None:
+        matched = len(page.started) + sum(map(len, page.unstarted.values()))
+        share_ms = self._settings.page_budget_ms / pages
+        self.page_sizes = tuned(
+            self.page_sizes, scanned=page.scanned, matched=matched, took_ms=took_ms, budget_ms=share_ms
+        )
+
+    def _append(self, task: PartitionTask, effect: Append, now: int) -> None:
+        self.outbox.append(effect)
+        if isinstance(effect.command, Tick) and effect.partition == task.partition:
+            task.tick_written(effect.command.tick_no, now)
+
+    def _refuse(self, message: Any, why: BadRecordError | CommandRefusedError) -> None:
+        self.outbox.dead_letter(message, why.code, why.message)
+        self._count("dead_letters")
+
+    def _count(self, name: str, by: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + by

@@ -1,0 +1,233 @@
+"""Replay the command log through a fresh engine, and compare the table it makes with the changelog's.
+
+The log alone decides: every number that alters the table stands in a record. Records in `dead-letters` are skipped, as
+the worker skipped them (an unknown schema may be known today). May run beside a live worker: each partition is compared
+at the offset its changelog stood at.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from streams.config import Topic
+from streams.runtime.intake import take_share
+from streams.runtime.kafka import KafkaClients, changelog_reader
+from streams.runtime.pacing import FIRST
+from streams.runtime.startup import Topics, learn_topics
+from streams.runtime.task import PartitionTask, Phase
+from streams.runtime.turn import Turn
+from streams.state.store import Store
+from streams.state.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from streams.config import Settings
+    from streams.runtime.kafka import Clients
+
+_TIMEOUT_S = 10.0
+_SHOWN = 20
+
+
+@dataclass
+class Verdict:
+    """What a comparison found; `differences` holds at most 20 lines a partition."""
+
+    partition: int
+    commands: int = 0
+    entries: int = 0
+    trimmed_to: int | None = None
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether log and changelog tell one story."""
+        return self.trimmed_to is None and not self.differences
+
+
+def verify(
+    settings: Settings,
+    clients: Clients | None = None,
+    progress: Callable[[int, str, int, int], None] | None = None,
+) -> Iterator[Verdict]:
+    """One verdict a partition, in order.
+
+    Raises:
+        StreamsError: a topic is missing, or the broker does not answer.
+    """
+    made = clients or KafkaClients()
+    topics = learn_topics(made, settings)
+    comparison = _Comparison(settings, made, topics, progress or (lambda *_: None))
+    try:
+        dead = comparison.dead_letters()
+        for partition in range(topics.facts.partitions):
+            yield comparison.compare(partition, dead.get(partition, set()))
+    finally:
+        comparison.close()
+
+
+class _Comparison:
+    def __init__(
+        self, settings: Settings, clients: Clients, topics: Topics, progress: Callable[[int, str, int, int], None]
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._progress = progress
+        self._admin = clients.admin(settings.kafka_properties())
+        self._reader = clients.consumer(changelog_reader(settings))
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def dead_letters(self) -> dict[int, set[int]]:
+        """Offsets of `commands` that became dead letters, by partition."""
+        found: dict[int, set[int]] = {}
+        topic = self._settings.topic(Topic.DEAD_LETTERS)
+        for partition in range(self._topics.dead_letter_partitions):
+            for message in self._read(topic, partition, self._bounds(topic, partition)):
+                headers = dict(message.headers() or [])
+                if headers.get("source-topic") == self._topics.commands.encode():
+                    found.setdefault(int(headers["source-partition"]), set()).add(int(headers["source-offset"]))
+        return found
+
+    def compare(self, partition: int, dead: set[int]) -> Verdict:
+        verdict = Verdict(partition)
+        begin, _ = self._bounds(self._topics.commands, partition)
+        if begin > 0:
+            verdict.trimmed_to = begin
+            return verdict
+        with tempfile.TemporaryDirectory(prefix="streams-verify-") as folder:
+            kept = Store.open(Path(folder) / "kept.sqlite3", partition)
+            file = Path(folder) / "replayed.sqlite3"
+            replayed = Store.open(file, partition)
+            try:
+                self._restore(kept, partition)
+                if kept.meta is not None:
+                    verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset, dead)
+                self._diff(verdict, kept, replayed)
+            finally:
+                kept.close()
+                replayed.close()
+        return verdict
+
+    def _restore(self, store: Store, partition: int) -> None:
+        topic = self._settings.topic(Topic.CHANGELOG)
+        bounds = self._bounds(topic, partition)
+        records = ((m.key().decode(), m.value(), m.offset()) for m in self._read(topic, partition, bounds, "changelog"))
+        for chunk in _chunks(records, 10_000):
+            store.begin()
+            store.apply_changelog(chunk)
+            store.commit(chunk[-1][2] + 1, 0)
+
+    def _replay(self, store: Store, file: Path, partition: int, end: int, dead: set[int]) -> int:
+        facts = self._topics.facts
+        task = PartitionTask(partition, store, file)
+        task.table = Table(
+            store,
+            partition,
+            facts.partitions,
+            FIRST,
+            commands_topic_id=facts.commands_id,
+            changelog_topic_id=facts.changelog_id,
+        )
+        task.phase = Phase.RUNNING
+        count = 0
+        bounds = (0, end)
+        for chunk in _chunks(self._read(self._topics.commands, partition, bounds, "commands"), 5_000):
+            task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
+            count += len(chunk)
+            while task.backlog:
+                Turn(self._settings, self._topics, FIRST).apply([take_share(task)])
+                task.table.commit(0, 0)
+        return count
+
+    @staticmethod
+    def _diff(verdict: Verdict, kept: Store, replayed: Store) -> None:
+        for mine, theirs in zip_longest(kept.dump(), replayed.dump()):
+            verdict.entries += 1
+            if mine != theirs and len(verdict.differences) < _SHOWN:
+                verdict.differences.append(f"changelog: {mine} | replay of the log: {theirs}")
+
+    def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        place = TopicPartition(topic, partition)
+        begin, end = (
+            self._admin.list_offsets(
+                {place: spec}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT_S
+            )[place]
+            .result(_TIMEOUT_S)
+            .offset
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        )
+        return begin, end
+
+    def _read(self, topic: str, partition: int, bounds: tuple[int, int], what: str = "") -> Iterator[Any]:
+        """Committed records of `bounds`; ends when the reader's position passes the end (markers take offsets)."""
+        begin, end = bounds
+        place = TopicPartition(topic, partition, begin)
+        if begin >= end:
+            return
+        self._reader.assign([place])
+        position = begin
+        while position < end:
+            messages = self._reader.consume(5_000, timeout=0.2)
+            for message in messages:
+                if message.error() is None and message.offset() < end:
+                    yield message
+            position = max(position, self._reader.position([place])[0].offset)
+            if what:
+                self._progress(partition, what, min(position, end), end)
+        self._reader.unassign()
+
+
+class _Skipped:
+    """A record that became a dead letter: it moved offset and clock, and nothing else, whatever it says today."""
+
+    def __init__(self, message: Any) -> None:
+        self.offset = message.offset
+        self.partition = message.partition
+        self.timestamp = message.timestamp
+        self.topic = message.topic
+        self.key = message.key
+
+    @staticmethod
+    def value() -> None:
+        return None
+
+
+def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    chunk: list[Any] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) >= size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def run(settings: Settings, progress: Callable[[int, str, int, int], None] | None = None) -> int:
+    """Print a line a partition; returns 0 when all hold, 1 when one differs, 2 when a log was trimmed."""
+    code = 0
+    for verdict in verify(settings, progress=progress):
+        if verdict.trimmed_to is not None:
+            print(  # noqa: T201 -- this is the verb's output
+                f"partition {verdict.partition}: the command log starts at {verdict.trimmed_to}, its beginning was "
+                "deleted: it cannot be replayed",
+            )
+            code = 2
+        elif verdict.holds:
+            print(  # noqa: T201
+                f"partition {verdict.partition}: holds ({verdict.commands} commands, {verdict.entries} entries)",
+            )
+        else:
+            print(f"partition {verdict.partition}: DIFFERS")  # noqa: T201
+            print("\n".join(f"  {line}" for line in verdict.differences))  # noqa: T201
+            code = code or 1
+    return code

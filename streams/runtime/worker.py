@@ -1,0 +1,354 @@
+"""The worker: consume, decide, checkpoint, again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams import codec, topics
+from streams.config import Topic
+from streams.engine.errors import NewerEngineError
+from streams.errors import StreamsError
+from streams.runtime.checkpoint import Checkpoint
+from streams.runtime.housekeeping import Collector, WalKeeper
+from streams.runtime.identity import StateFolder
+from streams.runtime.intake import take_share
+from streams.runtime.kafka import (
+    KafkaClients,
+    KafkaFailureError,
+    ProducerFencedError,
+    TransactionAbortedError,
+    command_consumer,
+    transactional_producer,
+)
+from streams.runtime.pacing import FIRST
+from streams.runtime.rebalance import Rebalance
+from streams.runtime.startup import learn_topics
+from streams.runtime.takeover import Takeover
+from streams.runtime.task import PartitionTask, Phase
+from streams.runtime.turn import Turn
+from streams.state.errors import StoreUnusableError
+from streams.state.store import Store
+from streams.state.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from streams.config import Settings
+    from streams.runtime.kafka import Clients
+
+log = structlog.get_logger("streams.worker")
+
+_FENCED_AGAIN_S = 60.0
+"""A worker fenced twice within this time shares its transactional id with another."""
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Worker:
+    """One process's share of the partitions.
+
+    `step()` is one turn; `run()` repeats it until `stop()`. Nothing consumes or polls between a turn's consume and its
+    commit. Tests give their own `clients` and `wall_clock` (milliseconds).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clients: Clients | None = None,
+        wall_clock: Callable[[], int] = _wall_clock,
+    ) -> None:
+        self._settings = settings
+        self._clients = clients or KafkaClients()
+        self._wall_clock = wall_clock
+        self._stopping = threading.Event()
+        self.tasks: dict[int, PartitionTask] = {}
+        self.rebalance = Rebalance()
+        self.page_sizes = FIRST
+        self.turns = 0
+        self.applied = 0
+        self._fenced_at = float("-inf")
+        self._folder = StateFolder(settings.state_dir)
+        try:
+            self._worker_id = self._folder.worker_id(settings.worker_id)
+            self._topics = learn_topics(self._clients, settings)
+            self._open_clients()
+        except BaseException:
+            self._folder.close()
+            raise
+
+    # --- the loop ---
+
+    def run(self) -> None:
+        """Turns until `stop()`; then a clean close."""
+        log.info(
+            "worker started",
+            worker_id=self._worker_id,
+            bootstrap_servers=self._settings.bootstrap_servers,
+            state_dir=str(self._settings.state_dir),
+            topic_prefix=self._settings.topic_prefix,
+        )
+        try:
+            while not self._stopping.is_set():
+                self.step()
+        finally:
+            self.close()
+            log.info("worker stopped", turns=self.turns, applied=self.applied)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop()` was called."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Finish the turn, then end."""
+        self._stopping.set()
+
+    def step(self) -> None:
+        """One turn: consume, follow the group, restore, apply and commit."""
+        messages = self._consume()
+        metadata = self._consumer.consumer_group_metadata()
+        self._follow_group()
+        self._sort_in(messages)
+        try:
+            self._take_over()
+            turn = self._apply()
+            if turn is not None:
+                self._checkpoint.commit(turn.outbox, turn.tasks, metadata)
+                self._after(turn)
+            self._collector.after_turn(busy=turn is not None)
+        except TransactionAbortedError as exc:
+            log.warning("turn aborted, its input is read again", why=str(exc))
+            self._abort()
+        except ProducerFencedError as exc:
+            self._replace_producer(str(exc))
+
+    def close(self) -> None:
+        """Close everything; an open transaction is aborted, stores roll back what is not committed.
+
+        The producer goes first: closing the consumer hands the partitions on.
+        """
+        self._wal_keeper.close()
+        self._collector.close()
+        for task in self.tasks.values():
+            task.close()
+        self.tasks.clear()
+        self._checkpoint.abort_open()
+        self._producer.close()
+        self._takeover.close()
+        self._consumer.close()
+        self._folder.close()
+
+    # --- consume ---
+
+    def _consume(self) -> list[Any]:
+        """Up to a turn's worth of records: wait for the first only, and only when none is left over."""
+        left_over = sum(len(task.backlog) for task in self.tasks.values())
+        room = self._settings.max_turn_records - left_over
+        if room <= 0:
+            # Polling is what keeps the membership alive, so a full backlog still asks for one record.
+            room = 1
+        if left_over or any(task.phase is not Phase.RUNNING for task in self.tasks.values()):
+            messages = self._consumer.consume(room, timeout=0)
+        else:
+            first = self._consumer.poll(self._settings.idle_poll_ms / 1_000)
+            if first is None:
+                return []
+            messages = [first, *(self._consumer.consume(room - 1, timeout=0) if room > 1 else [])]
+        return [message for message in messages if self._is_record(message)]
+
+    def _is_record(self, message: Any) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+            raise StreamsError(
+                f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
+                f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
+                "longest downtime, and rebuild from the changelog: see the operations page",
+            )
+        if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+            raise KafkaFailureError(f"consumer: {error.str()}")
+        log.warning("consumer", error=error.str())
+        return False
+
+    def _sort_in(self, messages: list[Any]) -> None:
+        for message in messages:
+            task = self.tasks.get(message.partition())
+            if task is not None and task.phase is Phase.RUNNING:
+                task.backlog.append(message)
+
+    # --- partitions come and go ---
+
+    def _follow_group(self) -> None:
+        assigned, revoked, lost = self.rebalance.take()
+        for partition in sorted(revoked | lost):
+            task = self.tasks.pop(partition, None)
+            if task is not None:
+                log.info("partition lost" if partition in lost else "partition revoked", partition=partition)
+                task.close()
+        for partition in sorted(assigned):
+            log.info("partition assigned", partition=partition)
+            self.tasks[partition] = PartitionTask(
+                partition, Store.open(self._folder.partition_file(partition), partition)
+            )
+
+    def _take_over(self) -> None:
+        waiting = [task for task in self.tasks.values() if task.phase is not Phase.RUNNING]
+        if not waiting:
+            return
+        for task in self._takeover.step(waiting, others_run=len(waiting) < len(self.tasks)):
+            self._start(task)
+
+    def _start(self, task: PartitionTask) -> None:
+        facts = self._topics.facts
+        task.table = Table(
+            task.store,
+            task.partition,
+            facts.partitions,
+            self.page_sizes,
+            commands_topic_id=facts.commands_id,
+            changelog_topic_id=facts.changelog_id,
+        )
+        place = TopicPartition(self._topics.commands, task.partition, task.table.meta.next_offset)
+        self._consumer.seek(place)
+        self._consumer.resume([place])
+        task.phase = Phase.RUNNING
+        log.info("partition running", partition=task.partition, next_offset=place.offset, rows=task.table.row_total())
+
+    # --- apply ---
+
+    def _apply(self) -> Turn | None:
+        """Apply what there is; None when there is nothing to write."""
+        running = [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
+        shares = [take_share(task) for task in running if task.backlog]
+        turn = Turn(self._settings, self._topics, self.page_sizes)
+        if shares:
+            turn.apply(shares)
+        turn.write_ticks(running, self._wall_clock())
+        return turn if shares or turn.outbox.commands else None
+
+    def _after(self, turn: Turn) -> None:
+        self.turns += 1
+        self.applied += turn.applied
+        self.page_sizes = turn.page_sizes
+        for letter in turn.outbox.dead_letters:
+            log.warning("dead letter", **letter.described())
+
+    # --- faults ---
+
+    def _abort(self) -> None:
+        try:
+            self._checkpoint.abort()
+        except (ProducerFencedError, KafkaFailureError) as exc:
+            self._replace_producer(str(exc))
+            return
+        self._claim_all()
+
+    def _replace_producer(self, why: str) -> None:
+        """A new producer settles what the old one left; every store is then checked against the changelog."""
+        log.warning("producer replaced", why=why, transactional_id=self._worker_id)
+        if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
+            raise StreamsError(
+                f"fenced twice within a minute ({why}): another worker uses transactional.id {self._worker_id} "
+                f"(state folder {self._settings.state_dir}). Give each worker its own STREAMS_WORKER_ID and "
+                "STREAMS_STATE_DIR",
+            )
+        self._fenced_at = time.monotonic()
+        self._producer.close()
+        self._open_producer()
+        self._claim_all()
+
+    def _claim_all(self) -> None:
+        """Every partition goes back to its last checkpoint, its table and left-overs with it."""
+        for task in self.tasks.values():
+            if task.table is not None:
+                task.table.rollback()
+                self._consumer.pause([TopicPartition(self._topics.commands, task.partition)])
+                task.claim()
+
+    # --- clients ---
+
+    def _open_clients(self) -> None:
+        settings = self._settings
+        self._open_producer()
+        self._consumer = self._clients.consumer(command_consumer(settings, settings.worker_id))
+        self._takeover = Takeover(self._clients, settings, self._consumer, self._topics.facts, self._wall_clock)
+        self._collector = Collector()
+        self._wal_keeper = WalKeeper(self._wal_files)
+        self._consumer.subscribe(
+            [settings.topic(Topic.COMMANDS)],
+            on_assign=self.rebalance.on_assign,
+            on_revoke=self.rebalance.on_revoke,
+            on_lost=self.rebalance.on_lost,
+        )
+
+    def _open_producer(self) -> None:
+        settings = self._settings
+        self._producer = self._clients.producer(transactional_producer(settings, self._worker_id))
+        self._checkpoint = Checkpoint(self._producer, settings, self._wall_clock)
+        self._checkpoint.prepare(self._topics.dead_letter_partitions)
+
+    def _wal_files(self) -> list[Path]:
+        return [task.file for task in list(self.tasks.values())]
+
+
+def _open_store(file: Path, partition: int) -> Store:
+    """The partition's file; an unusable one is put aside, and the table rebuilt from the changelog."""
+    try:
+        return Store.open(file, partition)
+    except StoreUnusableError as exc:
+        aside = file.with_suffix(f".unusable-{_wall_clock()}")
+        log.warning("local table unusable, it is rebuilt", partition=partition, error=str(exc), put_aside=aside.name)
+        try:
+            for suffix in ("-wal", "-shm"):
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
+            file.rename(aside)
+            return Store.open(file, partition)
+        except (OSError, StoreUnusableError) as again:
+            raise StreamsError(f"{file} can be neither used nor replaced ({again}): set STREAMS_STATE_DIR") from exc
+
+
+def run(settings: Settings) -> int:
+    """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles what was open.
+
+    Returns the exit code.
+
+    Raises:
+        StreamsError: it cannot start or go on; the message says why.
+    """
+    topics.require(settings)
+    log.info("codec", engine=codec.ENGINE)
+    worker = Worker(settings)
+
+    def on_signal(number: int, _frame: object) -> None:
+        if worker.stopping:
+            log.warning("stopped at once", signal=signal.Signals(number).name)
+            os._exit(128 + number)
+        log.info("stopping after this turn; once more to stop at once", signal=signal.Signals(number).name)
+        worker.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    try:
+        worker.run()
+    except (NewerEngineError, KafkaFailureError) as exc:
+        raise StreamsError(str(exc)) from exc
+    except KafkaException as exc:
+        raise StreamsError(f"Kafka: {exc.args[0].str() if exc.args else exc}") from exc
+    except sqlite3.Error as exc:
+        raise StreamsError(
+            f"state folder {settings.state_dir}: SQLite says {exc}. Nothing is lost: what Kafka has committed is "
+            "replayed from the changelog at the next start. Free disk space or choose another STREAMS_STATE_DIR",
+        ) from exc
+    return 0
