@@ -5,25 +5,21 @@ from streams.engine.content import content_hash
 from streams.engine.dispatch import HANDLERS, apply
 from streams.engine.errors import CommandRefusedError, NewerEngineError
 from streams.engine.filters import Facts, matches
-from streams.engine.routing import home, homes, partition_of, partitions_of, routing_key
+from streams.engine.routing import home, partition_of, partitions_of, routing_key
 from streams.engine.slices import progress_of
-from streams.engine.ticks import TickSettings, wanted_tick
 
 __all__ = [
     "HANDLERS",
     "CommandRefusedError",
     "Facts",
     "NewerEngineError",
-    "TickSettings",
     "apply",
     "content_hash",
     "header_of",
     "home",
-    "homes",
     "matches",
     "partition_of",
     "partitions_of",
     "progress_of",
     "routing_key",
-    "wanted_tick",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import Struct
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from streams.model import StartBatch
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_signed = Struct(">q").unpack
 
 
 def content_hash(record: Invoke | StartBatch) -> int:
@@ -24,4 +26,5 @@ def content_hash(record: Invoke | StartBatch) -> int:
     if type(record) is Invoke:
         # Without `encoded`, which is how the values came, not what they say.
         record = Invoke(record.invocation, record.scheduled_at, record.adopt, record.payload)
-    return int.from_bytes(blake2b(_encode(record), digest_size=8).digest(), "big", signed=True)
+    digest: int = _signed(blake2b(_encode(record), digest_size=8).digest())[0]
+    return digest

@@ -77,9 +77,12 @@ def verdict(action: Action, row: Row) -> Verdict:
 
 def follows(row: Row, to: Status) -> bool:
     """Whether `row` can go where its executor reports it; a paused one can only end."""
-    if row.status is Status.PAUSED:
-        return to in TERMINAL and row.paused_from in REPORTS.get(to, frozenset())
-    return row.status in REPORTS.get(to, frozenset())
+    allowed = REPORTS.get(to)
+    if allowed is None:
+        return False
+    if row.paused_from is None:
+        return row.status in allowed
+    return to in TERMINAL and row.paused_from in allowed
 
 
 def next_repeat(now: int, repeat: int, grace_until: int) -> int:

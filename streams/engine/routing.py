@@ -20,7 +20,7 @@ _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 _POSITIVE = 0x7FFFFFFF
-_VECTOR_FROM = 24
+_VECTOR_FROM = 8
 """Keys of one length from which numpy is faster than plain Python."""
 
 
@@ -108,32 +108,15 @@ def _tails(keys: list[bytes], length: int) -> NDArray[np.uint32]:
 
 def home(command: Command, partitions: int) -> int | None:
     """The partition `command` belongs to; None for an internal one whose partition does not exist."""
-    key = _key_of(command)
-    return _carried(command, partitions) if key is None else partition_of(key, partitions)
-
-
-def homes(commands: Sequence[Command], partitions: int) -> list[int | None]:
-    """`home` of many commands at once, in their order."""
-    keys = [_key_of(command) for command in commands]
-    routed = iter(partitions_of([key for key in keys if key is not None], partitions))
-    return [
-        _carried(command, partitions) if key is None else next(routed)
-        for command, key in zip(commands, keys, strict=True)
-    ]
-
-
-def _key_of(command: Command) -> str | None:
-    """The routing key of a command from outside; None for an internal one."""
-    kind = type(command)
-    if kind is Invoke:
-        return routing_key(command.invocation.invocation_id)  # type: ignore[union-attr]
-    if kind is ReportTransition or kind is Act:
-        return routing_key(command.invocation_id)  # type: ignore[union-attr]
-    if kind is StartBatch or kind is ControlBatch:
-        return command.batch_id  # type: ignore[union-attr]
-    return command.flow_id if isinstance(command, CancelFlow) else None
-
-
-def _carried(command: Command, partitions: int) -> int | None:
-    partition: int = command.partition  # type: ignore[union-attr]
-    return partition if 0 <= partition < partitions else None
+    match command:
+        case Invoke():
+            key = routing_key(command.invocation.invocation_id)
+        case ReportTransition() | Act():
+            key = routing_key(command.invocation_id)
+        case StartBatch() | ControlBatch():
+            key = command.batch_id
+        case CancelFlow():
+            key = command.flow_id
+        case _:
+            return command.partition if 0 <= command.partition < partitions else None
+    return partition_of(key, partitions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
@@ -23,48 +23,9 @@ from streams.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
     from streams.model import Row
-
-
-class TickSettings(NamedTuple):
-    """What a worker writes into its ticks; durations in milliseconds."""
-
-    retention_ms: int
-    batch_retention_ms: int
-    reconcile_interval_ms: int
-    max_rows: int
-    reconcile_labels: Mapping[str, str]
-
-
-def wanted_tick(view: View, partition: int, now: int, settings: TickSettings) -> Tick | None:
-    """The tick to write when something is due at `now`, else None.
-
-    Ask only while no tick is outstanding: the one last written to the log is, until its number is in `m/`.
-    """
-    ended_before = now - settings.retention_ms
-    batches_before = now - settings.batch_retention_ms
-    if not (
-        view.due(now, 1)
-        or view.ended(ended_before, 1)
-        or view.on_old_deltas(batches_before, 1)
-        or view.finished_batches(batches_before, 1)
-    ):
-        return None
-    return Tick(
-        engine_version=ENGINE_VERSION,
-        partition=partition,
-        tick_no=view.meta.tick_no + 1,
-        due_until=now,
-        ended_before=ended_before,
-        batches_ended_before=batches_before,
-        reconcile_interval_ms=settings.reconcile_interval_ms,
-        max_rows=settings.max_rows,
-        reconcile_labels=dict(settings.reconcile_labels),
-    )
 
 
 def tick(command: Tick, at: At, view: View) -> list[Effect]:
@@ -85,7 +46,7 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
     left -= _forget_batches(command, left, view, effects)
     if left == 0:
         successor = replace(command, engine_version=ENGINE_VERSION, tick_no=command.tick_no + 1)
-        effects.append(Append(at.partition, "tick", successor))
+        effects.append(Append(at.partition, f"tick/{at.partition}", successor))
     return effects
 
 

@@ -34,14 +34,12 @@ def not_supported(what: str, instead: str) -> NoReturn:
 
 def id_fault(value: str) -> str | None:
     """Which rule of ids `value` breaks, None when it is a good one."""
-    if 0 < len(value) <= MAX_ID and value.isprintable():
-        return None
     if not value:
         return f"is empty: give 1 to {MAX_ID} characters"
     if len(value) > MAX_ID:
         return f"has {len(value)} characters, at most {MAX_ID} are allowed: shorten it"
-    # What is not printable may still be no control character, such as a no-break space.
-    if any(unicodedata.category(char) == "Cc" for char in value):
+    # What is printable holds no control character; what is not may hold none either, such as a no-break space.
+    if not value.isprintable() and any(unicodedata.category(char) == "Cc" for char in value):
         return "holds a control character: remove it"
     return None
 
@@ -65,7 +63,9 @@ def labels_fault(labels: Mapping[str, str]) -> str | None:
 
 def check_id(field: str, value: str | None) -> None:
     """Ids have 1 to 256 characters and no control character; an absent one is fine."""
-    if value is not None and (fault := id_fault(value)):
+    if value is None or (0 < len(value) <= MAX_ID and value.isprintable()):
+        return
+    if fault := id_fault(value):
         refuse(field, fault)
 
 
@@ -91,15 +91,10 @@ def check_cause(cause: Cause) -> None:
 
 def check_invocation(invocation: Invocation) -> None:
     """All fields of an `Invocation`."""
-    for field, value in (
-        ("invocation_id", invocation.invocation_id),
-        ("service", invocation.service),
-        ("handler", invocation.handler),
-        ("deployment_id", invocation.deployment_id),
-    ):
-        # The rule of ids in short, for the speed of what is nearly always right.
-        if value is not None and not (0 < len(value) <= MAX_ID and value.isprintable()):
-            check_id(field, value)
+    check_id("invocation_id", invocation.invocation_id)
+    check_id("service", invocation.service)
+    check_id("handler", invocation.handler)
+    check_id("deployment_id", invocation.deployment_id)
     lease_ms = invocation.lease_ms
     if lease_ms is not None and not 0 < lease_ms <= MAX_LEASE_MS:
         refuse("lease_ms", f"is {lease_ms}: give 1 to {MAX_LEASE_MS} milliseconds, or leave it out")
@@ -124,13 +119,9 @@ def check_invoke(command: Invoke) -> None:
 
 def check_report(command: ReportTransition) -> None:
     """All fields of a `ReportTransition`."""
-    value = command.invocation_id
-    if not (0 < len(value) <= MAX_ID and value.isprintable()):
-        check_id("invocation_id", value)
-    if command.deployment_id is not None:
-        check_id("deployment_id", command.deployment_id)
-    if command.error is not None:
-        check_text("error", command.error)
+    check_id("invocation_id", command.invocation_id)
+    check_id("deployment_id", command.deployment_id)
+    check_text("error", command.error)
     if command.retry_at is None and command.to is Status.BACKING_OFF:
         refuse("retry_at", "is missing from a report of BACKING_OFF: say when to try again")
 
