@@ -1,0 +1,101 @@
+"""Page deltas: one record that changes many rows, and how many rows still rest on it."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from streams.model import PageDelta, Status
+from streams.state.mapping import json_list, pack_ending, unpack_ending
+from streams.state.schema import CODES, TERMINAL
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from streams.model import Ending
+
+RESTING: Final = TERMINAL | {Status.PAUSED, Status.CANCELLING}
+"""Statuses a row may have that rests on a delta."""
+
+_SET: Final = """UPDATE invocations SET status = ?, modified_at = ?, paused_from = ?, due_at = ?, held = 0,
+    batch_id = NULL, ending = NULL, delta = ? WHERE """
+AMONG_SEQS: Final = "seq IN (SELECT value FROM json_each(?))"
+_CACHED_ENDINGS: Final = 1_024
+
+
+def seqs_of(delta: PageDelta) -> list[int]:
+    """Seqs of all rows that the delta lists."""
+    return [seq for change in delta.changes for seq in accumulate(change.seqs)]
+
+
+def apply_delta(db: sqlite3.Connection, offset: int, delta: PageDelta, record: bytes) -> int:
+    """Change the rows that the delta lists and keep it beside them; returns how many of them there are.
+
+    Rows that rest on an older delta leave it: count them before, and `release` it.
+
+    Args:
+        db: an open transaction.
+        offset: of the command that caused the page: the delta's name.
+        delta: the page's delta.
+        record: its changelog value.
+    """
+    live = 0
+    for change in delta.changes:
+        seqs = list(accumulate(change.seqs))
+        if not seqs:
+            continue
+        paused_from = None if change.paused_from is None else CODES[change.paused_from]
+        values = (CODES[change.status], delta.modified_at, paused_from, change.due_at, offset)
+        if seqs[-1] - seqs[0] + 1 == len(seqs):
+            cursor = db.execute(_SET + "seq BETWEEN ? AND ?", (*values, seqs[0], seqs[-1]))
+        else:
+            cursor = db.execute(_SET + AMONG_SEQS, (*values, json_list(seqs)))
+        live += cursor.rowcount
+    ends = any(change.status in TERMINAL for change in delta.changes)
+    batch_id = None if delta.ending is None else delta.ending.cause.batch_id
+    db.execute(
+        "INSERT OR REPLACE INTO deltas VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (offset, delta.modified_at, live, ends, batch_id, pack_ending(delta.ending), record),
+    )
+    return live
+
+
+def count_resting(db: sqlite3.Connection, seqs: list[int]) -> dict[int, int]:
+    """How many of these rows rest on which delta."""
+    sql = """SELECT delta, count(*) FROM invocations
+        WHERE seq IN (SELECT value FROM json_each(?)) AND delta IS NOT NULL GROUP BY delta"""
+    return dict(db.execute(sql, (json_list(seqs),)).fetchall())
+
+
+def release(db: sqlite3.Connection, released: dict[int, int]) -> None:
+    """Fewer rows rest on these deltas (offset: how many fewer)."""
+    rows = [(count, offset) for offset, count in released.items()]
+    db.executemany("UPDATE deltas SET live = live - ? WHERE offset = ?", rows)
+
+
+def drop_deserted(db: sqlite3.Connection, offsets: Iterable[int]) -> list[int]:
+    """Forget those of the deltas on which no row rests any longer; returns their offsets, rising."""
+    sql = "DELETE FROM deltas WHERE offset IN (SELECT value FROM json_each(?)) AND live = 0 RETURNING offset"
+    return sorted(offset for (offset,) in db.execute(sql, (json_list(list(offsets)),)).fetchall())
+
+
+class Endings:
+    """Endings of deltas, by offset; a page's rows share one object."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._known: dict[int, Ending | None] = {}
+
+    def __call__(self, offset: int) -> Ending | None:
+        """The ending of the delta."""
+        if offset not in self._known:
+            if len(self._known) >= _CACHED_ENDINGS:
+                self._known.clear()
+            (packed,) = self._db.execute("SELECT ending FROM deltas WHERE offset = ?", (offset,)).fetchone()
+            self._known[offset] = unpack_ending(packed)
+        return self._known[offset]
+
+    def clear(self) -> None:
+        """Forget what was read: the deltas may have changed."""
+        self._known.clear()

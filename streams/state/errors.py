@@ -1,0 +1,11 @@
+"""What can be wrong with a store or a changelog."""
+
+from __future__ import annotations
+
+
+class StoreUnusableError(Exception):
+    """The file is damaged, of another version or of another partition: rebuild it from the changelog."""
+
+
+class ChangelogError(Exception):
+    """A changelog record that this engine cannot place in the table; nothing of it may be skipped silently."""

@@ -1,0 +1,234 @@
+"""Between records, their changelog keys and their columns in SQLite."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from streams.model import Ending, Row
+from streams.state.errors import ChangelogError
+from streams.state.schema import CODES, STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streams.model import Invocation
+
+META_KEY: Final = "m/"
+_KINDS: Final = frozenset("ipbsdm")
+_KEY_PARTS: Final = 2
+
+
+def invocation_key(invocation_id: str) -> str:
+    """Changelog key of an invocation's row."""
+    return "i/" + invocation_id
+
+
+def payload_key(invocation_id: str) -> str:
+    """Changelog key of an invocation's payload."""
+    return "p/" + invocation_id
+
+
+def batch_key(batch_id: str) -> str:
+    """Changelog key of a batch's record at its lead."""
+    return "b/" + batch_id
+
+
+def slice_key(batch_id: str) -> str:
+    """Changelog key of a partition's slice of a batch."""
+    return "s/" + batch_id
+
+
+def delta_key(offset: int) -> str:
+    """Changelog key of the page delta caused by the command at `offset`."""
+    return f"d/{offset}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Kind (one letter) and name of a changelog key.
+
+    Raises:
+        ChangelogError: the key is none that this engine writes.
+    """
+    if key[1:2] != "/" or key[0] not in _KINDS:
+        raise ChangelogError(f"changelog key {key!r} is of a kind this worker does not know: upgrade this worker")
+    return key[0], key[_KEY_PARTS:]
+
+
+# --- columns ----------------------------------------------------------------------------------------------------
+
+_encode_ending: Final = msgspec.msgpack.Encoder().encode
+_decode_ending: Final = msgspec.msgpack.Decoder(Ending).decode
+_encode_json: Final = msgspec.json.Encoder().encode
+
+
+def json_list(values: list[int] | list[str]) -> str:
+    """The list as text for `json_each`."""
+    return _encode_json(values).decode()
+
+
+def pack_ending(ending: Ending | None) -> bytes | None:
+    """The ending as its column holds it."""
+    return None if ending is None else _encode_ending(ending)
+
+
+def unpack_ending(packed: bytes | None) -> Ending | None:
+    """The ending of a column."""
+    return None if packed is None else _decode_ending(packed)
+
+
+def _id_length(size: int) -> bytes:
+    """Avro's length of a string: a zigzag varint."""
+    value, out = size << 1, bytearray()
+    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_LENGTHS: Final = tuple(_id_length(size) for size in range(1025))
+"""Ids have up to 256 characters of up to four bytes."""
+
+
+def without_id(encoded: bytes, invocation_id: str) -> bytes:
+    """An encoded `Invocation` without its leading id."""
+    size = len(invocation_id.encode())
+    return encoded[len(_LENGTHS[size]) + size :]
+
+
+def with_id(rest: bytes, invocation_id: str) -> bytes:
+    """The opposite of `without_id`."""
+    name = invocation_id.encode()
+    return _LENGTHS[len(name)] + name + rest
+
+
+_LABEL, _VALUE = "\x1f", "\x1e"
+_UNSAFE: Final = re.compile("[\x00\x1b\x1e\x1f]")
+
+
+def _escape(text: str) -> str:
+    """Keep separators, and NUL, which ends a text in some functions of SQLite, out of keys and values; injective."""
+    return _UNSAFE.sub(lambda found: f"\x1b{ord(found[0]) + 0x40:c}", text)
+
+
+def label_text(key: str, value: str) -> str:
+    """One label in such a form that labels hold it exactly when their text contains it."""
+    return f"{_LABEL}{_escape(key)}{_VALUE}{_escape(value)}{_LABEL}"
+
+
+def labels_text(labels: Mapping[str, str]) -> str | None:
+    """All labels, as their column holds them; None without labels."""
+    return "".join(label_text(key, value) for key, value in labels.items()) if labels else None
+
+
+Params = tuple[Any, ...]
+
+INSERT_ROW: Final = f"""INSERT INTO invocations(
+    seq, status, modified_at, due_at, paused_from, held, started_seq, pinned, batch_id, attempt, last_report_no,
+    scheduled_at, ending, service, handler, created_at, deployment_id, object_key, flow_id, parent_id, labels,
+    content_hash, lease_ms, id, rest) VALUES ({", ".join("?" * 25)})"""  # noqa: S608 - question marks
+UPDATE_ROW: Final = """UPDATE invocations SET
+    status = ?, modified_at = ?, due_at = ?, paused_from = ?, held = ?, started_seq = ?, pinned = ?, batch_id = ?,
+    attempt = ?, last_report_no = ?, scheduled_at = ?, ending = ?, delta = NULL WHERE seq = ?"""
+SELECT_ROW: Final = """SELECT i.id, i.rest, i.seq, i.content_hash, i.status, i.attempt, i.last_report_no, i.created_at,
+    i.modified_at, i.started_seq, i.pinned, i.scheduled_at, i.due_at, i.paused_from, i.held, i.ending, i.lease_ms,
+    i.delta FROM """
+
+
+def insert_params(row: Row, invocation: Invocation) -> Params:
+    """The parameters of `INSERT_ROW`."""
+    ending, paused_from, invocation_id = row.ending, row.paused_from, row.invocation_id
+    return (
+        row.seq,
+        CODES[row.status],
+        row.modified_at,
+        row.due_at,
+        None if paused_from is None else CODES[paused_from],
+        row.held,
+        row.started_seq,
+        row.deployment_id,
+        None if ending is None else ending.cause.batch_id,
+        row.attempt,
+        row.last_report_no,
+        row.scheduled_at,
+        None if ending is None else _encode_ending(ending),
+        invocation.service,
+        invocation.handler,
+        row.created_at,
+        invocation.deployment_id,
+        invocation.object_key,
+        invocation.flow_id,
+        invocation.parent_id,
+        labels_text(invocation.labels),
+        row.content_hash,
+        row.lease_ms,
+        invocation_id,
+        without_id(row.encoded, invocation_id),
+    )
+
+
+def update_params(row: Row) -> Params:
+    """The parameters of `UPDATE_ROW`: what may change in a row's life."""
+    ending, paused_from = row.ending, row.paused_from
+    return (
+        CODES[row.status],
+        row.modified_at,
+        row.due_at,
+        None if paused_from is None else CODES[paused_from],
+        row.held,
+        row.started_seq,
+        row.deployment_id,
+        None if ending is None else ending.cause.batch_id,
+        row.attempt,
+        row.last_report_no,
+        row.scheduled_at,
+        None if ending is None else _encode_ending(ending),
+        row.seq,
+    )
+
+
+def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row:
+    """A row from the columns of `SELECT_ROW`; `delta_ending` gives the ending of a delta by its offset."""
+    (
+        invocation_id,
+        rest,
+        seq,
+        content_hash,
+        status,
+        attempt,
+        last_report_no,
+        created_at,
+        modified_at,
+        started_seq,
+        pinned,
+        scheduled_at,
+        due_at,
+        paused_from,
+        held,
+        ending,
+        lease_ms,
+        delta,
+    ) = columns
+    return Row(
+        invocation_id,
+        with_id(rest, invocation_id),
+        seq,
+        content_hash,
+        STATUSES[status],
+        attempt,
+        last_report_no,
+        created_at,
+        modified_at,
+        started_seq,
+        pinned,
+        scheduled_at,
+        due_at,
+        None if paused_from is None else STATUSES[paused_from],
+        bool(held),
+        unpack_ending(ending) if delta is None else delta_ending(delta),
+        lease_ms,
+        delta,
+    )

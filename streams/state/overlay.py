@@ -1,0 +1,264 @@
+"""The rows of a turn: read once, changed in memory, written once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from streams.codec import encode, encode_delta, encode_row
+from streams.model import Payload
+from streams.state import reads
+from streams.state.deltas import RESTING, Endings, apply_delta, count_resting, drop_deserted, release, seqs_of
+from streams.state.mapping import (
+    INSERT_ROW,
+    UPDATE_ROW,
+    delta_key,
+    insert_params,
+    invocation_key,
+    json_list,
+    payload_key,
+    row_of,
+    update_params,
+)
+from streams.state.schema import STATUSES
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
+    from streams.model import Row, Status
+
+Changelog = list[tuple[str, bytes | None]]
+"""Keys and values, in the order in which they take place; None is a tombstone."""
+
+
+class Overlay:
+    """Rows and their payloads as a turn sees them, over the store.
+
+    What is asked of the table as a whole (a page, what is due) needs the SQL: `write` comes before. A page's delta
+    applies to what was written before it, so the changelog has it between the records of the rows before and after.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.endings = Endings(db)
+        self.counts: dict[str, int] = {}
+        self.counts_changed = False
+        self.total = 0
+        self._db = db
+        self._rows: dict[str, Row | None] = {}
+        self._inserted: dict[int, InsertRow] = {}
+        self._updated: dict[int, Row] = {}
+        self._removed: dict[int, str] = {}
+        self._standing: dict[int, reads.Standing] = {}
+        self._released: dict[int, int] = {}
+        self._deltas: set[int] = set()
+        self._changelog: Changelog = []
+
+    def reset(self, counts: Mapping[str, int]) -> None:
+        """Forget the turn; `counts` are the rows of the store by status."""
+        self.counts = dict(counts)
+        self.counts_changed = False
+        self.total = sum(counts.values())
+        self.endings.clear()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the turn's rows, which the store now holds."""
+        for held in (self._rows, self._inserted, self._updated, self._removed, self._standing, self._released):
+            held.clear()
+        self._deltas.clear()
+        self._changelog = []
+
+    # --- reading ---
+
+    def load(self, ids: Sequence[str]) -> None:
+        """Read these rows in one statement; ids without a row are known as such."""
+        wanted = [invocation_id for invocation_id in dict.fromkeys(ids) if invocation_id not in self._rows]
+        self._rows.update(dict.fromkeys(wanted))
+        endings = self.endings
+        for columns in reads.rows_by_ids(self._db, wanted):
+            self._rows[columns[0]] = row_of(columns, endings)
+
+    def row(self, invocation_id: str) -> Row | None:
+        """The row as the turn has left it."""
+        rows = self._rows
+        if invocation_id not in rows:
+            columns = reads.row_by_id(self._db, invocation_id)
+            rows[invocation_id] = None if columns is None else row_of(columns, self.endings)
+        return rows[invocation_id]
+
+    def payload(self, seq: int) -> bytes | None:
+        """The payload of the row with this seq."""
+        inserted = self._inserted.get(seq)
+        if inserted is not None:
+            return inserted.payload
+        found = self._db.execute("SELECT payload FROM payloads WHERE seq = ?", (seq,)).fetchone()
+        return None if found is None else bytes(found[0])
+
+    def due(self, until: int, limit: int) -> list[Row]:
+        """As `View.due`."""
+        self.write()
+        return self._adopt(reads.due_rows(self._db, until, limit))
+
+    def on_old_deltas(self, before: int, limit: int) -> list[Row]:
+        """As `View.on_old_deltas`."""
+        self.write()
+        return self._adopt(reads.rows_on_deltas(self._db, before, limit))
+
+    def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
+        """As `View.ended`."""
+        self.write()
+        found = reads.ended_rows(self._db, before, limit)
+        self._standing.update((standing.seq, standing) for standing in found)
+        return [(standing.seq, standing.invocation_id) for standing in found]
+
+    def _adopt(self, found: Iterable[tuple[object, ...]]) -> list[Row]:
+        rows = [row_of(columns, self.endings) for columns in found]
+        self._rows.update((row.invocation_id, row) for row in rows)
+        return rows
+
+    # --- changing ---
+
+    def insert(self, effect: InsertRow) -> None:
+        """A new row."""
+        row = effect.row
+        self._rows[row.invocation_id] = row
+        self._inserted[row.seq] = effect
+        self._count(row.status, 1)
+        self.total += 1
+
+    def update(self, effect: UpdateRow) -> None:
+        """The row as it stands from now on; it leaves the delta it rested on."""
+        row = effect.row
+        known = self.row(row.invocation_id)
+        if known is None:
+            raise AssertionError(f"invocation {row.invocation_id} is updated and has no row")
+        if known.status is not row.status:
+            self._count(known.status, -1)
+            self._count(row.status, 1)
+        if known.delta is not None:
+            self._release({known.delta: 1})
+        if row.delta is not None:
+            row = replace(row, delta=None)
+        self._rows[row.invocation_id] = row
+        self._updated[row.seq] = row
+
+    def remove(self, effect: RemoveRow) -> None:
+        """The row and its payload are gone."""
+        seq, invocation_id = effect.seq, effect.invocation_id
+        status, delta = self._stands(seq, invocation_id)
+        self._count(status, -1)
+        self.total -= 1
+        if delta is not None:
+            self._release({delta: 1})
+        self._rows[invocation_id] = None
+        self._updated.pop(seq, None)
+        if self._inserted.pop(seq, None) is None:
+            self._removed[seq] = invocation_id
+
+    def put_delta(self, effect: PutDelta, offset: int) -> None:
+        """A page changed many rows; `offset` of the command that caused it."""
+        if offset in self._deltas:
+            raise AssertionError(f"the command at offset {offset} puts a second delta")
+        self.write()
+        delta, left = effect.delta, effect.left
+        seqs = seqs_of(delta)
+        if not RESTING.isdisjoint(left):
+            self._release(count_resting(self._db, seqs))
+        record = encode_delta(delta)
+        live = apply_delta(self._db, offset, delta, record)
+        if not len(seqs) == live == sum(left.values()):
+            raise AssertionError(f"delta {offset} lists {len(seqs)} rows, {live} are there, {left} were counted")
+        self._deltas.add(offset)
+        self._changelog.append((delta_key(offset), record))
+        for status, count in left.items():
+            self._count(status, -count)
+        for change in delta.changes:
+            self._count(change.status, len(change.seqs))
+        changed = set(seqs)
+        self._rows = {name: row for name, row in self._rows.items() if row is None or row.seq not in changed}
+
+    def _stands(self, seq: int, invocation_id: str) -> tuple[Status, int | None]:
+        standing = self._standing.pop(seq, None)
+        if standing is not None and seq not in self._updated:
+            return STATUSES[standing.status], standing.delta
+        row = self.row(invocation_id)
+        if row is None or row.seq != seq:
+            raise AssertionError(f"invocation {invocation_id} with seq {seq} is removed and has no row")
+        return row.status, row.delta
+
+    def _count(self, status: Status, by: int) -> None:
+        self.counts[status] = self.counts.get(status, 0) + by
+        self.counts_changed = True
+
+    def _release(self, released: Mapping[int, int]) -> None:
+        for offset, count in released.items():
+            self._released[offset] = self._released.get(offset, 0) + count
+
+    # --- writing ---
+
+    def write(self) -> None:
+        """Write what changed since the last time, and note its changelog: rows, payloads, tombstones."""
+        changelog, tombstones = self._changelog, self._write_removed()
+        if self._inserted:
+            self._write_inserted()
+        if self._updated:
+            rows = sorted(self._updated.values(), key=_seq)
+            self._db.executemany(UPDATE_ROW, [update_params(row) for row in rows])
+            changelog += [(invocation_key(row.invocation_id), encode_row(row)) for row in rows]
+            self._updated.clear()
+        changelog += self._payloads_of_inserted(tombstones)
+        changelog += [(key, None) for key in tombstones]
+        self._inserted.clear()
+
+    def finish(self) -> Changelog:
+        """Write everything; returns the turn's changelog of rows, payloads and deltas."""
+        self.write()
+        release(self._db, self._released)
+        changelog = self._changelog
+        touched = self._deltas.union(self._released)
+        if touched:
+            changelog += [(delta_key(offset), None) for offset in drop_deserted(self._db, touched)]
+        self._released.clear()
+        self._deltas.clear()
+        self._changelog = []
+        return changelog
+
+    def _write_removed(self) -> dict[str, None]:
+        """Delete removed rows; returns the keys of their tombstones."""
+        if not self._removed:
+            return {}
+        seqs = json_list(list(self._removed))
+        gone = "WHERE seq IN (SELECT value FROM json_each(?))"
+        self._db.execute(f"DELETE FROM invocations {gone}", (seqs,))  # noqa: S608
+        paid = self._db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,)).fetchall()  # noqa: S608
+        keys = dict.fromkeys(map(invocation_key, self._removed.values()))
+        keys |= dict.fromkeys(payload_key(self._removed[seq]) for (seq,) in paid)
+        self._removed.clear()
+        return keys
+
+    def _write_inserted(self) -> None:
+        params, changelog, updated = [], self._changelog, self._updated
+        for seq, effect in self._inserted.items():
+            row = updated.pop(seq, effect.row)
+            params.append(insert_params(row, effect.invocation))
+            changelog.append((invocation_key(row.invocation_id), encode_row(row)))
+        self._db.executemany(INSERT_ROW, params)
+
+    def _payloads_of_inserted(self, tombstones: dict[str, None]) -> Changelog:
+        """Write payloads; what a removed row left under the same key is replaced, not removed."""
+        found = [(e.row, e.payload) for e in self._inserted.values() if e.payload is not None]
+        if found:
+            self._db.executemany("INSERT INTO payloads VALUES (?, ?)", [(row.seq, payload) for row, payload in found])
+        if tombstones:
+            for effect in self._inserted.values():
+                tombstones.pop(invocation_key(effect.row.invocation_id), None)
+            for row, _ in found:
+                tombstones.pop(payload_key(row.invocation_id), None)
+        return [(payload_key(row.invocation_id), encode(Payload(payload))) for row, payload in found]
+
+
+def _seq(row: Row) -> int:
+    return row.seq

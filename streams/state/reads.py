@@ -1,0 +1,101 @@
+"""What a table is asked besides single rows and pages of a batch: what is due, what is old."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from streams.codec import decode
+from streams.model import PageDelta
+from streams.state.deltas import AMONG_SEQS, seqs_of
+from streams.state.errors import ChangelogError
+from streams.state.mapping import SELECT_ROW, Params, json_list
+from streams.state.schema import FIRST_TERMINAL, PAUSED
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+_DUE: Final = f"due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}"
+_ENDED: Final = f"status >= {FIRST_TERMINAL} AND delta IS NULL"
+_DELTAS_AT_ONCE: Final = 16
+
+
+def rows_by_ids(db: sqlite3.Connection, ids: list[str]) -> list[Params]:
+    """Columns of the rows with these ids, in one statement."""
+    sql = f"{SELECT_ROW} json_each(?) j CROSS JOIN invocations i ON i.id = j.value"
+    return db.execute(sql, (json_list(ids),)).fetchall()
+
+
+def row_by_id(db: sqlite3.Connection, invocation_id: str) -> Params | None:
+    """Columns of one row."""
+    found: Params | None = db.execute(f"{SELECT_ROW} invocations i WHERE i.id = ?", (invocation_id,)).fetchone()
+    return found
+
+
+def due_rows(db: sqlite3.Connection, until: int, limit: int) -> list[Params]:
+    """Columns of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
+    sql = f"{SELECT_ROW} invocations i WHERE {_DUE} AND due_at <= ? ORDER BY due_at, seq LIMIT ?"
+    return db.execute(sql, (until, limit)).fetchall()
+
+
+def next_due(db: sqlite3.Connection) -> int | None:
+    """The earliest due_at of such a row."""
+    found = db.execute(f"SELECT due_at FROM invocations WHERE {_DUE} ORDER BY due_at LIMIT 1").fetchone()  # noqa: S608
+    return None if found is None else int(found[0])
+
+
+class Standing(NamedTuple):
+    """What forgetting a row takes to know about it."""
+
+    modified_at: int
+    seq: int
+    invocation_id: str
+    status: int
+    delta: int | None
+
+
+def ended_rows(db: sqlite3.Connection, before: int, limit: int) -> list[Standing]:
+    """Terminal rows with `modified_at < before`, in order of modified_at, then seq."""
+    columns = "SELECT modified_at, seq, id, status, delta FROM invocations"
+    sql = f"{columns} WHERE {_ENDED} AND modified_at < ? ORDER BY 1, 2 LIMIT ?"
+    found = db.execute(sql, (before, limit)).fetchall()
+    paged: list[Params] = []
+    for offset, modified_at, seqs in _deltas(db, before, ends=True):
+        if len(paged) >= limit and modified_at > paged[-1][0]:
+            break
+        page = f"{columns} WHERE {AMONG_SEQS} AND delta = ? AND status >= {FIRST_TERMINAL} ORDER BY seq LIMIT ?"
+        paged += db.execute(page, (json_list(seqs), offset, limit)).fetchall()
+    return [Standing(*row) for row in sorted([*found, *paged])[:limit]]
+
+
+def rows_on_deltas(db: sqlite3.Connection, before: int, limit: int) -> list[Params]:
+    """Columns of rows that rest on deltas with `modified_at < before`, oldest delta first, then in order of seq."""
+    found: list[Params] = []
+    for offset, _, seqs in _deltas(db, before, ends=False):
+        if len(found) >= limit:
+            break
+        sql = f"{SELECT_ROW} invocations i WHERE {AMONG_SEQS} AND delta = ? ORDER BY seq LIMIT ?"
+        found += db.execute(sql, (json_list(seqs), offset, limit - len(found))).fetchall()
+    return found
+
+
+def anything_to_forget(db: sqlite3.Connection, ended_before: int, deltas_before: int) -> bool:
+    """Whether `ended_rows` or `rows_on_deltas` would find something."""
+    sql = f"""SELECT EXISTS (SELECT 1 FROM invocations WHERE {_ENDED} AND modified_at < ?)
+        OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ? AND ends)
+        OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ?)"""  # noqa: S608
+    (found,) = db.execute(sql, (ended_before, ended_before, deltas_before)).fetchone()
+    return bool(found)
+
+
+def _deltas(db: sqlite3.Connection, before: int, *, ends: bool) -> Iterator[tuple[int, int, list[int]]]:
+    """Offset, modified_at and seqs of deltas with `modified_at < before`, oldest first; few are read at a time."""
+    modified_at, offset = -1, -1
+    sql = """SELECT modified_at, offset, record FROM deltas WHERE modified_at >= ?1 AND modified_at < ?2
+        AND (modified_at > ?1 OR offset > ?3) AND ends >= ?4 ORDER BY modified_at, offset LIMIT ?5"""
+    while page := db.execute(sql, (modified_at, before, offset, ends, _DELTAS_AT_ONCE)).fetchall():
+        for modified_at, offset, record in page:
+            delta = decode(record)
+            if not isinstance(delta, PageDelta):
+                raise ChangelogError(f"delta {offset} holds a {type(delta).__name__}")
+            yield offset, modified_at, seqs_of(delta)

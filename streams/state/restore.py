@@ -1,0 +1,203 @@
+"""Changelog records applied to a store: the table is the changelog read in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from streams.codec import decode, decode_row
+from streams.engine.errors import NewerEngineError
+from streams.model import ENGINE_VERSION, Meta, PageDelta, Payload, Record
+from streams.state.deltas import apply_delta, count_resting, release, seqs_of
+from streams.state.errors import ChangelogError
+from streams.state.mapping import INSERT_ROW, UPDATE_ROW, insert_params, json_list, split_key, update_params
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from streams.model import Invocation, Row
+
+_R = TypeVar("_R", bound=Record)
+
+_AT_ONCE: Final = 5_000
+"""Rows gathered before they are written."""
+
+
+class _Old(NamedTuple):
+    """What stands in the table under an id that a record replaces."""
+
+    invocation_id: str
+    seq: int
+    delta: int | None
+
+
+class Restore:
+    """Applies records within the connection's open transaction.
+
+    Rows, payloads, batches and slices gather and are written together, the last record of a key only; a page delta
+    needs the rows before it, so these are written first.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.meta: tuple[Meta, bytes] | None = None
+        self._db = db
+        self._rows: dict[str, tuple[Row, Invocation] | None] = {}
+        self._payloads: dict[str, bytes | None] = {}
+        self._records: dict[str, dict[str, bytes | None]] = {"batches": {}, "slices": {}}
+        self._gone: list[int] = []
+
+    def apply(self, records: Iterable[tuple[str, bytes | None, int]]) -> int:
+        """Apply (key, value, offset) in order; returns how many there were."""
+        applied = 0
+        for key, value, _ in records:
+            self._one(key, value)
+            applied += 1
+            if len(self._rows) + len(self._payloads) >= _AT_ONCE:
+                self._write()
+        self._write()
+        return applied
+
+    def _one(self, key: str, value: bytes | None) -> None:
+        kind, name = split_key(key)
+        match kind:
+            case "i":
+                self._rows[name] = None if value is None else decode_row(value)
+            case "p":
+                self._payloads[name] = None if value is None else _expect(Payload, key, value).payload
+            case "b":
+                self._records["batches"][name] = value
+            case "s":
+                self._records["slices"][name] = value
+            case "d" if value is None:
+                self._gone.append(int(name))
+            case "d":
+                self._write()
+                self._delta(int(name), key, value)
+            case _:
+                self._meta(key, value)
+
+    def _delta(self, offset: int, key: str, value: bytes | None) -> None:
+        delta = _expect(PageDelta, key, value)
+        release(self._db, count_resting(self._db, seqs_of(delta)))
+        apply_delta(self._db, offset, delta, value or b"")
+
+    def _meta(self, key: str, value: bytes | None) -> None:
+        meta = _expect(Meta, key, value)
+        if meta.engine_version > ENGINE_VERSION:
+            raise NewerEngineError(meta.engine_version, ENGINE_VERSION)
+        self.meta = (meta, value or b"")
+
+    def _write(self) -> None:
+        if self._rows:
+            self._write_rows()
+        if self._payloads:
+            self._write_payloads()
+        for table, records in self._records.items():
+            if records:
+                write_records(self._db, table, records)
+                records.clear()
+        for offset in self._gone:
+            self._drop_delta(offset)
+        self._gone.clear()
+
+    # --- rows ---
+
+    def _write_rows(self) -> None:
+        rows = self._rows
+        old = self._standing(list(rows))
+        released: dict[int, int] = {}
+        leaving: list[tuple[int]] = []
+        updates: list[tuple[Row, Invocation]] = []
+        inserts: list[tuple[Row, Invocation]] = []
+        for known in old.values():
+            if known.delta is not None:
+                released[known.delta] = released.get(known.delta, 0) + 1
+        for invocation_id, record in rows.items():
+            before = old.get(invocation_id)
+            if before is not None and (record is None or record[0].seq != before.seq):
+                leaving.append((before.seq,))
+            if record is not None:
+                same = before is not None and record[0].seq == before.seq
+                (updates if same else inserts).append(record)
+        release(self._db, released)
+        self._keep_payloads(leaving, [row.invocation_id for row, _ in inserts])
+        self._db.executemany("DELETE FROM invocations WHERE seq = ?", leaving)
+        inserts.sort(key=lambda record: record[0].seq)
+        updates.sort(key=lambda record: record[0].seq)
+        self._db.executemany(INSERT_ROW, [insert_params(row, invocation) for row, invocation in inserts])
+        self._db.executemany(UPDATE_ROW, [update_params(row) for row, _ in updates])
+        self._adopt_payloads([row.invocation_id for row, _ in inserts])
+        rows.clear()
+
+    def _standing(self, ids: list[str]) -> dict[str, _Old]:
+        sql = "SELECT i.id, i.seq, i.delta FROM json_each(?) j CROSS JOIN invocations i ON i.id = j.value"
+        return {found[0]: _Old(*found) for found in self._db.execute(sql, (json_list(ids),)).fetchall()}
+
+    # --- payloads: by id in the changelog, by seq in the table ---
+
+    def _keep_payloads(self, leaving: list[tuple[int]], arriving: list[str]) -> None:
+        """The payload of a removed row waits for another row of its id, if one arrives; else it goes with the row."""
+        if not leaving:
+            return
+        seqs = json_list([seq for (seq,) in leaving])
+        self._db.execute(
+            """INSERT OR REPLACE INTO early_payloads SELECT i.id, p.payload FROM json_each(?) j
+            CROSS JOIN invocations i ON i.id = j.value CROSS JOIN payloads p ON p.seq = i.seq""",
+            (json_list(arriving),),
+        )
+        self._db.execute("DELETE FROM payloads WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
+
+    def _adopt_payloads(self, arrived: list[str]) -> None:
+        if not arrived or self._db.execute("SELECT 1 FROM early_payloads LIMIT 1").fetchone() is None:
+            return
+        ids = json_list(arrived)
+        self._db.execute(
+            """INSERT OR REPLACE INTO payloads SELECT i.seq, e.payload FROM json_each(?) j
+            CROSS JOIN early_payloads e ON e.id = j.value CROSS JOIN invocations i ON i.id = j.value""",
+            (ids,),
+        )
+        self._db.execute("DELETE FROM early_payloads WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+
+    def _write_payloads(self) -> None:
+        old = self._standing(list(self._payloads))
+        put = [(old[name].seq, value) for name, value in self._payloads.items() if value is not None and name in old]
+        early = [(name, value) for name, value in self._payloads.items() if value is not None and name not in old]
+        gone = [name for name, value in self._payloads.items() if value is None]
+        self._db.executemany("INSERT OR REPLACE INTO payloads VALUES (?, ?)", put)
+        self._db.executemany("INSERT OR REPLACE INTO early_payloads VALUES (?, ?)", early)
+        self._db.executemany("DELETE FROM payloads WHERE seq = ?", [(old[name].seq,) for name in gone if name in old])
+        self._db.executemany("DELETE FROM early_payloads WHERE id = ?", [(name,) for name in gone])
+        self._payloads.clear()
+
+    # --- deltas ---
+
+    def _drop_delta(self, offset: int) -> None:
+        """Forget a delta. Rows still on it were replaced later in the log: until then they keep its ending."""
+        found = self._db.execute("SELECT live, record, ending, batch_id FROM deltas WHERE offset = ?", (offset,))
+        row = found.fetchone()
+        if row is None:
+            return
+        live, record, ending, batch_id = row
+        if live:
+            seqs = json_list(seqs_of(_expect(PageDelta, f"d/{offset}", record)))
+            self._db.execute(
+                """UPDATE invocations SET delta = NULL, ending = ?, batch_id = ?
+                WHERE seq IN (SELECT value FROM json_each(?)) AND delta = ?""",
+                (ending, batch_id, seqs, offset),
+            )
+        self._db.execute("DELETE FROM deltas WHERE offset = ?", (offset,))
+
+
+def write_records(db: sqlite3.Connection, table: str, records: dict[str, bytes | None]) -> None:
+    """Put batches or slices (id: changelog value, None removes) into their table."""
+    put = [(name, value) for name, value in records.items() if value is not None]
+    gone = [(name,) for name, value in records.items() if value is None]
+    db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", put)  # noqa: S608 - one of two names
+    db.executemany(f"DELETE FROM {table} WHERE id = ?", gone)  # noqa: S608 - likewise
+
+
+def _expect(kind: type[_R], key: str, value: bytes | None) -> _R:
+    record = decode(value)
+    if not isinstance(record, kind):
+        raise ChangelogError(f"changelog key {key!r} holds a {type(record).__name__}, not a {kind.__name__}")
+    return record

@@ -1,0 +1,96 @@
+"""The tables of a partition's SQLite file.
+
+A status is stored as its place in `STATUSES`: live statuses below `FIRST_TERMINAL`, those never started first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.model import Status
+
+STATUSES: Final = (
+    Status.SCHEDULED,
+    Status.PENDING,
+    Status.READY,
+    Status.RUNNING,
+    Status.SUSPENDED,
+    Status.BACKING_OFF,
+    Status.PAUSED,
+    Status.CANCELLING,
+    Status.COMPLETED,
+    Status.FAILED,
+    Status.CANCELLED,
+    Status.KILLED,
+)
+CODES: Final = {status: code for code, status in enumerate(STATUSES)}
+FIRST_STARTED: Final = CODES[Status.READY]
+PAUSED: Final = CODES[Status.PAUSED]
+FIRST_TERMINAL: Final = CODES[Status.COMPLETED]
+UNSTARTED: Final = frozenset(STATUSES[:FIRST_STARTED])
+TERMINAL: Final = frozenset(STATUSES[FIRST_TERMINAL:])
+
+APPLICATION_ID: Final = 0x73747265
+VERSION: Final = 1
+
+# `invocations.rest` is the encoded invocation without its leading id, which has a column already. `ending` and
+# `batch_id` are those of the row's own record: where `delta` is set they are null and the delta's hold instead.
+# Rows that a page ended are not in `ended`: they are found through their delta, so that a page updates no index.
+SCHEMA: Final = (
+    """CREATE TABLE invocations(
+        seq INTEGER PRIMARY KEY,
+        status INTEGER NOT NULL,
+        service TEXT NOT NULL,
+        handler TEXT NOT NULL,
+        modified_at INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        due_at INTEGER,
+        paused_from INTEGER,
+        held INTEGER NOT NULL,
+        delta INTEGER,
+        started_seq INTEGER,
+        pinned TEXT,
+        deployment_id TEXT,
+        object_key TEXT,
+        flow_id TEXT,
+        parent_id TEXT,
+        labels TEXT,
+        batch_id TEXT,
+        attempt INTEGER NOT NULL,
+        last_report_no INTEGER NOT NULL,
+        content_hash INTEGER NOT NULL,
+        scheduled_at INTEGER,
+        lease_ms INTEGER,
+        ending BLOB,
+        id TEXT NOT NULL,
+        rest BLOB NOT NULL
+    ) STRICT""",
+    "CREATE UNIQUE INDEX invocations_id ON invocations(id)",
+    f"""CREATE INDEX invocations_due ON invocations(due_at)
+        WHERE due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}""",
+    f"CREATE INDEX invocations_ended ON invocations(modified_at) WHERE status >= {FIRST_TERMINAL} AND delta IS NULL",
+    "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
+    # Compaction moves a row's record behind its payload's: on restore such a payload waits here for its row.
+    "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    # `live`: how many rows rest on the delta. `ends`: whether it ended any. `record`: its changelog value.
+    """CREATE TABLE deltas(
+        offset INTEGER PRIMARY KEY,
+        modified_at INTEGER NOT NULL,
+        live INTEGER NOT NULL,
+        ends INTEGER NOT NULL,
+        batch_id TEXT,
+        ending BLOB,
+        record BLOB NOT NULL
+    ) STRICT""",
+    "CREATE INDEX deltas_modified ON deltas(modified_at)",
+    "CREATE TABLE batches(id TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE slices(id TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TABLE state(
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        partition INTEGER NOT NULL,
+        changelog_position INTEGER NOT NULL,
+        saved_at INTEGER NOT NULL,
+        meta BLOB
+    ) STRICT""",
+)
+TABLES: Final = ("invocations", "payloads", "early_payloads", "deltas", "batches", "slices")

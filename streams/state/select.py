@@ -1,0 +1,184 @@
+"""A batch's filter as SQL, and the pages it selects. Values reach SQLite as bound parameters only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from streams.engine.view import Page, StartedRow
+from streams.model import Action
+from streams.state.mapping import json_list, label_text, with_id
+from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable
+
+    from streams.engine.view import PageQuery
+    from streams.model import Filter, Status
+
+_BOUND_ONE_BY_ONE: Final = 32
+"""Longer lists are one parameter: SQLite bounds parameters and depth of a statement, a filter bounds neither."""
+
+_IN_JSON: Final = "IN (SELECT value FROM json_each(?))"
+_STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
+_COLUMNS: Final = f"""seq, status, CASE WHEN {_STARTED} THEN id END, CASE WHEN {_STARTED} THEN rest END, attempt,
+    delta, ending"""
+_BATCH: Final = (
+    "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
+)
+
+
+class Condition(NamedTuple):
+    """An SQL expression over `invocations` and its parameters."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+
+def _among(expression: str, values: Iterable[str]) -> Condition:
+    """Whether the expression is one of the values."""
+    wanted = list(values)
+    if len(wanted) <= _BOUND_ONE_BY_ONE:
+        return Condition(f"{expression} IN ({', '.join('?' * len(wanted))})", tuple(wanted))
+    if any("\0" in value for value in wanted):
+        # SQLite's JSON ends a text at NUL.
+        hexes = [value.encode().hex().upper() for value in wanted]
+        return Condition(f"hex({expression}) {_IN_JSON}", (json_list(hexes),))
+    return Condition(f"{expression} {_IN_JSON}", (json_list(wanted),))
+
+
+def _labelled(labels: dict[str, str]) -> Condition:
+    """Whether a row has all of these labels."""
+    wanted = [label_text(key, value) for key, value in labels.items()]
+    if len(wanted) <= _BOUND_ONE_BY_ONE:
+        return Condition(" AND ".join(["instr(labels, ?)"] * len(wanted)) or "1", tuple(wanted))
+    missing = "SELECT 1 FROM json_each(?) WHERE NOT instr(labels, value)"
+    return Condition(f"(labels IS NOT NULL AND NOT EXISTS ({missing}))", (json_list(wanted),))
+
+
+def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
+    """What the filter of a slice with this action and cut-off says about a row.
+
+    PURGE matches terminal rows only, every other action the others only. A filter on statuses or modified time
+    never matches a row first started after the cut-off.
+    """
+    parts = [Condition(f"status {'>=' if action is Action.PURGE else '<'} {FIRST_TERMINAL}", ())]
+    if filter_.statuses is not None:
+        codes = sorted({CODES[status] for status in filter_.statuses})
+        parts.append(Condition(f"status IN ({', '.join('?' * len(codes))})", tuple(codes)))
+    for sql, bound in (
+        ("created_at >= ?", filter_.created_from),
+        ("created_at < ?", filter_.created_until),
+        ("modified_at >= ?", filter_.modified_from),
+        ("modified_at < ?", filter_.modified_until),
+    ):
+        if bound is not None:
+            parts.append(Condition(sql, (bound,)))
+    for expression, values in (
+        ("service", filter_.services),
+        ("handler", filter_.handlers),
+        ("object_key", filter_.object_keys),
+        ("coalesce(pinned, deployment_id)", filter_.deployment_ids),
+        ("flow_id", filter_.flow_ids),
+        ("parent_id", filter_.parent_ids),
+        ("id", filter_.invocation_ids),
+        (_BATCH, filter_.batch_ids),
+    ):
+        if values is not None:
+            parts.append(_among(expression, values))
+    if filter_.labels is not None:
+        parts.append(_labelled(filter_.labels))
+    if not (filter_.statuses is None and filter_.modified_from is None and filter_.modified_until is None):
+        parts.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
+    return Condition(" AND ".join(part.sql for part in parts), tuple(p for part in parts for p in part.params))
+
+
+class _Matched(NamedTuple):
+    """A matched row; the id and what follows it are None for one that never started."""
+
+    seq: int
+    status: int
+    invocation_id: str | None
+    rest: bytes | None
+    attempt: int
+    delta: int | None
+    ending: bytes | None
+
+
+_CountedBy = "Callable[[int | None, bytes | None], str | None]"
+
+
+def select_page(
+    db: sqlite3.Connection, query: PageQuery, counted_by: Callable[[int | None, bytes | None], str | None]
+) -> Page:
+    """One page of matching rows, exactly as `PageQuery` says.
+
+    `counted_by` gives the batch that counts a row as pending, from its delta and its own packed ending.
+    """
+    found, scanned, cursor, last = _by_ids(db, query) if query.ids is not None else _window(db, query)
+    unstarted: dict[Status, list[int]] = {}
+    started: list[StartedRow] = []
+    for seq, status, invocation_id, rest, attempt, delta, ending in found:
+        if invocation_id is None:
+            unstarted.setdefault(STATUSES[status], []).append(seq)
+        else:
+            counted = counted_by(delta, ending) if delta is not None or ending is not None else None
+            started.append(
+                StartedRow(seq, invocation_id, with_id(rest, invocation_id), STATUSES[status], attempt, counted)
+            )
+    samples = _ids_of(db, [row[0] for row in found[: query.samples]])
+    return Page(scanned, cursor, last, unstarted, started, samples)
+
+
+def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:
+    """Matched rows of the window, how many rows were looked at, the last of them, and whether that was all.
+
+    A page that is dense with matches costs one pass over its rows: only where the first `max_matched` rows do not
+    fill it, the rest of the window is looked at.
+    """
+    condition = condition_of(query.filter, query.action, query.cutoff)
+    window = "seq > ? AND seq <= ?"
+    select = f"SELECT {_COLUMNS} FROM invocations WHERE {window} AND {condition.sql} ORDER BY seq LIMIT ?"  # noqa: S608
+    found: list[Any] = []
+    scanned, cursor, step = 0, query.cursor, query.max_matched
+    while len(found) < query.max_matched and scanned < query.max_scanned:
+        step = min(step, query.max_scanned - scanned)
+        size, end = _stretch(db, cursor, query.cutoff, step)
+        if not size:
+            return found, scanned, cursor, True
+        wanted = query.max_matched - len(found)
+        rows = db.execute(select, (cursor, end, *condition.params, wanted)).fetchall()
+        found += rows
+        if len(rows) == wanted and rows[-1][0] < end:
+            size, end = _stretch(db, cursor, rows[-1][0] + 1, step)
+        scanned, cursor, step = scanned + size, end, query.max_scanned
+    return found, scanned, cursor, not _stretch(db, cursor, query.cutoff, 1)[0]
+
+
+def _stretch(db: sqlite3.Connection, after: int, below: int, size: int) -> tuple[int, int]:
+    """How many rows, at most `size`, follow `after` below `below`, and the last of them (`after` when none)."""
+    sql = """SELECT count(*), coalesce(max(seq), ?1) FROM
+        (SELECT seq FROM invocations WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3)"""
+    count, end = db.execute(sql, (after, below, size)).fetchone()
+    return count, end
+
+
+def _by_ids(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:
+    """Matched rows of the page's ids, how many of these ids have a row below the cut-off, and the last of them."""
+    among = _among("id", dict.fromkeys(query.ids or ()))
+    looked_at = f"FROM invocations WHERE {among.sql} AND seq < ?"
+    params = (*among.params, query.cutoff)
+    scanned, cursor = db.execute(f"SELECT count(*), coalesce(max(seq), -1) {looked_at}", params).fetchone()
+    condition = condition_of(query.filter, query.action, query.cutoff)
+    rows = db.execute(
+        f"SELECT {_COLUMNS} {looked_at} AND {condition.sql} ORDER BY seq", (*params, *condition.params)
+    ).fetchall()
+    return rows, scanned, cursor, True
+
+
+def _ids_of(db: sqlite3.Connection, seqs: list[int]) -> list[str]:
+    """Ids of these rows, in order of seq."""
+    if not seqs:
+        return []
+    sql = "SELECT id FROM invocations WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+    return [invocation_id for (invocation_id,) in db.execute(sql, (json_list(seqs),)).fetchall()]

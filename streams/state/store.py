@@ -1,0 +1,204 @@
+"""One partition's table on disk: a SQLite file that survives a restart together with its place in the changelog."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from streams.codec import decode, encode_row
+from streams.model import Meta
+from streams.state.deltas import Endings
+from streams.state.errors import StoreUnusableError
+from streams.state.mapping import META_KEY, SELECT_ROW, batch_key, invocation_key, payload_key, row_of, slice_key
+from streams.state.restore import Restore
+from streams.state.schema import APPLICATION_ID, SCHEMA, TABLES, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_CACHE_KIB: Final = 16_384
+_STATEMENTS: Final = 256
+_WAL_KEPT: Final = 16 * 1024 * 1024
+_BUSY_S: Final = 10.0
+_DUMPED_AT_ONCE: Final = 2_000
+
+
+class Store:
+    """A SQLite file in WAL mode. A power cut rolls back to an older commit and never damages it.
+
+    All use is from the thread that opened it; only `passive_checkpoint` belongs to another. Nothing changes outside
+    `begin` and `commit`.
+    """
+
+    meta: Meta | None
+    """The partition's record; None when fresh."""
+    changelog_position: int
+    """Offset of the next changelog record to read; 0 when fresh."""
+    saved_at: int
+    """Wall-clock ms of the last commit, as its caller said; 0 when fresh."""
+
+    def __init__(self, db: sqlite3.Connection, partition: int) -> None:
+        self.db = db
+        self.partition = partition
+        self._read_state()
+
+    @classmethod
+    def open(cls, path: Path, partition: int) -> Store:
+        """Open the file, or make it.
+
+        Raises:
+            StoreUnusableError: the file is damaged, of another version or of another partition.
+        """
+        db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=_STATEMENTS)
+        try:
+            _configure(db)
+            _ensure_schema(db, path, partition)
+            return cls(db, partition)
+        except sqlite3.OperationalError as error:
+            db.close()
+            raise StoreUnusableError(f"{path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            db.close()
+            raise StoreUnusableError(f"{path} is damaged ({error}): rebuild it from the changelog") from error
+        except BaseException:
+            db.close()
+            raise
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether `begin` has neither been committed nor rolled back."""
+        return self.db.in_transaction
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self.db.execute("BEGIN IMMEDIATE")
+
+    def commit(self, changelog_position: int, saved_at: int) -> None:
+        """Commit, together with the place in the changelog up to which the table now stands.
+
+        Args:
+            changelog_position: offset of the next changelog record.
+            saved_at: wall clock, ms.
+        """
+        self.db.execute("UPDATE state SET changelog_position = ?, saved_at = ?", (changelog_position, saved_at))
+        self.db.execute("COMMIT")
+        self.changelog_position, self.saved_at = changelog_position, saved_at
+
+    def rollback(self) -> None:
+        """Back to the last commit; harmless outside a transaction."""
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK")
+        self._read_state()
+
+    def close(self) -> None:
+        """Close the file; what is not committed is rolled back."""
+        self.db.close()
+
+    def put_meta(self, meta: Meta, record: bytes) -> None:
+        """Keep the partition's record; `record` is its changelog value."""
+        self.db.execute("UPDATE state SET meta = ?", (record,))
+        self.meta = meta
+
+    def apply_changelog(self, records: Iterable[tuple[str, bytes | None, int]]) -> int:
+        """Apply (key, value, offset) in order of offset, within an open transaction; returns how many there were.
+
+        Applying again what was applied already, in order and up to the end, changes nothing.
+
+        Raises:
+            ChangelogError: a record that has no place in the table.
+            NewerEngineError: a record of a newer engine.
+        """
+        restore = Restore(self.db)
+        applied = restore.apply(records)
+        if restore.meta is not None:
+            self.put_meta(*restore.meta)
+        return applied
+
+    def clear(self) -> None:
+        """Empty the file, to rebuild the table from the changelog's start."""
+        self.rollback()
+        self.begin()
+        for table in TABLES:
+            self.db.execute(f"DELETE FROM {table}")  # noqa: S608 - the schema's own names
+        self.db.execute("UPDATE state SET meta = NULL, changelog_position = 0, saved_at = 0")
+        self.db.execute("COMMIT")
+        self._read_state()
+
+    def dump(self) -> Iterator[tuple[str, bytes]]:
+        """The whole table as changelog keys and values; a row that rests on a delta is given in full.
+
+        Rows in order of seq, each followed by its payload, then batches and slices by id, then `m/`. Two tables hold
+        the same exactly when their dumps are equal.
+        """
+        seq, endings = -1, Endings(self.db)
+        page = f"{SELECT_ROW} invocations i WHERE i.seq > ? ORDER BY i.seq LIMIT ?"
+        while columns := self.db.execute(page, (seq, _DUMPED_AT_ONCE)).fetchall():
+            first, seq = seq, columns[-1][2]
+            payloads = dict(
+                self.db.execute("SELECT seq, payload FROM payloads WHERE seq > ? AND seq <= ?", (first, seq)).fetchall()
+            )
+            for row in (row_of(found, endings) for found in columns):
+                yield invocation_key(row.invocation_id), encode_row(row)
+                if row.seq in payloads:
+                    yield payload_key(row.invocation_id), payloads[row.seq]
+        for table, key in (("batches", batch_key), ("slices", slice_key)):
+            for name, record in self.db.execute(f"SELECT id, record FROM {table} ORDER BY id").fetchall():  # noqa: S608
+                yield key(name), record
+        (meta,) = self.db.execute("SELECT meta FROM state").fetchone()
+        if meta is not None:
+            yield META_KEY, meta
+
+    def _read_state(self) -> None:
+        position, saved_at, meta = self.db.execute("SELECT changelog_position, saved_at, meta FROM state").fetchone()
+        self.changelog_position, self.saved_at = position, saved_at
+        decoded = None if meta is None else decode(meta)
+        if decoded is not None and not isinstance(decoded, Meta):
+            raise StoreUnusableError("the table's own record is none: rebuild the table from the changelog")
+        self.meta = decoded
+
+
+def passive_checkpoint(path: Path, *, truncate: bool = False) -> None:
+    """Move what is committed from the write-ahead file into the database, on a connection and thread of its own.
+
+    Args:
+        path: the store's file; a missing one is left alone.
+        truncate: also empty the write-ahead file. That waits for the store's own thread: only when idle.
+    """
+    if not path.exists():
+        return
+    with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as db:
+        db.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()
+
+
+def _configure(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL").fetchall()
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+    db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT}").fetchall()
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    db.execute("PRAGMA temp_store = MEMORY")
+
+
+def _ensure_schema(db: sqlite3.Connection, path: Path, partition: int) -> None:
+    """Make the tables in an empty file; refuse any other file that is not this partition's."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if not version and not tables:
+        db.execute("BEGIN IMMEDIATE")
+        for statement in SCHEMA:
+            db.execute(statement)
+        db.execute("INSERT INTO state VALUES (1, ?, 0, 0, NULL)", (partition,))
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+        return
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise StoreUnusableError(f"{path} is a database of another program: move it away")
+    if version != VERSION:
+        raise StoreUnusableError(f"{path} has table version {version}, this worker {VERSION}: rebuild it")
+    (found,) = db.execute("SELECT partition FROM state").fetchone()
+    if found != partition:
+        raise StoreUnusableError(f"{path} holds partition {found}, not {partition}: files were mixed up, rebuild it")

@@ -1,0 +1,323 @@
+"""A partition's table within a turn: what the turn's commands did lies over the store until it is written.
+
+`begin`, `load`, then commands (`absorb` of each one's effects), `set_position`, `flush`, `published`, and once the
+Kafka transaction is committed `commit`; or `rollback`, at any time.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec.structs import replace
+
+from streams.codec import decode, encode
+from streams.engine.batches import header_of
+from streams.engine.effects import (
+    Append,
+    Count,
+    InsertRow,
+    PutBatch,
+    PutDelta,
+    PutSlice,
+    RemoveBatch,
+    RemoveRow,
+    RemoveSlice,
+    Send,
+    SetPage,
+    SetTick,
+    UpdateRow,
+)
+from streams.engine.slices import progress_of
+from streams.engine.view import View
+from streams.model import ENGINE_VERSION, Batch, BatchState, Meta, Slice, SliceState
+from streams.state import reads
+from streams.state.errors import ChangelogError
+from streams.state.mapping import META_KEY, batch_key, slice_key, unpack_ending
+from streams.state.overlay import Changelog, Overlay
+from streams.state.restore import write_records
+from streams.state.schema import STATUSES
+from streams.state.select import select_page
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
+
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, Page, PageQuery, PageSizes
+    from streams.model import Row
+    from streams.state.store import Store
+
+_R = TypeVar("_R", Batch, Slice)
+
+_OVER: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
+
+
+class Table(View):
+    """One partition's table: the engine's view, and the one place where effects become state.
+
+    Args:
+        store: the partition's file; the table is its only writer.
+        partition: which one.
+        partitions: how many `commands` has; kept in `m/`.
+        page_sizes: for the pages that the engine writes next.
+        commands_topic_id: kept in `m/`; an empty one (unknown) leaves what `m/` has.
+        changelog_topic_id: likewise.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        partition: int,
+        partitions: int,
+        page_sizes: PageSizes,
+        *,
+        commands_topic_id: str = "",
+        changelog_topic_id: str = "",
+    ) -> None:
+        self.last_page: Page | None = None
+        self._page_sizes = page_sizes
+        self._store = store
+        self._db = store.db
+        self._partition = partition
+        self._partitions = partitions
+        self._topic_ids = commands_topic_id, changelog_topic_id
+        self._overlay = Overlay(store.db)
+        self._meta = Meta()
+        self._batches: dict[str, Batch] = {}
+        self._slices: dict[str, Slice] = {}
+        self._changed_batches: dict[str, Batch | None] = {}
+        self._changed_slices: dict[str, Slice | None] = {}
+        self._running: tuple[str, ...] | None = None
+        self._reload()
+
+    # --- a turn ---
+
+    def begin(self) -> None:
+        """Open the store's transaction of a turn."""
+        self._store.begin()
+        self.last_page = None
+
+    def load(self, ids: Sequence[str]) -> None:
+        """Read the rows that the turn's commands name, in one statement; they are forgotten with the turn."""
+        self._overlay.load(ids)
+
+    def absorb(self, effects: Sequence[Effect], at: At) -> None:
+        """Take in what a command did; what concerns the log and executors is left to the runtime."""
+        overlay = self._overlay
+        for effect in effects:
+            match effect:
+                case Send() | Append() | Count():
+                    pass
+                case InsertRow():
+                    overlay.insert(effect)
+                case UpdateRow():
+                    overlay.update(effect)
+                case PutDelta():
+                    overlay.put_delta(effect, at.offset)
+                case RemoveRow():
+                    overlay.remove(effect)
+                case _:
+                    self._absorb_rarer(effect)
+
+    def _absorb_rarer(self, effect: PutBatch | RemoveBatch | PutSlice | RemoveSlice | SetPage | SetTick) -> None:
+        match effect:
+            case PutSlice(slice=slice_):
+                self._slices[slice_.batch_id] = slice_
+                self._changed_slices[slice_.batch_id] = slice_
+                self._running = None
+            case RemoveSlice(batch_id=batch_id):
+                self._slices.pop(batch_id, None)
+                self._changed_slices[batch_id] = None
+                self._running = None
+            case PutBatch(batch=batch):
+                self._batches[batch.start.batch_id] = batch
+                self._changed_batches[batch.start.batch_id] = batch
+            case RemoveBatch(batch_id=batch_id):
+                self._batches.pop(batch_id, None)
+                self._changed_batches[batch_id] = None
+            case SetPage(page=page, outstanding=outstanding):
+                self._meta = replace(self._meta, page=page, page_outstanding=outstanding)
+            case SetTick(tick_no=tick_no):
+                self._meta = replace(self._meta, tick_no=tick_no)
+
+    def set_position(self, next_offset: int, clock: int) -> None:
+        """Where the turn ends.
+
+        Args:
+            next_offset: of the command that follows it in the log.
+            clock: the highest timestamp seen, ms.
+        """
+        self._meta = replace(self._meta, next_offset=next_offset, clock=clock)
+
+    def flush(self) -> Changelog:
+        """Write the turn to the store's open transaction.
+
+        Returns:
+            Changelog keys and values in the order that replays exactly, `m/` last; None is a tombstone.
+        """
+        changelog = self._overlay.finish()
+        changelog += self._flush_records("slices", slice_key, self._changed_slices)
+        changelog += self._flush_records("batches", batch_key, self._changed_batches)
+        self._meta = self.meta
+        record = encode(self._meta)
+        self._store.put_meta(self._meta, record)
+        changelog.append((META_KEY, record))
+        return changelog
+
+    def published(self) -> Changelog:
+        """Progress to publish after `flush`: one record for each slice and header the turn changed."""
+        records: Changelog = [
+            (f"{batch_id}/lead", None if batch is None else encode(header_of(batch)))
+            for batch_id, batch in self._changed_batches.items()
+        ]
+        records += [
+            (f"{batch_id}/{self._partition}", None if slice_ is None else encode(progress_of(slice_, self._partition)))
+            for batch_id, slice_ in self._changed_slices.items()
+        ]
+        return records
+
+    def commit(self, changelog_position: int, saved_at: int) -> None:
+        """Keep the turn; parameters as for `Store.commit`."""
+        self._store.commit(changelog_position, saved_at)
+        self._overlay.forget()
+        self._changed_slices.clear()
+        self._changed_batches.clear()
+
+    def rollback(self) -> None:
+        """Everything is as it was before `begin`."""
+        self._store.rollback()
+        self._reload()
+
+    # --- the engine's view ---
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `commands` has."""
+        return self._partitions
+
+    @property
+    def meta(self) -> Meta:
+        """The partition's record, with the counts of now."""
+        overlay = self._overlay
+        if overlay.counts_changed:
+            overlay.counts_changed = False
+            counts = overlay.counts
+            self._meta = replace(self._meta, counts={str(s): counts[s] for s in STATUSES if counts.get(s)})
+        return self._meta
+
+    @property
+    def page_sizes(self) -> PageSizes:
+        """Sizes for the next page written to the log; the worker sets them."""
+        return self._page_sizes
+
+    @page_sizes.setter
+    def page_sizes(self, sizes: PageSizes) -> None:
+        self._page_sizes = sizes
+
+    def row(self, invocation_id: str) -> Row | None:
+        """The invocation's row."""
+        return self._overlay.row(invocation_id)
+
+    def payload(self, row: Row) -> bytes | None:
+        """The invocation's payload."""
+        return self._overlay.payload(row.seq)
+
+    def row_total(self) -> int:
+        """How many rows the table has: a running count."""
+        return self._overlay.total
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """A batch this partition leads."""
+        return self._batches.get(batch_id)
+
+    def slice(self, batch_id: str) -> Slice | None:
+        """This partition's part of a batch."""
+        return self._slices.get(batch_id)
+
+    def running_slices(self) -> Sequence[str]:
+        """Ids of the batches whose slice is RUNNING here, in order of their cut-off."""
+        if self._running is None:
+            running = [slice_ for slice_ in self._slices.values() if slice_.state is SliceState.RUNNING]
+            self._running = tuple(slice_.batch_id for slice_ in sorted(running, key=attrgetter("cutoff")))
+        return self._running
+
+    def select(self, query: PageQuery) -> Page:
+        """One page of matching rows; kept as `last_page` until the next turn."""
+        self._overlay.write()
+        self.last_page = select_page(self._db, query, self._counted_by)
+        return self.last_page
+
+    def due(self, until: int, limit: int) -> Sequence[Row]:
+        """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
+        return self._overlay.due(until, limit)
+
+    def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
+        """(seq, id) of terminal rows with `modified_at < before`, oldest first."""
+        return self._overlay.ended(before, limit)
+
+    def on_old_deltas(self, before: int, limit: int) -> Sequence[Row]:
+        """Rows that rest on page deltas with `modified_at < before`, oldest first."""
+        return self._overlay.on_old_deltas(before, limit)
+
+    def finished_batches(self, before: int, limit: int) -> Sequence[str]:
+        """Batches led here that are over and whose `updated_at < before`, oldest first."""
+        over = [
+            (batch.updated_at, batch_id)
+            for batch_id, batch in self._batches.items()
+            if batch.state in _OVER and batch.updated_at < before
+        ]
+        return [batch_id for _, batch_id in sorted(over)[:limit]]
+
+    # --- between turns ---
+
+    def next_due(self) -> int | None:
+        """The earliest due_at of what may become due, ms; None when nothing may."""
+        return reads.next_due(self._db)
+
+    def retention_due(self, ended_before: int, batches_before: int) -> bool:
+        """Whether a Tick with these bounds (ms) would find anything to forget or to write out."""
+        return reads.anything_to_forget(self._db, ended_before, batches_before) or bool(
+            self.finished_batches(batches_before, 1)
+        )
+
+    def _counted_by(self, delta: int | None, packed: bytes | None) -> str | None:
+        ending = unpack_ending(packed) if delta is None else self._overlay.endings(delta)
+        return None if ending is None else ending.counted_by
+
+    def _flush_records(
+        self, table: str, key: Callable[[str], str], changed: Mapping[str, Batch | Slice | None]
+    ) -> Changelog:
+        records = [(name, None if record is None else encode(record)) for name, record in changed.items()]
+        write_records(self._db, table, dict(records))
+        return [(key(name), value) for name, value in records]
+
+    def _reload(self) -> None:
+        """Everything from the store."""
+        kept = self._store.meta or Meta()
+        commands_id, changelog_id = self._topic_ids
+        self._meta = replace(
+            kept,
+            engine_version=ENGINE_VERSION,
+            partitions=self._partitions,
+            commands_topic_id=commands_id or kept.commands_topic_id,
+            changelog_topic_id=changelog_id or kept.changelog_topic_id,
+        )
+        self._overlay.reset(kept.counts)
+        self._batches = _records(self._db, "batches", Batch)
+        self._slices = _records(self._db, "slices", Slice)
+        self._changed_batches.clear()
+        self._changed_slices.clear()
+        self._running = None
+        self.last_page = None
+
+
+def _records(db: sqlite3.Connection, table: str, kind: type[_R]) -> dict[str, _R]:
+    """All records of a table, by id."""
+    records = {}
+    for name, value in db.execute(f"SELECT id, record FROM {table}").fetchall():  # noqa: S608 - one of two names
+        record = decode(value)
+        if not isinstance(record, kind):
+            raise ChangelogError(f"{table}: {name} holds a {type(record).__name__}")
+        records[name] = record
+    return records
