@@ -1,0 +1,110 @@
+"""A broker for development, tests and the demo: whichever this machine can run.
+
+    with broker.start() as kafka:
+        print(kafka.bootstrap, kafka.kind)
+
+The kind comes from the argument or the variable `BROKER`: `HOST:PORT` (one that runs already), `docker`, `apache`
+(Java and Maven) or `embedded` (a small binary, for a look around only). Without either, the first that works of
+Docker, Apache Kafka by Maven, embedded; one that fails says why in a line and the next is tried.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from streams.broker.apache import ApacheBroker
+from streams.broker.base import Broker, BrokerUnavailableError, ExternalBroker, free_port, port_is_free
+from streams.broker.docker import DockerBroker
+from streams.broker.embedded import EmbeddedBroker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["Broker", "BrokerUnavailableError", "main", "start"]
+
+KINDS: dict[str, type[DockerBroker | ApacheBroker | EmbeddedBroker]] = {
+    "docker": DockerBroker,
+    "apache": ApacheBroker,
+    "embedded": EmbeddedBroker,
+}
+USUAL_PORT = 9092
+
+
+def start(
+    kind: str | None = None,
+    data_dir: Path | None = None,
+    port: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Broker:
+    """Start a broker that listens on this machine only, and return when it serves.
+
+    Args:
+        kind: `HOST:PORT`, `docker`, `apache` or `embedded`; the variable `BROKER` when absent, else the first that
+            works.
+        data_dir: where its data stays; a temporary folder, removed with it, when absent.
+        port: where it listens; any free port when absent.
+        say: takes each line worth telling; they go to standard error when absent.
+
+    Raises:
+        BrokerUnavailableError: none could be started; the text says why for each.
+    """
+    tell = say or _to_stderr
+    wanted = kind or os.environ.get("BROKER") or None
+    if wanted is not None and ":" in wanted:
+        external = ExternalBroker(wanted)
+        external.start()
+        return external
+    if wanted is not None and wanted not in KINDS:
+        raise BrokerUnavailableError(f"BROKER={wanted}: must be HOST:PORT or one of {', '.join(KINDS)}")
+    reasons = []
+    for name in [wanted] if wanted else list(KINDS):
+        broker = KINDS[name](port or free_port(), data_dir, tell)
+        try:
+            broker.start()
+        except BrokerUnavailableError as error:
+            reasons.append(f"{name}: {error}")
+            tell(f"broker: {name} does not work here: {error}")
+            continue
+        except BaseException:
+            broker.stop()
+            raise
+        return broker
+    raise BrokerUnavailableError("no broker could be started (" + "; ".join(reasons) + ")")
+
+
+def main(kind: str | None = None, data_dir: Path | None = None, port: int | None = None) -> int:
+    """Run a broker in the foreground until Ctrl-C or SIGTERM; the process's exit code."""
+    chosen = port or (USUAL_PORT if port_is_free(USUAL_PORT) else free_port())
+    stopped = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with start(kind, data_dir, chosen) as broker:
+            sys.stdout.write(f"{broker.label} serves at {broker.bootstrap}. Ctrl-C stops it.\n")
+            if broker.limits:
+                sys.stdout.write(f"Mind: {broker.limits}.\n")
+            sys.stdout.flush()
+            while not stopped:
+                if not broker.wait(0.5):
+                    sys.stderr.write(f"The broker ended by itself; its log: {broker.log}\n")
+                    return 1
+    except BrokerUnavailableError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
