@@ -63,6 +63,14 @@ class Admin:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._failure(error, f"topic {name} cannot be created") from error
 
+    def delete(self, topics: list[str]) -> None:
+        """Delete topics, with everything in them."""
+        for name, future in (self._client.delete_topics(topics, request_timeout=TIMEOUT_S) if topics else {}).items():
+            try:
+                future.result(TIMEOUT_S + 1)
+            except KafkaException as error:
+                raise self._failure(error, f"topic {name} cannot be deleted") from error
+
     def configs(self, topics: list[str]) -> list[dict[str, str]]:
         """Each topic's configuration, defaults included."""
         if not topics:

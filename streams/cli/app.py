@@ -1,0 +1,70 @@
+"""The command line's verbs, and how its errors are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from confluent_kafka import KafkaException
+
+from streams import __version__
+from streams.cli import batch, processes, schemas, send, topics, verify
+from streams.cli.console import Exit, out, print_error
+from streams.cli.demo import demo
+from streams.errors import StreamsError
+
+app = typer.Typer(
+    name="streams",
+    help="Cancel or kill a large, filtered set of invocations with one command. Example: streams demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(rich_help_panel="Act")(send.kill)
+app.command(rich_help_panel="Act")(send.cancel)
+app.add_typer(batch.app, name="batch", rich_help_panel="Act")
+app.command(rich_help_panel="Run")(demo)
+app.command(rich_help_panel="Run")(processes.worker)
+app.command(rich_help_panel="Run")(processes.gateway)
+app.command(rich_help_panel="Run")(processes.broker)
+app.add_typer(topics.app, name="topics", rich_help_panel="Look after")
+app.add_typer(schemas.app, name="schemas", rich_help_panel="Look after")
+app.command(rich_help_panel="Look after")(verify.verify)
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if value:
+        out.print(f"streams {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line; a known error is one line and exit code 1, `STREAMS_DEBUG=1` shows where it came from."""
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("STREAMS_DEBUG"):
+            raise
+        print_error(_told(error))
+        sys.exit(Exit.FAILED)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, StreamsError):
+        return str(error)
+    if isinstance(error, KafkaException):
+        return f"Kafka: {error.args[0].str() if error.args else error}"
+    return f"{type(error).__name__}: {error}; this should not happen: STREAMS_DEBUG=1 shows where"

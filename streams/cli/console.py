@@ -1,0 +1,57 @@
+"""What the command line prints, and its exit codes.
+
+Results go to stdout, everything else to stderr: with `--json` stdout is one JSON object and nothing more.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+
+from streams import logs
+from streams.config import Settings, load_settings
+
+
+class Exit(IntEnum):
+    """Exit codes."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 130
+
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def settings_of_service(**overrides: Any) -> Settings:
+    """Settings of a process that runs on; its log is as the settings say."""
+    settings = load_settings(**overrides)
+    logs.configure(settings)
+    return settings
+
+
+def settings_of_command() -> Settings:
+    """Settings of a command that ends by itself; of its log only warnings are shown, the rest it prints itself."""
+    settings = load_settings()
+    quiet = "debug" if settings.log_level == "debug" else "warning"
+    logs.configure(settings.model_copy(update={"log_level": quiet}))
+    return settings
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout; `value`: records, dicts, lists."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    sys.stdout.flush()
+
+
+def print_error(message: str) -> None:
+    """`error: ...` on stderr, one a line."""
+    for line in message.splitlines():
+        err.print("[bold red]error:[/] " + escape(line))

@@ -1,0 +1,115 @@
+"""Following a batch to its end, with live counters on stderr."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from streams.cli.console import Exit, err
+from streams.cli.times import iso
+from streams.client import BatchTimeoutError, ProgressReader
+from streams.model import BatchState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from streams.config import Settings
+    from streams.model import BatchProgress
+
+COUNTERS = ("matched", "done", "pending", "skipped", "failed")
+_EVERY_S = 2.0
+_STYLES = {
+    BatchState.COMPLETED: "green",
+    BatchState.ABORTED: "yellow",
+    BatchState.REJECTED: "red",
+}
+
+
+@dataclass
+class Watched:
+    """What was seen of a batch; `last` is None when there was no progress. `error`: why watching ended early."""
+
+    last: BatchProgress | None = None
+    interrupted: bool = False
+    error: str | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        """0 only when the batch has completed and nothing failed."""
+        if self.interrupted:
+            return Exit.INTERRUPTED
+        done = self.last is not None and self.last.state is BatchState.COMPLETED and self.last.failed == 0
+        return Exit.OK if done and self.error is None else Exit.FAILED
+
+
+def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> Watched:
+    """Show a batch's progress until it has ended, the time is over, or Ctrl-C; the batch goes on in any case."""
+    watched = Watched()
+    again = f"streams batch show {batch_id} --watch"
+    progresses = ProgressReader(settings).follow(batch_id, None if timeout_ms is None else timeout_ms / 1_000)
+    try:
+        for progress in shown(progresses):
+            watched.last = progress
+    except BatchTimeoutError as error:
+        watched.error = str(error)
+    except KeyboardInterrupt:
+        watched.interrupted = True
+        err.print(f"not watching any longer; the batch goes on. Watch it again: {again}", markup=False)
+    return watched
+
+
+def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
+    """The same, each shown on the way: on a terminal in one live line, elsewhere in a line every two seconds."""
+    if err.is_terminal:
+        with Live(Text("waiting for the workers ..."), console=err, transient=True, refresh_per_second=10) as live:
+            for progress in progresses:
+                live.update(line(progress))
+                yield progress
+        return
+    printed = float("-inf")
+    for progress in progresses:
+        if time.monotonic() - printed >= _EVERY_S:
+            printed = time.monotonic()
+            err.print(line(progress))
+        yield progress
+
+
+def line(progress: BatchProgress) -> Text:
+    """A batch in one line: state, counters, how far."""
+    counters = "  ".join(f"{name} {getattr(progress, name):,}" for name in COUNTERS)
+    share = progress.scanned / progress.scan_total if progress.scan_total else 1.0
+    text = Text(f"{progress.state:<10}", style=_STYLES.get(progress.state, "cyan"))
+    text.append(f" {share:>4.0%}  {counters}  {progress.rate:,.0f}/s", style="default")
+    return text
+
+
+def table(progress: BatchProgress) -> Table:
+    """A batch in full, for people."""
+    grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    grid.add_column(style="bold")
+    grid.add_column(justify="left")
+    grid.add_row("batch", progress.batch_id)
+    action = f"{progress.action}{' (dry run)' if progress.dry_run else ''}"
+    grid.add_row("action", action)
+    grid.add_row("state", Text(progress.state, style=_STYLES.get(progress.state, "cyan")))
+    if progress.error is not None:
+        grid.add_row("error", Text(progress.error))
+    if progress.reason is not None:
+        grid.add_row("reason", Text(progress.reason))
+    for name in COUNTERS:
+        grid.add_row(name, f"{getattr(progress, name):,}")
+    grid.add_row("scanned", f"{progress.scanned:,} of {progress.scan_total:,}")
+    grid.add_row("partitions", f"{progress.partitions_done} of {progress.partitions_total} done")
+    grid.add_row("created", iso(progress.created_at))
+    if progress.finished_at is not None:
+        seconds = max(0, progress.finished_at - progress.created_at) / 1_000
+        grid.add_row("finished", f"{iso(progress.finished_at)} after {seconds:,.1f} s")
+    for name, ids in (("samples", progress.samples), ("failures", progress.failures)):
+        if ids:
+            grid.add_row(name, Text("\n".join(ids)))
+    return grid

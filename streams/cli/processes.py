@@ -1,0 +1,52 @@
+"""`worker`, `gateway` and `broker`: what runs until it is stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from streams.cli.console import settings_of_service
+
+
+def worker() -> None:
+    """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops it at once.
+
+    Example: STREAMS_WORKER_ID=worker-1 streams worker
+    """
+    # Each process loads what it runs, and no other command waits for it.
+    from streams.runtime import worker as runtime  # noqa: PLC0415
+
+    raise typer.Exit(runtime.run(settings_of_service()))
+
+
+def gateway() -> None:
+    """Run the gateway, which merges the partitions' progress into one record a batch.
+
+    Example: streams gateway
+    """
+    from streams.control import app  # noqa: PLC0415
+
+    raise typer.Exit(app.run(settings_of_service()))
+
+
+def broker(
+    *,
+    kind: Annotated[
+        str | None, typer.Option(help="docker, apache or embedded; else BROKER, else the first that works.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where its data stays; else a temporary folder.", file_okay=False)
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Where it listens; else 9092, or any that is free.")
+    ] = None,
+) -> None:
+    """Run a Kafka broker for development on this machine until Ctrl-C.
+
+    Example: streams broker --kind apache --data-dir .broker
+    """
+    from streams import broker as local  # noqa: PLC0415
+
+    raise typer.Exit(local.main(kind, data_dir, port))

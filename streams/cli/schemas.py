@@ -1,0 +1,55 @@
+"""`schemas`: the Avro schemas, and the gate that keeps them compatible."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from streams.cli.console import Exit, out, print_error
+from streams.codec import schemas
+from streams.errors import StreamsError
+
+app = typer.Typer(no_args_is_help=True, help="The Avro schemas. Example: streams schemas show StartBatch")
+
+
+@app.command()
+def check(
+    against: Annotated[
+        str, typer.Option(help="A folder of schemas, or a git ref of this repository.", metavar="FOLDER|REF")
+    ],
+) -> None:
+    """Fail when today's schemas would break a reader or writer of the earlier ones.
+
+    Example: streams schemas check --against main
+    """
+    from streams import compat  # noqa: PLC0415 - no other command waits for it to load
+
+    problems = list(compat.run(against))
+    for problem in problems:
+        print_error(str(problem))
+    if problems:
+        raise typer.Exit(Exit.FAILED)
+    out.print(f"compatible with {against}")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the records that have a schema.
+
+    Example: streams schemas list
+    """
+    for name in sorted(schemas.load(schemas.folder())):
+        out.print(name)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="The record, such as StartBatch.", show_default=False)]) -> None:
+    """Print a record's schema: all that a client in another language needs.
+
+    Example: streams schemas show Invoke > Invoke.avsc
+    """
+    path = schemas.folder() / f"{name}.avsc"
+    if name not in schemas.load(schemas.folder()):
+        raise StreamsError(f"there is no record {name}: see `streams schemas list`")
+    typer.echo(path.read_text(encoding="utf-8").rstrip("\n"))

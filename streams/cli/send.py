@@ -1,0 +1,194 @@
+"""`kill` and `cancel`: from options to one command in the log, and to its end."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from msgspec.structs import replace
+
+from streams.cli.console import Exit, err, out, print_error, print_json, settings_of_command
+from streams.cli.follow import Watched, table, watch
+from streams.cli.options import takes
+from streams.cli.selection import Selection, describe
+from streams.cli.times import duration_ms
+from streams.client import Client, Delivery, new_batch_id
+from streams.engine.errors import CommandRefusedError
+from streams.engine.filters import filter_fault
+from streams.engine.validate import check_grace, check_id, check_text
+from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
+
+if TYPE_CHECKING:
+    from streams.config import Settings
+
+
+def _duration(*names: str, meaning: str) -> Any:
+    return typer.Option(*names, metavar="DURATION", help=meaning, show_default=False)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """Options of every command that starts a batch."""
+
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what matches; nothing is touched.")] = False
+    reason: Annotated[str | None, typer.Option(help="Why; kept with every invocation it ends.")] = None
+    batch_id: Annotated[
+        str | None, typer.Option(help="Its id; sent again with the same id and content, it still runs once.")
+    ] = None
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the command stands in the log.")] = False
+    timeout: Annotated[
+        str | None, _duration("--timeout", meaning="Wait at most this long, like 10m; the batch goes on.")
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False
+
+
+@dataclass(frozen=True)
+class Cancelling:
+    """Options of a cancel alone."""
+
+    grace: Annotated[
+        str | None, _duration("--grace", meaning="How long executors have to end it, at most 24h; 30s when absent.")
+    ] = None
+    on_timeout: Annotated[
+        OnTimeout, typer.Option(help="What happens when the grace is over.", case_sensitive=False)
+    ] = OnTimeout.KILL
+
+
+@takes(Selection, Sending)
+def kill(selection: Selection, sending: Sending) -> None:
+    """End invocations at once, whatever their executors do.
+
+    Different options narrow the choice, the same one given again widens it.
+
+    Example: streams kill --service billing --created-before 2h --reason "bad deploy"
+    """
+    _run(selection, sending, Action.KILL, Cancelling())
+
+
+@takes(Selection, Cancelling, Sending)
+def cancel(selection: Selection, cancelling: Cancelling, sending: Sending) -> None:
+    """Ask executors to end invocations; those that do not within the grace are killed, or left.
+
+    Different options narrow the choice, the same one given again widens it.
+
+    Example: streams cancel --service billing --label tenant=acme --grace 2m --on-timeout leave
+    """
+    _run(selection, sending, Action.CANCEL, cancelling)
+
+
+def _run(selection: Selection, sending: Sending, action: Action, cancelling: Cancelling) -> None:
+    start = StartBatch(
+        batch_id=sending.batch_id or new_batch_id(),
+        action=action,
+        filter=selection.filter(),
+        dry_run=sending.dry_run,
+        grace_ms=_milliseconds("--grace", cancelling.grace),
+        on_timeout=cancelling.on_timeout,
+        reason=sending.reason,
+    )
+    timeout = _milliseconds("--timeout", sending.timeout)
+    _refuse_invalid(start)
+    settings = settings_of_command()
+    _confirm(start, yes=sending.yes)
+    place = _append(settings, start)
+    if sending.no_wait:
+        _print_sent(start, place, as_json=sending.json)
+        return
+    err.print(f"batch {start.batch_id}: one command, partition {place.partition}, offset {place.offset}", markup=False)
+    watched = watch(settings, start.batch_id, timeout)
+    if watched.last is not None and not _same(start, watched.last):
+        watched.error = (
+            f"batch id {start.batch_id} is taken by an earlier batch of other content, shown here; this command "
+            "changed nothing: choose another --batch-id"
+        )
+    _report(watched, start.batch_id, place, as_json=sending.json)
+    raise typer.Exit(watched.exit_code)
+
+
+def _milliseconds(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else duration_ms(text)
+    except typer.BadParameter as error:
+        error.param_hint = option
+        raise
+
+
+def _refuse_invalid(start: StartBatch) -> None:
+    """The engine's own rules, before anything is sent."""
+    if start.filter == Filter():
+        raise typer.BadParameter("say which invocations, or --all for all of them")
+    try:
+        check_id("batch_id", start.batch_id)
+        check_text("reason", start.reason)
+        check_grace(start.grace_ms)
+    except CommandRefusedError as refusal:
+        raise typer.BadParameter(refusal.message) from None
+    fault = filter_fault(start.filter, start.action)
+    if fault is not None:
+        raise typer.BadParameter(fault)
+
+
+def _confirm(start: StartBatch, *, yes: bool) -> None:
+    if yes or start.dry_run:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("there is no terminal to ask on: say --yes, or --dry-run to see what would match")
+    question = f"{start.action} {describe(start.filter)}. This cannot be undone. Go on?"
+    if not typer.confirm(question, err=True):
+        err.print("nothing was sent")
+        raise typer.Exit(Exit.FAILED)
+
+
+def _append(settings: Settings, start: StartBatch) -> Delivery:
+    deliveries: list[Delivery] = []
+    with Client(settings) as client:
+        client.send(start, deliveries.append)
+    return deliveries[0]
+
+
+def _print_sent(start: StartBatch, place: Delivery, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"batch_id": start.batch_id, "command": _command(place)})
+        return
+    out.print(f"batch {start.batch_id} stands in the log: partition {place.partition}, offset {place.offset}")
+    out.print(f"watch it: streams batch show {start.batch_id} --watch", markup=False)
+
+
+def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) -> None:
+    if as_json:
+        progress = {} if watched.last is None else msgspec.to_builtins(watched.last)
+        print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
+    elif watched.last is not None:
+        out.print(table(watched.last))
+    problem = watched.error or _problem(watched.last)
+    if problem is not None and not watched.interrupted:
+        print_error(problem)
+
+
+def _same(start: StartBatch, progress: BatchProgress) -> bool:
+    """Whether the progress is of this batch, and not of an earlier one that had its id."""
+    ids = start.filter.invocation_ids
+    asked = (start.action, replace(start.filter, invocation_ids=None), start.dry_run, start.reason)
+    shown = (progress.action, replace(progress.filter, invocation_ids=None), progress.dry_run, progress.reason)
+    return asked == shown and progress.invocation_ids_count == (None if ids is None else len(ids))
+
+
+def _problem(progress: BatchProgress | None) -> str | None:
+    match progress:
+        case None:
+            return "the batch has shown no progress"
+        case BatchProgress(state=BatchState.COMPLETED, failed=0):
+            return None
+        case BatchProgress(state=BatchState.COMPLETED):
+            return f"batch {progress.batch_id}: {progress.failed:,} did not end within their grace and were left"
+        case _:
+            reason = f": {progress.error}" if progress.error else ""
+            return f"batch {progress.batch_id} is {progress.state}{reason}"
+
+
+def _command(place: Delivery) -> dict[str, int | None]:
+    return {"partition": place.partition, "offset": place.offset}

@@ -1,0 +1,46 @@
+"""Points in time and durations as people type them."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+
+import typer
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of a duration such as `90s`, `500ms` or `1h30m`.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    if not _DURATION.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is no duration: write a number and a unit (ms, s, m, h, d, w), like 1h30m")
+    return round(sum(float(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text)))
+
+
+def point_ms(text: str, now_ms: int | None = None) -> int:
+    """Milliseconds since 1970 of an ISO time, UTC when it names no zone, or of a duration before now such as `2h`.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    if _DURATION.fullmatch(text):
+        return (now_ms if now_ms is not None else time.time_ns() // 1_000_000) - duration_ms(text)
+    try:
+        point = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no point in time: write an ISO time like 2026-01-31T18:00:00Z, or how long ago, like 2h"
+        ) from None
+    return round((point if point.tzinfo else point.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+def iso(at_ms: int) -> str:
+    """A point in time for people: UTC, to the second."""
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,44 @@
+"""`topics`: creating and checking them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from streams import topics
+from streams.cli.console import Exit, out, print_error, settings_of_command
+
+app = typer.Typer(no_args_is_help=True, help="The topics in Kafka. Example: streams topics create --partitions 4")
+
+
+@app.command()
+def create(
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Of commands, changelog and signals: fixed for the life of the topics.")
+    ] = topics.DEFAULT_PARTITIONS,
+    replication_factor: Annotated[
+        int | None, typer.Option(min=1, help="Copies of each record; else 3, or as many as there are brokers.")
+    ] = None,
+) -> None:
+    """Create the topics that are missing; those that exist are checked.
+
+    Example: streams topics create --partitions 16 --replication-factor 3
+    """
+    for each in topics.create(settings_of_command(), partitions, replication_factor):
+        state = "existed" if each.existed else "created"
+        out.print(f"{state}  {each.name}  ({each.partitions} partition{'s' if each.partitions > 1 else ''})")
+
+
+@app.command()
+def check() -> None:
+    """Check that the topics exist and are as the service needs them.
+
+    Example: streams topics check
+    """
+    problems = topics.check(settings_of_command())
+    for each in problems:
+        print_error(each)
+    if problems:
+        raise typer.Exit(Exit.FAILED)
+    out.print("the topics are as they must be")
