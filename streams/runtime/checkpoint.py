@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streams.config import Settings
-    from streams.runtime.outbox import Outbox
+    from streams.runtime.outbox import Outbox, Records
     from streams.runtime.task import PartitionTask
 
 _CALL_TIMEOUT_S = 5.0
@@ -82,26 +82,28 @@ class Checkpoint:
             self._producer.abort_transaction(1.0)
 
     def _produce_all(self, outbox: Outbox, tasks: Sequence[PartitionTask], positions: dict[int, int]) -> None:
-        changelog = self._topics[Topic.CHANGELOG]
-        last = {record["partition"]: record for record in outbox.changelog}
         for task in tasks:
-            last[task.partition]["callback"] = _noting(positions)
-        self._produce(changelog, outbox.changelog)
-        self._produce(self._topics[Topic.SIGNALS], outbox.signals)
-        self._produce(self._topics[Topic.BATCH_SLICES], outbox.progress)
+            outbox.changelog[task.partition][-1]["callback"] = _noting(positions)
+        self._produce(Topic.CHANGELOG, outbox.changelog)
+        self._produce(Topic.SIGNALS, outbox.signals)
+        self._produce(Topic.BATCH_SLICES, outbox.progress)
         self._produce_dead_letters(outbox)
-        self._produce(self._topics[Topic.COMMANDS], outbox.commands)
+        self._produce(Topic.COMMANDS, outbox.commands)
 
-    def _produce(self, topic: str, records: list[dict[str, Any]]) -> None:
-        """Queue records; `produce_batch` does not raise for one it could not queue, it marks it with `_error`."""
-        while records and self._producer.produce_batch(topic, records) < len(records):
-            failed = [record for record in records if "_error" in record]
-            for record in failed:
-                error = record.pop("_error")
-                if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 -- librdkafka's name for it
-                    raise _failure(error, f"{topic}, partition {record['partition']}: ")
-            self._producer.poll(0.1)
-            records = failed
+    def _produce(self, topic: Topic, by_partition: Records) -> None:
+        """Queue records; `produce_batch` does not raise for one it could not queue, it marks it with `_error`.
+
+        A partition a call: a partition given with a record is ignored by confluent_kafka.
+        """
+        for partition, records in by_partition.items():
+            left = records
+            while left and self._producer.produce_batch(self._topics[topic], left, partition) < len(left):
+                left = [record for record in left if "_error" in record]
+                for record in left:
+                    error = record.pop("_error")
+                    if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 -- librdkafka's name for it
+                        raise _failure(error, f"{topic}, partition {partition}, key {record['key']}: ")
+                self._producer.poll(0.1)
 
     def _produce_dead_letters(self, outbox: Outbox) -> None:
         topic = self._topics[Topic.DEAD_LETTERS]

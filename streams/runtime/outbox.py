@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streams import codec
@@ -31,49 +32,45 @@ class DeadLetter:
         return {name.replace("-", "_"): value.decode() for name, value in self.headers}
 
 
-@dataclass(slots=True)
-class Outbox:
-    """Records by topic, as confluent_kafka's `produce_batch` takes them: dicts of key, value and partition."""
+Records = dict[int, list[dict[str, Any]]]
+"""Records of one topic by partition, as confluent_kafka's `produce_batch` takes them: dicts of key and value."""
 
-    slice_partitions: int
-    changelog: list[dict[str, Any]] = field(default_factory=list)
-    signals: list[dict[str, Any]] = field(default_factory=list)
-    progress: list[dict[str, Any]] = field(default_factory=list)
-    commands: list[dict[str, Any]] = field(default_factory=list)
-    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+class Outbox:
+    """What goes to each topic. `slice_partitions`: how many partitions `batch-slices` has."""
+
+    def __init__(self, slice_partitions: int) -> None:
+        self._slice_partitions = slice_partitions
+        self.changelog: Records = defaultdict(list)
+        self.signals: Records = defaultdict(list)
+        self.progress: Records = defaultdict(list)
+        self.commands: Records = defaultdict(list)
+        self.dead_letters: list[DeadLetter] = []
 
     def signal(self, partition: int, send: Send) -> None:
         """A signal to executors."""
-        self.signals.append(
-            {
-                "key": routing_key(send.invocation_id),
-                "value": codec.encode_signal(
-                    send.kind, send.encoded, send.seq, send.attempt, send.repeat, send.at, send.payload, send.cause
-                ),
-                "partition": partition,
-            },
+        value = codec.encode_signal(
+            send.kind, send.encoded, send.seq, send.attempt, send.repeat, send.at, send.payload, send.cause
         )
+        self.signals[partition].append({"key": routing_key(send.invocation_id), "value": value})
 
     def append(self, effect: Append) -> None:
         """A command to the log."""
-        self.commands.append(
-            {"key": effect.key, "value": codec.encode(effect.command), "partition": effect.partition},
-        )
+        self.commands[effect.partition].append({"key": effect.key, "value": codec.encode(effect.command)})
 
     def forward(self, partition: int, message: Any) -> None:
         """A record to the partition it belongs to, untouched."""
-        self.commands.append({"key": message.key(), "value": message.value(), "partition": partition})
+        self.commands[partition].append({"key": message.key(), "value": message.value()})
 
     def table_changes(self, partition: int, records: Sequence[tuple[str, bytes | None]]) -> None:
         """The changelog's records of a partition."""
-        self.changelog += [{"key": key, "value": value, "partition": partition} for key, value in records]
+        self.changelog[partition] += [{"key": key, "value": value} for key, value in records]
 
     def published(self, records: Sequence[tuple[str, bytes | None]]) -> None:
         """Headers and slice progress; the topic is partitioned by batch id, which stands before the last slash."""
-        self.progress += [
-            {"key": key, "value": value, "partition": partition_of(key.rpartition("/")[0], self.slice_partitions)}
-            for key, value in records
-        ]
+        for key, value in records:
+            partition = partition_of(key.rpartition("/")[0], self._slice_partitions)
+            self.progress[partition].append({"key": key, "value": value})
 
     def dead_letter(self, message: Any, code: str, text: str) -> None:
         """A bad record, where it stood and what is wrong with it; a value that would not fit is cut and says so."""

@@ -218,8 +218,9 @@ class Takeover:
         ):
             if kept and actual and kept != actual:
                 raise StreamsError(
-                    f"partition {partition}: the table was made from {name} with topic id {kept}, the broker "
-                    f"has {actual}: the topic was deleted and made anew. Use another STREAMS_STATE_DIR and topic prefix",
+                    f"partition {partition}: the table was made from {name} with topic id {kept}, "
+                    f"the broker has {actual}: the topic was made anew. Use another "
+                    "STREAMS_STATE_DIR and topic prefix",
                 )
 
     def _check_log_start(self, partition: int) -> None:

@@ -199,9 +199,8 @@ class Worker:
                 task.close()
         for partition in sorted(assigned):
             log.info("partition assigned", partition=partition)
-            self.tasks[partition] = PartitionTask(
-                partition, Store.open(self._folder.partition_file(partition), partition)
-            )
+            file = self._folder.partition_file(partition)
+            self.tasks[partition] = PartitionTask(partition, _open_store(file, partition), file)
 
     def _take_over(self) -> None:
         waiting = [task for task in self.tasks.values() if task.phase is not Phase.RUNNING]
