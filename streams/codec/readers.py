@@ -173,9 +173,7 @@ class _Source:
             case {"type": "map", "values": values}:
                 self._map(values, to)
             case "string" | "bytes":
-                self._length()
-                self.line(f"{to} = b[p:p + n]" + (".decode()" if schema == "string" else ""))
-                self.line("p += n")
+                self._bytes(to, ".decode()" if schema == "string" else "")
             case "long" | "int":
                 self.block("if (n := b[p]) < 128:", f"{to} = n >> 1 ^ -(n & 1)", "p += 1")
                 self.block("else:", f"{to}, p = read_long(b, p)")
@@ -196,9 +194,10 @@ class _Source:
         else:
             self.line(f"{to}, p = {name}(b, p)")
 
-    def _length(self) -> None:
-        self.block("if (n := b[p]) & 129:", "n, p = read_length(b, p)")
-        self.block("else:", "n >>= 1", "p += 1")
+    def _bytes(self, to: str, convert: str) -> None:
+        self.block("if (n := b[p]) & 129:", "n, p = read_length(b, p)", "q = p + n", f"{to} = b[p:q]{convert}")
+        self.block("else:", "q = p + 1 + (n >> 1)", f"{to} = b[p + 1:q]{convert}")
+        self.line("p = q")
 
     def _optional(self, present: Any, to: str) -> None:
         self.block("if not (n := b[p]):", f"{to} = None", "p += 1")

@@ -9,7 +9,7 @@ from streams.codec import schemas
 from streams.codec.errors import BadRecordError
 from streams.codec.readers import FAILURES, ReaderCompiler, reason
 from streams.codec.writers import WriterCompiler
-from streams.model import Command, Invocation, Invoke, Record, Row
+from streams.model import Command, Invocation, InvocationRow, Invoke, Record, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,24 +19,34 @@ if TYPE_CHECKING:
     from streams.codec.writers import Writer
 
 _HEADER = 10
-_COMMANDS = frozenset(get_args(Command))
+_COMMANDS = frozenset(kind.__name__ for kind in get_args(Command))
+
+
+class _Readers(dict[bytes, "Reader"]):
+    """Readers by what stands before the body, each made when the first record of its schema comes."""
+
+    def __init__(self, make: Callable[[bytes], Reader]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, header: bytes) -> Reader:
+        reader = self[header] = self._make(header)
+        return reader
 
 
 class Records:
-    """Reads records of every schema version it is given, writes today's.
-
-    Readers and writers are made when the first record of their schema comes: a command line tool needs few of them.
-    """
+    """Reads records of every schema version it is given, writes today's."""
 
     def __init__(self, versions: list[dict[str, Schema]]) -> None:
         """`versions`: the records' schemas by name, today's first."""
         self._today = versions[0]
         self._parts = {part["name"]: part for schema in self._today.values() for part in schemas.records(schema)}
         self._known = {schemas.header(schema): schema for version in versions for schema in version.values()}
-        self._readers: dict[bytes, Reader] = {}
-        self._row_readers: dict[bytes, Reader] = {}
-        self._writers: dict[type[Record], Writer] = {}
+        self._any = _Readers(self._any_reader)
+        self._commands = _Readers(self._command_reader)
+        self._rows = _Readers(self._row_reader)
         self._read_invocation = ReaderCompiler(self._parts).compile(self._parts["Invocation"])
+        self._writers: dict[type[Record], Writer] = {}
         self.headers = {getattr(model, name): schemas.header(schema) for name, schema in self._today.items()}
         self.encode_invocation: Callable[[Invocation], bytes] = WriterCompiler().compile(self._parts["Invocation"])
 
@@ -54,33 +64,19 @@ class Records:
     def decode(self, data: bytes | None) -> Record:
         """The record that the bytes hold; `BadRecordError` when they hold none."""
         data = data or b""
-        header = data[:_HEADER]
-        read = self._readers.get(header)
-        if read is None:
-            schema = self._schema(header)
-            read = self._readers[header] = self._reader(schema, Invoke if schema["name"] == "Invoke" else None)
-        record: Record = _read(read, data, _HEADER)
+        record: Record = _read(self._any[data[:_HEADER]], data, _HEADER)
         return record
 
     def decode_command(self, data: bytes | None) -> Command:
         """As `decode`; `not_a_command` for a record that has no place in the command log."""
-        record: Any = self.decode(data)
-        if type(record) not in _COMMANDS:
-            raise BadRecordError("not_a_command", f"{type(record).__name__} is no command")
-        command: Command = record
+        data = data or b""
+        command: Command = _read(self._commands[data[:_HEADER]], data, _HEADER)
         return command
 
     def decode_row(self, data: bytes | None) -> tuple[Row, Invocation]:
         """The row that an `InvocationRow` holds, with `encoded` and `lease_ms`, and its invocation."""
         data = data or b""
-        header = data[:_HEADER]
-        read = self._row_readers.get(header)
-        if read is None:
-            schema = self._schema(header)
-            if schema["name"] != "InvocationRow":
-                raise BadRecordError("malformed", f"{schema['name']} stands where an InvocationRow is expected")
-            read = self._row_readers[header] = self._reader(schema, _row)
-        row: tuple[Row, Invocation] = _read(read, data, _HEADER)
+        row: tuple[Row, Invocation] = _read(self._rows[data[:_HEADER]], data, _HEADER)
         return row
 
     def decode_invocation(self, body: bytes) -> Invocation:
@@ -100,15 +96,31 @@ class Records:
             raise BadRecordError("unknown_schema", f"no schema of this version has the fingerprint {fingerprint}")
         return schema
 
-    def _reader(self, schema: Schema, carrying: Callable[..., Any] | None) -> Reader:
-        """`carrying` is called with the bytes of the invocation after the record's fields."""
+    def _any_reader(self, header: bytes) -> Reader:
+        schema = self._schema(header)
+        if schema["name"] == Invoke.__name__:
+            return self._carrying_reader(schema, Invoke)
+        return ReaderCompiler(self._parts).compile(schema)
+
+    def _command_reader(self, header: bytes) -> Reader:
+        name = self._schema(header)["name"]
+        if name not in _COMMANDS:
+            raise BadRecordError("not_a_command", f"{name} has no place in the command log")
+        return self._any[header]
+
+    def _row_reader(self, header: bytes) -> Reader:
+        schema = self._schema(header)
+        if schema["name"] != InvocationRow.__name__:
+            raise BadRecordError("malformed", f"{schema['name']} stands where an InvocationRow is expected")
+        return self._carrying_reader(schema, _row)
+
+    def _carrying_reader(self, schema: Schema, build: Callable[..., Any]) -> Reader:
+        """`build` is called with the bytes of the invocation, under today's schema, after the record's fields."""
         compiler = ReaderCompiler(self._parts)
-        if carrying is None:
-            return compiler.compile(schema)
         invocation = schema["fields"][0]["type"]
         if schemas.header(invocation) == schemas.header(self._parts["Invocation"]):
-            return compiler.compile(schema, carrying, carried="invocation")
-        return compiler.compile(schema, lambda *fields: carrying(*fields, self.encode_invocation(fields[0])))
+            return compiler.compile(schema, build, carried="invocation")
+        return compiler.compile(schema, lambda *fields: build(*fields, self.encode_invocation(fields[0])))
 
 
 def _read(read: Reader, data: bytes, at: int) -> Any:

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LONGEST = 10
-_FEW = 32
-"""Up to here a loop is faster than numpy."""
+_OVERFLOW = 63
+"""Bits in all bytes of the longest number but its last."""
 
 _PAIRS = 1 << 14
 _LAST = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(_PAIRS))  # noqa: PLR2004
 _MORE = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(_PAIRS))
-
-
-_SHIFTS = np.arange(0, 7 * _LONGEST, 7).astype(np.uint64)
 
 
 class MalformedError(ValueError):
@@ -56,37 +51,30 @@ def write_text(value: str) -> bytes:
 
 
 def write_longs(numbers: Sequence[int]) -> bytes:
-    """The numbers, one after the other, fast for thousands."""
-    if len(numbers) < _FEW:
-        return b"".join(map(write_long, numbers))
-    signed = np.array(numbers, np.int64)
-    rest = (signed.astype(np.uint64) << np.uint64(1)) ^ (signed >> np.int64(63)).astype(np.uint64)
-    if rest.max() < 128:  # noqa: PLR2004
-        return rest.astype(np.uint8).tobytes()
-    groups = rest[:, None] >> _SHIFTS
-    out = (groups & np.uint64(127)).astype(np.uint8)
-    out[:, :-1][groups[:, 1:] > 0] |= 128
-    wanted = groups > 0
-    wanted[:, 0] = True
-    encoded: bytes = out[wanted].tobytes()
-    return encoded
+    """The numbers, one after the other, fast for thousands of small ones; the first may be of any size."""
+    if not numbers:
+        return b""
+    rest = numbers[1:]
+    if rest and min(rest) >= 0 and max(rest) < _PAIRS >> 1:
+        return write_long(numbers[0]) + b"".join([_LAST[number << 1] for number in rest])
+    return b"".join(map(write_long, numbers))
 
 
 def read_long(data: bytes, at: int) -> tuple[int, int]:
     """The number and the position after it."""
-    byte = data[at]
-    rest = byte & 127
-    shift = 7
-    while byte > 127:  # noqa: PLR2004
+    rest = shift = 0
+    for byte in data[at : at + _LONGEST]:
         at += 1
-        byte = data[at]
+        if byte < 128:  # noqa: PLR2004
+            rest |= byte << shift
+            if shift < _OVERFLOW or rest >> 64 == 0:
+                return rest >> 1 ^ -(rest & 1), at
+            break
         rest |= (byte & 127) << shift
         shift += 7
-        if shift > 7 * _LONGEST:
-            raise MalformedError("a number of more than 10 bytes")
-    if rest >> 64:
-        raise MalformedError("a number of more than 64 bits")
-    return rest >> 1 ^ -(rest & 1), at + 1
+    if shift < _OVERFLOW:
+        raise IndexError
+    raise MalformedError("a number of more than 64 bits")
 
 
 def read_length(data: bytes, at: int) -> tuple[int, int]:
@@ -109,29 +97,23 @@ def read_block(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_longs(data: bytes, at: int, count: int) -> tuple[list[int], int]:
-    """So many numbers, and the position after them, fast for thousands."""
-    if count < _FEW:
-        few = []
-        for _ in range(count):
+    """So many numbers, and the position after them, fast for thousands of small ones."""
+    numbers = []
+    for _ in range(count):
+        byte = data[at]
+        if byte < 128:  # noqa: PLR2004
+            numbers.append(byte >> 1 ^ -(byte & 1))
+            at += 1
+            continue
+        last = data[at + 1]
+        if last < 128:  # noqa: PLR2004
+            rest = byte - 128 | last << 7
+            numbers.append(rest >> 1 ^ -(rest & 1))
+            at += 2
+        else:
             number, at = read_long(data, at)
-            few.append(number)
-        return few, at
-    if count > len(data) - at:
-        raise IndexError
-    window = np.frombuffer(data, np.uint8, min(count * _LONGEST, len(data) - at), at)
-    ends = np.flatnonzero(window < 128)[:count]  # noqa: PLR2004
-    if len(ends) < count:
-        raise IndexError
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    lengths = ends - starts
-    if (lengths >= _LONGEST).any() or (window[ends[lengths == _LONGEST - 1]] > 1).any():
-        raise MalformedError("a number of more than 64 bits")
-    rest = np.zeros(count, np.uint64)
-    for group in range(int(lengths.max()) + 1):
-        longer = lengths >= group
-        rest[longer] |= (window[starts[longer] + group] & np.uint64(127)) << np.uint64(7 * group)
-    numbers = (rest >> np.uint64(1)).astype(np.int64) ^ -(rest & np.uint64(1)).astype(np.int64)
-    return numbers.tolist(), at + int(ends[-1]) + 1
+            numbers.append(number)
+    return numbers, at
 
 
 def bad_branch(branch: int) -> None:
