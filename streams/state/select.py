@@ -168,12 +168,12 @@ def _by_ids(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, i
     among = _among("id", dict.fromkeys(query.ids or ()))
     looked_at = f"FROM invocations WHERE {among.sql} AND seq < ?"
     params = (*among.params, query.cutoff)
-    scanned, cursor = db.execute(f"SELECT count(*), coalesce(max(seq), -1) {looked_at}", params).fetchone()
+    scanned, cursor = db.execute(f"SELECT count(*), max(seq) {looked_at}", params).fetchone()
     condition = condition_of(query.filter, query.action, query.cutoff)
     rows = db.execute(
         f"SELECT {_COLUMNS} {looked_at} AND {condition.sql} ORDER BY seq", (*params, *condition.params)
     ).fetchall()
-    return rows, scanned, cursor, True
+    return rows, scanned, query.cursor if cursor is None else cursor, True
 
 
 def _ids_of(db: sqlite3.Connection, seqs: list[int]) -> list[str]:

@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from streams.codec import decode, encode_row
-from streams.model import Meta
+from streams.codec import decode, encode, encode_row
+from streams.model import Meta, Payload
 from streams.state.deltas import Endings
 from streams.state.errors import StoreUnusableError
 from streams.state.mapping import META_KEY, SELECT_ROW, batch_key, invocation_key, payload_key, row_of, slice_key
@@ -142,7 +142,7 @@ class Store:
             for row in (row_of(found, endings) for found in columns):
                 yield invocation_key(row.invocation_id), encode_row(row)
                 if row.seq in payloads:
-                    yield payload_key(row.invocation_id), payloads[row.seq]
+                        yield payload_key(row.invocation_id), encode(Payload(payloads[row.seq]))
         for table, key in (("batches", batch_key), ("slices", slice_key)):
             for name, record in self.db.execute(f"SELECT id, record FROM {table} ORDER BY id").fetchall():  # noqa: S608
                 yield key(name), record

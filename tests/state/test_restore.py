@@ -1,0 +1,122 @@
+"""A table made from its changelog is the table."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from support.state_twin import Twin, turns
+
+from streams.codec import encode
+from streams.engine.errors import NewerEngineError
+from streams.model import ENGINE_VERSION, Meta, Payload
+from streams.state.errors import ChangelogError
+from streams.state.store import Store
+
+History = list[tuple[bool, list[tuple[Any, ...]]]]
+Log = list[tuple[str, bytes | None, int]]
+
+
+def compacted(log: Log, *, tombstones: bool) -> Log:
+    """What compaction leaves: the last record of a key, and its tombstones only for a while."""
+    last = {key: offset for key, _, offset in log}
+    return [
+        (key, value, offset)
+        for key, value, offset in log
+        if last[key] == offset and (tombstones or value is not None)
+    ]
+
+
+def made_from(log: Log, path: Path, *cuts: int) -> Store:
+    """A store to which the log was applied, closed and opened again at each cut (share of the log in tenths)."""
+    store = Store.open(path, 0)
+    ends = sorted(len(log) * cut // 10 for cut in cuts)
+    for begin, end in zip([0, *ends], [*ends, len(log)], strict=True):
+        store.begin()
+        assert store.apply_changelog(log[begin:end]) == end - begin
+        store.commit(log[end - 1][2] + 1 if end else 0, end)
+        store.close()
+        store = Store.open(path, 0)
+        assert store.changelog_position == (log[end - 1][2] + 1 if end else 0)
+    return store
+
+
+def same(store: Store, twin: Twin) -> bool:
+    """Whether rows, payloads, batches, slices, meta and what rests on which delta are the same."""
+    deltas = dict(store.db.execute("SELECT offset, live FROM deltas").fetchall())
+    early = store.db.execute("SELECT count(*) FROM early_payloads").fetchone()
+    meta = twin.store.meta
+    return (list(store.dump()), deltas, early, store.meta) == (list(twin.store.dump()), twin.deltas(), (0,), meta)
+
+
+@settings(max_examples=100, deadline=None)
+@given(turns, st.lists(st.integers(0, 10), max_size=3), st.integers(0, 10), st.integers(0, 10), st.booleans())
+def test_the_changelog_always_gives_the_same_table(
+    history: History, cuts: list[int], shorter: int, longer: int, *, tombstones: bool
+) -> None:
+    """Whole or compacted, in one go or resumed anywhere, read before or while compaction is at work."""
+    with tempfile.TemporaryDirectory() as folder:
+        twin = Twin(Path(folder) / "t.db")
+        twin.run(history)
+        log: Log = [(key, value, offset) for offset, (key, value) in enumerate(twin.changelog)]
+        shorter, longer = (len(log) * tenths // 10 for tenths in sorted((shorter, longer)))
+        cleaned = compacted(log[:longer], tombstones=tombstones) + log[longer:]
+        logs = {
+            "whole": log,
+            "compacted": compacted(log, tombstones=tombstones),
+            "its beginning compacted": cleaned,
+            "compacted while it is read": log[:shorter] + [record for record in cleaned if record[2] >= shorter],
+            "read again": log[:longer] + log[shorter:],
+        }
+        for name, records in logs.items():
+            store = made_from(records, Path(folder) / f"{name}.db", *cuts)
+            if name == "compacted while it is read" and not tombstones:
+                store.close()
+                continue
+            assert same(store, twin), name
+            store.close()
+        twin.store.close()
+
+
+@pytest.mark.parametrize("key", ["", "i", "z/x", "invocation", "f/flow"])
+def test_a_key_of_another_kind_is_refused(key: str, tmp_path: Path) -> None:
+    """A record that has no place in the table stops the restore."""
+    store = Store.open(tmp_path / "t.db", 0)
+    store.begin()
+    with pytest.raises(ChangelogError, match="upgrade"):
+        store.apply_changelog([(key, b"", 0)])
+    store.close()
+
+
+def test_a_key_that_holds_another_record_is_refused(tmp_path: Path) -> None:
+    """A value of another type than its key says stops the restore, naming both."""
+    store = Store.open(tmp_path / "t.db", 0)
+    store.begin()
+    with pytest.raises(ChangelogError, match="holds a Meta, not a Payload"):
+        store.apply_changelog([("p/x", encode(Meta()), 0)])
+    store.close()
+
+
+def test_a_table_of_a_newer_engine_is_refused(tmp_path: Path) -> None:
+    """A worker never goes on with a table that a newer engine wrote."""
+    store = Store.open(tmp_path / "t.db", 0)
+    store.begin()
+    with pytest.raises(NewerEngineError, match="upgrade this worker"):
+        store.apply_changelog([("m/", encode(replace(Meta(), engine_version=ENGINE_VERSION + 1)), 0)])
+    store.close()
+
+
+def test_a_payload_whose_row_never_comes_is_kept_apart(tmp_path: Path) -> None:
+    """A payload is found by its row's seq: without a row it waits, and its tombstone removes it."""
+    store = Store.open(tmp_path / "t.db", 0)
+    store.begin()
+    store.apply_changelog([("p/x", encode(Payload(b"1")), 0)])
+    assert store.db.execute("SELECT id FROM early_payloads").fetchall() == [("x",)]
+    store.apply_changelog([("p/x", None, 1)])
+    assert store.db.execute("SELECT id FROM early_payloads").fetchall() == []
+    store.close()

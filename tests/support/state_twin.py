@@ -1,0 +1,320 @@
+"""The SQLite table and the plain one side by side: random turns are absorbed by both, and must leave the same."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from operator import sub
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from streams.codec import encode, encode_invocation, encode_row
+from streams.engine.batches import header_of
+from streams.engine.effects import (
+    InsertRow,
+    PutBatch,
+    PutDelta,
+    PutSlice,
+    RemoveBatch,
+    RemoveRow,
+    RemoveSlice,
+    SetPage,
+    SetTick,
+    UpdateRow,
+)
+from streams.engine.lifecycle import TERMINAL
+from streams.engine.slices import progress_of
+from streams.engine.view import At, PageQuery, PageSizes
+from streams.model import (
+    Action,
+    Batch,
+    BatchState,
+    Cause,
+    Change,
+    Ending,
+    Filter,
+    Invocation,
+    OnTimeout,
+    PageDelta,
+    Payload,
+    Row,
+    Slice,
+    SliceState,
+    StartBatch,
+    Status,
+)
+from streams.state.store import Store
+from streams.state.table import Table
+from support.memory_table import MemoryTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from streams.engine.effects import Effect
+    from streams.engine.view import Page
+
+SIZES = PageSizes(100, 100)
+IDS = tuple(f"i-{n}" for n in range(8)) + ("ü" * 40, "x" * 256)
+BATCH_IDS = ("b-0", "b-1", "b-2")
+SERVICES = ("mail", "pay")
+ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE)
+FILTERS = (
+    Filter(match_all=True),
+    Filter(services=("mail",)),
+    Filter(statuses=(Status.RUNNING, Status.CANCELLING, Status.PAUSED)),
+    Filter(batch_ids=("b-0", "b-2")),
+    Filter(modified_from=3, modified_until=20),
+    Filter(labels={"k": "v"}),
+)
+ENDINGS = (
+    None,
+    Ending(Cause(batch_id="b-0"), OnTimeout.LEAVE, 50, 2, "b-1"),
+    Ending(Cause(actor="ann", reason="why"), error="broken"),
+)
+
+small = st.integers(0, 9)
+ops = st.one_of(
+    st.tuples(st.just("insert"), small, small, st.sampled_from(Status), st.none() | small, st.none() | st.binary()),
+    st.tuples(st.just("insert"), small, small, st.sampled_from(Status), st.none() | small, st.none()),
+    st.tuples(st.just("update"), small, st.sampled_from(Status), st.none() | small, small, st.booleans()),
+    st.tuples(st.just("remove"), small),
+    st.tuples(st.just("page"), small, small, small, st.integers(1, 8), st.integers(1, 6), st.booleans()),
+    st.tuples(st.just("page"), small, st.just(0), st.just(0), st.just(8), st.just(8), st.just(False)),
+    st.tuples(st.just("write_out"), st.integers(1, 4)),
+    st.tuples(st.just("slice"), small, st.sampled_from(SliceState)),
+    st.tuples(st.just("unslice"), small),
+    st.tuples(st.just("batch"), small, st.sampled_from(BatchState)),
+    st.tuples(st.just("unbatch"), small),
+    st.tuples(st.just("marks"), small),
+    st.tuples(st.just("look"), small),
+)
+turns = st.lists(st.tuples(st.sampled_from((True, True, True, False)), st.lists(ops, max_size=8)), max_size=8)
+"""Turns: whether each is committed, and its ops."""
+
+
+class Twin:
+    """Both tables in lockstep, and the changelog and progress that the SQLite one wrote in committed turns."""
+
+    def __init__(self, path: Path) -> None:
+        self.store = Store.open(path, 0)
+        self.table = Table(self.store, 0, 1, SIZES)
+        self.plain = MemoryTable(1, SIZES)
+        self.offset = 0
+        self.now = 0
+        self.changelog: list[tuple[str, bytes | None]] = []
+        self.published: dict[str, bytes | None] = {}
+
+    def run(self, history: Sequence[tuple[bool, Sequence[tuple[Any, ...]]]]) -> None:
+        """Play turns; each must leave both tables the same, whether committed or rolled back."""
+        for committed, turn in history:
+            self.turn(turn, committed=committed)
+            self.check()
+
+    def turn(self, turn: Sequence[tuple[Any, ...]], *, committed: bool) -> None:
+        """One turn of ops."""
+        kept = copy.copy(self.plain.__dict__), self.offset, self.now
+        self.plain.__dict__.update(
+            {name: dict(value) for name, value in self.plain.__dict__.items() if isinstance(value, dict)}
+        )
+        self.table.begin()
+        self.table.load([IDS[op[1] % len(IDS)] for op in turn])
+        changed: dict[str, bytes | None] = {}
+        for op in turn:
+            self.offset, self.now = self.offset + 1, self.now + self.offset % 3 // 2
+            effects = getattr(self, "_" + op[0])(*op[1:])
+            at = At(0, self.offset, self.now)
+            self.plain.absorb(effects, at)
+            self.table.absorb(effects, at)
+            for effect in effects:
+                changed.update(_progress(effect))
+        self.table.set_position(self.offset + 1, self.now)
+        changelog = self.table.flush()
+        published = self.table.published()
+        assert dict(published) == changed
+        assert len(published) == len(changed)
+        if committed:
+            self.changelog += changelog
+            self.published.update(published)
+            self.table.commit(len(self.changelog), self.now)
+        else:
+            self.table.rollback()
+            self.plain.__dict__.update(kept[0])
+            self.offset, self.now = kept[1:]
+
+    def check(self) -> None:
+        """Both tables answer the same; the running counts are a full count's; every delta has rows."""
+        rows = self.plain.rows.values()
+        counts = {str(status): count for status, count in Counter(row.status for row in rows).items()}
+        assert self.table.meta.counts == counts
+        assert self.table.row_total() == len(rows)
+        assert dict(self.store.dump()) == self.expected()
+        assert self.deltas() == Counter(row.delta for row in rows if row.delta is not None)
+        self._look(0)
+
+    def deltas(self) -> dict[int, int]:
+        """How many rows the store says rest on which delta."""
+        return dict(self.store.db.execute("SELECT offset, live FROM deltas").fetchall())
+
+    def expected(self) -> dict[str, bytes]:
+        """The dump that the plain table calls for."""
+        plain = self.plain
+        dump = {"i/" + row.invocation_id: encode_row(row) for row in plain.rows.values()}
+        dump |= {"p/" + name: encode(Payload(payload)) for name, payload in plain.payloads.items()}
+        dump |= {"b/" + name: encode(batch) for name, batch in plain.batches.items()}
+        dump |= {"s/" + name: encode(slice_) for name, slice_ in plain.slices.items()}
+        if self.changelog:
+            dump["m/"] = encode(self.table.meta)
+        return dump
+
+    # --- ops ---
+
+    def _insert(self, name: int, shape: int, status: Status, due_at: int | None, payload: bytes | None) -> list[Effect]:
+        effects: list[Effect] = []
+        known = self.plain.rows.get(IDS[name])
+        if known is not None:
+            effects.append(RemoveRow(known.seq, known.invocation_id))
+        invocation = Invocation(
+            IDS[name], SERVICES[shape % 2], "run", lease_ms=shape or None, labels={"k": "v"} if shape > 4 else {}
+        )
+        row = Row(
+            invocation.invocation_id,
+            encode_invocation(invocation),
+            self.offset,
+            -shape * 2**58,
+            status,
+            shape,
+            -1,
+            self.now,
+            self.now,
+            due_at=due_at,
+            lease_ms=invocation.lease_ms,
+        )
+        return [*effects, InsertRow(_moved(row, status, due_at, shape), invocation, payload)]
+
+    def _update(self, pick: int, status: Status, due_at: int | None, shape: int, held: bool) -> list[Effect]:  # noqa: FBT001
+        row = self._pick(pick)
+        if row is None:
+            return []
+        moved = replace(_moved(row, status, due_at, shape), modified_at=self.now, held=held, attempt=row.attempt + 1)
+        return [UpdateRow(replace(moved, deployment_id="d-1" if shape % 2 else None, last_report_no=shape))]
+
+    def _remove(self, pick: int) -> list[Effect]:
+        row = self._pick(pick)
+        return [] if row is None else [RemoveRow(row.seq, row.invocation_id)]
+
+    def _page(self, action: int, filter_: int, cursor: int, scanned: int, matched: int, by_ids: bool) -> list[Effect]:  # noqa: FBT001
+        query = PageQuery(
+            filter=FILTERS[filter_ % len(FILTERS)],
+            action=ACTIONS[action % 3],
+            cursor=cursor - 1,
+            cutoff=self.offset - action // 3,
+            max_scanned=scanned,
+            max_matched=matched,
+            samples=cursor,
+            ids=IDS[cursor:] if by_ids else None,
+        )
+        page, expected = self.table.select(query), self.plain.select(query)
+        assert replace(page, last=True) == replace(expected, last=True)
+        assert by_ids or page.last == expected.last
+        delta, left = _delta(query.action, page, self.now)
+        return [PutDelta(delta, left)] if left else []
+
+    def _write_out(self, limit: int) -> list[Effect]:
+        rows = self.table.on_old_deltas(self.now, limit)
+        assert list(rows) == self.plain.on_old_deltas(self.now, limit)
+        return [UpdateRow(replace(row, delta=None)) for row in rows]
+
+    def _slice(self, name: int, state: SliceState) -> list[Effect]:
+        batch_id, now = BATCH_IDS[name % 3], self.now
+        zeros = (0,) * 7
+        slice_ = Slice(
+            batch_id, 0, Action.KILL, FILTERS[0], False, 0, OnTimeout.KILL, Cause(), state, self.offset, -1, *zeros,
+            (), (), self.offset, now, now,
+        )  # fmt: skip
+        return [PutSlice(slice_)]
+
+    def _unslice(self, name: int) -> list[Effect]:
+        batch_id = BATCH_IDS[name % 3]
+        return [RemoveSlice(batch_id)] if batch_id in self.plain.slices else []
+
+    def _batch(self, name: int, state: BatchState) -> list[Effect]:
+        start = StartBatch(BATCH_IDS[name % 3], Action.KILL, FILTERS[0])
+        return [PutBatch(Batch(start, 1, None, state, None, (None,), (-1,), self.offset, self.now, self.now))]
+
+    def _unbatch(self, name: int) -> list[Effect]:
+        batch_id = BATCH_IDS[name % 3]
+        return [RemoveBatch(batch_id)] if batch_id in self.plain.batches else []
+
+    def _marks(self, number: int) -> list[Effect]:
+        return [SetPage(number, outstanding=number % 2 == 0), SetTick(number)]
+
+    def _look(self, limit: int) -> list[Effect]:
+        """Ask everything of both."""
+        table, plain, before = self.table, self.plain, self.now
+        limit += 1
+        assert list(table.running_slices()) == plain.running_slices()
+        assert list(table.finished_batches(before, limit)) == plain.finished_batches(before, limit)
+        if self.store.in_transaction:
+            assert list(table.due(limit, limit)) == plain.due(limit, limit)
+            assert list(table.ended(before, limit)) == plain.ended(before, limit)
+            assert list(table.on_old_deltas(before, limit)) == plain.on_old_deltas(before, limit)
+            for name in IDS:
+                row = plain.row(name)
+                assert table.row(name) == row
+                if row is not None:
+                    assert table.payload(row) == plain.payload(row)
+        return []
+
+    def _pick(self, pick: int) -> Row | None:
+        rows = list(self.plain.rows.values())
+        return rows[pick % len(rows)] if rows else None
+
+
+def _moved(row: Row, status: Status, due_at: int | None, shape: int) -> Row:
+    return replace(
+        row,
+        status=status,
+        due_at=None if status in TERMINAL else due_at,
+        paused_from=(Status.SCHEDULED, Status.RUNNING)[shape % 2] if status is Status.PAUSED else None,
+        started_seq=shape or None,
+        ending=ENDINGS[shape % 3],
+        delta=None,
+    )
+
+
+def _delta(action: Action, page: Page, now: int) -> tuple[PageDelta, dict[Status, int]]:
+    left: Counter[Status] = Counter(row.status for row in page.started)
+    places: dict[tuple[Status, Status | None, int | None], list[int]] = {}
+    for row in page.started:
+        place: tuple[Status, Status | None, int | None] = Status.KILLED, None, None
+        if action is Action.CANCEL:
+            place = Status.CANCELLING, None, now + 3
+        elif action is Action.PAUSE:
+            place = Status.PAUSED, Status.RUNNING, 4
+        places.setdefault(place, []).append(row.seq)
+    for status, seqs in page.unstarted.items():
+        left[status] += len(seqs)
+        ended = Status.KILLED if action is Action.KILL else Status.CANCELLED
+        place = (Status.PAUSED, Status.SCHEDULED, None) if action is Action.PAUSE else (ended, None, None)
+        places.setdefault(place, []).extend(seqs)
+    changes = tuple(
+        Change(*place, seqs=(min(seqs), *map(sub, sorted(seqs)[1:], sorted(seqs)))) for place, seqs in places.items()
+    )
+    return PageDelta(now, ENDINGS[ACTIONS.index(action)], changes), dict(left)
+
+
+def _progress(effect: Effect) -> dict[str, bytes | None]:
+    match effect:
+        case PutSlice(slice_):
+            return {f"{slice_.batch_id}/0": encode(progress_of(slice_, 0))}
+        case RemoveSlice(batch_id):
+            return {f"{batch_id}/0": None}
+        case PutBatch(batch):
+            return {f"{batch.start.batch_id}/lead": encode(header_of(batch))}
+        case RemoveBatch(batch_id):
+            return {f"{batch_id}/lead": None}
+        case _:
+            return {}
