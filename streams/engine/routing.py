@@ -93,10 +93,10 @@ def _vector(keys: list[bytes], partitions: int) -> list[int]:
 
 
 def _words(keys: list[bytes], length: int) -> NDArray[np.uint32]:
-    """The whole little-endian words of each key, as a contiguous array of shape (length // 4, len(keys))."""
+    """The whole little-endian words of each key, as a fresh array of shape (length // 4, len(keys))."""
     octets = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), length)
     words = np.ascontiguousarray(octets[:, : length & ~3]).view("<u4")
-    return np.ascontiguousarray(words.T, dtype=np.uint32)
+    return np.array(words.T, dtype=np.uint32, order="C")
 
 
 def _tails(keys: list[bytes], length: int) -> NDArray[np.uint32]:

@@ -1,0 +1,82 @@
+"""Where commands belong."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.engine.routing import home, murmur2, partition_of, partitions_of, routing_key
+from streams.model import (
+    Act,
+    Action,
+    CancelFlow,
+    CancelPolicy,
+    ControlBatch,
+    ControlOperation,
+    ControlSlice,
+    Filter,
+    FlowAction,
+    ReportTransition,
+    SliceOperation,
+    StartBatch,
+)
+from support.memory_cluster import invoke
+
+
+@pytest.mark.parametrize(
+    ("key", "signed"),
+    [
+        (b"21", -973932308),
+        (b"foobar", -790332482),
+        (b"a-little-bit-long-string", -985981536),
+        (b"a-little-bit-longer-string", -1486304829),
+        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+        (b"abc", 479470107),
+    ],
+)
+def test_murmur2_gives_the_values_of_kafkas_own_tests(key: bytes, signed: int) -> None:
+    """The hash is Kafka's: the vectors are those of its `UtilsTest`."""
+    assert murmur2(key) == signed % 2**32
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=80), st.integers(1, 64))
+def test_many_keys_at_once_go_where_each_goes(keys: list[str], partitions: int) -> None:
+    """Vectorised and scalar routing always agree, in order, whatever the mix of lengths."""
+    assert partitions_of(keys, partitions) == [partition_of(key, partitions) for key in keys]
+
+
+@pytest.mark.parametrize("length", range(42))
+def test_long_groups_of_one_length_go_where_each_goes(length: int) -> None:
+    """Keys of one length, as ids are, take the vectorised path and still agree."""
+    rng = Random(length)
+    keys = ["".join(rng.choices("abcdef0123456789-~", k=length)) for _ in range(40)]
+    assert partitions_of(keys, 7) == [partition_of(key, 7) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("invocation_id", "key"),
+    [("plain", "plain"), ("cart/42~u1", "cart/42"), ("a~b~c", "a~b"), ("~u", ""), ("u~", "u")],
+)
+def test_the_routing_key_stands_before_the_last_tilde(invocation_id: str, key: str) -> None:
+    """An id without a tilde is its own key."""
+    assert routing_key(invocation_id) == key
+
+
+def test_a_command_lives_where_its_subject_lives() -> None:
+    """Home follows the routing key of an invocation, the batch id or the flow id."""
+    here = partition_of("cart/42", 16)
+    assert home(invoke("cart/42~1"), 16) == here
+    assert home(ReportTransition("cart/42~2", attempt=1), 16) == here
+    assert home(Act("cart/42~3", Action.KILL), 16) == here
+    assert home(StartBatch("cart/42", Action.KILL, Filter(match_all=True)), 16) == here
+    assert home(ControlBatch("cart/42", ControlOperation.ABORT), 16) == here
+    assert home(CancelFlow("cart/42", FlowAction.KILL, CancelPolicy.CANCEL_ALL), 16) == here
+
+
+@pytest.mark.parametrize(("partition", "expected"), [(0, 0), (3, 3), (4, None), (-1, None)])
+def test_an_internal_command_carries_its_partition(partition: int, expected: int | None) -> None:
+    """A partition that does not exist is nobody's home."""
+    assert home(ControlSlice(1, partition, "b", SliceOperation.FORGET), 4) == expected

@@ -1,0 +1,139 @@
+"""Field rules: each refusal names the field, the rule and the way out, and changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from streams.engine import CommandRefusedError, NewerEngineError, apply
+from streams.model import (
+    ENGINE_VERSION,
+    Act,
+    Action,
+    CancelFlow,
+    CancelPolicy,
+    Cause,
+    Command,
+    ContinueSlice,
+    ControlBatch,
+    ControlOperation,
+    ControlSlice,
+    Filter,
+    FlowAction,
+    OnTimeout,
+    ReportTransition,
+    SliceOperation,
+    SlicePhase,
+    SliceReport,
+    StartBatch,
+    StartSlice,
+    Status,
+    Tick,
+)
+from support.engine_rows import AT, row_at, table_with
+from support.memory_cluster import invoke
+
+LONG_ID = "x" * 257
+LONG_TEXT = "x" * 1_001
+INTERNAL: list[Command] = [
+    StartSlice(1, 0, "b", 0, Action.KILL, Filter(match_all=True), False, 0, OnTimeout.KILL, Cause()),
+    ContinueSlice(1, 0, "b", 1, 10, 10),
+    ControlSlice(1, 0, "b", SliceOperation.FORGET),
+    SliceReport(1, 0, "b", 0, SlicePhase.STARTED, 5, 0),
+    Tick(1, 0, 1, 5, 5, 5, 5, 10),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        ("invalid_invocation_id", invoke("")),
+        ("invalid_invocation_id", invoke(LONG_ID)),
+        ("invalid_invocation_id", invoke("a\n")),
+        ("invalid_invocation_id", invoke("a\x9f")),
+        ("invalid_service", invoke(service="")),
+        ("invalid_service", invoke(service="\0")),
+        ("invalid_handler", invoke(handler=LONG_ID)),
+        ("invalid_deployment_id", invoke(deployment_id="")),
+        ("invalid_lease_ms", invoke(lease_ms=0)),
+        ("invalid_lease_ms", invoke(lease_ms=-1)),
+        ("invalid_lease_ms", invoke(lease_ms=2**62)),
+        ("invalid_labels", invoke(labels={LONG_TEXT: "v"})),
+        ("invalid_labels", invoke(labels={"k": LONG_TEXT})),
+        ("invalid_payload", replace(invoke(), payload=b"x" * (256 * 1024 + 1))),
+        ("invalid_scheduled_at", invoke(scheduled_at=5, adopt=True)),
+        ("not_supported", invoke(object_key="k")),
+        ("not_supported", invoke(flow_id="f")),
+        ("not_supported", invoke(parent_id="p")),
+        ("invalid_invocation_id", ReportTransition("", attempt=1)),
+        ("invalid_deployment_id", ReportTransition("a", attempt=1, deployment_id="\t")),
+        ("invalid_error", ReportTransition("a", attempt=1, error=LONG_TEXT)),
+        ("invalid_retry_at", ReportTransition("a", attempt=1, to=Status.BACKING_OFF)),
+        ("invalid_invocation_id", Act(LONG_ID, Action.KILL)),
+        ("invalid_grace_ms", Act("a", Action.CANCEL, grace_ms=-1)),
+        ("invalid_grace_ms", Act("a", Action.CANCEL, grace_ms=86_400_001)),
+        ("invalid_batch_id", Act("a", Action.KILL, cause=Cause(batch_id=""))),
+        ("invalid_flow_id", Act("a", Action.KILL, cause=Cause(flow_id=LONG_ID))),
+        ("invalid_actor", Act("a", Action.KILL, cause=Cause(actor=LONG_TEXT))),
+        ("invalid_reason", Act("a", Action.KILL, cause=Cause(reason=LONG_TEXT))),
+        ("invalid_batch_id", StartBatch(LONG_ID, Action.KILL, Filter(match_all=True))),
+        ("invalid_batch_id", ControlBatch("", ControlOperation.ABORT)),
+        ("not_supported", ControlBatch("b", ControlOperation.ABORT)),
+        ("invalid_flow_id", CancelFlow("\n", FlowAction.KILL, CancelPolicy.CANCEL_ALL)),
+        ("not_supported", CancelFlow("f", FlowAction.KILL, CancelPolicy.CANCEL_ALL)),
+        ("invalid_max_scanned", ContinueSlice(1, 0, "b", 1, 0, 10)),
+        ("invalid_max_matched", ContinueSlice(1, 0, "b", 1, 10, 0)),
+        ("invalid_max_rows", Tick(1, 0, 1, 5, 5, 5, 5, 0)),
+    ],
+)
+def test_a_broken_rule_is_refused_with_the_fields_name(code: str, command: Command) -> None:
+    """The dead letter's code and text both name the field."""
+    with pytest.raises(CommandRefusedError) as refused:
+        apply(command, AT, table_with(row_at(Status.RUNNING)))
+    assert refused.value.code == code
+    if code != "not_supported":
+        assert refused.value.message.startswith(code.removeprefix("invalid_") + " ")
+    assert ": " in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        invoke("x" * 256),
+        invoke("ä" * 256),
+        invoke("a b\u00a0c\u200d~d"),
+        invoke("~"),
+        invoke(labels={"x" * 1_000: "y" * 1_000, "": ""}),
+        invoke(lease_ms=1),
+        replace(invoke(), payload=b"x" * (256 * 1024)),
+        ReportTransition("a", attempt=1, error="x" * 1_000),
+        Act("a", Action.CANCEL, grace_ms=0),
+        Act("a", Action.CANCEL, grace_ms=86_400_000),
+        Act("a", Action.CANCEL, cause=Cause(reason="x" * 1_000, actor="")),
+    ],
+)
+def test_the_limits_themselves_are_allowed(command: Command) -> None:
+    """A rule holds up to its bound, and counts characters."""
+    assert apply(command, AT, table_with())
+
+
+@pytest.mark.parametrize("command", INTERNAL, ids=lambda command: type(command).__name__)
+def test_a_newer_engines_record_stops_the_worker(command: Command) -> None:
+    """It is never misread, and never a dead letter."""
+    newer = replace(command, engine_version=ENGINE_VERSION + 1)
+    with pytest.raises(NewerEngineError, match="upgrade this worker"):
+        apply(newer, AT, table_with())
+
+
+@pytest.mark.parametrize("command", INTERNAL, ids=lambda command: type(command).__name__)
+def test_an_internal_record_of_another_partition_is_refused(command: Command) -> None:
+    """A forged or misplaced one must not act here."""
+    with pytest.raises(CommandRefusedError) as refused:
+        apply(replace(command, partition=1), AT, table_with())
+    assert refused.value.code == "invalid_partition"
+
+
+@pytest.mark.parametrize("command", INTERNAL, ids=lambda command: type(command).__name__)
+def test_an_internal_record_of_an_older_engine_is_read(command: Command) -> None:
+    """A log outlives the worker that wrote it."""
+    assert apply(replace(command, engine_version=0), AT, table_with())

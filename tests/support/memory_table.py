@@ -1,0 +1,205 @@
+"""A partition's table in plain dicts: what the store must do, in the most obvious way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from streams.engine.effects import (
+    Append,
+    Count,
+    InsertRow,
+    PutBatch,
+    PutDelta,
+    PutSlice,
+    RemoveBatch,
+    RemoveRow,
+    RemoveSlice,
+    Send,
+    SetPage,
+    SetTick,
+    UpdateRow,
+)
+from streams.engine.filters import Facts, matches
+from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
+from streams.engine.view import Page, PageSizes, StartedRow
+from streams.model import Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, PageQuery
+
+_OVER = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
+
+
+class MemoryTable:
+    """One partition's table; `absorb` applies effects and checks what the engine promises about them."""
+
+    def __init__(self, partitions: int = 1, page_sizes: PageSizes = PageSizes(100, 100)) -> None:
+        self.partitions = partitions
+        self.page_sizes = page_sizes
+        self.meta = Meta(partitions=partitions)
+        self.rows: dict[str, Row] = {}
+        self.invocations: dict[str, Invocation] = {}
+        self.payloads: dict[str, bytes] = {}
+        self.deltas: dict[int, PageDelta] = {}
+        self.batches: dict[str, Batch] = {}
+        self.slices: dict[str, Slice] = {}
+
+    # --- what the engine sees ---------------------------------------------------------------------------------
+
+    def row(self, invocation_id: str) -> Row | None:
+        return self.rows.get(invocation_id)
+
+    def payload(self, row: Row) -> bytes | None:
+        return self.payloads.get(row.invocation_id)
+
+    def row_total(self) -> int:
+        return len(self.rows)
+
+    def batch(self, batch_id: str) -> Batch | None:
+        return self.batches.get(batch_id)
+
+    def slice(self, batch_id: str) -> Slice | None:
+        return self.slices.get(batch_id)
+
+    def running_slices(self) -> Sequence[str]:
+        running = [slice_ for slice_ in self.slices.values() if slice_.state is SliceState.RUNNING]
+        return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
+
+    def select(self, query: PageQuery) -> Page:
+        rows = sorted((row for row in self.rows.values() if row.seq < query.cutoff), key=lambda row: row.seq)
+        if query.ids is None:
+            rows = [row for row in rows if row.seq > query.cursor]
+            seen, matched = self._window(rows, query)
+        else:
+            seen = [row for row in rows if row.invocation_id in query.ids]
+            matched = [row for row in seen if self._matches(row, query)]
+        unstarted: dict[Status, list[int]] = {}
+        started = []
+        for row in matched:
+            if stands_at(row) in UNSTARTED:
+                unstarted.setdefault(row.status, []).append(row.seq)
+            else:
+                counted_by = row.ending.counted_by if row.ending else None
+                started.append(
+                    StartedRow(row.seq, row.invocation_id, row.encoded, row.status, row.attempt, counted_by),
+                )
+        cursor = seen[-1].seq if seen else query.cursor
+        samples = [row.invocation_id for row in matched[: query.samples]]
+        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples)
+
+    def due(self, until: int, limit: int) -> Sequence[Row]:
+        due = [
+            row
+            for row in self.rows.values()
+            if row.due_at is not None and row.due_at <= until and row.status is not Status.PAUSED and not row.held
+        ]
+        return sorted(due, key=lambda row: (row.due_at or 0, row.seq))[:limit]
+
+    def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
+        ended = [row for row in self.rows.values() if row.status in TERMINAL and row.modified_at < before]
+        return [(row.seq, row.invocation_id) for row in sorted(ended, key=lambda row: row.modified_at)[:limit]]
+
+    def on_old_deltas(self, before: int, limit: int) -> Sequence[Row]:
+        old = [
+            row for row in self.rows.values() if row.delta is not None and self.deltas[row.delta].modified_at < before
+        ]
+        return sorted(old, key=lambda row: (row.delta or 0, row.seq))[:limit]
+
+    def finished_batches(self, before: int, limit: int) -> Sequence[str]:
+        over = [batch for batch in self.batches.values() if batch.state in _OVER and batch.updated_at < before]
+        return [batch.start.batch_id for batch in sorted(over, key=lambda batch: batch.updated_at)[:limit]]
+
+    # --- what the engine decided ------------------------------------------------------------------------------
+
+    def absorb(self, effects: Iterable[Effect], at: At) -> None:
+        """Apply the effects of the command at `at`."""
+        for effect in effects:
+            match effect:
+                case InsertRow():
+                    self._insert(effect)
+                case UpdateRow(row):
+                    assert self.rows[row.invocation_id].seq == row.seq
+                    assert row.delta is None
+                    self.rows[row.invocation_id] = row
+                case RemoveRow(seq, invocation_id):
+                    assert self.rows.pop(invocation_id).seq == seq
+                    del self.invocations[invocation_id]
+                    self.payloads.pop(invocation_id, None)
+                case PutDelta(delta, left):
+                    self._apply_delta(delta, left, at)
+                case PutBatch(batch):
+                    self.batches[batch.start.batch_id] = batch
+                case RemoveBatch(batch_id):
+                    del self.batches[batch_id]
+                case PutSlice(slice_):
+                    self.slices[slice_.batch_id] = slice_
+                case RemoveSlice(batch_id):
+                    del self.slices[batch_id]
+                case SetPage(page, outstanding):
+                    self.meta = replace(self.meta, page=page, page_outstanding=outstanding)
+                case SetTick(tick_no):
+                    self.meta = replace(self.meta, tick_no=tick_no)
+                case Send() | Append() | Count():
+                    pass
+
+    def snapshot(self) -> dict[str, object]:
+        """Everything that is remembered, to compare two tables."""
+        return {
+            "rows": self.rows,
+            "invocations": self.invocations,
+            "payloads": self.payloads,
+            "batches": self.batches,
+            "slices": self.slices,
+            "meta": self.meta,
+        }
+
+    def _insert(self, effect: InsertRow) -> None:
+        invocation_id = effect.row.invocation_id
+        assert invocation_id not in self.rows
+        self.rows[invocation_id] = effect.row
+        self.invocations[invocation_id] = effect.invocation
+        if effect.payload is not None:
+            self.payloads[invocation_id] = effect.payload
+
+    def _apply_delta(self, delta: PageDelta, left: dict[Status, int], at: At) -> None:
+        by_seq = {row.seq: row for row in self.rows.values()}
+        found: Counter[Status] = Counter()
+        for change in delta.changes:
+            seqs = list(accumulate(change.seqs))
+            assert seqs == sorted(set(seqs))
+            for seq in seqs:
+                row = by_seq[seq]
+                found[row.status] += 1
+                self.rows[row.invocation_id] = replace(
+                    row,
+                    status=change.status,
+                    modified_at=delta.modified_at,
+                    paused_from=change.paused_from,
+                    due_at=change.due_at,
+                    held=False,
+                    ending=delta.ending,
+                    delta=at.offset,
+                )
+        assert found == left
+        self.deltas[at.offset] = delta
+
+    def _matches(self, row: Row, query: PageQuery) -> bool:
+        return matches(query.filter, query.action, query.cutoff, Facts(row, self.invocations[row.invocation_id]))
+
+    def _window(self, rows: list[Row], query: PageQuery) -> tuple[list[Row], list[Row]]:
+        seen: list[Row] = []
+        matched: list[Row] = []
+        for row in rows:
+            if len(seen) == query.max_scanned or len(matched) == query.max_matched:
+                break
+            seen.append(row)
+            if self._matches(row, query):
+                matched.append(row)
+        return seen, matched
