@@ -1,0 +1,85 @@
+"""The broker that tests share, and what the run says about it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams import broker as brokers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BROKER_FIXTURES = {"broker", "own_broker"}
+TAKEN = pytest.StashKey[list[brokers.Broker]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing has been started yet."""
+    config.stash[TAKEN] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses a broker is marked so; nobody has to remember it."""
+    for item in items:
+        if BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("broker")
+
+
+@pytest.fixture(scope="session")
+def broker(pytestconfig: pytest.Config) -> Iterator[brokers.Broker]:
+    """The session's broker, started when first asked for. Never kill it: `own_broker` is for that."""
+    with _start(pytestconfig) as started:
+        yield started
+
+
+@pytest.fixture
+def own_broker(pytestconfig: pytest.Config) -> Iterator[brokers.Broker]:
+    """A broker for this test alone, which it may kill and restart."""
+    with _start(pytestconfig) as started:
+        if started.kind == "external":
+            pytest.skip("the broker given by BROKER is not ours to kill")
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _durable_only(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("durable") is None:
+        return
+    name = "own_broker" if "own_broker" in request.fixturenames else "broker"
+    started = request.getfixturevalue(name)
+    if not started.durable:
+        pytest.skip(f"{started.label}: {started.limits}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which broker the tests ran on, and what it could not run."""
+    taken = config.stash[TAKEN]
+    if not taken:
+        return
+    first = taken[0]
+    terminalreporter.section("broker")
+    terminalreporter.write_line(f"{first.label} at {first.bootstrap}")
+    if not first.durable:
+        terminalreporter.write_line(f"Tests marked `durable` were skipped: {first.limits}.")
+
+
+def _start(config: pytest.Config) -> brokers.Broker:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+
+    def say(line: str) -> None:
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+    started = brokers.start(say=say)
+    if os.environ.get("CI") == "true" and not started.durable:
+        started.stop()
+        pytest.exit("CI tests on a real broker, and none could be started here: see the lines above", returncode=1)
+    if not config.stash[TAKEN]:
+        say(f"broker: {started.label} at {started.bootstrap}")
+    config.stash[TAKEN].append(started)
+    return started
