@@ -14,6 +14,7 @@ import msgspec
 
 from streams import model
 from streams.codec import wire
+from streams.codec.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,8 @@ class ReaderCompiler:
             "read_length": wire.read_length,
             "read_block": wire.read_block,
             "read_longs": wire.read_longs,
+            "read_time": wire.read_time,
+            "known_times": wire.KNOWN_TIMES,
             "bad_branch": wire.bad_branch,
             "unpack_double": struct.Struct("<d").unpack_from,
             "booleans": _BOOLEANS,
@@ -88,17 +91,16 @@ class ReaderCompiler:
         field whose bytes are passed to `build` as well, last.
         """
         name = schema["name"]
-        source = _Source(self, schema)
-        start = f"start_{carried}"
+        source = Source(self.named)
         for field in schema["fields"]:
             source.field = field["name"]
             if field["name"] == carried:
-                source.line(f"{start} = p")
+                source.line("start = p")
             source.read(field["type"], f"f_{field['name']}")
             if field["name"] == carried:
-                source.line(f"{start} = b[{start}:p]")
+                source.line("carried = b[start:p]")
         source.field = ""
-        values = self._values(schema) + ([start] if carried else [])
+        values = self._values(schema) + (["carried"] if carried else [])
         source.line(f"return build_{name}({', '.join(values)}), p")
         self._scope[f"build_{name}"] = build or getattr(model, name)
         return self._define(name, source)
@@ -117,7 +119,7 @@ class ReaderCompiler:
             values.append(variable)
         return values
 
-    def _define(self, name: str, source: _Source) -> Reader:
+    def _define(self, name: str, source: Source) -> Reader:
         filename = f"<reader {len(_fields_of_lines)} of {name}>"
         _fields_of_lines[filename] = ["", *source.fields]
         text = "\n".join([f"def {name}(b, p):", *source.lines])
@@ -137,103 +139,3 @@ class ReaderCompiler:
         else:
             self.compile(schema)
         return schema["type"], name
-
-
-class _Source:
-    """Lines of one function: `b` is the data, `p` the position."""
-
-    def __init__(self, compiler: ReaderCompiler, schema: Schema) -> None:
-        self._compiler = compiler
-        self._depth = 1
-        self.schema = schema
-        self.field = ""
-        self.lines: list[str] = []
-        self.fields: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self._depth + text)
-        self.fields.append(self.field)
-
-    def block(self, head: str, *body: str) -> None:
-        self.line(head)
-        self._depth += 1
-        for text in body:
-            self.line(text)
-        self._depth -= 1
-
-    def read(self, schema: Any, to: str) -> None:
-        """Reads a value of any type into the variable."""
-        match schema:
-            case {"logicalType": _, "type": base}:
-                self.read(base, to)
-            case ["null", present]:
-                self._optional(present, to)
-            case {"type": "array", "items": items}:
-                self._array(items, to)
-            case {"type": "map", "values": values}:
-                self._map(values, to)
-            case "string" | "bytes":
-                self._bytes(to, ".decode()" if schema == "string" else "")
-            case "long" | "int":
-                self.block("if (n := b[p]) < 128:", f"{to} = n >> 1 ^ -(n & 1)", "p += 1")
-                self.block("else:", f"{to}, p = read_long(b, p)")
-            case "boolean":
-                self.line(f"{to} = booleans[b[p]]")
-                self.line("p += 1")
-            case "double":
-                self.line(f"{to}, = unpack_double(b, p)")
-                self.line("p += 8")
-            case _:
-                self._named(schema, to)
-
-    def _named(self, schema: Schema | str, to: str) -> None:
-        kind, name = self._compiler.named(schema)
-        if kind == "enum":
-            self.line(f"{to} = members_{name}[b[p]]")
-            self.line("p += 1")
-        else:
-            self.line(f"{to}, p = {name}(b, p)")
-
-    def _bytes(self, to: str, convert: str) -> None:
-        self.block("if (n := b[p]) & 129:", "n, p = read_length(b, p)", "q = p + n", f"{to} = b[p:q]{convert}")
-        self.block("else:", "q = p + 1 + (n >> 1)", f"{to} = b[p + 1:q]{convert}")
-        self.line("p = q")
-
-    def _optional(self, present: Any, to: str) -> None:
-        self.block("if not (n := b[p]):", f"{to} = None", "p += 1")
-        self.line("elif n == 2:")
-        self._depth += 1
-        self.line("p += 1")
-        self.read(present, to)
-        self._depth -= 1
-        self.block("else:", "bad_branch(n)")
-
-    def _array(self, items: Any, to: str) -> None:
-        self.line(f"{to} = []")
-        self.line("while b[p]:")
-        self._depth += 1
-        self.line("count, p = read_block(b, p)")
-        if items == "long":
-            self.line("numbers, p = read_longs(b, p, count)")
-            self.line(f"{to} += numbers")
-        else:
-            self.line("for _ in range(count):")
-            self._depth += 1
-            self.read(items, "item")
-            self.line(f"{to}.append(item)")
-            self._depth -= 1
-        self._depth -= 1
-        self.line("p += 1")
-        self.line(f"{to} = tuple({to})")
-
-    def _map(self, values: Any, to: str) -> None:
-        self.line(f"{to} = {{}}")
-        self.line("while b[p]:")
-        self._depth += 1
-        self.line("count, p = read_block(b, p)")
-        self.line("for _ in range(count):")
-        self._depth += 1
-        self.read("string", "key")
-        self.read(values, f"{to}[key]")
-        self._depth -= 2
-        self.line("p += 1")

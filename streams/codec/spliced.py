@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from streams.codec.wire import write_bytes, write_long
+from streams.codec.wire import write_bytes, write_long, write_time
 from streams.codec.writers import WriterCompiler, symbols
 from streams.model import InvocationRow, Signal
 
@@ -48,4 +48,4 @@ class Spliced:
         """A `Signal`; `encoded` holds the bytes of its invocation, `at` is in milliseconds since 1970."""
         head = self._signal_heads[kind] + encoded + write_long(seq) + write_long(attempt) + write_long(repeat)
         tail = b"\0" if payload is None else b"\2" + write_bytes(payload)
-        return head + write_long(at) + tail + (b"\0" if cause is None else b"\2" + self._write_cause(cause))
+        return head + write_time(at) + tail + (b"\0" if cause is None else b"\2" + self._write_cause(cause))

@@ -6,6 +6,7 @@ at a time come from tables, which is twice as fast as shifting them out one by o
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ _OVERFLOW = 63
 _PAIRS = 1 << 14
 _LAST = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(_PAIRS))  # noqa: PLR2004
 _MORE = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(_PAIRS))
+
+
+_TIME_BYTES = 6
+_MANY_TIMES = 4096
+KNOWN_TIMES: dict[bytes, int] = {}
+"""Times seen lately, in milliseconds, by their six bytes (from 1970 to 2039): many records of a log share theirs."""
 
 
 class MalformedError(ValueError):
@@ -37,6 +44,10 @@ def write_long(number: int) -> bytes:
         out += _MORE[rest & 16383]
         rest >>= 14
     return out + _LAST[rest]
+
+
+write_time = lru_cache(_MANY_TIMES)(write_long)
+"""As `write_long`, for numbers that come again and again."""
 
 
 def write_bytes(value: bytes) -> bytes:
@@ -75,6 +86,16 @@ def read_long(data: bytes, at: int) -> tuple[int, int]:
     if shift < _OVERFLOW:
         raise IndexError
     raise MalformedError("a number of more than 64 bits")
+
+
+def read_time(data: bytes, at: int) -> tuple[int, int]:
+    """As `read_long`; adds to `KNOWN_TIMES`."""
+    time, end = read_long(data, at)
+    if end - at == _TIME_BYTES:
+        if len(KNOWN_TIMES) >= _MANY_TIMES:
+            KNOWN_TIMES.clear()
+        KNOWN_TIMES[data[at:end]] = time
+    return time, end
 
 
 def read_length(data: bytes, at: int) -> tuple[int, int]:

@@ -21,7 +21,6 @@ _PRIMITIVES = {
     "string": "write_text({})",
     "bytes": "write_bytes({})",
     "long": "write_long({})",
-    "int": "write_long({})",
     "double": "pack_double({})",
     "boolean": "(b'\\1' if {} else b'\\0')",
 }
@@ -39,6 +38,7 @@ class WriterCompiler:
         self._enums: set[str] = set()
         self._scope: dict[str, Any] = {
             "write_long": wire.write_long,
+            "write_time": wire.write_time,
             "write_longs": wire.write_longs,
             "write_text": wire.write_text,
             "write_bytes": wire.write_bytes,
@@ -60,8 +60,8 @@ class WriterCompiler:
     def _write(self, schema: Any, value: str) -> str:
         """An expression for the bytes of the value that an expression gives."""
         match schema:
-            case {"logicalType": _, "type": base}:
-                text = self._write(base, value)
+            case {"logicalType": "timestamp-millis"}:
+                text = f"write_time({value})"
             case ["null", present]:
                 text = f"(b'\\0' if (v := {value}) is None else b'\\2' + {self._write(present, 'v')})"
             case {"type": "array", "items": items}:
