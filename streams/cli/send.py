@@ -135,12 +135,16 @@ def _refuse_invalid(start: StartBatch) -> None:
 def _confirm(start: StartBatch, *, yes: bool) -> None:
     if yes or start.dry_run:
         return
-    if not sys.stdin.isatty():
+    if not _on_a_terminal():
         raise typer.BadParameter("there is no terminal to ask on: say --yes, or --dry-run to see what would match")
     question = f"{start.action} {describe(start.filter)}. This cannot be undone. Go on?"
     if not typer.confirm(question, err=True):
         err.print("nothing was sent")
         raise typer.Exit(Exit.FAILED)
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _append(settings: Settings, start: StartBatch) -> Delivery:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import typer
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
 
@@ -31,14 +31,17 @@ def point_ms(text: str, now_ms: int | None = None) -> int:
         typer.BadParameter: it is neither.
     """
     if _DURATION.fullmatch(text):
-        return (now_ms if now_ms is not None else time.time_ns() // 1_000_000) - duration_ms(text)
+        point = (now_ms if now_ms is not None else time.time_ns() // 1_000_000) - duration_ms(text)
+        if point < 0:
+            raise typer.BadParameter(f"{text} ago lies before 1970: there is nothing that old")
+        return point
     try:
-        point = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is no point in time: write an ISO time like 2026-01-31T18:00:00Z, or how long ago, like 2h"
         ) from None
-    return round((point if point.tzinfo else point.replace(tzinfo=UTC)).timestamp() * 1_000)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
 def iso(at_ms: int) -> str:

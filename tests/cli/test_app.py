@@ -1,0 +1,93 @@
+"""The command line as a whole: help, version, and how errors are told."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+
+from streams import __version__
+from streams.cli import app as program
+from streams.cli import batch, main
+from streams.errors import ConfigError, StreamsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Every verb with its help text."""
+    for name, each in getattr(command, "commands", {}).items():
+        yield " ".join((*path, name)), each.help or ""
+        yield from _commands(each, (*path, name))
+
+
+VERBS = dict(_commands(typer.main.get_command(program.app)))
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["streams", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_the_help_of_every_verb_has_an_example_that_begins_with_it(verb: str) -> None:
+    """One example says more than ten options."""
+    _, found, example = VERBS[verb].partition("Example: ")
+    assert found
+    assert f"streams {verb}" in example
+
+
+def test_the_verbs_are_those_of_the_documentation() -> None:
+    """None gets lost when the command line is put together."""
+    assert {verb for verb in VERBS if " " not in verb} == {
+        *("kill", "cancel", "batch", "demo", "worker", "gateway", "broker", "topics", "schemas", "verify"),
+    }
+
+
+def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` needs neither settings nor broker."""
+    assert _run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"streams {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StreamsError("topic t does not exist: [run] `streams topics create`"), "error: topic t does not exist: [run]"),
+        (ConfigError("STREAMS_A=1: bad\nSTREAMS_B=2: bad"), "error: STREAMS_A=1: bad\nerror: STREAMS_B=2: bad"),
+        (RuntimeError("x"), "error: RuntimeError: x; this should not happen"),
+    ],
+)
+def test_an_error_is_told_in_lines_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    """Exit code 1, everything on stderr, brackets in the message kept."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.delenv("STREAMS_DEBUG", raising=False)
+    monkeypatch.setattr(batch, "settings_of_command", fail)
+    assert _run(monkeypatch, "batch", "list") == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(said)
+    assert "Traceback" not in shown.err
+
+
+def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`STREAMS_DEBUG=1` lets the traceback through."""
+
+    def fail() -> None:
+        raise StreamsError("x")
+
+    monkeypatch.setenv("STREAMS_DEBUG", "1")
+    monkeypatch.setattr(batch, "settings_of_command", fail)
+    monkeypatch.setattr(sys, "argv", ["streams", "batch", "list"])
+    with pytest.raises(StreamsError):
+        main()

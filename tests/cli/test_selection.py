@@ -1,0 +1,99 @@
+"""Filter options and the filter that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from streams.cli.selection import Selection, describe
+from streams.cli.times import point_ms
+from streams.model import Filter, Status
+
+
+def test_no_option_makes_an_empty_filter_and_not_all() -> None:
+    """Everything is meant only when it is said."""
+    assert Selection().filter() == Filter()
+    assert Selection(all=True).filter() == Filter(match_all=True)
+
+
+def test_each_option_sets_its_field_and_no_other() -> None:
+    """All fields of the filter can be given."""
+    selection = Selection(
+        service=["billing", "emails"],
+        handler=["run"],
+        object_key=["k"],
+        deployment=["d"],
+        status=["running", "READY"],
+        flow=["f"],
+        parent=["p"],
+        id=["i"],
+        batch=["b"],
+        label=["tenant=acme", "query=a=b"],
+        created_after="2026-01-01",
+        created_before="2026-02-01",
+        modified_after="2026-03-01",
+        modified_before="2026-04-01",
+    )
+    assert selection.filter() == Filter(
+        created_from=point_ms("2026-01-01"),
+        created_until=point_ms("2026-02-01"),
+        modified_from=point_ms("2026-03-01"),
+        modified_until=point_ms("2026-04-01"),
+        services=("billing", "emails"),
+        handlers=("run",),
+        object_keys=("k",),
+        deployment_ids=("d",),
+        statuses=(Status.RUNNING, Status.READY),
+        flow_ids=("f",),
+        parent_ids=("p",),
+        invocation_ids=("i",),
+        batch_ids=("b",),
+        labels={"tenant": "acme", "query": "a=b"},
+    )
+
+
+def test_ids_come_from_options_and_from_a_file_each_once(tmp_path: Path) -> None:
+    """Blank lines and repetitions do not count."""
+    file = tmp_path / "ids"
+    file.write_text("a\n\n  b  \na\r\nc\n")
+    assert Selection(id=["c", "d"], ids_file=file).filter().invocation_ids == ("c", "d", "a", "b")
+
+
+def test_an_empty_file_of_ids_is_not_taken_for_no_filter(tmp_path: Path) -> None:
+    """It stays an empty list, which is refused, instead of matching all that the other options leave."""
+    file = tmp_path / "ids"
+    file.write_text("\n")
+    assert Selection(service=["a"], ids_file=file).filter().invocation_ids == ()
+
+
+@pytest.mark.parametrize(
+    ("selection", "option", "message"),
+    [
+        (Selection(label=["tenant"]), "--label", "KEY=VALUE"),
+        (Selection(label=["=x"]), "--label", "KEY=VALUE"),
+        (Selection(label=["a=1", "a=2"]), "--label", "at once"),
+        (Selection(status=["RUNING"]), "--status", "there are SCHEDULED"),
+        (Selection(created_after="soon"), "--created-after", "ISO time"),
+        (Selection(modified_before="soon"), "--modified-before", "ISO time"),
+        (Selection(ids_file=Path("no-such-file")), "--ids-file", "cannot be read"),
+    ],
+)
+def test_a_value_that_cannot_be_read_names_its_option(selection: Selection, option: str, message: str) -> None:
+    """The error says where the value stood."""
+    with pytest.raises(typer.BadParameter, match=message) as caught:
+        selection.filter()
+    assert caught.value.param_hint == option
+
+
+def test_a_filter_in_words_names_everything_it_narrows_by() -> None:
+    """The question before a kill leaves nothing out."""
+    selection = Selection(
+        service=["billing", "emails"], label=["tenant=acme"], created_before="2026-01-01", id=["a", "b"]
+    )
+    assert describe(selection.filter()) == (
+        "invocations of one of 2 ids, and service billing or emails, and label tenant=acme, "
+        "and created before 2026-01-01 00:00:00Z"
+    )
+    assert describe(Filter(match_all=True)) == "ALL invocations"

@@ -1,0 +1,236 @@
+"""`kill` and `cancel`: what is sent, asked, printed and returned; log and progress are stand-ins here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+from typer.testing import CliRunner
+
+from streams.cli import follow, send
+from streams.cli.app import app
+from streams.client import BatchTimeoutError, Delivery
+from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from click.testing import Result
+
+
+def _progress(start: StartBatch, state: BatchState, **changes: Any) -> BatchProgress:
+    fields: dict[str, Any] = {
+        "batch_id": start.batch_id,
+        "action": start.action,
+        "filter": start.filter,
+        "dry_run": start.dry_run,
+        "limit": None,
+        "max_rate": None,
+        "grace_ms": start.grace_ms,
+        "on_timeout": start.on_timeout,
+        "standing_until": None,
+        "expires_at": None,
+        "reason": start.reason,
+        "actor": None,
+        "invocation_ids_count": None,
+        "state": state,
+        "error": None,
+        "partitions_total": 4,
+        "partitions_done": 4,
+        "scan_total": 10,
+        "scanned": 10,
+        "matched": 7,
+        "done": 7,
+        "pending": 0,
+        "skipped": 0,
+        "failed": 0,
+        "rate": 7.0,
+        "eta_ms": None,
+        "samples": (),
+        "failures": (),
+        "revision": 5,
+        "created_at": 1_000,
+        "updated_at": 2_000,
+        "finished_at": 2_000,
+    }
+    return BatchProgress(**(fields | changes))
+
+
+@dataclass
+class Service:
+    """Stands in for log and gateway: keeps what was sent, answers with the progress it is told to."""
+
+    sent: list[StartBatch] = field(default_factory=list)
+    answer: Callable[[StartBatch], Iterator[BatchProgress]] = lambda start: iter(
+        [_progress(start, BatchState.RUNNING, done=3, pending=4), _progress(start, BatchState.COMPLETED)]
+    )
+
+    def run(self, *words: str) -> Result:
+        """One command line."""
+        return CliRunner().invoke(app, list(words))
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    """The command line connected to a stand-in."""
+    made = Service()
+
+    class Client:
+        def __init__(self, _settings: object) -> None: ...
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def send(self, command: StartBatch, on_delivery: Callable[[Delivery], None]) -> None:
+            made.sent.append(command)
+            on_delivery(Delivery(command.batch_id, 2, 41, None))
+
+    class ProgressReader:
+        def __init__(self, _settings: object) -> None: ...
+
+        def follow(self, _batch_id: str, _timeout: float | None) -> Iterator[BatchProgress]:
+            return made.answer(made.sent[-1])
+
+    monkeypatch.setattr(send, "Client", Client)
+    monkeypatch.setattr(follow, "ProgressReader", ProgressReader)
+    monkeypatch.setattr(send, "settings_of_command", lambda: None)
+    return made
+
+
+def test_a_kill_is_one_command_with_the_filter_and_its_reason(service: Service) -> None:
+    """Exactly one `StartBatch` is sent, whatever it will match."""
+    result = service.run("kill", "-s", "billing", "-s", "emails", "--reason", "bad deploy", "--batch-id", "b-7", "-y")
+    assert result.exit_code == 0
+    assert service.sent == [
+        StartBatch("b-7", Action.KILL, Filter(services=("billing", "emails")), reason="bad deploy"),
+    ]
+
+
+def test_a_cancel_carries_grace_and_what_happens_at_its_end(service: Service) -> None:
+    """Durations become milliseconds, choices are not case-sensitive."""
+    service.run("cancel", "--all", "--grace", "2m", "--on-timeout", "leave", "--batch-id", "b", "--yes")
+    assert service.sent == [
+        StartBatch("b", Action.CANCEL, Filter(match_all=True), grace_ms=120_000, on_timeout=OnTimeout.LEAVE)
+    ]
+
+
+def test_json_puts_one_object_on_stdout_and_nothing_else(service: Service) -> None:
+    """It holds the last progress and where the command stands in the log."""
+    result = service.run("kill", "--all", "-y", "--json", "--batch-id", "b")
+    shown = json.loads(result.stdout)
+    assert (shown["state"], shown["done"], shown["matched"]) == ("COMPLETED", 7, 7)
+    assert shown["command"] == {"partition": 2, "offset": 41}
+
+
+def test_no_wait_returns_with_the_place_in_the_log(service: Service) -> None:
+    """The id to watch it by is part of the answer."""
+    result = service.run("kill", "--all", "-y", "--no-wait", "--json", "--batch-id", "b")
+    assert json.loads(result.stdout) == {"batch_id": "b", "command": {"partition": 2, "offset": 41}}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--all"),
+        (["--service", ""], "services"),
+        (["--status", "COMPLETED"], "statuses"),
+        (["--created-after", "2026-02-01", "--created-before", "2026-01-01"], "created_until"),
+        (["--all", "--reason", "x" * 1_001], "reason"),
+        (["--all", "--batch-id", "x" * 257], "batch_id"),
+        (["--all", "--timeout", "5"], "--timeout"),
+    ],
+)
+def test_what_the_engine_would_refuse_is_refused_before_anything_is_sent(
+    service: Service, words: list[str], said: str
+) -> None:
+    """Exit code 2, the field named, nothing in the log."""
+    result = service.run("kill", "--yes", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert service.sent == []
+
+
+def test_without_a_terminal_a_kill_wants_yes(service: Service) -> None:
+    """A script that did not say so kills nothing."""
+    result = service.run("kill", "--all")
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert service.sent == []
+
+
+def test_a_dry_run_asks_nobody(service: Service) -> None:
+    """It touches nothing."""
+    assert service.run("kill", "--all", "--dry-run").exit_code == 0
+    assert service.sent[0].dry_run
+
+
+@pytest.mark.parametrize(("answer", "sent"), [("y\n", 1), ("n\n", 0), ("\n", 0)])
+def test_on_a_terminal_only_yes_sends_the_command(
+    service: Service, monkeypatch: pytest.MonkeyPatch, answer: str, sent: int
+) -> None:
+    """The question says what will be hit; no answer means no."""
+    monkeypatch.setattr(send, "_on_a_terminal", lambda: True)
+    result = CliRunner().invoke(app, ["kill", "-s", "billing"], input=answer)
+    assert len(service.sent) == sent
+    assert result.exit_code == (0 if sent else 1)
+    assert "KILL invocations of service billing" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "code", "said"),
+    [
+        (BatchState.COMPLETED, {}, 0, ""),
+        (BatchState.COMPLETED, {"matched": 0, "done": 0}, 0, ""),
+        (BatchState.COMPLETED, {"done": 5, "failed": 2}, 1, "2 did not end within their grace"),
+        (BatchState.ABORTED, {"error": "expired"}, 1, "ABORTED: expired"),
+        (BatchState.REJECTED, {"error": "not_supported: x"}, 1, "REJECTED: not_supported: x"),
+    ],
+)
+def test_the_exit_code_is_0_only_for_a_batch_that_did_all_of_it(
+    service: Service, state: BatchState, changes: dict[str, Any], code: int, said: str
+) -> None:
+    """A script need not read the counters."""
+    service.answer = lambda start: iter([_progress(start, state, **changes)])
+    result = service.run("kill", "--all", "-y")
+    assert result.exit_code == code
+    assert said in result.stderr
+
+
+def test_a_timeout_prints_what_was_seen_and_returns_1(service: Service) -> None:
+    """The batch goes on, and the error says how to look again."""
+
+    def answer(start: StartBatch) -> Iterator[BatchProgress]:
+        yield _progress(start, BatchState.RUNNING, done=3, pending=4)
+        raise BatchTimeoutError("has not ended")
+
+    service.answer = answer
+    result = service.run("kill", "--all", "-y", "--json", "--timeout", "1s")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["state"] == "RUNNING"
+    assert "has not ended" in result.stderr
+
+
+def test_ctrl_c_leaves_the_batch_alone_and_says_how_to_watch_it_again(service: Service) -> None:
+    """Exit code 130; nothing is sent besides the one command."""
+
+    def answer(start: StartBatch) -> Iterator[BatchProgress]:
+        yield _progress(start, BatchState.RUNNING)
+        raise KeyboardInterrupt
+
+    service.answer = answer
+    result = service.run("kill", "--all", "-y", "--batch-id", "b-7")
+    assert result.exit_code == 130
+    assert "streams batch show b-7 --watch" in result.stderr
+    assert len(service.sent) == 1
+
+
+def test_the_end_of_an_earlier_batch_with_the_same_id_is_not_taken_for_success(service: Service) -> None:
+    """An id that is taken by other content changes nothing, so the exit code is 1."""
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, filter=Filter(services=("other",)))])
+    result = service.run("kill", "--all", "-y", "--batch-id", "b-7")
+    assert result.exit_code == 1
+    assert "taken by an earlier batch" in result.stderr

@@ -1,0 +1,123 @@
+"""Settings: where values come from, and what is said about bad ones."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.config import Settings, Topic, load_settings
+from streams.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no `.env` of whoever runs the tests."""
+    for name in [each for each in os.environ if each.startswith("STREAMS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def _refused() -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    return str(caught.value).splitlines()
+
+
+def test_without_any_variable_the_defaults_make_a_usable_configuration() -> None:
+    """Nothing has to be set for a broker on this machine."""
+    settings = load_settings()
+    assert settings.kafka_properties() == {"bootstrap.servers": "localhost:9092"}
+    assert settings.topic(Topic.BATCH_SLICES) == "invocations.batch-slices"
+    assert settings.group_id == "invocations.workers"
+
+
+def test_the_group_follows_the_prefix_so_that_two_services_never_share_one() -> None:
+    """The default group is named after the topics' prefix."""
+    assert load_settings(topic_prefix="shop.").group_id == "shop.workers"
+
+
+def test_a_variable_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`.env` gives defaults that the environment overrides."""
+    (tmp_path / ".env").write_text("STREAMS_WORKER_ID=from-file\nSTREAMS_TOPIC_PREFIX=file.\n")
+    monkeypatch.setenv("STREAMS_WORKER_ID", "from-environment")
+    settings = load_settings()
+    assert (settings.worker_id, settings.topic_prefix) == ("from-environment", "file.")
+
+
+def test_kafka_properties_come_from_variables_and_from_the_env_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every librdkafka property can be set, its dots written as underscores."""
+    (tmp_path / ".env").write_text("STREAMS_KAFKA_SASL_USERNAME=bob\nSTREAMS_KAFKA_SECURITY_PROTOCOL=PLAINTEXT\n")
+    monkeypatch.setenv("STREAMS_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    properties = load_settings().kafka_properties()
+    assert properties["security.protocol"] == "SASL_SSL"
+    assert properties["sasl.username"] == "bob"
+
+
+def test_passwords_never_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Kafka properties are left out of the settings' text."""
+    monkeypatch.setenv("STREAMS_KAFKA_SASL_PASSWORD", "hunter2")
+    settings = load_settings()
+    assert settings.kafka_properties()["sasl.password"] == "hunter2"
+    assert "hunter2" not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("STREAMS_PAGE_BUDGET_MS", "0", "greater than 0"),
+        ("STREAMS_SESSION_TIMEOUT_MS", "soon", "valid integer"),
+        ("STREAMS_LOG_FORMAT", "xml", "'auto', 'console' or 'json'"),
+        ("STREAMS_TOPIC_PREFIX", "a/b", "pattern"),
+        ("STREAMS_WORKER_ID", "one two", "pattern"),
+        ("STREAMS_KAFKA", "x", "a variable each"),
+    ],
+)
+def test_a_bad_value_is_told_with_variable_value_and_rule(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    """One line names the variable, what it holds and what it should hold."""
+    monkeypatch.setenv(variable, value)
+    [line] = _refused()
+    assert line.startswith(f"{variable}={value}: ")
+    assert said in line
+    assert "; it is " in line
+
+
+def test_several_bad_values_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person corrects all of them at once, and sees no line that only follows from another."""
+    monkeypatch.setenv("STREAMS_TOPIC_PREFIX", "a/b")
+    monkeypatch.setenv("STREAMS_IDLE_POLL_MS", "-1")
+    assert [line.partition("=")[0] for line in _refused()] == ["STREAMS_TOPIC_PREFIX", "STREAMS_IDLE_POLL_MS"]
+
+
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt name would otherwise be a setting silently ignored."""
+    monkeypatch.setenv("STREAMS_BOOTSTRAP_SERVER", "kafka:9092")
+    assert _refused() == ["STREAMS_BOOTSTRAP_SERVER is no setting: did you mean STREAMS_BOOTSTRAP_SERVERS?"]
+
+
+def test_a_variable_that_resembles_no_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orchestrators add variables of their own for a service called `streams`."""
+    monkeypatch.setenv("STREAMS_PORT_8080_TCP", "tcp://10.0.0.1:8080")
+    assert load_settings().bootstrap_servers == "localhost:9092"
+
+
+@pytest.mark.parametrize("name", ["ISOLATION_LEVEL", "GROUP_ID", "TRANSACTIONAL_ID", "PARTITIONER"])
+def test_a_kafka_property_that_correctness_rests_on_cannot_be_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Exactly-once and routing are not up to the environment."""
+    monkeypatch.setenv(f"STREAMS_KAFKA_{name}", "x")
+    [line] = _refused()
+    assert line.startswith(f"STREAMS_KAFKA_{name}: ")
+
+
+def test_settings_cannot_be_changed_once_they_are_made() -> None:
+    """What a process was started with stays."""
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().topic_prefix = "other."  # type: ignore[misc]
