@@ -1,0 +1,279 @@
+"""Where a turn's time goes, without Kafka: decode, decide, remember, encode, over a list of commands in memory.
+
+    python -m bench.profile_turn [--commands N] [--rows N] [--cprofile]
+
+Each job is run twice: once as it is, for the total, and once with a clock around each step, for the shares. All times
+are the thread's CPU time, so other people's load on the machine adds only its disturbance of the caches. The clock's
+own cost is taken off. This is the bare minimum of a worker: Kafka's part (consume, produce, commit) comes on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import functools
+import pstats
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from confluent_kafka import Message
+
+from bench import workload
+from bench.report import print_table
+from streams import codec
+from streams.config import Settings
+from streams.engine.routing import partition_of
+from streams.model import Action, Filter, StartBatch
+from streams.runtime import outbox, turn
+from streams.runtime.housekeeping import Collector, WalKeeper
+from streams.runtime.intake import take_share
+from streams.runtime.pacing import FIRST
+from streams.runtime.startup import Topics
+from streams.runtime.takeover import TopicFacts
+from streams.runtime.task import PartitionTask, Phase
+from streams.state import overlay, table
+from streams.state.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bench.workload import Record
+
+PARTITIONS = 4
+_TOPICS = Topics("commands", TopicFacts(PARTITIONS, "", "", 0), PARTITIONS, 1)
+
+
+class Clock:
+    """Seconds spent in each step, and how many calls that were."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, int] = defaultdict(int)
+        self._measured: dict[str, float] = defaultdict(float)
+        self._own = self._cost()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """CPU seconds by step."""
+        return {step: max(0.0, spent - self.calls[step] * self._own) for step, spent in self._measured.items()}
+
+    @staticmethod
+    def _cost() -> float:
+        """What of the clock's own cost falls into the time it measures, seconds a call."""
+        began = time.thread_time()
+        for _ in range(10_000):
+            time.thread_time()
+        return (time.thread_time() - began) / 10_000
+
+    def around(self, step: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function with the clock around it."""
+
+        @functools.wraps(call)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self._measured[step] += time.thread_time() - began
+                self.calls[step] += 1
+
+        return timed
+
+
+STEPS: tuple[tuple[str, Any, str], ...] = (
+    ("decode and home", turn, "take_share"),
+    ("decode and home", turn, "strays"),
+    ("look up rows", table.Table, "load"),
+    ("decide (engine)", turn, "apply"),
+    ("absorb", table.Table, "absorb"),
+    ("  of it a page's SELECT", table, "select_page"),
+    ("  of it a page's UPDATE", overlay, "apply_delta"),
+    ("signal", outbox.Outbox, "signal"),
+    ("flush to SQLite", table.Table, "flush"),
+    ("  of it encode rows", overlay, "encode_row"),
+    ("changelog to dicts", outbox.Outbox, "table_changes"),
+    ("SQLite commit", table.Table, "commit"),
+)
+
+
+class Machine:
+    """A worker's four partitions in one process, with a command log in memory in place of Kafka."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(_env_file=None)  # type: ignore[call-arg]
+        self.page_sizes = FIRST
+        self.turns = self.applied = self.signals = 0
+        self.pages: list[int] = []
+        self._next = [0] * PARTITIONS
+        self.tasks = [self._task(folder / f"{p}.sqlite3", p) for p in range(PARTITIONS)]
+        self._keeper = WalKeeper(lambda: [task.file for task in self.tasks])
+        self._collector = Collector()
+
+    def close(self) -> None:
+        """Close files and thread."""
+        self._keeper.close()
+        self._collector.close()
+        for task in self.tasks:
+            task.close()
+
+    def log(self, partition: int, key: str | bytes, value: bytes) -> None:
+        """Append a command."""
+        offset, self._next[partition] = self._next[partition], self._next[partition] + 1
+        stamp = (2, time.time_ns() // 1_000_000)
+        message = Message(
+            topic="commands", partition=partition, offset=offset, key=key, value=value, timestamp=stamp
+        )
+        self.tasks[partition].backlog.append(message)
+
+    def run(self, records: Iterable[Record]) -> float:
+        """Apply all of them, turns as large as a worker's; returns the CPU seconds it took."""
+        for partition, key, value in records:
+            self.log(partition, key, value)
+        waiting = [task.backlog.copy() for task in self.tasks]
+        for task in self.tasks:
+            task.backlog.clear()
+        share = self.settings.max_turn_records // PARTITIONS
+        began = time.thread_time()
+        while any(waiting) or any(task.backlog for task in self.tasks):
+            for task, rest in zip(self.tasks, waiting, strict=True):
+                while rest and len(task.backlog) < share:
+                    task.backlog.append(rest.popleft())
+            self.turn()
+        return time.thread_time() - began
+
+    def turn(self) -> None:
+        """One turn over what stands in the backlogs."""
+        shares = [turn.take_share(task) for task in self.tasks if task.backlog]  # type: ignore[attr-defined]
+        done = turn.Turn(self.settings, _TOPICS, self.page_sizes)
+        done.apply(shares)
+        for position, task in enumerate(done.tasks):
+            task.running_table.commit(position, 0)
+        self.pages += [share.items[-1].command.max_matched for share in shares if share.page]
+        self.page_sizes = done.page_sizes
+        self.turns += 1
+        self.applied += done.applied
+        self.signals += sum(map(len, done.outbox.signals.values()))
+        for partition, records in done.outbox.commands.items():
+            for record in records:
+                self.log(partition, record["key"], record["value"])
+        self._collector.after_turn(busy=True)
+
+    @staticmethod
+    def _task(file: Path, partition: int) -> PartitionTask:
+        task = PartitionTask(partition, Store.open(file, partition), file)
+        task.table = table.Table(task.store, partition, PARTITIONS, FIRST)
+        task.phase = Phase.RUNNING
+        return task
+
+
+def timed(job: Callable[[Machine], tuple[float, int]], clock: Clock | None) -> tuple[float, int, Machine]:
+    """Run the job on a fresh machine, with clocks in place when one is given: seconds, units of work, the machine."""
+    with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
+        machine = Machine(Path(folder))
+        job_prepared = getattr(job, "prepare", None)
+        if job_prepared is not None:
+            job_prepared(machine)
+        patches = [] if clock is None else [patch.object(o, n, clock.around(s, getattr(o, n))) for s, o, n in STEPS]
+        try:
+            for each in patches:
+                each.start()
+            seconds, units = job(machine)
+        finally:
+            for each in patches:
+                each.stop()
+            machine.close()
+    return seconds, units, machine
+
+
+class Commands:
+    """Apply a list of commands."""
+
+    def __init__(self, name: str, records: list[Record]) -> None:
+        self.name, self._records = name, records
+
+    def __call__(self, machine: Machine) -> tuple[float, int]:
+        """Seconds and commands."""
+        return machine.run(self._records), len(self._records)
+
+
+class Kill:
+    """Kill eight tenths of a table by filter, one batch."""
+
+    def __init__(self, name: str, rows: int, *, running: bool) -> None:
+        self.name, self._rows, self._running = name, rows, running
+
+    def prepare(self, machine: Machine) -> None:
+        """Fill the table."""
+        machine.run(workload.table(workload.ids(self._rows), PARTITIONS, running=self._running))
+
+    def __call__(self, machine: Machine) -> tuple[float, int]:
+        """Seconds and rows ended."""
+        start = StartBatch("kill", Action.KILL, Filter(services=(workload.DOOMED,)))
+        record = workload.Record(partition_of("kill", PARTITIONS), "kill", codec.encode(start))
+        seconds = machine.run([record])
+        ended = sum(task.running_table.meta.counts.get("KILLED", 0) for task in machine.tasks)
+        return seconds, ended
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--commands", type=int, default=60_000, help="of the jobs that apply commands")
+    parser.add_argument("--rows", type=int, default=200_000, help="in the table of the jobs that kill")
+    parser.add_argument("--only", default="", help="jobs whose name begins so")
+    parser.add_argument("--cprofile", action="store_true", help="print each job's functions by their own time")
+    options = parser.parse_args()
+    names = workload.ids(options.commands)
+    jobs: list[Any] = [
+        Commands("invoke", list(workload.started(names, PARTITIONS))),
+        Commands("mixed life", list(workload.lives(names[: options.commands // 3], PARTITIONS))),
+        Kill("kill unstarted", options.rows, running=False),
+        Kill("kill running", options.rows, running=True),
+    ]
+    for job in jobs:
+        if not job.name.startswith(options.only):
+            continue
+        if options.cprofile:
+            _print_functions(job)
+        else:
+            _print_steps(job)
+
+
+def _print_steps(job: Any) -> None:
+    seconds, units, plain = timed(job, None)
+    clock = Clock()
+    timed(job, clock)
+    rows: list[list[Any]] = [
+        [step, round(spent * 1e6 / units, 2), clock.calls[step]] for step, spent in clock.seconds.items()
+    ]
+    rows.append(["all, without clocks", round(seconds * 1e6 / units, 2), ""])
+    print_table(f"{job.name}: {units / seconds:,.0f}/s, {plain.turns} turns", ["step", "us each", "calls"], rows)
+    if plain.pages:
+        print(f"pages of at most {sorted(plain.pages)[len(plain.pages) // 2]} (median), {max(plain.pages)} (largest)")
+
+
+def _print_functions(job: Any) -> None:
+    profile = cProfile.Profile()
+
+    def profiled(machine: Machine) -> tuple[float, int]:
+        profile.enable()
+        try:
+            result: tuple[float, int] = job(machine)
+        finally:
+            profile.disable()
+        return result
+
+    if hasattr(job, "prepare"):
+        profiled.prepare = job.prepare  # type: ignore[attr-defined]
+    timed(profiled, None)
+    print(job.name)
+    pstats.Stats(profile).sort_stats("tottime").print_stats(30)
+
+
+turn.take_share = take_share  # type: ignore[attr-defined]  # so that STEPS can put a clock around it
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Figures as a table for people, as JSON for programs, and what they were measured on."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def load_average() -> float:
+    """Runnable processes of the last minute: beside a figure it says how busy the machine was."""
+    return round(os.getloadavg()[0], 2)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "cpus": len(os.sched_getaffinity(0)),
+        "cpu": _cpu(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_average": load_average(),
+    }
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that a share (0 to 1) of them does not exceed; NaN without values."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print it; the first column on the left, figures on the right."""
+    shown = Table(title=title, title_justify="left")
+    for place, name in enumerate(head):
+        shown.add_column(name, justify="right" if place else "left")
+    for row in rows:
+        shown.add_row(*[_text(value) for value in row])
+    Console(width=120).print(shown)
+
+
+def write(name: str, figures: dict[str, Any]) -> Path:
+    """Write them to `bench/results/<name>-<time>.json`."""
+    RESULTS.mkdir(exist_ok=True)
+    now = datetime.datetime.now(tz=datetime.UTC)
+    path = RESULTS / f"{name}-{now:%Y%m%dT%H%M%S}.json"
+    path.write_text(json.dumps({"at": now.isoformat(timespec="seconds"), **figures}, indent=2) + "\n")
+    return path
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4f}" if abs(value) < 0.1 else f"{value:,.2f}" if abs(value) < 1_000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
