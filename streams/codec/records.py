@@ -40,7 +40,7 @@ class Records:
     def __init__(self, versions: list[dict[str, Schema]]) -> None:
         """`versions`: the records' schemas by name, today's first."""
         self._today = versions[0]
-        self._parts = {part["name"]: part for schema in self._today.values() for part in schemas.records(schema)}
+        self._parts = {part["name"]: part for schema in self._today.values() for part in schemas.definitions(schema)}
         self._known = {schemas.header(schema): schema for version in versions for schema in version.values()}
         self._any = _Readers(self._any_reader)
         self._commands = _Readers(self._command_reader)

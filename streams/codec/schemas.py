@@ -48,16 +48,17 @@ def header(schema: Schema) -> bytes:
     return MARKER + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
 
 
-def records(schema: Any) -> Iterator[Schema]:
-    """The record and all that are defined inside it."""
+def definitions(schema: Any) -> Iterator[Schema]:
+    """The record and every record and enum that is defined inside it."""
     match schema:
-        case {"type": "record"}:
+        case {"type": "record", "fields": fields}:
             yield schema
-            for field in schema["fields"]:
-                yield from records(field["type"])
-        case dict():
-            for part in schema.values():
-                yield from records(part)
+            for field in fields:
+                yield from definitions(field["type"])
+        case {"type": "enum"}:
+            yield schema
+        case {"type": "array", "items": part} | {"type": "map", "values": part}:
+            yield from definitions(part)
         case list():
             for part in schema:
-                yield from records(part)
+                yield from definitions(part)
