@@ -16,7 +16,7 @@ FOLLOWS = {
     Status.RUNNING: LIVE,
     Status.SUSPENDED: LIVE,
     Status.BACKING_OFF: LIVE,
-    **dict.fromkeys(ENDS, {*LIVE, Status.BACKING_OFF, Status.CANCELLING}),
+    **dict.fromkeys(ENDS, frozenset({*LIVE, Status.BACKING_OFF, Status.CANCELLING})),
 }
 RETRY_AT = NOW + 77
 

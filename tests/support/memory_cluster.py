@@ -9,12 +9,13 @@ from streams.engine import apply, home, partition_of
 from streams.engine.effects import Append, Count, PutSlice, Send
 from streams.engine.errors import CommandRefusedError
 from streams.engine.routing import routing_key
-from streams.engine.view import At, PageSizes
+from streams.engine.view import At
 from streams.model import ENGINE_VERSION, Invocation, Invoke, Row, Tick
-from support.memory_table import MemoryTable
+from support.memory_table import DEFAULT_SIZES, MemoryTable
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
+    from streams.engine.view import PageSizes
     from streams.model import Batch, Command, Slice
 
 RETENTION_MS = 24 * 60 * 60 * 1000
@@ -24,7 +25,7 @@ BATCH_RETENTION_MS = 7 * RETENTION_MS
 class MemoryCluster:
     """All partitions of a service; `send` logs a command, `run` applies what is logged until nothing is left."""
 
-    def __init__(self, partitions: int = 1, page_sizes: PageSizes = PageSizes(100, 100)) -> None:
+    def __init__(self, partitions: int = 1, page_sizes: PageSizes = DEFAULT_SIZES) -> None:
         self.partitions = partitions
         self.now = 1_000_000
         self.tables = [MemoryTable(partitions, page_sizes) for _ in range(partitions)]

@@ -37,10 +37,13 @@ if TYPE_CHECKING:
 _OVER = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
 
 
+DEFAULT_SIZES = PageSizes(100, 100)
+
+
 class MemoryTable:
     """One partition's table; `absorb` applies effects and checks what the engine promises about them."""
 
-    def __init__(self, partitions: int = 1, page_sizes: PageSizes = PageSizes(100, 100)) -> None:
+    def __init__(self, partitions: int = 1, page_sizes: PageSizes = DEFAULT_SIZES) -> None:
         self.partitions = partitions
         self.page_sizes = page_sizes
         self.meta = Meta(partitions=partitions)
@@ -54,25 +57,32 @@ class MemoryTable:
     # --- what the engine sees ---------------------------------------------------------------------------------
 
     def row(self, invocation_id: str) -> Row | None:
+        """The invocation's row."""
         return self.rows.get(invocation_id)
 
     def payload(self, row: Row) -> bytes | None:
+        """Its payload, kept until the row is removed."""
         return self.payloads.get(row.invocation_id)
 
     def row_total(self) -> int:
+        """How many rows there are."""
         return len(self.rows)
 
     def batch(self, batch_id: str) -> Batch | None:
+        """A batch led here."""
         return self.batches.get(batch_id)
 
     def slice(self, batch_id: str) -> Slice | None:
+        """A slice of this partition."""
         return self.slices.get(batch_id)
 
     def running_slices(self) -> Sequence[str]:
+        """Ids of running slices, by cut-off."""
         running = [slice_ for slice_ in self.slices.values() if slice_.state is SliceState.RUNNING]
         return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
 
     def select(self, query: PageQuery) -> Page:
+        """One page, row by row, by the filter in Python."""
         rows = sorted((row for row in self.rows.values() if row.seq < query.cutoff), key=lambda row: row.seq)
         if query.ids is None:
             rows = [row for row in rows if row.seq > query.cursor]
@@ -95,6 +105,7 @@ class MemoryTable:
         return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples)
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
+        """Rows that time has something to do with."""
         due = [
             row
             for row in self.rows.values()
@@ -103,18 +114,24 @@ class MemoryTable:
         return sorted(due, key=lambda row: (row.due_at or 0, row.seq))[:limit]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
+        """Rows that ended before a time."""
         ended = [row for row in self.rows.values() if row.status in TERMINAL and row.modified_at < before]
         return [(row.seq, row.invocation_id) for row in sorted(ended, key=lambda row: row.modified_at)[:limit]]
 
     def on_old_deltas(self, before: int, limit: int) -> Sequence[Row]:
+        """Rows that rest on deltas from before a time."""
         old = [
             row for row in self.rows.values() if row.delta is not None and self.deltas[row.delta].modified_at < before
         ]
         return sorted(old, key=lambda row: (row.delta or 0, row.seq))[:limit]
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
+        """Batches that were over before a time."""
         over = [batch for batch in self.batches.values() if batch.state in _OVER and batch.updated_at < before]
-        return [batch.start.batch_id for batch in sorted(over, key=lambda batch: batch.updated_at)[:limit]]
+        return [
+            batch.start.batch_id
+            for batch in sorted(over, key=lambda batch: (batch.updated_at, batch.start.batch_id))[:limit]
+        ]
 
     # --- what the engine decided ------------------------------------------------------------------------------
 
@@ -122,32 +139,18 @@ class MemoryTable:
         """Apply the effects of the command at `at`."""
         for effect in effects:
             match effect:
-                case InsertRow():
-                    self._insert(effect)
-                case UpdateRow(row):
-                    assert self.rows[row.invocation_id].seq == row.seq
-                    assert row.delta is None
-                    self.rows[row.invocation_id] = row
-                case RemoveRow(seq, invocation_id):
-                    assert self.rows.pop(invocation_id).seq == seq
-                    del self.invocations[invocation_id]
-                    self.payloads.pop(invocation_id, None)
+                case InsertRow() | UpdateRow() | RemoveRow():
+                    self._absorb_row(effect)
                 case PutDelta(delta, left):
                     self._apply_delta(delta, left, at)
-                case PutBatch(batch):
-                    self.batches[batch.start.batch_id] = batch
-                case RemoveBatch(batch_id):
-                    del self.batches[batch_id]
-                case PutSlice(slice_):
-                    self.slices[slice_.batch_id] = slice_
-                case RemoveSlice(batch_id):
-                    del self.slices[batch_id]
                 case SetPage(page, outstanding):
                     self.meta = replace(self.meta, page=page, page_outstanding=outstanding)
                 case SetTick(tick_no):
                     self.meta = replace(self.meta, tick_no=tick_no)
                 case Send() | Append() | Count():
                     pass
+                case _:
+                    self._absorb_batch(effect)
 
     def snapshot(self) -> dict[str, object]:
         """Everything that is remembered, to compare two tables."""
@@ -160,13 +163,33 @@ class MemoryTable:
             "meta": self.meta,
         }
 
-    def _insert(self, effect: InsertRow) -> None:
-        invocation_id = effect.row.invocation_id
-        assert invocation_id not in self.rows
-        self.rows[invocation_id] = effect.row
-        self.invocations[invocation_id] = effect.invocation
-        if effect.payload is not None:
-            self.payloads[invocation_id] = effect.payload
+    def _absorb_row(self, effect: InsertRow | UpdateRow | RemoveRow) -> None:
+        match effect:
+            case InsertRow(row, invocation, payload):
+                assert row.invocation_id not in self.rows
+                self.rows[row.invocation_id] = row
+                self.invocations[row.invocation_id] = invocation
+                if payload is not None:
+                    self.payloads[row.invocation_id] = payload
+            case UpdateRow(row):
+                assert self.rows[row.invocation_id].seq == row.seq
+                assert row.delta is None
+                self.rows[row.invocation_id] = row
+            case RemoveRow(seq, invocation_id):
+                assert self.rows.pop(invocation_id).seq == seq
+                del self.invocations[invocation_id]
+                self.payloads.pop(invocation_id, None)
+
+    def _absorb_batch(self, effect: PutBatch | RemoveBatch | PutSlice | RemoveSlice) -> None:
+        match effect:
+            case PutBatch(batch):
+                self.batches[batch.start.batch_id] = batch
+            case RemoveBatch(batch_id):
+                del self.batches[batch_id]
+            case PutSlice(slice_):
+                self.slices[slice_.batch_id] = slice_
+            case RemoveSlice(batch_id):
+                del self.slices[batch_id]
 
     def _apply_delta(self, delta: PageDelta, left: dict[Status, int], at: At) -> None:
         by_seq = {row.seq: row for row in self.rows.values()}

@@ -1,0 +1,190 @@
+"""A batch at its lead partition."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from streams.engine import CommandRefusedError, header_of, partition_of
+from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
+from streams.engine.effects import Append, PutBatch
+from streams.engine.view import At
+from streams.model import (
+    ENGINE_VERSION,
+    Action,
+    BatchState,
+    Cause,
+    Filter,
+    OnTimeout,
+    SlicePhase,
+    SliceReport,
+    StartBatch,
+    StartSlice,
+    Status,
+)
+from support.engine_rows import AT, NOW, applied, of
+from support.memory_table import MemoryTable
+
+KILL_ALL = StartBatch("b", Action.KILL, Filter(match_all=True), reason="why", actor="ann")
+
+
+def report(phase: SlicePhase, slice_partition: int = 0, cutoff: int = 40) -> SliceReport:
+    """What a slice of `b` tells partition 0."""
+    return SliceReport(ENGINE_VERSION, 0, "b", slice_partition, phase, cutoff, 0)
+
+
+def test_a_batch_hands_one_slice_to_every_partition() -> None:
+    """It is remembered as STARTING, and each partition is told the action, the filter and the cause."""
+    effects = applied(KILL_ALL, table := MemoryTable(3))
+    batch = table.batches["b"]
+    assert (batch.state, batch.error, batch.ids) == (BatchState.STARTING, None, None)
+    assert (batch.phases, batch.cutoffs, batch.revision) == ((None,) * 3, (-1,) * 3, AT.offset)
+    cause = Cause(batch_id="b", actor="ann", reason="why")
+    assert effects[1:] == [
+        Append(
+            partition,
+            "b",
+            StartSlice(1, partition, "b", 0, Action.KILL, KILL_ALL.filter, False, 0, OnTimeout.KILL, cause),
+        )
+        for partition in range(3)
+    ]
+
+
+def test_ids_go_where_they_live_each_once_and_sorted() -> None:
+    """A partition with none of them is told so; the lead keeps the count only."""
+    ids = ("b~1", "a~2", "c", "a~2", "a~1", "d")
+    command = replace(KILL_ALL, filter=Filter(invocation_ids=ids, services=("mail",)))
+    effects = applied(command, table := MemoryTable(8))
+    handed = {append.partition: append.command.filter for append in of(Append, effects)}  # type: ignore[union-attr]
+    assert len(handed) == 8
+    for partition, filter_ in handed.items():
+        here = {id_ for id_ in ids if partition_of(id_.rpartition("~")[0] or id_, 8) == partition}
+        assert filter_ == Filter(invocation_ids=tuple(sorted(here)), services=("mail",))
+    batch = table.batches["b"]
+    assert (batch.ids, batch.start.filter) == (5, Filter(services=("mail",)))
+
+
+@pytest.mark.parametrize(("given", "spelt"), [(None, 30_000), (0, 0), (7, 7)])
+def test_the_default_grace_of_a_cancel_is_spelt_out(given: int | None, spelt: int) -> None:
+    """Every number that alters the table stands in a record."""
+    command = StartBatch("b", Action.CANCEL, Filter(match_all=True), grace_ms=given, on_timeout=OnTimeout.LEAVE)
+    effects = applied(command, table := MemoryTable())
+    assert table.batches["b"].start.grace_ms == spelt
+    (append,) = of(Append, effects)
+    assert isinstance(append.command, StartSlice)
+    assert (append.command.grace_ms, append.command.on_timeout) == (spelt, OnTimeout.LEAVE)
+
+
+def test_a_batch_sent_twice_runs_once() -> None:
+    """The same id and content again is a no-op, however far the first has come."""
+    applied(KILL_ALL, table := MemoryTable(2))
+    assert applied(KILL_ALL, table) == [REPEATED_BATCH]
+
+
+def test_the_same_id_with_other_content_conflicts() -> None:
+    """The first stays as it is."""
+    applied(KILL_ALL, table := MemoryTable(2))
+    with pytest.raises(CommandRefusedError, match="batch_id b is taken") as refused:
+        applied(replace(KILL_ALL, reason="another"), table)
+    assert refused.value.code == "batch_id_conflict"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"filter": Filter()}, "invalid_filter: filter.match_all "),
+        ({"filter": Filter(statuses=(Status.FAILED,))}, "invalid_filter: filter.statuses "),
+        ({"grace_ms": -1}, "invalid_grace_ms: grace_ms "),
+        ({"reason": "x" * 1_001}, "invalid_reason: reason "),
+        ({"actor": "x" * 1_001}, "invalid_actor: actor "),
+        ({"limit": 5}, "not_supported: StartBatch.limit "),
+        ({"max_rate": 1.5}, "not_supported: StartBatch.max_rate "),
+        ({"standing_until": 5}, "not_supported: StartBatch.standing_until "),
+        ({"expires_at": 5}, "not_supported: StartBatch.expires_at "),
+        ({"action": Action.PAUSE}, "not_supported: StartBatch.action PAUSE "),
+        ({"action": Action.RESUME}, "not_supported: StartBatch.action RESUME "),
+        ({"action": Action.PURGE}, "not_supported: StartBatch.action PURGE "),
+    ],
+)
+def test_a_batch_that_breaks_a_rule_is_remembered_as_rejected(change: dict[str, object], error: str) -> None:
+    """Whoever waits for it learns why; nothing else happens, now or when it is sent again."""
+    command = replace(KILL_ALL, **change)
+    effects = applied(command, table := MemoryTable(2))
+    assert [type(effect) for effect in effects] == [PutBatch]
+    header = header_of(table.batches["b"])
+    assert header.state is BatchState.REJECTED
+    assert header.error is not None
+    assert header.error.startswith(error)
+    assert applied(command, table) == [REPEATED_BATCH]
+    assert applied(report(SlicePhase.DRAINED), table) == [STALE_SLICE_REPORT]
+
+
+STARTED, PAGES_DONE, DRAINED = SlicePhase.STARTED, SlicePhase.PAGES_DONE, SlicePhase.DRAINED
+
+
+@pytest.mark.parametrize(
+    ("phases", "state"),
+    [
+        ((STARTED, None), BatchState.STARTING),
+        ((DRAINED, None), BatchState.STARTING),
+        ((STARTED, STARTED), BatchState.RUNNING),
+        ((DRAINED, STARTED), BatchState.RUNNING),
+        ((PAGES_DONE, PAGES_DONE), BatchState.DRAINING),
+        ((DRAINED, PAGES_DONE), BatchState.DRAINING),
+        ((DRAINED, DRAINED), BatchState.COMPLETED),
+    ],
+)
+def test_a_batch_is_as_far_as_its_slowest_slice(phases: tuple[SlicePhase | None, ...], state: BatchState) -> None:
+    """In whichever order the reports come; a later phase implies those before it."""
+    for order in ((0, 1), (1, 0)):
+        applied(KILL_ALL, table := MemoryTable(2))
+        for index in order:
+            if (phase := phases[index]) is not None:
+                applied(report(phase, index, cutoff=30 + index), table, At(0, 600 + index, NOW + 9))
+        batch = table.batches["b"]
+        assert (batch.state, batch.phases) == (state, phases)
+        assert batch.cutoffs == tuple(-1 if phase is None else 30 + index for index, phase in enumerate(phases))
+        assert (batch.updated_at, batch.created_at) == (NOW + 9, NOW)
+
+
+@pytest.mark.parametrize("phase", [STARTED, PAGES_DONE, DRAINED])
+def test_a_report_that_tells_nothing_new_is_ignored(phase: SlicePhase) -> None:
+    """Reports repeat after a crash, and never move a batch back."""
+    applied(KILL_ALL, table := MemoryTable(2))
+    applied(report(DRAINED, 1), table)
+    assert applied(report(phase, 1), table) == [STALE_SLICE_REPORT]
+
+
+def test_a_report_of_an_unknown_batch_is_ignored() -> None:
+    """The batch has been forgotten."""
+    assert applied(report(STARTED), MemoryTable()) == [STALE_SLICE_REPORT]
+
+
+@pytest.mark.parametrize("slice_partition", [-1, 2])
+def test_a_report_of_a_partition_that_does_not_exist_is_refused(slice_partition: int) -> None:
+    """It names the field."""
+    applied(KILL_ALL, table := MemoryTable(2))
+    with pytest.raises(CommandRefusedError) as refused:
+        applied(report(STARTED, slice_partition), table)
+    assert refused.value.code == "invalid_slice_partition"
+
+
+def test_the_header_says_all_that_was_asked_for() -> None:
+    """It is what people read: ids are replaced by their count."""
+    command = StartBatch(
+        "b",
+        Action.CANCEL,
+        Filter(invocation_ids=("a", "b"), labels={"k": "v"}),
+        dry_run=True,
+        grace_ms=5,
+        on_timeout=OnTimeout.LEAVE,
+        reason="why",
+        actor="ann",
+    )
+    applied(command, table := MemoryTable(4))
+    header = header_of(table.batches["b"])
+    assert (header.batch_id, header.action, header.filter) == ("b", Action.CANCEL, Filter(labels={"k": "v"}))
+    assert (header.dry_run, header.grace_ms, header.on_timeout) == (True, 5, OnTimeout.LEAVE)
+    assert (header.reason, header.actor, header.invocation_ids_count) == ("why", "ann", 2)
+    assert (header.state, header.partitions_total, header.revision) == (BatchState.STARTING, 4, AT.offset)
+    assert (header.created_at, header.updated_at) == (NOW, NOW)
