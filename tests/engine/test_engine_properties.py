@@ -1,0 +1,263 @@
+"""What always holds, whatever the commands and however the partitions are interleaved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from copy import copy
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.engine import CommandRefusedError, apply
+from streams.engine.effects import Append, InsertRow, PutDelta, PutSlice, Send, UpdateRow
+from streams.engine.lifecycle import TERMINAL
+from streams.engine.view import At, PageSizes
+from streams.model import (
+    Act,
+    Action,
+    BatchState,
+    Command,
+    ContinueSlice,
+    Filter,
+    OnTimeout,
+    ReportTransition,
+    Row,
+    SliceState,
+    StartBatch,
+    Status,
+)
+from support.memory_cluster import MemoryCluster, invoke
+from support.memory_table import MemoryTable
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+
+IDS = [f"i{number}" for number in range(8)]
+START = 1_000_000
+
+ids = st.sampled_from([*IDS, "unknown"])
+graces = st.sampled_from([None, 0, 4_000, 20_000, -1])
+timeouts = st.sampled_from(OnTimeout)
+acts = st.sampled_from([Action.KILL, Action.KILL, Action.CANCEL, Action.CANCEL, Action.PURGE])
+invokes = st.builds(
+    invoke,
+    ids,
+    scheduled_at=st.none() | st.integers(START - 5, START + 30_000),
+    adopt=st.booleans(),
+    service=st.sampled_from(["mail", "bill"]),
+    lease_ms=st.none() | st.sampled_from([1, 3_000, 0]),
+)
+reports = st.builds(
+    ReportTransition,
+    ids,
+    attempt=st.integers(0, 3),
+    report_no=st.none() | st.integers(0, 5),
+    to=st.sampled_from(
+        [Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.COMPLETED, Status.CANCELLED, Status.READY],
+    ),
+    retry_at=st.none() | st.integers(START, START + 10_000),
+    error=st.none() | st.just("boom"),
+)
+filters = st.sampled_from(
+    [
+        Filter(match_all=True),
+        Filter(),
+        Filter(services=("mail",)),
+        Filter(statuses=(Status.READY, Status.RUNNING, Status.CANCELLING)),
+        Filter(invocation_ids=("i1", "i3", "i5", "nobody")),
+        Filter(batch_ids=("b0", "b1")),
+        Filter(modified_until=START + 5_000),
+    ],
+)
+batches = st.builds(
+    StartBatch,
+    st.sampled_from([f"b{number}" for number in range(5)]),
+    acts,
+    filters,
+    dry_run=st.sampled_from([False, False, True]),
+    grace_ms=graces,
+    on_timeout=timeouts,
+)
+single_acts = st.builds(Act, ids, acts, graces, timeouts, st.booleans())
+pauses = st.integers(0, 12_000)
+"""Milliseconds that go by before every partition gets a tick."""
+turns = st.lists(st.integers(0, 2), min_size=1, max_size=8)
+"""Which partitions apply a command next."""
+histories = st.lists(invokes | reports | single_acts | batches | pauses | turns, max_size=60)
+sizes = st.builds(PageSizes, st.integers(1, 4), st.integers(1, 4))
+
+
+class Watched(MemoryCluster):
+    """A cluster that checks after every command what must always hold."""
+
+    def __init__(self, partitions: int, page_sizes: PageSizes) -> None:
+        super().__init__(partitions, page_sizes)
+        self.ended: Counter[tuple[int, int]] = Counter()
+
+    def step(self, partition: int) -> list[Effect]:
+        """Apply the partition's next command, then look whether every promise still holds."""
+        table = self.tables[partition]
+        before = {row.seq: row for row in table.rows.values()}
+        effects = super().step(partition)
+        self._each_row_ends_once(partition, before, table)
+        self._counters_add_up(table, effects)
+        self._one_page_is_outstanding(partition, table)
+        return effects
+
+    def play(self, history: list[Command | int | list[int]]) -> None:
+        """Log commands, let time pass, apply a few here and there; then everything, until all graces are over."""
+        for move in history:
+            if isinstance(move, int):
+                self.now += move
+                self.send(*(self.next_tick(p, table, max_rows=3) for p, table in enumerate(self.tables)))
+            elif isinstance(move, list):
+                for turn in move:
+                    if waiting := self.waiting():
+                        self.step(waiting[turn % len(waiting)])
+            else:
+                self.send(move)
+        self.run()
+        self.tick(after_ms=100_000)
+
+    def _each_row_ends_once(self, partition: int, before: dict[int, Row], table: MemoryTable) -> None:
+        for row in table.rows.values():
+            was = before.get(row.seq)
+            if row is not was and row.status in TERMINAL:
+                self.ended[partition, row.seq] += 1
+                assert self.ended[partition, row.seq] == 1
+                assert row.due_at is None
+                assert row.status is not Status.CANCELLING
+
+    def _counters_add_up(self, table: MemoryTable, effects: list[Effect]) -> None:
+        written = [effect.slice.batch_id for effect in effects if isinstance(effect, PutSlice)]
+        assert len(written) == len(set(written))
+        waiting = Counter(
+            row.ending.counted_by
+            for row in table.rows.values()
+            if row.status is Status.CANCELLING and row.ending is not None and row.ending.counted_by is not None
+        )
+        for slice_ in table.slices.values():
+            counts = (slice_.done, slice_.pending, slice_.skipped, slice_.failed)
+            assert slice_.matched == sum(counts)
+            assert min(counts) >= 0
+            assert slice_.pending == waiting[slice_.batch_id]
+            assert (slice_.state is SliceState.DRAINING) <= (slice_.pending > 0)
+            assert (slice_.state is SliceState.COMPLETED) <= (slice_.pending == 0)
+
+    def _one_page_is_outstanding(self, partition: int, table: MemoryTable) -> None:
+        ahead = self.logs[partition][self.applied[partition] :]
+        pages = [command for _, command in ahead if isinstance(command, ContinueSlice)]
+        assert len(pages) == table.meta.page_outstanding
+        assert table.meta.page_outstanding == bool(table.running_slices())
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories, sizes, st.integers(1, 3))
+def test_a_history_keeps_every_promise(
+    history: list[Command | int | list[int]], page_sizes: PageSizes, partitions: int
+) -> None:
+    """Counters add up at every step, each row ends once, batches complete, no signal is sent twice."""
+    cluster = Watched(partitions, page_sizes)
+    cluster.play(history)
+    for table in cluster.tables:
+        assert all(batch.state in {BatchState.COMPLETED, BatchState.REJECTED} for batch in table.batches.values())
+        assert all(slice_.state is SliceState.COMPLETED for slice_ in table.slices.values())
+    keys = Counter((partition, send.seq, send.kind, send.attempt, send.repeat) for partition, send in cluster.signals)
+    assert not [key for key, times in keys.items() if times > 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories, sizes, st.integers(1, 3))
+def test_a_replay_of_the_log_gives_the_same(
+    history: list[Command | int | list[int]], page_sizes: PageSizes, partitions: int
+) -> None:
+    """The log alone decides: another worker with other page sizes comes to the same tables, signals and records."""
+    cluster = MemoryCluster(partitions, page_sizes)
+    Watched.play(cluster, history)  # type: ignore[arg-type]
+    sent: list[tuple[int, Send]] = []
+    for partition, log in enumerate(cluster.logs):
+        table = MemoryTable(partitions, page_sizes)
+        clock = 0
+        for offset, (now, command) in enumerate(log):
+            clock = max(clock, now)
+            at = At(partition, offset, clock)
+            try:
+                effects = apply(command, at, table)
+            except CommandRefusedError:
+                continue
+            table.absorb(effects, at)
+            sent += [(partition, effect) for effect in effects if isinstance(effect, Send)]
+        assert table.snapshot() == cluster.tables[partition].snapshot()
+    assert Counter(map(repr, sent)) == Counter(map(repr, cluster.signals))
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories, invokes | reports | single_acts | batches)
+def test_a_command_changes_nothing_by_itself(history: list[Command | int | list[int]], command: Command) -> None:
+    """Applying reads the table only: refused or not, it is the effects that change it."""
+    cluster = MemoryCluster(1)
+    Watched.play(cluster, history)  # type: ignore[arg-type]
+    table = cluster.tables[0]
+    before = {name: copy(value) for name, value in table.snapshot().items()}
+    with suppress(CommandRefusedError):
+        apply(command, At(0, 10_000, cluster.now), table)
+    assert table.snapshot() == before
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories, st.sampled_from([Act("x", Action.KILL), Act("x", Action.CANCEL), ReportTransition("x", 1)]))
+def test_an_unknown_id_is_harmless(history: list[Command | int | list[int]], command: Command) -> None:
+    """It is counted, and nothing else."""
+    cluster = MemoryCluster(1)
+    Watched.play(cluster, history)  # type: ignore[arg-type]
+    effects = apply(command, At(0, 10_000, cluster.now), cluster.tables[0])
+    assert not [e for e in effects if isinstance(e, (InsertRow, UpdateRow, PutDelta, PutSlice, Send, Append))]
+    assert len(effects) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    histories,
+    sizes,
+    st.sampled_from([Action.KILL, Action.CANCEL]),
+    filters.filter(lambda filter_: filter_ != Filter()),
+)
+def test_a_dry_run_foretells_the_run(
+    history: list[Command | int | list[int]], page_sizes: PageSizes, action: Action, filter_: Filter
+) -> None:
+    """On a table at rest it matches what the batch then matches, and its done is what the batch acts on."""
+    cluster = MemoryCluster(2, page_sizes)
+    Watched.play(cluster, history)  # type: ignore[arg-type]
+    cluster.run(StartBatch("dry", action, filter_, dry_run=True))
+    cluster.run(StartBatch("wet", action, filter_))
+    dry, wet = cluster.total("dry"), cluster.total("wet")
+    assert (dry["matched"], dry["skipped"]) == (wet["matched"], wet["skipped"])
+    assert dry["done"] == wet["done"] + wet["pending"]
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+@settings(max_examples=40, deadline=None)
+@given(st.lists(invokes | reports, max_size=40), filters.filter(lambda filter_: filter_ != Filter()), sizes)
+def test_a_kill_ends_what_an_onlooker_would_name(
+    partitions: int, history: list[Command], filter_: Filter, page_sizes: PageSizes
+) -> None:
+    """Exactly the live rows that the filter's words describe are KILLED, none missing and none extra."""
+    cluster = MemoryCluster(partitions, page_sizes)
+    cluster.run(*history)
+    expected = {
+        row.invocation_id
+        for table in cluster.tables
+        for row in table.rows.values()
+        if row.status not in TERMINAL
+        and (filter_.services is None or table.invocations[row.invocation_id].service in filter_.services)
+        and (filter_.statuses is None or row.status in filter_.statuses)
+        and (filter_.invocation_ids is None or row.invocation_id in filter_.invocation_ids)
+        and filter_.batch_ids is None
+    }
+    cluster.run(StartBatch("k", Action.KILL, filter_))
+    killed = {row.invocation_id for table in cluster.tables for row in table.rows.values() if row.status == "KILLED"}
+    assert killed == expected
+    assert cluster.total("k")["done"] == len(expected)
