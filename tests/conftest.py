@@ -47,7 +47,7 @@ def own_broker(pytestconfig: pytest.Config) -> Iterator[brokers.Broker]:
 
 @pytest.fixture(autouse=True)
 def _durable_only(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("durable") is None:
+    if any(request.node.get_closest_marker(marker) is None for marker in ("durable", "broker")):
         return
     name = "own_broker" if "own_broker" in request.fixturenames else "broker"
     started = request.getfixturevalue(name)

@@ -127,13 +127,13 @@ class FakeConsumer:
         self._mark("resume", partitions, paused=False)
 
     def seek(self, partition: TopicPartition) -> None:
-        """Go on from this offset."""
+        """Go on from this offset; not after an error of `auto.offset.reset`."""
         self._check_open()
         self._cluster.faults.step("seek")
         reading = self._reading.get(_key(partition))
-        if reading is None:
+        if reading is None or reading.stopped:
             raise failure(KafkaError._STATE, text=f"Failed to seek to offset {partition.offset}: Erroneous state")
-        reading.fetch, reading.position, reading.stopped = partition.offset, OFFSET_INVALID, False
+        reading.fetch, reading.position = partition.offset, OFFSET_INVALID
 
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """The offset after the last one seen, markers included; OFFSET_INVALID before the first."""
@@ -239,7 +239,7 @@ class FakeConsumer:
         start, error = self._start(key, reading, log)
         if error is not None:
             reading.stopped = True
-            return [_failure(key, reading.fetch, error)]
+            return [_failure(key, OFFSET_INVALID if reading.fetch is None else reading.fetch, error)]
         records, reading.fetch = log.read(start, limit, committed=self._committed_only)
         if reading.fetch > start:
             reading.position = reading.fetch
@@ -281,8 +281,8 @@ def _key(partition: TopicPartition) -> Key:
     return partition.topic, partition.partition
 
 
-def _failure(key: Key, offset: int | None, error: KafkaError) -> Message:
-    return Message(topic=key[0], partition=key[1], offset=cast("int", offset), error=error)
+def _failure(key: Key, offset: int, error: KafkaError) -> Message:
+    return Message(topic=key[0], partition=key[1], offset=offset, error=error)
 
 
 def _message(key: Key, record: Record) -> Message:

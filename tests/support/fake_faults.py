@@ -45,12 +45,16 @@ class Faults:
         """Raise when the step of this name comes for the nth time from now."""
         self._named.setdefault(name, []).append((self._seen.get(name, 0) + nth, error))
 
-    def clear(self) -> None:
-        """Plan nothing any more; the list of steps starts anew."""
-        self.steps.clear()
+    def cancel(self) -> None:
+        """Plan nothing any more."""
         self.hook = None
         self._planned.clear()
         self._named.clear()
+
+    def clear(self) -> None:
+        """Plan nothing any more; the list of steps starts anew."""
+        self.cancel()
+        self.steps.clear()
         self._seen.clear()
 
     def step(self, name: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from confluent_kafka import KafkaError
+
 if TYPE_CHECKING:
     from support.fake_consumer import FakeConsumer
     from support.fake_kafka import FakeCluster
@@ -68,12 +70,13 @@ class Group:
         """Whether the group still knows it."""
         return any(known is member for known in self.members.values())
 
-    def accepts(self, metadata: GroupMetadata) -> bool:
-        """Whether a transactional offset commit with this metadata goes through."""
+    def refuses(self, metadata: GroupMetadata) -> int | None:
+        """Why a transactional offset commit with this metadata is refused, as an error code."""
         if not metadata.member:
-            return True
-        known = any(member.id == metadata.member for member in self.members.values())
-        return known and metadata.generation == self.generation
+            return None
+        if all(member.id != metadata.member for member in self.members.values()):
+            return int(KafkaError.UNKNOWN_MEMBER_ID)
+        return None if metadata.generation == self.generation else int(KafkaError.ILLEGAL_GENERATION)
 
     def to_revoke(self, member: Member) -> set[Key]:
         """What it owns and should not."""

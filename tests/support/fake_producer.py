@@ -65,9 +65,8 @@ class FakeProducer:
         self._check()
         self._step("send_offsets")
         txn = self._in_transaction()
-        if not self._cluster.group(group_metadata.group).accepts(group_metadata):
-            text = "Failed to commit offsets to transaction: Specified group generation id is not valid"
-            raise self._remember(failure(KafkaError.ILLEGAL_GENERATION, abortable=True, text=text))
+        if (code := self._cluster.group(group_metadata.group).refuses(group_metadata)) is not None:
+            raise self._remember(failure(code, abortable=True, text="Failed to commit offsets to transaction"))
         offsets = txn.offsets.setdefault(group_metadata.group, {})
         offsets.update({(position.topic, position.partition): position.offset for position in positions})
         self._step("send_offsets:after")
@@ -142,13 +141,22 @@ class FakeProducer:
     def flush(self, timeout: float = -1) -> int:
         """Serve every delivery report."""
         del timeout
+        self._raise_fatal()
         self._step("flush")
         self._serve()
         return 0
 
+    def close(self) -> bool:
+        """Abort what is open, and be gone."""
+        self._step("flush")
+        if self._txn is not None and self._txn.state is TxnState.OPEN:
+            self._cluster.end(self._txn, commit=False)
+        return True
+
     def poll(self, timeout: float = -1) -> int:
         """Serve the delivery reports that are there; the number served."""
         del timeout
+        self._raise_fatal()
         self._step("poll")
         return self._serve()
 
@@ -245,6 +253,10 @@ class FakeProducer:
         if self._committing and not committing and not abortable:
             raise failure(KafkaError._CONFLICT, retriable=True, text="Conflicting API call is already in progress")
         if self._error is not None:
+            raise self._error
+
+    def _raise_fatal(self) -> None:
+        if self._error is not None and self._error.args[0].fatal():
             raise self._error
 
     def _remember(self, error: KafkaException) -> KafkaException:
