@@ -82,7 +82,8 @@ def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
 def line(progress: BatchProgress) -> Text:
     """A batch in one line: state, counters, how far."""
     counters = "  ".join(f"{name} {getattr(progress, name):,}" for name in COUNTERS)
-    share = progress.scanned / progress.scan_total if progress.scan_total else 1.0
+    nothing_yet = 0.0 if progress.finished_at is None else 1.0
+    share = progress.scanned / progress.scan_total if progress.scan_total else nothing_yet
     text = Text(f"{progress.state:<10}", style=_STYLES.get(progress.state, "cyan"))
     text.append(f" {share:>4.0%}  {counters}  {progress.rate:,.0f}/s", style="default")
     return text
