@@ -12,7 +12,6 @@ A crash before 5 leaves nothing; between 5 and 6, or within 6, a store behind it
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +56,12 @@ class Checkpoint:
         """One turn, all of it or nothing; `tasks` are the partitions that had input, each with its table flushed."""
         positions: dict[int, int] = {}
         _retrying(self._producer.begin_transaction)
-        self._produce_all(outbox, tasks, positions)
+        try:
+            self._produce_all(outbox, tasks, positions)
+        except KafkaException as exc:
+            # Not tried again: part of it is in the transaction already.
+            error = kafka_error(exc)
+            raise TransactionAbortedError(str(exc)) if error is None else _failure(error) from exc
         if tasks:
             offsets = [
                 TopicPartition(self._topics[Topic.COMMANDS], t.partition, t.running_table.meta.next_offset)
@@ -75,11 +79,6 @@ class Checkpoint:
     def abort(self) -> None:
         """Give up the open transaction, where there is one."""
         _retrying(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S))
-
-    def abort_open(self) -> None:
-        """Give up what a stopping worker left open, so that nobody waits for its time-out; never raises."""
-        with contextlib.suppress(KafkaException):
-            self._producer.abort_transaction(1.0)
 
     def _produce_all(self, outbox: Outbox, tasks: Sequence[PartitionTask], positions: dict[int, int]) -> None:
         for task in tasks:

@@ -98,10 +98,14 @@ class Worker:
             state_dir=str(self._settings.state_dir),
             topic_prefix=self._settings.topic_prefix,
         )
+        keeper = WalKeeper(lambda: [task.file for task in list(self.tasks.values())])
+        collector = Collector()
         try:
             while not self._stopping.is_set():
-                self.step()
+                collector.after_turn(busy=self.step())
         finally:
+            keeper.close()
+            collector.close()
             self.close()
             log.info("worker stopped", turns=self.turns, applied=self.applied)
 
@@ -114,8 +118,8 @@ class Worker:
         """Finish the turn, then end."""
         self._stopping.set()
 
-    def step(self) -> None:
-        """One turn: consume, follow the group, restore, apply and commit."""
+    def step(self) -> bool:
+        """One turn: consume, follow the group, restore, apply and commit; whether there was anything to commit."""
         messages = self._consume()
         metadata = self._consumer.consumer_group_metadata()
         self._follow_group()
@@ -126,24 +130,22 @@ class Worker:
             if turn is not None:
                 self._checkpoint.commit(turn.outbox, turn.tasks, metadata)
                 self._after(turn)
-            self._collector.after_turn(busy=turn is not None)
+                return True
         except TransactionAbortedError as exc:
             log.warning("turn aborted, its input is read again", why=str(exc))
             self._abort()
         except ProducerFencedError as exc:
             self._replace_producer(str(exc))
+        return False
 
     def close(self) -> None:
-        """Close everything; an open transaction is aborted, stores roll back what is not committed.
+        """Close everything; stores roll back what is not committed, the producer aborts a transaction that is open.
 
-        The producer goes first: closing the consumer hands the partitions on.
+        The producer goes before the consumer: closing that one hands the partitions on.
         """
-        self._wal_keeper.close()
-        self._collector.close()
         for task in self.tasks.values():
             task.close()
         self.tasks.clear()
-        self._checkpoint.abort_open()
         self._producer.close()
         self._takeover.close()
         self._consumer.close()
@@ -283,8 +285,6 @@ class Worker:
         self._open_producer()
         self._consumer = self._clients.consumer(command_consumer(settings, settings.worker_id))
         self._takeover = Takeover(self._clients, settings, self._consumer, self._topics.facts, self._wall_clock)
-        self._collector = Collector()
-        self._wal_keeper = WalKeeper(self._wal_files)
         self._consumer.subscribe(
             [settings.topic(Topic.COMMANDS)],
             on_assign=self.rebalance.on_assign,
@@ -297,9 +297,6 @@ class Worker:
         self._producer = self._clients.producer(transactional_producer(settings, self._worker_id))
         self._checkpoint = Checkpoint(self._producer, settings, self._wall_clock)
         self._checkpoint.prepare(self._topics.dead_letter_partitions)
-
-    def _wal_files(self) -> list[Path]:
-        return [task.file for task in list(self.tasks.values())]
 
 
 def _open_store(file: Path, partition: int) -> Store:
