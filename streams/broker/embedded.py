@@ -29,7 +29,10 @@ class EmbeddedBroker(ProcessBroker):
     kind = "embedded"
     label = f"The embedded broker ({PACKAGE} {VERSION})"
     durable = False
-    limits = "it loses acknowledged records when it is killed and does not compact topics; never keep data in it"
+    limits = (
+        "it loses acknowledged records when it is killed, does not compact topics, does not shut out a worker that its "
+        "group has given up, and creates missing topics: one worker, no data to keep"
+    )
 
     def command(self) -> list[str]:
         """Use the installed one of exactly this version, else install it beside our caches."""

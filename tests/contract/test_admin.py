@@ -43,6 +43,7 @@ def test_topic_made_anew_has_another_id(world: World) -> None:
     assert ids[0] != ids[1]
 
 
+@pytest.mark.durable
 def test_missing_topics(world: World) -> None:
     """What is asked about a topic that does not exist fails with a code of its own."""
     missing = "contract-missing"

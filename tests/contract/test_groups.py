@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from support.broker_world import error_of
@@ -67,6 +68,7 @@ def test_leaving_gives_back(world: World) -> None:
     world.until(lambda: first.owned == [0, 1])
 
 
+@pytest.mark.durable
 def test_lost_partitions(world: World) -> None:
     """A member that the group has given up is told on_lost, not on_revoke, and its metadata commits nothing."""
     topic, group = world.topic(), uuid4().hex
