@@ -140,6 +140,8 @@ class Overlay:
             self._count(row.status, 1)
         if known.delta is not None:
             self._release({known.delta: 1})
+        if self._standing:
+            self._standing.pop(row.seq, None)
         if row.delta is not None:
             row = replace(row, delta=None)
         self._rows[row.invocation_id] = row
@@ -177,12 +179,13 @@ class Overlay:
             self._count(status, -count)
         for change in delta.changes:
             self._count(change.status, len(change.seqs))
+        self._standing.clear()
         changed = set(seqs)
         self._rows = {name: row for name, row in self._rows.items() if row is None or row.seq not in changed}
 
     def _stands(self, seq: int, invocation_id: str) -> tuple[Status, int | None]:
         standing = self._standing.pop(seq, None)
-        if standing is not None and seq not in self._updated:
+        if standing is not None:
             return STATUSES[standing.status], standing.delta
         row = self.row(invocation_id)
         if row is None or row.seq != seq:

@@ -1,0 +1,110 @@
+"""A filter as SQL and the same filter in Python agree on every row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.codec import encode_invocation
+from streams.engine.effects import InsertRow
+from streams.engine.filters import Facts, matches
+from streams.engine.view import At, PageQuery, PageSizes
+from streams.model import Action, Cause, Ending, Filter, Invocation, Row, Status
+from streams.state.store import Store
+from streams.state.table import Table
+
+PADDING = tuple(f"padding {n}" for n in range(40))
+"""Makes a list too long for one parameter a value."""
+
+texts = st.sampled_from(
+    ("", "a", "A", "b", "ab", "ü", "a\0", "a\0b", "\x1b", "\x1b@", "\x1f", "k\x1ev", "a%", "_", "'", '"', "\\", "1")
+)
+times = st.integers(0, 5)
+labels = st.dictionaries(texts, texts, max_size=3)
+lists = st.builds(
+    lambda few, long: tuple(few) + (PADDING if long else ()), st.lists(texts, min_size=1, max_size=3), st.booleans()
+)
+ids = st.integers(0, 12).map("i-{}".format)
+many_labels = st.builds(
+    lambda few, long: few | ({name: name for name in PADDING} if long else {}),
+    labels.filter(bool),
+    st.sampled_from((False, False, False, True)),
+)
+filters = st.builds(
+    Filter,
+    **{name: st.none() | times for name in ("created_from", "created_until", "modified_from", "modified_until")},
+    **dict.fromkeys(
+        ("services", "handlers", "object_keys", "deployment_ids", "flow_ids", "parent_ids", "batch_ids"),
+        st.sampled_from((False, False, False, False, True)).flatmap(lambda some: lists if some else st.none()),
+    ),
+    statuses=st.none() | st.lists(st.sampled_from(Status), min_size=1).map(tuple),
+    invocation_ids=st.none() | st.none() | st.lists(ids, min_size=1).map(tuple),
+    labels=st.none() | many_labels,
+    match_all=st.booleans(),
+)
+rows = st.lists(
+    st.tuples(
+        st.builds(
+            Invocation,
+            invocation_id=st.just(""),
+            service=texts,
+            handler=texts,
+            object_key=st.none() | texts,
+            deployment_id=st.none() | texts,
+            flow_id=st.none() | texts,
+            parent_id=st.none() | texts,
+            labels=st.one_of(labels, st.just({name: name for name in PADDING} | {"a": "b"})),
+        ),
+        st.sampled_from(Status),
+        st.tuples(times, times, st.none() | st.integers(0, 12)),
+        st.none() | texts,
+        st.sampled_from((None, Status.PENDING, Status.RUNNING)),
+        st.none() | st.builds(Ending, st.builds(Cause, batch_id=st.none() | texts)),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows, st.lists(filters, min_size=1, max_size=4), st.sampled_from(Action), st.integers(0, 12), st.booleans())
+def test_sql_and_python_always_match_the_same_rows(
+    drawn: list[tuple[Invocation, Status, tuple[int, int, int | None], str | None, Status | None, Ending | None]],
+    wanted: list[Filter],
+    action: Action,
+    cutoff: int,
+    by_ids: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """One row at a time in Python, or a page of them in SQL: the same rows match."""
+    store = Store.open(Path(":memory:"), 0)
+    table = Table(store, 0, 1, PageSizes(9, 9))
+    facts = []
+    for seq, (shape, status, (created_at, modified_at, started_seq), pinned, paused_from, ending) in enumerate(drawn):
+        invocation = Invocation(f"i-{seq}", *(getattr(shape, name) for name in shape.__struct_fields__[1:]))
+        row = Row(
+            invocation.invocation_id,
+            encode_invocation(invocation),
+            seq,
+            0,
+            status,
+            1,
+            -1,
+            created_at,
+            modified_at,
+            started_seq,
+            pinned,
+            paused_from=paused_from,
+            ending=ending,
+        )
+        facts.append(Facts(row, invocation))
+    table.begin()
+    table.absorb([InsertRow(fact.row, fact.invocation) for fact in facts], At(0, 9, 9))
+    names = tuple(fact.row.invocation_id for fact in facts) if by_ids else None
+    for filter_ in wanted:
+        page = table.select(PageQuery(filter_, action, -1, cutoff, 9, 9, 9, names))
+        assert page.samples == [fact.row.invocation_id for fact in facts if matches(filter_, action, cutoff, fact)], (
+            filter_
+        )
+    table.rollback()
+    store.close()
