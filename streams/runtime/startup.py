@@ -32,12 +32,19 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
     """Ask the broker for partition counts, topic ids and the changelog's tombstone retention.
 
     Raises:
-        StreamsError: a topic is missing, or the broker does not answer.
+        StreamsError: a topic is missing, partition counts differ, or the broker does not answer.
     """
     admin = clients.admin(settings.kafka_properties())
     names = {topic: settings.topic(topic) for topic in Topic}
     described = {topic: _described(admin, name) for topic, name in names.items()}
     commands, changelog = described[Topic.COMMANDS], described[Topic.CHANGELOG]
+    for other in (changelog, described[Topic.SIGNALS]):
+        if len(other.partitions) != len(commands.partitions):
+            raise StreamsError(
+                f"topic {other.name} has {len(other.partitions)} partitions, {commands.name} has "
+                f"{len(commands.partitions)}: partition p of one belongs to partition p of the other, and the count is "
+                "fixed for the life of the topics",
+            )
     facts = TopicFacts(
         partitions=len(commands.partitions),
         commands_id=str(commands.topic_id or ""),

@@ -201,6 +201,11 @@ class Worker:
                 task.close()
         for partition in sorted(assigned):
             log.info("partition assigned", partition=partition)
+            if partition >= self._topics.facts.partitions:
+                raise StreamsError(
+                    f"{self._topics.commands} has got more partitions than the {self._topics.facts.partitions} it was "
+                    "made with: the count is fixed for the life of the topics. Move to new topics: export and import",
+                )
             file = self._folder.partition_file(partition)
             self.tasks[partition] = PartitionTask(partition, _open_store(file, partition), file)
 

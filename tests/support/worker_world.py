@@ -30,7 +30,13 @@ class World:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.cluster = FakeCluster()
         self.settings = Settings(
-            bootstrap_servers="fake:9092", state_dir=folder / "state", worker_id="w", topic_prefix="t.", **settings
+            **{
+                "bootstrap_servers": "fake:9092",
+                "state_dir": folder / "state",
+                "worker_id": "w",
+                "topic_prefix": "t.",
+                **settings,
+            }
         )
         for spec in topics.SPECS:
             count = 1 if spec.single else PARTITIONS

@@ -1,0 +1,208 @@
+"""Taking a partition over: log, changelog and local table tell one story, or the worker stops and says which differs."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from streams import codec
+from streams.config import Topic
+from streams.engine.errors import NewerEngineError
+from streams.errors import StreamsError
+from streams.model import Invocation, Invoke, Tick
+from streams.runtime.identity import StateFolder
+from streams.runtime.verify import verify
+from streams.runtime.worker import Worker
+from support.worker_world import PARTITIONS, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A service with twenty invocations, its worker stopped in good order."""
+    with closing(World(tmp_path)) as made:
+        made.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
+        made.run_until_idle()
+        made.close()
+        yield made
+
+
+def _refusal(world: World) -> str:
+    with pytest.raises(StreamsError) as caught:
+        world.run_until_idle()
+    return str(caught.value)
+
+
+def _changelog(world: World) -> str:
+    return world.settings.topic(Topic.CHANGELOG)
+
+
+def _commands(world: World) -> str:
+    return world.settings.topic(Topic.COMMANDS)
+
+
+def test_an_intact_folder_replays_nothing(world: World) -> None:
+    """After a clean stop the table is as it was, and no changelog record is read again."""
+    world.run_until_idle()
+    assert world.worker is not None
+    assert [task.restored for task in world.worker.tasks.values()] == [0] * PARTITIONS
+    assert len(world.statuses()) == 20
+
+
+def test_a_missing_folder_is_restored_from_the_changelog(world: World) -> None:
+    """Without local files the table comes back whole."""
+    world.run_until_idle()
+    before = world.statuses()
+    world.close()
+    for file in world.settings.state_dir.glob("*.sqlite3*"):
+        file.unlink()
+    world.run_until_idle()
+    assert world.statuses() == before
+    world.assert_log_and_changelog_agree()
+
+
+def test_a_damaged_file_is_put_aside_and_rebuilt(world: World) -> None:
+    """Bytes that are no database cost a rebuild, nothing else; the file is kept for whoever wants to look."""
+    file = world.settings.state_dir / "partition-0.sqlite3"
+    file.write_bytes(b"no database" * 1_000)
+    world.run_until_idle()
+    assert len(world.statuses()) == 20
+    assert list(world.settings.state_dir.glob("partition-0.unusable-*"))
+
+
+def test_a_store_ahead_of_its_changelog_stops_the_worker(world: World) -> None:
+    """A changelog that ends before what the table has read is another one: nothing is overwritten."""
+    world.cluster.delete_topic(_changelog(world))
+    world.cluster.create_topic(_changelog(world), PARTITIONS)
+    assert "the topic is not the one this table was made from" in _refusal(world)
+
+
+def test_a_committed_offset_that_somebody_moved_stops_the_worker(world: World) -> None:
+    """Both sides are named, and how to put it right."""
+    group = world.cluster.group(world.settings.group_id)
+    group.committed[_commands(world), 0] += 3
+    assert "the group's committed offset is" in _refusal(world)
+
+
+def test_a_deleted_group_goes_on_where_the_changelog_stands(world: World) -> None:
+    """Without a committed offset, the partition's own record has the next one."""
+    world.cluster.group(world.settings.group_id).committed.clear()
+    world.invoke(Invoke(Invocation("i-20", "orders", "run")))
+    world.run_until_idle()
+    assert len(world.statuses()) == 21
+    assert len(world.signals()) == 21
+
+
+def test_a_trimmed_log_without_a_table_stops_the_worker(tmp_path: Path) -> None:
+    """What is deleted cannot be replayed: the worker says so instead of starting in the middle."""
+    with closing(World(tmp_path)) as world:
+        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
+        for log in world.cluster.topics[_commands(world)].logs:
+            log.trim(3)
+        assert "its beginning was deleted" in _refusal(world)
+
+
+def test_a_topic_made_anew_stops_the_worker(world: World) -> None:
+    """The table remembers the ids of its two topics."""
+    logs = world.cluster.topics[_commands(world)].logs
+    group = world.cluster.group(world.settings.group_id)
+    committed = dict(group.committed)
+    world.cluster.delete_topic(_commands(world))
+    world.cluster.create_topic(_commands(world), PARTITIONS, {"message.timestamp.type": "LogAppendTime"})
+    world.cluster.topics[_commands(world)].logs[:] = logs
+    group.committed.update(committed)
+    assert "the topic was made anew" in _refusal(world)
+
+
+def test_another_partition_count_stops_the_worker(world: World) -> None:
+    """The count is fixed for the life of the topics."""
+    for name in (Topic.COMMANDS, Topic.CHANGELOG, Topic.SIGNALS):
+        topic = world.cluster.topics[world.settings.topic(name)]
+        topic.logs.append(type(topic.logs[0])((topic.name, PARTITIONS)))
+    assert f"the table was made with {PARTITIONS} partitions" in _refusal(world)
+
+
+def test_a_partition_added_to_one_topic_stops_the_worker(world: World) -> None:
+    """Partition p of one topic belongs to partition p of the others."""
+    topic = world.cluster.topics[_commands(world)]
+    topic.logs.append(type(topic.logs[0])((topic.name, PARTITIONS)))
+    assert "fixed for the life of the topics" in _refusal(world)
+
+
+def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(world: World) -> None:
+    """Behind and old: a tombstone it has not seen may be gone, so the table is made from the start."""
+    folder = world.settings.state_dir
+    kept = {file.name: file.read_bytes() for file in folder.glob("*.sqlite3")}
+    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
+    world.run_until_idle()
+    world.close()
+    for file in folder.glob("*.sqlite3*"):
+        file.unlink()
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    world.pass_time(13 * 3_600_000)
+    world.run_until_idle()
+    assert world.worker is not None
+    assert all(task.restore_from == 0 for task in world.worker.tasks.values())
+    assert len(world.statuses()) == 30
+
+
+def test_a_record_of_a_newer_engine_stops_the_worker(world: World) -> None:
+    """It is neither misread nor skipped: after an upgrade the worker goes on there."""
+    tick = Tick(99, 0, 1, 0, 0, 0, 0, 10)
+    world.log(codec.encode(tick), "tick/0", 0)
+    with pytest.raises(NewerEngineError, match="upgrade this worker"):
+        world.run_until_idle()
+    world.close()
+    assert not world.published(Topic.DEAD_LETTERS)
+
+
+def test_a_second_worker_on_the_same_folder_is_refused(world: World) -> None:
+    """One process holds a state folder."""
+    folder = StateFolder(world.settings.state_dir)
+    with pytest.raises(StreamsError, match="in use by another worker"):
+        Worker(world.settings, world.cluster)
+    folder.close()
+
+
+def test_partitions_move_between_two_workers_and_nothing_is_lost(tmp_path: Path) -> None:
+    """A second worker takes half, restores it from the changelog, and both go on; then the first one leaves."""
+    with closing(World(tmp_path, worker_id=None)) as world:
+        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
+        world.run_until_idle()
+        settings = world.settings.model_copy(update={"state_dir": tmp_path / "other"})
+        other = Worker(settings, world.cluster, lambda: world.cluster.now)
+        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 40)))
+        for _ in range(30):
+            other.step()
+            assert world.worker is not None
+            world.worker.step()
+        assert sorted([*other.tasks, *world.worker.tasks]) == list(range(PARTITIONS))
+        assert len(other.tasks) == 1
+        world.close()
+        for _ in range(30):
+            other.step()
+        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(40, 60)))
+        for _ in range(30):
+            other.step()
+        other.close()
+        assert len(world.signals()) == 60
+        assert len(set(world.signals())) == 60
+        assert all(verdict.holds for verdict in verify(world.settings, world.cluster))
+
+
+def test_the_verifier_finds_a_changelog_that_lies(world: World) -> None:
+    """A row that says something else than the log is named."""
+    record = world.cluster.records(_changelog(world), 0)[0]
+    row, _ = codec.decode_row(record.value or b"")
+    lie = codec.encode_row(replace(row, attempt=7))
+    world.cluster.append((_changelog(world), 0), record.key, lie)
+    verdicts = list(verify(world.settings, world.cluster))
+    assert [verdict.holds for verdict in verdicts] == [False, True]
+    assert row.invocation_id in verdicts[0].differences[0]
