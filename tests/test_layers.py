@@ -1,0 +1,111 @@
+"""Imports point downwards only, and the engine touches nothing outside itself."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(__file__).parent.parent / "streams"
+
+# A folder is a layer, and so is a file beside the folders. What stands here is what docs and reviews go by.
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "model": set(),
+    "errors": set(),
+    "logs": {"config"},
+    "config": {"errors"},
+    "admin": {"config", "errors"},
+    "topics": {"config", "errors", "admin"},
+    "codec": {"model"},
+    "compat": {"codec", "errors"},
+    "engine": {"model"},
+    "state": {"model", "codec", "engine"},
+    "runtime": {"model", "config", "errors", "logs", "admin", "topics", "codec", "engine", "state"},
+    "client": {"model", "config", "errors", "codec"},
+    "control": {"model", "config", "errors", "logs", "admin", "topics", "codec", "client"},
+    "broker": set(),
+}
+EVERYTHING = {"cli", "__main__"}
+
+# Pure libraries only: with these a replay of the log gives the same table, whenever and wherever it runs.
+ENGINE_MAY_USE = {
+    "__future__",
+    "bisect",
+    "collections",
+    "dataclasses",
+    "enum",
+    "functools",
+    "hashlib",
+    "heapq",
+    "itertools",
+    "math",
+    "msgspec",
+    "numpy",
+    "operator",
+    "re",
+    "struct",
+    "typing",
+    "unicodedata",
+}
+# `hash` differs from process to process, `id` from run to run.
+ENGINE_MUST_NOT_CALL = {"open", "print", "input", "hash", "id", "eval", "exec", "__import__"}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, inside functions and for type checkers too, by its absolute name."""
+    package = ["streams", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            if module == "streams":
+                yield from (f"streams.{name.name}" for name in node.names)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_imports_point_downwards(path: Path) -> None:
+    """A layer imports itself and what stands below it."""
+    layer = _layer(path)
+    if layer in EVERYTHING:
+        return
+    assert layer in MAY_IMPORT, f"{layer} is no layer yet: say in MAY_IMPORT what it may import"
+    imported = {module.split(".")[1] for module in _imports(path) if module.startswith("streams.")}
+    known = imported & (MAY_IMPORT.keys() | EVERYTHING)  # the others are names in the package, such as a version
+    assert not known - MAY_IMPORT[layer] - {layer}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if _layer(path) == "engine"], ids=_name)
+def test_the_engine_is_pure(path: Path) -> None:
+    """The engine uses pure libraries only: no clock, no randomness, no files, no network, no threads."""
+    used = {module.split(".")[0] for module in _imports(path)} - {"streams"}
+    assert not used - ENGINE_MAY_USE
+    tree = ast.parse(path.read_text())
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not called & ENGINE_MUST_NOT_CALL
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert "random" not in attributes
+
+
+def test_there_is_something_to_check() -> None:
+    """The layers of the architecture are all there."""
+    found = {_layer(path) for path in FILES}
+    assert {"model", "config", "codec", "engine", "state", "runtime", "control", "client", "cli"} <= found
