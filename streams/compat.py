@@ -115,11 +115,11 @@ def _unreadable(name: str, old: Schema, new: Schema) -> Iterator[Problem]:
 
 def _changes(old: Schema, new: Schema) -> Iterator[Problem]:
     """What breaks the protocol's own rules, in the record and all types defined inside it."""
-    types = {schema["name"]: schema for schema in schemas.definitions(new)}
+    types = {(schema.get("namespace"), schema["name"]): schema for schema in schemas.definitions(new)}
     for before in schemas.definitions(old):
         name = before["name"]
         at = old["name"] if before is old else f"{old['name']}: {name}"
-        after = types.get(name)
+        after = types.get((before.get("namespace"), name))
         if after is None or after["type"] != before["type"]:
             yield Problem(at, f"the {before['type']} is gone; types keep their name")
         elif before["type"] == "enum":

@@ -50,8 +50,10 @@ def reason(error: Exception) -> str:
             path.append(lines[trace.tb_lineno - 1])
         trace = trace.tb_next
     match error:
+        case KeyError(args=(0,)):
+            rule = "UNKNOWN is no value"
         case KeyError():
-            rule = f"no such symbol (byte {error})"
+            rule = f"no value has the byte {error}"
         case IndexError() | struct.error():
             rule = "the record ends here, too early"
         case _:

@@ -83,8 +83,9 @@ def read_long(data: bytes, at: int) -> tuple[int, int]:
             break
         rest |= (byte & 127) << shift
         shift += 7
-    if shift < _OVERFLOW:
-        raise IndexError
+    else:
+        if shift < 7 * _LONGEST:
+            raise IndexError
     raise MalformedError("a number of more than 64 bits")
 
 
