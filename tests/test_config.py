@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 import pytest
 
-from streams.config import Settings, Topic, load_settings
+from streams.config import Settings, Topic, load_settings, variable
 from streams.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +119,14 @@ def test_settings_cannot_be_changed_once_they_are_made() -> None:
     """What a process was started with stays."""
     with pytest.raises(ValueError, match="frozen"):
         Settings().topic_prefix = "other."  # type: ignore[misc]
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    """A setting that nobody can find does not exist."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(STREAMS_\w+)` \| (.*?) \|", readme, flags=re.MULTILINE))
+    settings = Settings()
+    for field in Settings.model_fields.keys() - {"kafka", "worker_id", "group_id"}:
+        default = getattr(settings, field)
+        assert rows[variable(field)].startswith(f"`{default:g}`" if isinstance(default, float) else f"`{default}`")
+    assert rows.keys() >= {variable(field) for field in Settings.model_fields.keys() - {"kafka"}}

@@ -59,7 +59,9 @@ def list_(*, json: _Json = False) -> None:
     if json:
         print_json({"batches": [msgspec.to_builtins(each) for each in batches]})
     elif batches:
-        out.print(_listed(batches))
+        grid = _listed(batches)
+        # Wider than the terminal it wraps; cut off, ids and counters would be of no use.
+        out.print(grid, width=max(out.width, out.measure(grid).maximum), crop=False)
     else:
         err.print("no batches")
 

@@ -135,15 +135,16 @@ def test_missing_topics_are_one_clear_line_for_every_verb(empty: CommandLine, wo
     assert "Traceback" not in stderr
 
 
-@pytest.mark.parametrize("words", [("worker",), ("gateway",), ("topics", "check"), ("kill", "--all", "--yes")])
-def test_a_wrong_broker_address_is_one_clear_line_for_every_verb(empty: CommandLine, words: tuple[str, ...]) -> None:
+def test_a_wrong_broker_address_is_one_clear_line_for_every_verb(empty: CommandLine) -> None:
     """Exit code 1, the variable to set, no traceback, nothing of the Kafka client's own chatter."""
-    code, stdout, stderr = empty.run(*words, STREAMS_BOOTSTRAP_SERVERS="127.0.0.1:1")
-    assert (code, stdout) == (1, "")
-    [line] = stderr.splitlines()
-    assert line.startswith("error: ")
-    assert "127.0.0.1:1" in line
-    assert "STREAMS_BOOTSTRAP_SERVERS" in line
+    verbs = [("worker",), ("gateway",), ("topics", "check"), ("batch", "list"), ("kill", "--all", "--yes")]
+    for process in [empty.start(*words, STREAMS_BOOTSTRAP_SERVERS="127.0.0.1:1") for words in verbs]:
+        stdout, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stdout) == (1, "")
+        [line] = stderr.splitlines()
+        assert line.startswith("error: ")
+        assert "127.0.0.1:1" in line
+        assert "STREAMS_BOOTSTRAP_SERVERS" in line
 
 
 def test_a_state_folder_in_use_stops_the_second_worker(live: CommandLine) -> None:
@@ -271,3 +272,20 @@ def test_log_and_changelog_tell_one_story(live: CommandLine, load: Callable[[str
     code, stdout, stderr = live.run("verify")
     assert code == 0, stdout + stderr
     assert stdout.count("holds") == 2
+
+
+def test_the_example_in_the_readme_works(live: CommandLine) -> None:
+    """What a newcomer copies runs as it stands."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = readme.partition("```python\n")[2].partition("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=live.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **live.variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("COMPLETED ")
