@@ -1,0 +1,52 @@
+"""Measure the service on a real broker: `python -m bench applied|kill|all [--broker HOST:PORT]`.
+
+All figures come from one configuration: the worker's default settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from bench import applied, kill
+from bench.report import machine, print_table, write
+from streams import broker
+
+
+def main() -> None:
+    """Measure what is asked for, print it and keep it."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", choices=["applied", "kill", "latency", "all"], nargs="?", default="all")
+    parser.add_argument("--broker", default="apache", help="HOST:PORT, or the kind to start (default: apache)")
+    parser.add_argument("--commands", type=int, default=400_000, help="to apply")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="in the table that is killed")
+    parser.add_argument("--no-restore", action="store_true", help="without restart and restore of that table")
+    options = parser.parse_args()
+    with broker.start(options.broker) as kafka:
+        figures: dict[str, Any] = {"machine": machine(), "broker": kafka.label}
+        if options.what in ("applied", "all"):
+            figures["applied"] = applied.measure(kafka.bootstrap, options.commands)
+        if options.what in ("kill", "latency", "all"):
+            restore = not options.no_restore and options.what != "latency"
+            figures["kill"] = kill.measure(kafka.bootstrap, options.rows, restore=restore)
+    sys.stderr.write("\n")
+    _show(figures, options.what)
+    print(f"JSON: {write(options.what, figures)}")
+
+
+def _show(figures: dict[str, Any], what: str) -> None:
+    on = figures["machine"]
+    print(f"{on['cpus']} x {on['cpu']}, Python {on['python']}, {figures['broker']}, load {on['load_average']} at start")
+    if "applied" in figures:
+        print_table("Commands applied by one worker", applied.HEAD, applied.rows(figures["applied"]))
+    if "kill" in figures:
+        if what != "latency":
+            print_table("Killed by one batch, pings beside it", kill.HEAD_KILL, kill.kill_rows(figures["kill"]))
+        print_table("From a ping to its signal, ms", kill.HEAD_PING, kill.ping_rows(figures["kill"]))
+        if what != "latency":
+            print_table("The table", kill.HEAD_STATE, kill.state_rows(figures["kill"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""One batch that kills eight tenths of a table, and what an unrelated command feels of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, TopicPartition
+
+from bench import workload
+from bench.applied import rates
+from bench.report import load_average, percentile
+from bench.service import PARTITIONS, BenchError, Service, say, service
+from streams import codec
+from streams.client import Client, new_batch_id
+from streams.config import Topic
+from streams.model import Action, BatchHeader, BatchState, ContinueSlice, Filter, SliceProgress, StartBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.workload import Record
+
+_IDLE_S = 10.0
+_AFTER_S = 2.0
+
+HEAD_KILL = (
+    "killed",
+    "rows",
+    "ended",
+    "seconds",
+    "ended/s",
+    "CPU us each",
+    "log records each",
+    "page: median",
+    "largest",
+    "load",
+)
+HEAD_PING = ("pings", "idle p50", "p99", "max", "during p50", "p99", "max", "x p50", "x p99", "x max")
+HEAD_STATE = ("table", "loaded/s", "disk MB", "memory MB", "most", "restart s", "to 1st command s", "restore rows/s")
+
+
+def measure(bootstrap: str, rows: int, *, restore: bool = True) -> dict[str, Any]:
+    """Figures for a table of invocations that never started, and for one of running ones."""
+    figures = {}
+    for name, running in (("never started", False), ("running", True)):
+        say(f"making {rows:,} commands")
+        records = list(workload.table(workload.ids(rows), PARTITIONS, running=running))
+        with service(bootstrap, name.replace(" ", "-")) as made:
+            figures[name] = _measure(made, name, records, restore=restore)
+    return figures
+
+
+def kill_rows(figures: dict[str, Any]) -> list[list[Any]]:
+    """For the table of `HEAD_KILL`."""
+    keys = (
+        "ended",
+        "seconds",
+        "ended_per_second",
+        "cpu_us_each",
+        "log_records_per_ended",
+        "page_median",
+        "page_largest",
+    )
+    return [
+        [name, each["rows"], *[each["kill"][key] for key in keys], each["load_average"]]
+        for name, each in figures.items()
+    ]
+
+
+def ping_rows(figures: dict[str, Any]) -> list[list[Any]]:
+    """For the table of `HEAD_PING`; milliseconds."""
+    shown = []
+    for name, each in figures.items():
+        idle, during = each["idle"], each["during"]
+        parts = ("p50", "p99", "max")
+        ratios = [during[part] / idle[part] for part in parts]
+        shown.append([name, *[idle[part] for part in parts], *[during[part] for part in parts], *ratios])
+    return shown
+
+
+def state_rows(figures: dict[str, Any]) -> list[list[Any]]:
+    """For the table of `HEAD_STATE`."""
+    return [
+        [
+            name,
+            each["load"]["per_second"],
+            each["state_mb"],
+            each["memory_mb"]["now"],
+            each["memory_mb"]["most"],
+            each.get("restart_s", "-"),
+            each.get("restart_first_command_s", "-"),
+            each.get("restore_rows_per_second", "-"),
+        ]
+        for name, each in figures.items()
+    ]
+
+
+def _measure(made: Service, name: str, records: list[Record], *, restore: bool) -> dict[str, Any]:
+    ends = made.preload(records, name)
+    made.start_worker()
+    figures: dict[str, Any] = {"rows": len(records), "load": rates(made.await_applied(ends, name))}
+    figures["state_mb"] = made.state_mb()
+    with _pings(made) as pings:
+        time.sleep(1)
+        begins = made.ends(Topic.COMMANDS)
+        say(f"{name}: idle")
+        began = time.time()
+        time.sleep(_IDLE_S)
+        say(f"{name}: kill")
+        used, sent = made.cpu_s(), time.time()
+        progress, finished = _kill(made)
+        used = made.cpu_s() - used
+        time.sleep(_AFTER_S)
+    figures["idle"] = _latency(pings, began, sent)
+    figures["during"] = _latency(pings, sent, finished)
+    figures["kill"] = _killed(made, begins, progress, finished - sent)
+    figures["kill"]["cpu_us_each"] = used * 1e6 / max(figures["kill"]["ended"], 1)
+    figures["memory_mb"] = made.memory_mb()
+    figures["load_average"] = load_average()
+    expected = sum(1 for number in range(len(records)) if number % 10 < 8)
+    if figures["kill"]["ended"] != expected:
+        raise BenchError(f"{figures['kill']['ended']:,} ended, and {expected:,} should have")
+    if restore:
+        figures |= _restarts(made, name, len(records))
+    return figures
+
+
+def _kill(made: Service) -> tuple[dict[str, SliceProgress], float]:
+    """Send the batch and wait until its header says COMPLETED; slices by key, and when that was."""
+    batch = StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))
+    consumer = Consumer(
+        {
+            **made.settings.kafka_properties(),
+            "group.id": "none",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    topic = made.settings.topic(Topic.BATCH_SLICES)
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
+    with Client(made.settings) as client:
+        client.start_batch(batch)
+    slices: dict[str, SliceProgress] = {}
+    try:
+        while True:
+            message = consumer.poll(1.0)
+            made.require_worker()
+            if message is None or message.error() is not None:
+                continue
+            record = codec.decode(message.value())
+            if isinstance(record, SliceProgress):
+                slices[message.key().decode()] = record
+            elif isinstance(record, BatchHeader) and record.state is BatchState.COMPLETED:
+                return slices, time.time()
+    finally:
+        consumer.close()
+
+
+def _killed(made: Service, begins: list[int], slices: dict[str, SliceProgress], seconds: float) -> dict[str, Any]:
+    """What the batch did, and what it cost in the command log."""
+    kinds: Counter[str] = Counter()
+    sizes = []
+    for message in made.read(Topic.COMMANDS, begins, made.ends(Topic.COMMANDS)):
+        command = codec.decode_command(message.value())
+        kinds[type(command).__name__] += 1
+        if isinstance(command, ContinueSlice):
+            sizes.append(command.max_matched)
+    del kinds["Invoke"]  # pings
+    ended = sum(slice_.done for slice_ in slices.values())
+    return {
+        "ended": ended,
+        "seconds": seconds,
+        "ended_per_second": ended / seconds,
+        "log_records": dict(kinds),
+        "log_records_per_ended": kinds.total() / max(ended, 1),
+        "page_median": median(sizes),
+        "page_largest": max(sizes),
+    }
+
+
+def _restarts(made: Service, name: str, rows: int) -> dict[str, Any]:
+    """A restart on the state folder, and one without it."""
+    figures = {}
+    say(f"{name}: restart")
+    made.stop_worker()
+    with _pings(made) as pings:
+        time.sleep(0.5)
+        made.start_worker()
+        assigned = min(event["at"] for event in made.await_event("partition assigned", PARTITIONS))
+        running = max(event["at"] for event in made.await_event("partition running", PARTITIONS))
+        time.sleep(3)
+    figures["restart_s"] = running - assigned
+    answered = [at + took / 1_000 for at, took in pings if took is not None]
+    figures["restart_first_command_s"] = min(answered) - assigned
+    say(f"{name}: restore from the changelog")
+    made.stop_worker()
+    for file in made.settings.state_dir.glob("partition-*"):
+        file.unlink()
+    made.start_worker()
+    assigned = min(event["at"] for event in made.await_event("partition assigned", PARTITIONS))
+    events = made.await_event("partition running", PARTITIONS)
+    restored = sum(event["rows"] for event in events)
+    if restored < rows:
+        raise BenchError(f"{restored:,} rows restored of {rows:,}")
+    figures["restore_s"] = max(event["at"] for event in events) - assigned
+    figures["restore_rows_per_second"] = restored / figures["restore_s"]
+    return figures
+
+
+@contextmanager
+def _pings(made: Service) -> Iterator[list[tuple[float, float | None]]]:
+    """Pings as long as the context lasts; the list is filled at its end."""
+    file = Path(made.settings.state_dir.parent) / "pings.json"
+    settings = made.settings
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "bench.ping",
+            settings.bootstrap_servers,
+            settings.topic_prefix,
+            str(PARTITIONS),
+            str(file),
+        ]
+    )
+    found: list[tuple[float, float | None]] = []
+    try:
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)
+    found += [(at, took) for at, took in json.loads(file.read_text())]
+
+
+def _latency(pings: list[tuple[float, float | None]], begin: float, end: float) -> dict[str, Any]:
+    """Of the pings sent between two times, ms; every one must have been answered."""
+    took = [ms for at, ms in pings if begin <= at < end]
+    answered = [ms for ms in took if ms is not None]
+    if not answered or len(answered) < len(took):
+        raise BenchError(f"{len(took) - len(answered)} of {len(took)} pings were never answered")
+    return {"count": len(took), **{f"p{n}": percentile(answered, n / 100) for n in (50, 90, 99)}, "max": max(answered)}

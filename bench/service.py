@@ -1,0 +1,244 @@
+"""What is measured: a worker with default settings on a Kafka broker, and what it left in the log."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from streams import topics
+from streams.config import Settings, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bench.workload import Record
+
+PARTITIONS = 4
+_CHUNK = 20_000
+_STOPS_WITHIN_S = 30.0
+
+
+class BenchError(Exception):
+    """The measurement could not be taken."""
+
+
+class Service:
+    """Topics under a prefix of their own, and one worker on them."""
+
+    def __init__(self, bootstrap: str, name: str, folder: Path) -> None:
+        self.settings = Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            bootstrap_servers=bootstrap,
+            topic_prefix=f"bench-{name}-{os.getpid()}-{time.time_ns() // 1_000_000}.",
+            state_dir=folder / "state",
+        )
+        self._log = folder / "worker.log"
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._group = Consumer(
+            # Uncommitted: otherwise the answer waits while a transaction is open, which is nearly always.
+            {"bootstrap.servers": bootstrap, "group.id": self.settings.group_id, "isolation.level": "read_uncommitted"}
+        )
+        topics.create(self.settings, PARTITIONS, 1)
+
+    # --- the worker ---
+
+    def start_worker(self) -> None:
+        """Start it; returns at once."""
+        own = {
+            "STREAMS_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "STREAMS_TOPIC_PREFIX": self.settings.topic_prefix,
+            "STREAMS_STATE_DIR": str(self.settings.state_dir),
+            "STREAMS_LOG_FORMAT": "json",
+        }
+        others = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
+        self._log.unlink(missing_ok=True)
+        with self._log.open("wb") as log:
+            self._worker = subprocess.Popen(
+                [sys.executable, "-m", "streams", "worker"],
+                env={**others, **own},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def stop_worker(self) -> None:
+        """Stop it in good order; one that does not run is left alone."""
+        if self._worker is None:
+            return
+        self._worker.terminate()
+        try:
+            self._worker.wait(_STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._worker.kill()
+            self._worker.wait()
+        self._worker = None
+
+    @property
+    def worker_pid(self) -> int:
+        """Of the running worker."""
+        if self._worker is None:
+            raise BenchError("no worker runs")
+        return self._worker.pid
+
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory of the worker, now and at its highest, MB."""
+        lines = Path(f"/proc/{self.worker_pid}/status").read_text(encoding="utf-8").splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return {name: int(fields[key].split()[0]) / 1_000 for name, key in (("now", "VmRSS"), ("most", "VmHWM"))}
+
+    def cpu_s(self) -> float:
+        """CPU time that the worker has used, librdkafka's threads included, seconds."""
+        fields = Path(f"/proc/{self.worker_pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def state_mb(self) -> float:
+        """Size of the state folder, MB."""
+        return sum(file.stat().st_size for file in self.settings.state_dir.rglob("*") if file.is_file()) / 1e6
+
+    def await_event(self, event: str, count: int, within_s: float = 300.0) -> list[dict[str, Any]]:
+        """The worker's log lines of this event, once there are so many; `at` is seconds since 1970."""
+        deadline = time.monotonic() + within_s
+        while len(found := self._events(event)) < count:
+            self.require_worker()
+            if time.monotonic() > deadline:
+                raise BenchError(f"{len(found)} of {count} times {event!r} in the worker's log after {within_s:.0f} s")
+            time.sleep(0.02)
+        return found
+
+    def _events(self, event: str) -> list[dict[str, Any]]:
+        found = []
+        for line in self._log.read_text(encoding="utf-8").splitlines():
+            if f'"{event}"' in line:
+                fields = json.loads(line)
+                if fields["event"] == event:
+                    found.append(fields | {"at": datetime.fromisoformat(fields["timestamp"]).timestamp()})
+        return found
+
+    def require_worker(self) -> None:
+        """Raise with the end of its log when it has ended."""
+        if self._worker is None or self._worker.poll() is not None:
+            tail = "\n".join(self._log.read_text(encoding="utf-8").splitlines()[-8:])
+            raise BenchError(f"the worker ended by itself:\n{tail}")
+
+    # --- the log ---
+
+    def preload(self, records: Sequence[Record], what: str) -> list[int]:
+        """Append commands, without waiting for a worker; returns the end offset of each partition."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self.settings.bootstrap_servers,
+                "enable.idempotence": True,
+                "linger.ms": 20,
+                "batch.size": 1_000_000,
+                "batch.num.messages": 50_000,
+                "queue.buffering.max.messages": 1_000_000,
+            }
+        )
+        topic = self.settings.topic(Topic.COMMANDS)
+        for begin in range(0, len(records), _CHUNK):
+            chunk: list[list[dict[str, Any]]] = [[] for _ in range(PARTITIONS)]
+            for partition, key, value in records[begin : begin + _CHUNK]:
+                chunk[partition].append({"key": key, "value": value})
+            for partition, messages in enumerate(chunk):
+                if messages and producer.produce_batch(topic, messages, partition=partition) < len(messages):
+                    raise BenchError("the producer's queue is full")
+            while len(producer) > 10 * _CHUNK:
+                producer.poll(0.05)
+            say(f"{what}: {begin + len(records[begin : begin + _CHUNK]):,} of {len(records):,} in the log")
+        while producer.flush(1.0):
+            pass
+        return self.ends(Topic.COMMANDS)
+
+    def ends(self, topic: Topic) -> list[int]:
+        """End offset of each partition, committed records only; a transaction's marker takes an offset too."""
+        places = [TopicPartition(self.settings.topic(topic), partition) for partition in range(PARTITIONS)]
+        futures = self._admin.list_offsets(
+            dict.fromkeys(places, OffsetSpec.latest()), isolation_level=IsolationLevel.READ_COMMITTED
+        )
+        return [futures[place].result(10).offset for place in places]
+
+    def applied(self) -> list[int]:
+        """Committed offset of each partition: up to there commands are applied."""
+        name = self.settings.topic(Topic.COMMANDS)
+        places = self._group.committed([TopicPartition(name, p) for p in range(PARTITIONS)], timeout=10)
+        return [max(0, place.offset) for place in places]
+
+    def await_applied(self, ends: Sequence[int], what: str, within_s: float = 900.0) -> list[tuple[float, int]]:
+        """Wait until commands are applied up to these offsets; returns (seconds, commands) samples, ten a second."""
+        samples: list[tuple[float, int]] = []
+        deadline = time.monotonic() + within_s
+        told = 0.0
+        while True:
+            offsets = self.applied()
+            done = sum(min(offset, end) for offset, end in zip(offsets, ends, strict=True))
+            now = time.monotonic()
+            samples.append((now, done))
+            if all(offset >= end for offset, end in zip(offsets, ends, strict=True)):
+                return samples
+            self.require_worker()
+            if now > deadline:
+                raise BenchError(f"{what}: {done:,} of {sum(ends):,} applied after {within_s:.0f} s")
+            if now - told > 2:
+                say(f"{what}: {done:,} of {sum(ends):,} applied")
+                told = now
+            time.sleep(0.1)
+
+    def read(self, topic: Topic, begins: Sequence[int], ends: Sequence[int]) -> Iterator[Any]:
+        """Committed records between these offsets of each partition."""
+        name = self.settings.topic(topic)
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.settings.bootstrap_servers,
+                "group.id": "none",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+            }
+        )
+        try:
+            left = {p for p in range(PARTITIONS) if begins[p] < ends[p]}
+            consumer.assign([TopicPartition(name, p, begins[p]) for p in left])
+            while left:
+                for message in consumer.consume(10_000, timeout=0.2):
+                    if message.error() is None and message.offset() < ends[message.partition()]:
+                        yield message
+                places = consumer.position([TopicPartition(name, p) for p in left])
+                left -= {place.partition for place in places if place.offset >= ends[place.partition]}
+        finally:
+            consumer.close()
+
+    def close(self) -> None:
+        """Stop the worker and remove the topics."""
+        self.stop_worker()
+        self._group.close()
+        names = [self.settings.topic(topic) for topic in Topic]
+        for future in self._admin.delete_topics(names).values():
+            future.result(10)
+
+
+@contextmanager
+def service(bootstrap: str, name: str) -> Iterator[Service]:
+    """A service for one measurement; nothing of it is left."""
+    with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
+        made = Service(bootstrap, name, Path(folder))
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def say(line: str) -> None:
+    """How it gets on, on standard error; on a terminal each line replaces the one before."""
+    sys.stderr.write(f"\r\x1b[K{line}" if sys.stderr.isatty() else f"{line}\n")
+    sys.stderr.flush()
