@@ -1,0 +1,60 @@
+# `make help` explains itself. Everything runs from .venv, which is made when it is first needed.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+READY := .venv/.ready
+# Full-size acceptance runs: STREAMS_TEST_SCALE=1.
+FULL ?= 1
+# The earlier schemas that today's must be compatible with: a folder or a git ref.
+AGAINST ?= HEAD
+
+.PHONY: help
+help: ## show this
+	@printf 'make TARGET, where TARGET is\n\n'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  %-10s %s\n' "$$name" "$$text"; done
+	@printf '\nThe broker for demo, test, chaos and bench: BROKER=HOST:PORT|docker|apache|embedded,\n'
+	@printf 'else the first that works of Docker, Apache Kafka by Java 17 and Maven, embedded.\n'
+
+$(READY): pyproject.toml constraints.txt scripts/venv.sh
+	@scripts/venv.sh
+
+.PHONY: setup
+setup: $(READY) ## make .venv with all that development needs
+
+.PHONY: demo
+demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks itself, leaves nothing running
+	@$(BIN)/streams demo
+
+.PHONY: test
+test: check ## check, then every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
+	@$(BIN)/pytest -q -m "broker or chaos"
+
+.PHONY: check
+check: lint ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker
+	@$(BIN)/streams schemas check --against $(AGAINST)
+	@$(BIN)/pytest -q -n 2 -m "not broker and not chaos"
+
+.PHONY: lint
+lint: $(READY) ## ruff, the format, mypy --strict
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(READY) ## let ruff format and fix what it can
+	@$(BIN)/ruff check -q --fix .
+	@$(BIN)/ruff format -q .
+
+.PHONY: chaos
+chaos: $(READY) ## the tests that kill workers and brokers, at full size
+	@STREAMS_TEST_SCALE=$(FULL) $(BIN)/pytest -q -m chaos
+
+.PHONY: bench
+bench: $(READY) ## measure: applied a second, killed a second, latency beside it
+	@$(BIN)/python -m bench
+
+.PHONY: clean
+clean: ## remove .venv and everything that tools have left
+	rm -rf .venv dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .state .broker
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
