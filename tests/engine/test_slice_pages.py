@@ -343,3 +343,31 @@ def test_progress_says_what_the_slice_counts() -> None:
     for field in progress.__struct_fields__:
         if field != "partition":
             assert getattr(progress, field) == getattr(slice_, field)
+
+
+def test_a_slice_is_not_over_while_it_has_pages() -> None:
+    """An answer between two pages leaves nothing pending for a moment, but the next page is still to come."""
+    cluster = MemoryCluster(1, PageSizes(1, 1))
+    cluster.run(invoke("a"), invoke("z"))
+    cluster.send(StartBatch("b", Action.CANCEL, ALL))
+    while not isinstance(cluster.logs[0][-1][1], ContinueSlice):
+        cluster.step(0)
+    cluster.send(ReportTransition("a", 1, to=Status.CANCELLED))
+    while cluster.row("a").status is not Status.CANCELLED:
+        cluster.step(0)
+    slice_ = cluster.slices("b")[0]
+    assert (slice_.state, slice_.pending, slice_.done) == (SliceState.RUNNING, 0, 1)
+    cluster.run()
+    assert cluster.row("z").status is Status.CANCELLING
+    assert cluster.slices("b")[0].state is SliceState.DRAINING
+
+
+def test_failures_stop_at_twenty() -> None:
+    """All are counted, the first are named."""
+    cluster = MemoryCluster()
+    cluster.run(*(invoke(f"i{number:02}") for number in range(25)))
+    cluster.run(StartBatch("b", Action.CANCEL, ALL, grace_ms=0, on_timeout=OnTimeout.LEAVE))
+    cluster.tick()
+    slice_ = cluster.slices("b")[0]
+    assert slice_.failed == 25
+    assert slice_.failures == tuple(f"i{number:02}" for number in range(20))
