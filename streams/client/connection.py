@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 class _Client(Protocol):
     def list_topics(self, *, timeout: float) -> Any: ...
 
+    def poll(self, timeout: float) -> Any: ...
+
 
 class Trouble:
     """Remembers what librdkafka last complained about, so that an error can name the cause."""
@@ -44,8 +46,8 @@ def properties(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, An
 
 def require_topics(
     client: _Client, settings: Settings, trouble: Trouble, *topics: Topic, timeout: float = CONNECT_TIMEOUT
-) -> dict[str, int]:
-    """Number of partitions of each topic, by full name.
+) -> dict[str, Any]:
+    """Metadata of each topic, by full name.
 
     Asks for all topics: to ask for one by name could create it, with the broker's defaults.
 
@@ -56,6 +58,7 @@ def require_topics(
     try:
         found = client.list_topics(timeout=timeout).topics
     except KafkaException as error:
+        client.poll(0)
         cause = trouble.last or error.args[0].str()
         raise BrokerUnavailableError(
             f"no Kafka broker at {settings.bootstrap_servers} ({cause}): start one or set STREAMS_BOOTSTRAP_SERVERS"
@@ -66,4 +69,4 @@ def require_topics(
         raise TopicMissingError(
             f"topic {', '.join(missing)} does not exist at {settings.bootstrap_servers}: run `streams topics create`"
         )
-    return {name: len(found[name].partitions) for name in names}
+    return {name: found[name] for name in names}

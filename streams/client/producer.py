@@ -58,7 +58,7 @@ class Client:
             **({} if "linger.ms" in settings.kafka_properties() else {"linger_ms": 5}),
         }
         self._producer = Producer(properties(settings, self._trouble, **own))
-        self.partitions = require_topics(self._producer, settings, self._trouble, Topic.COMMANDS)[self._topic]
+        require_topics(self._producer, settings, self._trouble, Topic.COMMANDS)
 
     def invoke(self, invoke: Invoke, on_delivery: Callable[[Delivery], None] | None = None) -> None:
         """Queue an `Invoke`; like `send`."""

@@ -108,9 +108,9 @@ class ProgressReader:
         }
         consumer = Consumer(properties(self._settings, trouble, **own))
         try:
-            [(topic, count)] = require_topics(consumer, self._settings, trouble, Topic.BATCHES).items()
-            consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in range(count)])
-            yield _read(consumer, count if to_end else None)
+            [(topic, found)] = require_topics(consumer, self._settings, trouble, Topic.BATCHES).items()
+            consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in found.partitions])
+            yield _read(consumer, len(found.partitions) if to_end else None)
         finally:
             consumer.close()
 

@@ -1,0 +1,140 @@
+"""`streams gateway`: start the merger, and stop it as asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from confluent_kafka.admin import AdminClient
+
+from streams.client.connection import Trouble, properties, require_topics
+from streams.config import Topic
+from streams.control.connection import without_effect
+from streams.control.merger import Source, build_app, changelog_name
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from streams.config import Settings
+
+STOP_SECONDS = 15.0
+"""How long a clean stop may take before the process ends without it."""
+
+_EXIT_INTERRUPTED = 130
+_CHATTY = ("aiokafka", "faust", "mode", "streams.control.exact")
+
+log = structlog.get_logger("streams.gateway")
+
+
+def run(settings: Settings) -> int:
+    """Run the gateway until SIGTERM or Ctrl-C; a second one ends the process at once. Returns the exit code.
+
+    Raises:
+        StreamsError: it cannot start, or cannot go on, for a reason that a person can put right.
+    """
+    source = _require_source(settings)
+    _quieten(settings)
+    unused = without_effect(settings.kafka_properties())
+    if unused:
+        log.warning("these Kafka properties have no effect on the gateway", properties=unused)
+    try:
+        with TemporaryDirectory(prefix="streams-gateway-") as scratch:
+            asyncio.run(_serve(settings, source, Path(scratch)))
+    except Exception as error:
+        _end_surviving_threads(error)
+        raise
+    _end_surviving_threads(None)
+    return 0
+
+
+def _require_source(settings: Settings) -> Source:
+    """Look at the topics before Faust does: it would wait for missing ones, or create them its own way."""
+    trouble = Trouble()
+    admin = AdminClient(properties(settings, trouble))
+    found = require_topics(admin, settings, trouble, Topic.BATCH_SLICES, Topic.BATCHES)
+    slices = found[settings.topic(Topic.BATCH_SLICES)]
+    changelog = admin.list_topics(timeout=10).topics.get(changelog_name(settings))
+    if changelog is not None and len(changelog.partitions) != len(slices.partitions):
+        raise StreamsError(
+            f"topic {changelog_name(settings)} has {len(changelog.partitions)} partitions, "
+            f"{settings.topic(Topic.BATCH_SLICES)} has {len(slices.partitions)}: they must be equal; with all gateways "
+            "stopped, delete the first one and the gateway's consumer group, and it is built anew"
+        )
+    return Source(len(slices.partitions), max(len(each.replicas) for each in slices.partitions.values()))
+
+
+def _quieten(settings: Settings) -> None:
+    """Faust tells each step of each of its services; what goes wrong is enough."""
+    if settings.log_level != "debug":
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _end_surviving_threads(error: Exception | None) -> None:
+    """End the process here when Faust has left a thread behind, for which Python would wait for ever."""
+    deadline = time.monotonic() + 1.0
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.error("the gateway did not stop cleanly", thread=thread.name, reason=str(error) if error else None)
+                logging.shutdown()
+                os._exit(1)
+
+
+async def _serve(settings: Settings, source: Source, scratch: Path) -> None:
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def failed(error: BaseException) -> None:
+        if not over.done():
+            over.set_exception(error)
+
+    def asked_to_stop() -> None:
+        if over.done():
+            os._exit(_EXIT_INTERRUPTED)
+        over.set_result(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked_to_stop)
+    app = build_app(settings, source, scratch, failed)
+    try:
+        await _first(over, app.start())
+        if not over.done():
+            log.info("gateway ready", reads=settings.topic(Topic.BATCH_SLICES), writes=settings.topic(Topic.BATCHES))
+            await _first(over, app.wait())
+            if not over.done():
+                raise StreamsError(f"the gateway has stopped by itself: {app.crash_reason!r}") from app.crash_reason
+        over.result()
+    finally:
+        await _stop(app)
+    log.info("gateway stopped")
+
+
+async def _first(over: asyncio.Future[None], work: Awaitable[Any]) -> None:
+    """Wait for the work, or for the end of it all; raises what the work raises."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait({over, task}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    else:
+        task.cancel()
+
+
+async def _stop(app: Any) -> None:
+    try:
+        await asyncio.wait_for(app.stop(), STOP_SECONDS)
+    except TimeoutError:
+        # Faust's threads would keep the process alive; what was not acknowledged is read again at the next start.
+        log.warning("the gateway did not stop cleanly", seconds=STOP_SECONDS)
+        logging.shutdown()
+        os._exit(1)

@@ -1,0 +1,137 @@
+"""The Faust app: reads `batch-slices`, keeps each batch's merge in a table, writes `batches`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import faust
+
+from streams import codec
+from streams.client.connection import MAX_RECORD_BYTES
+from streams.config import Topic
+from streams.control.connection import app_options
+from streams.control.exact import AwaitableTable, OrderedConsumer
+from streams.control.fold import SliceRecord, fold
+from streams.control.merge import Merge, dump, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from streams.config import Settings
+
+CHUNK = 1_000
+"""Most records merged in one go."""
+CHUNK_SECONDS = 0.2
+"""How long records are gathered before they are merged: a batch is published at most five times a second."""
+
+_HEARTBEATS_A_SESSION = 3
+
+
+class Source(NamedTuple):
+    """What the app takes over from `batch-slices` for its own topic."""
+
+    partitions: int
+    replicas: int
+
+
+def app_id(settings: Settings) -> str:
+    """Name of the app, of its consumer group, and the beginning of its changelog's name."""
+    return f"{settings.topic_prefix}gateway"
+
+
+def changelog_name(settings: Settings) -> str:
+    """Name of the topic in which Faust keeps the table."""
+    return f"{app_id(settings)}-progress-changelog"
+
+
+def build_app(settings: Settings, source: Source, scratch: Path, failed: Callable[[BaseException], None]) -> Any:
+    """Make the app; it must be called inside the event loop that is to run it.
+
+    `scratch` is a folder that Faust wants and puts nothing into, with tables in memory. `failed` is told what has ended
+    the merging; nothing of that piece of input has then been acknowledged.
+
+    Raises:
+        ConfigError: the settings hold a property that Faust cannot honour.
+    """
+    session_s = settings.session_timeout_ms / 1000
+    options = {
+        "producer_linger": 0,
+        **app_options(settings.kafka_properties()),
+        "broker_heartbeat_interval": session_s / _HEARTBEATS_A_SESSION,
+        "broker_session_timeout": session_s,
+        "consumer_max_fetch_size": 2 * MAX_RECORD_BYTES,
+        "datadir": scratch,
+        "key_serializer": "raw",
+        "processing_guarantee": "exactly_once",
+        "producer_max_request_size": MAX_RECORD_BYTES,
+        "store": "memory://",
+        # Asked to wait, Faust commits twice when it stops, and the second commit fails for want of a transaction.
+        "stream_wait_empty": False,
+        "topic_disable_leader": True,
+        "topic_replication_factor": source.replicas,
+        "value_serializer": "raw",
+        "web_enabled": False,
+    }
+    app = faust.App(app_id(settings), **options)
+    # Faust's own command line sets this; without it exactly_once is off, and so is reading committed records only.
+    app.in_worker = True
+    app.transport.Consumer = OrderedConsumer  # type: ignore[misc] # Faust reads it from the instance
+    # Faust would write a chunk's changes to the changelog partition of the chunk's last record. By their key they go to
+    # the number that the batch's records have too.
+    table = AwaitableTable(
+        app,
+        name="progress",
+        beacon=app.tables.beacon,
+        key_type=bytes,
+        value_type=bytes,
+        partitions=source.partitions,
+        use_partitioner=True,
+        extra_topic_configs={"max.message.bytes": str(MAX_RECORD_BYTES), "segment.bytes": str(16 * 1024 * 1024)},
+    )
+    app.tables.add(table)
+    batches = app.topic(settings.topic(Topic.BATCHES), allow_empty=True)
+
+    async def merge_slices(stream: Any) -> None:
+        try:
+            async for events in stream.noack_take(CHUNK, within=CHUNK_SECONDS):
+                await _merge_chunk(events, table, batches)
+                for event in events:
+                    # What was read before a rebalance is read again after it, if its transaction was not committed.
+                    if event.message.generation_id == app.consumer_generation_id:
+                        await stream.ack(event)
+        except Exception as error:
+            failed(error)
+            raise
+
+    app.agent(app.topic(settings.topic(Topic.BATCH_SLICES), allow_empty=True), name="merge_slices")(merge_slices)
+    return app
+
+
+async def _merge_chunk(events: Sequence[Any], table: AwaitableTable, batches: Any) -> None:
+    """Returns once all that the events lead to has reached the broker."""
+
+    def saved(batch_id: str) -> Merge:
+        value = table.get(batch_id.encode())
+        return Merge() if value is None else load(value)
+
+    folded = fold([_record(event) for event in events], saved)
+    sends = [
+        await batches.send(key=batch_id.encode(), value=None if found is None else codec.encode(found))
+        for batch_id, found in folded.published
+    ]
+    await asyncio.gather(*sends)
+    for batch_id, merge in folded.merges.items():
+        if merge == Merge():
+            table.pop(batch_id.encode(), None)
+        else:
+            table[batch_id.encode()] = dump(merge)
+    await table.sent()
+
+
+def _record(event: Any) -> SliceRecord:
+    message = event.message
+    return SliceRecord(
+        message.key or b"", message.value, f"{message.topic}, partition {message.partition}, offset {message.offset}"
+    )
