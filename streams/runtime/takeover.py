@@ -6,6 +6,7 @@ the replay. The other way round would restore an old table under a new offset.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,20 @@ log = structlog.get_logger("streams.restore")
 
 _ADMIN_TIMEOUT_S = 10.0
 _COMMITTED_TIMEOUT_S = 0.25
+_METADATA_TIMEOUT_S = 1.0
+_NO_LEADER_YET = frozenset(
+    {
+        KafkaError._NOENT,  # noqa: SLF001 -- librdkafka's "no leaders found"
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+"""What `list_offsets` answers while a broker is away or has just come back; none of these is marked retriable."""
 _SAVE_EVERY = 10_000
 """Records replayed between two commits of SQLite."""
 _REPORT_EVERY_S = 2.0
@@ -98,6 +113,8 @@ class Takeover:
         changelog = [TopicPartition(self._changelog, task.partition) for task in claimed]
         ends = self._offsets(changelog, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         begins = self._offsets(changelog, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        if ends is None or begins is None:
+            return
         for task in claimed:
             task.committed = committed[task.partition]
             task.target = ends[task.partition]
@@ -119,14 +136,27 @@ class Takeover:
             return None
         return {tp.partition: None if tp.offset == OFFSET_INVALID else tp.offset for tp in answer}
 
-    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
-        """First or end offsets, uncommitted records included: an open transaction is waited for, not overlooked."""
+    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int] | None:
+        """First or end offsets, uncommitted records included: an open transaction is waited for, not overlooked.
+
+        None when the partitions have no leader that answers yet.
+        """
         futures = self._admin.list_offsets(
             dict.fromkeys(partitions, spec),
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
             request_timeout=_ADMIN_TIMEOUT_S,
         )
-        return {tp.partition: future.result(_ADMIN_TIMEOUT_S).offset for tp, future in futures.items()}
+        try:
+            return {tp.partition: future.result(_ADMIN_TIMEOUT_S + 1).offset for tp, future in futures.items()}
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if error is None or not (error.retriable() or error.code() in _NO_LEADER_YET):
+                raise
+            log.info("waiting for the partitions' leader", topic=partitions[0].topic, why=error.str())
+            # The admin client asks the leader it knows, with the epoch it knows, until it reads all metadata anew.
+            with contextlib.suppress(KafkaException):
+                self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
+            return None
 
     def _check_store(self, task: PartitionTask, changelog_begin: int) -> None:
         store, partition = task.store, task.partition
@@ -184,13 +214,14 @@ class Takeover:
                 return False
         if task.store.in_transaction:
             task.store.commit(task.replayed_to, self._wall_clock())
-        self._check_table(task)
+        if not self._check_table(task):
+            return False
         if task.restored:
             log.info("restored", partition=task.partition, records=task.restored)
         return True
 
-    def _check_table(self, task: PartitionTask) -> None:
-        """Committed offset, `m/` and topics must tell one story."""
+    def _check_table(self, task: PartitionTask) -> bool:
+        """Committed offset, `m/` and topics must tell one story; False while not all of it is known."""
         meta, partition = task.store.meta, task.partition
         if meta is None:
             if task.committed is not None:
@@ -199,8 +230,7 @@ class Takeover:
                     f"{self._changelog} has no record of the table: the changelog was deleted. Restore it, or replay "
                     "the log under a new STREAMS_GROUP_ID and topic prefix",
                 )
-            self._check_log_start(partition)
-            return
+            return self._check_log_start(partition)
         if task.committed is not None and task.committed != meta.next_offset:
             raise StreamsError(
                 f"partition {partition}: the group's committed offset is {task.committed}, the changelog says "
@@ -222,15 +252,21 @@ class Takeover:
                     f"the broker has {actual}: the topic was made anew. Use another "
                     "STREAMS_STATE_DIR and topic prefix",
                 )
+        return True
 
-    def _check_log_start(self, partition: int) -> None:
+    def _check_log_start(self, partition: int) -> bool:
+        """Without a table the log must be whole; False while nobody tells where it starts."""
         places = [TopicPartition(self._commands, partition)]
-        start = self._offsets(places, OffsetSpec.earliest())[partition]  # type: ignore[no-untyped-call]
+        starts = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        if starts is None:
+            return False
+        start = starts[partition]
         if start > 0:
             raise StreamsError(
                 f"partition {partition}: neither a committed offset nor a table, and {self._commands} starts at "
                 f"{start}: its beginning was deleted, so the table cannot be made from it. Restore the changelog",
             )
+        return True
 
     def _report(self) -> None:
         now = time.monotonic()
