@@ -8,7 +8,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from streams.cli.console import err, out, print_json, settings_of_command
+from streams.cli.console import err, print_json, print_whole, settings_of_command
 from streams.cli.follow import COUNTERS, table, watch
 from streams.cli.times import iso
 from streams.client import ProgressReader
@@ -44,7 +44,7 @@ def show(
     if json:
         print_json(progress)
     else:
-        out.print(table(progress))
+        print_whole(table(progress))
     raise typer.Exit(code)
 
 
@@ -59,9 +59,7 @@ def list_(*, json: _Json = False) -> None:
     if json:
         print_json({"batches": [msgspec.to_builtins(each) for each in batches]})
     elif batches:
-        grid = _listed(batches)
-        # Wider than the terminal it wraps; cut off, ids and counters would be of no use.
-        out.print(grid, width=max(out.width, out.measure(grid).maximum), crop=False)
+        print_whole(_listed(batches))
     else:
         err.print("no batches")
 

@@ -79,7 +79,7 @@ class Children:
                 process.wait()
         self._running.clear()
         for watcher in self._watchers:
-            watcher.kill()
+            os.killpg(watcher.pid, signal.SIGKILL)
             watcher.communicate()
         self._watchers.clear()
 
@@ -88,7 +88,7 @@ class Children:
 
 
 def _watcher(group: int) -> subprocess.Popen[bytes]:
-    script = f"cat >/dev/null; kill -TERM -- -{group}; sleep {_GRACE_S:.0f}; kill -KILL -- -{group}"
+    script = f"cat >/dev/null; kill -s TERM -- -{group}; sleep {_GRACE_S:.0f}; kill -s KILL -- -{group}"
     return subprocess.Popen(  # noqa: S603 - made of numbers
         ["/bin/sh", "-c", script],
         stdin=subprocess.PIPE,

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import sys
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 
 from streams import logs
 from streams.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_UNLIMITED = 100_000
 
 
 class Exit(IntEnum):
@@ -49,6 +55,12 @@ def print_json(value: Any) -> None:
     """One JSON document on stdout; `value`: records, dicts, lists."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
     sys.stdout.flush()
+
+
+def print_whole(table: Table) -> None:
+    """A table on stdout, wrapped by a narrower terminal: cut off, ids and counters would be of no use."""
+    needed = Measurement.get(out, out.options.update(width=_UNLIMITED), table).maximum
+    Console(width=max(out.width, needed), highlight=False).print(table)
 
 
 def print_error(message: str) -> None:

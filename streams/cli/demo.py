@@ -81,6 +81,7 @@ def _service() -> Iterator[tuple[Settings, Children]]:
         variables = {f"STREAMS_{name.upper()}": value for name, value in choices.items()}
         try:
             topics.create(settings, PARTITIONS)
+            out.print(f"[bold]topics[/]      {prefix}*, {PARTITIONS} partitions")
             with Children(Path(folder), variables) as children:
                 children.start("worker")
                 children.start("gateway")

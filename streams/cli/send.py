@@ -10,7 +10,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from streams.cli.console import Exit, err, out, print_error, print_json, settings_of_command
+from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.follow import Watched, table, watch
 from streams.cli.options import takes
 from streams.cli.selection import Selection, describe
@@ -167,7 +167,7 @@ def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) 
         progress = {} if watched.last is None else msgspec.to_builtins(watched.last)
         print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
     elif watched.last is not None:
-        out.print(table(watched.last))
+        print_whole(table(watched.last))
     problem = watched.error or _problem(watched.last)
     if problem is not None and not watched.interrupted:
         print_error(problem)
