@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import TimeoutError as FuturesTimeoutError
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -46,6 +47,13 @@ _NO_LEADER_YET = frozenset(
 _SAVE_EVERY = 10_000
 """Records replayed between two commits of SQLite."""
 _REPORT_EVERY_S = 2.0
+_PASSING = (
+    KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+    KafkaError._WAIT_COORD,  # noqa: SLF001
+    KafkaError._NOENT,  # noqa: SLF001
+)
 _NO_TOPIC_ID = ("", "AAAAAAAAAAAAAAAAAAAAAA")
 """What stands for an unknown topic id: none given, or sixteen zero bytes in base64."""
 
@@ -91,7 +99,12 @@ class Takeover:
         """
         claimed = [task for task in tasks if task.phase is Phase.CLAIMED]
         if claimed:
-            self._claim(claimed)
+            try:
+                self._claim(claimed)
+            except (KafkaException, FuturesTimeoutError) as exc:
+                if not _passing(exc):
+                    raise
+                log.warning("taking partitions over waits for Kafka", error=str(exc))
         restoring = {task.partition: task for task in tasks if task.phase is Phase.RESTORING}
         if restoring.keys() != self._reading.keys():
             self._reading = restoring
@@ -108,7 +121,7 @@ class Takeover:
 
     def _claim(self, claimed: Sequence[PartitionTask]) -> None:
         committed = self._committed(claimed)
-        if committed is None:
+        if not committed:
             return
         changelog = [TopicPartition(self._changelog, task.partition) for task in claimed]
         ends = self._offsets(changelog, OffsetSpec.latest())  # type: ignore[no-untyped-call]
@@ -122,18 +135,12 @@ class Takeover:
             task.restored, task.restore_from = 0, task.store.changelog_position
             task.phase = Phase.RESTORING
 
-    def _committed(self, claimed: Sequence[PartitionTask]) -> dict[int, int | None] | None:
-        """Committed offsets by partition (None: there is none), or None when they are not stable yet."""
+    def _committed(self, claimed: Sequence[PartitionTask]) -> dict[int, int | None]:
+        """Committed offsets by partition (None: there is none); empty when they are not stable yet."""
         asked = [TopicPartition(self._commands, task.partition) for task in claimed]
-        try:
-            answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is not None and (error.retriable() or error.code() == KafkaError._TIMED_OUT):  # noqa: SLF001
-                return None
-            raise
+        answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
         if any(tp.error is not None for tp in answer):
-            return None
+            return {}
         return {tp.partition: None if tp.offset == OFFSET_INVALID else tp.offset for tp in answer}
 
     def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int] | None:
@@ -183,16 +190,20 @@ class Takeover:
         by_partition: dict[int, list[tuple[str, bytes | None, int]]] = {}
         for message in messages:
             if message.error() is not None:
-                if message.error().retriable() or not message.error().fatal():
-                    log.warning("changelog reader", error=message.error().str())
-                    continue
-                raise KafkaException(message.error())
+                self._note(message)
+                continue
             record = (message.key().decode(), message.value(), message.offset())
             by_partition.setdefault(message.partition(), []).append(record)
         for partition, records in by_partition.items():
             self._apply(self._reading[partition], records)
         self._report()
         return [task for task in self._reading.values() if self._reached(task)]
+
+    def _note(self, message: Any) -> None:
+        error = message.error()
+        if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+            raise StreamsError(f"{self._changelog}, partition {message.partition()}: {error.str()}")
+        log.warning("changelog reader", error=error.str())
 
     def _apply(self, task: PartitionTask, records: list[tuple[str, bytes | None, int]]) -> None:
         store = task.store
@@ -278,3 +289,11 @@ class Takeover:
                 span = max(1, task.target - task.restore_from)
                 done = min(1.0, (task.replayed_to - task.restore_from) / span)
                 log.info("restoring", partition=task.partition, records=task.restored, percent=round(100 * done))
+
+
+def _passing(exc: KafkaException | FuturesTimeoutError) -> bool:
+    """Whether the error is one that a restarting or overtaxed broker gives, and that passes."""
+    if isinstance(exc, FuturesTimeoutError):
+        return True
+    error = kafka_error(exc)
+    return error is not None and (error.retriable() or error.code() in _PASSING)

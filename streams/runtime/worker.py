@@ -179,6 +179,8 @@ class Worker:
                 f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
                 "longest downtime, and rebuild from the changelog: see the operations page",
             )
+        if error.code() == KafkaError.FENCED_INSTANCE_ID:
+            raise StreamsError(self._shared_id("its place in the group was taken"))
         if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
             raise KafkaFailureError(f"consumer: {error.str()}")
         log.warning("consumer", error=error.str())
@@ -265,15 +267,17 @@ class Worker:
         """A new producer settles what the old one left; every store is then checked against the changelog."""
         log.warning("producer replaced", why=why, transactional_id=self._worker_id)
         if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
-            raise StreamsError(
-                f"fenced twice within a minute ({why}): another worker uses transactional.id {self._worker_id} "
-                f"(state folder {self._settings.state_dir}). Give each worker its own STREAMS_WORKER_ID and "
-                "STREAMS_STATE_DIR",
-            )
+            raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
         self._fenced_at = time.monotonic()
         self._producer.close()
         self._open_producer()
         self._claim_all()
+
+    def _shared_id(self, what: str) -> str:
+        return (
+            f"{what}: another worker uses transactional.id {self._worker_id} (this one's state folder is "
+            f"{self._settings.state_dir}). Give each worker its own STREAMS_WORKER_ID and STREAMS_STATE_DIR"
+        )
 
     def _claim_all(self) -> None:
         """Every partition goes back to its last checkpoint, its table and left-overs with it."""

@@ -1,4 +1,4 @@
-"""Taking a partition over: log, changelog and local table tell one story, or the worker stops and says which differs."""
+"""Taking a partition over: log, changelog and table tell one story, or the worker stops and says which differs."""
 
 from __future__ import annotations
 
