@@ -46,9 +46,9 @@ class ProgressReader:
         self._settings = settings
 
     def follow(self, batch_id: str, timeout: float | None = None) -> Iterator[BatchProgress]:
-        """Progress of one batch as it comes, revisions rising, up to and including its final state.
+        """Progress of one batch: as it stands now, then as it comes, up to and including its final state.
 
-        A batch nobody has heard of yet is waited for. `timeout`: seconds for the whole, None for ever.
+        Revisions rise. A batch nobody has heard of yet is waited for. `timeout`: seconds for the whole, None for ever.
 
         Raises:
             BatchTimeoutError: not ended within `timeout`.
@@ -56,21 +56,21 @@ class ProgressReader:
             UnreadableProgressError: the batch's own record was written by a newer version.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        revision = -1
-        with self._records() as records:
-            for entry in records:
-                if entry is None or entry.key != batch_id:
-                    if deadline is not None and time.monotonic() >= deadline:
-                        raise BatchTimeoutError(_not_ended(batch_id, revision, timeout))
-                elif entry.value is None:
-                    revision = -1
-                else:
-                    progress = _decode(entry.key, entry.value)
-                    if progress.revision > revision:
-                        revision = progress.revision
-                        yield progress
-                        if progress.state in FINAL_STATES:
-                            return
+        newest: BatchProgress | None = None
+        shown = -1
+        with self._tail() as tail:
+            while True:
+                for entry in tail.poll():
+                    if entry.key == batch_id:
+                        newest = _newer(newest, entry)
+                # History is passed over: it may hold the end of an older batch that had this id.
+                if tail.caught_up and newest is not None and newest.revision != shown:
+                    shown = newest.revision
+                    yield newest
+                    if newest.state in FINAL_STATES:
+                        return
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise BatchTimeoutError(_not_ended(batch_id, newest, timeout))
 
     def latest(self, timeout: float = 30.0) -> dict[str, BatchProgress]:
         """The newest progress of every batch, by id, as of the time of the call.
@@ -82,20 +82,20 @@ class ProgressReader:
             TopicMissingError: nothing to read from.
         """
         deadline = time.monotonic() + timeout
-        latest: dict[str, BatchProgress] = {}
-        with self._records(to_end=True) as records:
-            for entry in records:
-                if entry is not None:
-                    _keep(latest, entry)
-                elif time.monotonic() >= deadline:
-                    raise BrokerUnavailableError(
-                        f"{self._settings.topic(Topic.BATCHES)} could not be read to its end within {timeout:g} s"
-                    )
-        return latest
+        latest: dict[str, BatchProgress | None] = {}
+        with self._tail() as tail:
+            while not tail.caught_up:
+                for entry in tail.poll():
+                    try:
+                        latest[entry.key] = _newer(latest.get(entry.key), entry)
+                    except UnreadableProgressError as error:
+                        log.warning("%s", error)
+                if time.monotonic() >= deadline:
+                    raise BrokerUnavailableError(f"{tail.topic} could not be read to its end within {timeout:g} s")
+        return {batch_id: progress for batch_id, progress in latest.items() if progress is not None}
 
     @contextmanager
-    def _records(self, *, to_end: bool = False) -> Iterator[Iterator[_Entry | None]]:
-        """The topic's records; None whenever there was none for a moment. With `to_end` they end where it ends now."""
+    def _tail(self) -> Iterator[_Tail]:
         trouble = Trouble()
         own = {
             # librdkafka wants a name, but nothing here joins a group, commits or asks for its offsets.
@@ -109,28 +109,43 @@ class ProgressReader:
         consumer = Consumer(properties(self._settings, trouble, **own))
         try:
             [(topic, found)] = require_topics(consumer, self._settings, trouble, Topic.BATCHES).items()
-            consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in found.partitions])
-            yield _read(consumer, len(found.partitions) if to_end else None)
+            yield _Tail(consumer, topic, set(found.partitions))
         finally:
             consumer.close()
 
 
-def _read(consumer: Consumer, ends: int | None) -> Iterator[_Entry | None]:
-    """Records of the assigned partitions; stops once `ends` partitions have been read to their end."""
-    ended: set[int] = set()
-    while ends is None or len(ended) < ends:
-        messages = consumer.consume(_CHUNK, _WAIT)
-        for message in messages:
+class _Tail:
+    """A topic from its start on; `caught_up` once each partition has been read to where it ended at the time."""
+
+    def __init__(self, consumer: Consumer, topic: str, partitions: set[int]) -> None:
+        self.topic = topic
+        self._consumer = consumer
+        self._behind = partitions
+        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in partitions])
+
+    @property
+    def caught_up(self) -> bool:
+        return not self._behind
+
+    def poll(self) -> Iterator[_Entry]:
+        """What has arrived; waits a moment for it."""
+        for message in self._consumer.consume(1, _WAIT) + self._consumer.consume(_CHUNK, 0):
             error = message.error()
             if error is None:
                 yield _Entry((message.key() or b"").decode(errors="replace"), message.value())
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the only name it has
-                # The end of a partition is told by the fetcher: the last offset may belong to a transaction's marker,
-                # which no record ever reaches.
-                ended.add(message.partition() or 0)
+                # The fetcher tells the end: the last offset may be a transaction's marker, which no record reaches.
+                self._behind.discard(message.partition() or 0)
             elif error.fatal() or not error.retriable():
                 raise KafkaException(error)
-        yield None
+
+
+def _newer(known: BatchProgress | None, entry: _Entry) -> BatchProgress | None:
+    """The batch's progress after this record; None after a tombstone."""
+    if entry.value is None:
+        return None
+    progress = _decode(entry.key, entry.value)
+    return known if known is not None and progress.revision <= known.revision else progress
 
 
 def _decode(key: str, value: bytes) -> BatchProgress:
@@ -143,22 +158,8 @@ def _decode(key: str, value: bytes) -> BatchProgress:
     return record
 
 
-def _keep(latest: dict[str, BatchProgress], entry: _Entry) -> None:
-    if entry.value is None:
-        latest.pop(entry.key, None)
-        return
-    try:
-        progress = _decode(entry.key, entry.value)
-    except UnreadableProgressError as error:
-        log.warning("%s", error)
-        return
-    known = latest.get(entry.key)
-    if known is None or progress.revision > known.revision:
-        latest[entry.key] = progress
-
-
-def _not_ended(batch_id: str, revision: int, timeout: float | None) -> str:
-    if revision < 0:
+def _not_ended(batch_id: str, progress: BatchProgress | None, timeout: float | None) -> str:
+    if progress is None:
         return (
             f"batch {batch_id}: no progress within {timeout:g} s; are a worker and a gateway running?"
             f" `streams batch show {batch_id}` tells later"

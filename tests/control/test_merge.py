@@ -10,79 +10,11 @@ from hypothesis import strategies as st
 
 from streams.control import merge as merging
 from streams.control.merge import Merge, SliceKey, add, dump, forget, load, parse_key, progress
-from streams.model import Action, BatchHeader, BatchState, Filter, OnTimeout, SliceProgress, SliceState
+from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
+from support.progress_records import CREATED, header, slice_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-CREATED = 1_000_000
-
-
-def header(
-    *,
-    state: BatchState = BatchState.RUNNING,
-    revision: int = 10,
-    partitions: int = 2,
-    limit: int | None = None,
-    updated_at: int = CREATED,
-    error: str | None = None,
-) -> BatchHeader:
-    """A header of batch b."""
-    return BatchHeader(
-        batch_id="b",
-        action=Action.KILL,
-        filter=Filter(services=("shop",)),
-        dry_run=False,
-        limit=limit,
-        max_rate=None,
-        grace_ms=None,
-        on_timeout=OnTimeout.KILL,
-        standing_until=None,
-        expires_at=None,
-        reason="why",
-        actor="who",
-        invocation_ids_count=None,
-        state=state,
-        error=error,
-        partitions_total=partitions,
-        revision=revision,
-        created_at=CREATED,
-        updated_at=updated_at,
-    )
-
-
-def slice_progress(
-    partition: int = 0,
-    *,
-    state: SliceState = SliceState.RUNNING,
-    revision: int = 20,
-    counters: tuple[int, int, int, int] = (0, 0, 0, 0),
-    scanned: int = 0,
-    scan_total: int = 100,
-    samples: tuple[str, ...] = (),
-    failures: tuple[str, ...] = (),
-    updated_at: int = CREATED,
-) -> SliceProgress:
-    """Progress of one slice of batch b; `counters`: done, pending, skipped, failed."""
-    done, pending, skipped, failed = counters
-    return SliceProgress(
-        batch_id="b",
-        partition=partition,
-        state=state,
-        cutoff=5,
-        cursor=5,
-        scan_total=scan_total,
-        scanned=scanned,
-        matched=sum(counters),
-        done=done,
-        pending=pending,
-        skipped=skipped,
-        failed=failed,
-        samples=samples,
-        failures=failures,
-        revision=revision,
-        updated_at=updated_at,
-    )
 
 
 def merged(*records: BatchHeader | SliceProgress) -> Merge:
