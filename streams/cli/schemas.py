@@ -23,9 +23,9 @@ def check(
 
     Example: streams schemas check --against main
     """
-    from streams import compat  # noqa: PLC0415 - no other command waits for it to load
+    from streams.compat import run  # noqa: PLC0415 - no other command waits for it to load
 
-    problems = list(compat.run(against))
+    problems = list(run(against))
     for problem in problems:
         print_error(str(problem))
     if problems:
