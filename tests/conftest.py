@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from streams import broker as brokers
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BROKER_FIXTURES = {"broker", "own_broker"}
+# A deadline measures the machine, and what else runs on it.
+hypothesis.settings.register_profile("streams", deadline=None)
+hypothesis.settings.load_profile("streams")
+
 TAKEN = pytest.StashKey[list[brokers.Broker]]()
 
 

@@ -77,12 +77,13 @@ class ExternalBroker(Broker):
     kind = "external"
     label = "The broker given by its address"
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, patience_s: float = 10) -> None:
         self.bootstrap = bootstrap
+        self._patience_s = patience_s
 
     def start(self) -> None:
         """Only check that it serves."""
-        if not serves(self.bootstrap, 10):
+        if not serves(self.bootstrap, self._patience_s):
             raise BrokerUnavailableError(f"nothing answers as Kafka at {self.bootstrap}")
 
     def stop(self) -> None:

