@@ -12,7 +12,8 @@ from streams.state.errors import ChangelogError
 from streams.state.schema import CODES, STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import sqlite3
+    from collections.abc import Callable, Iterable, Mapping
 
     from streams.model import Invocation
 
@@ -111,7 +112,7 @@ _UNSAFE: Final = re.compile("[\x00\x1b\x1e\x1f]")
 
 def _escape(text: str) -> str:
     """Keep separators, and NUL, which ends a text in some functions of SQLite, out of keys and values; injective."""
-    return _UNSAFE.sub(lambda found: f"\x1b{ord(found[0]) + 0x40:c}", text)
+    return text if text.isprintable() else _UNSAFE.sub(lambda found: f"\x1b{ord(found[0]) + 0x40:c}", text)
 
 
 def label_text(key: str, value: str) -> str:
@@ -126,10 +127,13 @@ def labels_text(labels: Mapping[str, str]) -> str | None:
 
 Params = tuple[Any, ...]
 
-INSERT_ROW: Final = f"""INSERT INTO invocations(
+_INSERT_ROW: Final = f"""INSERT INTO invocations(
     seq, status, modified_at, due_at, paused_from, held, started_seq, pinned, batch_id, attempt, last_report_no,
     scheduled_at, ending, service, handler, created_at, deployment_id, object_key, flow_id, parent_id, labels,
     content_hash, lease_ms, id, rest) VALUES ({", ".join("?" * 25)})"""  # noqa: S608 - question marks
+_INSERT_FRESH: Final = f"""INSERT INTO invocations(
+    seq, status, modified_at, due_at, started_seq, attempt, scheduled_at, service, handler, created_at, deployment_id,
+    labels, content_hash, lease_ms, id, rest, last_report_no, held) VALUES ({", ".join("?" * 16)}, -1, 0)"""  # noqa: S608
 UPDATE_ROW: Final = """UPDATE invocations SET
     status = ?, modified_at = ?, due_at = ?, paused_from = ?, held = ?, started_seq = ?, pinned = ?, batch_id = ?,
     attempt = ?, last_report_no = ?, scheduled_at = ?, ending = ?, delta = NULL WHERE seq = ?"""
@@ -138,8 +142,53 @@ SELECT_ROW: Final = """SELECT i.id, i.rest, i.seq, i.content_hash, i.status, i.a
     i.delta FROM """
 
 
-def insert_params(row: Row, invocation: Invocation) -> Params:
-    """The parameters of `INSERT_ROW`."""
+_UNSET: Final = (None, None, None)
+
+
+def insert_rows(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invocation]]) -> None:
+    """Insert rows.
+
+    Most are as an `Invoke` brings them, and leave many columns at their defaults: each parameter that is not bound
+    counts, and these take half the time.
+    """
+    fresh: list[Params] = []
+    others: list[Params] = []
+    for row, invocation in rows:
+        own = (row.ending, row.paused_from, row.deployment_id)
+        given = (invocation.object_key, invocation.flow_id, invocation.parent_id)
+        if row.last_report_no == -1 and not row.held and own == given == _UNSET:
+            fresh.append(_fresh_params(row, invocation))
+        else:
+            others.append(_insert_params(row, invocation))
+    db.executemany(_INSERT_FRESH, fresh)
+    db.executemany(_INSERT_ROW, others)
+
+
+def _fresh_params(row: Row, invocation: Invocation) -> Params:
+    """The parameters of `_INSERT_FRESH`."""
+    invocation_id = row.invocation_id
+    return (
+        row.seq,
+        CODES[row.status],
+        row.modified_at,
+        row.due_at,
+        row.started_seq,
+        row.attempt,
+        row.scheduled_at,
+        invocation.service,
+        invocation.handler,
+        row.created_at,
+        invocation.deployment_id,
+        labels_text(invocation.labels),
+        row.content_hash,
+        row.lease_ms,
+        invocation_id,
+        without_id(row.encoded, invocation_id),
+    )
+
+
+def _insert_params(row: Row, invocation: Invocation) -> Params:
+    """The parameters of `_INSERT_ROW`."""
     ending, paused_from, invocation_id = row.ending, row.paused_from, row.invocation_id
     return (
         row.seq,

@@ -11,10 +11,9 @@ from streams.model import Payload
 from streams.state import reads
 from streams.state.deltas import RESTING, Endings, apply_delta, count_resting, drop_deserted, release, seqs_of
 from streams.state.mapping import (
-    INSERT_ROW,
     UPDATE_ROW,
     delta_key,
-    insert_params,
+    insert_rows,
     invocation_key,
     json_list,
     payload_key,
@@ -76,6 +75,8 @@ class Overlay:
     def load(self, ids: Sequence[str]) -> None:
         """Read these rows in one statement; ids without a row are known as such."""
         wanted = [invocation_id for invocation_id in dict.fromkeys(ids) if invocation_id not in self._rows]
+        if not wanted:
+            return
         self._rows.update(dict.fromkeys(wanted))
         endings = self.endings
         for columns in reads.rows_by_ids(self._db, wanted):
@@ -180,8 +181,9 @@ class Overlay:
         for change in delta.changes:
             self._count(change.status, len(change.seqs))
         self._standing.clear()
-        changed = set(seqs)
-        self._rows = {name: row for name, row in self._rows.items() if row is None or row.seq not in changed}
+        if self._rows:
+            changed = set(seqs)
+            self._rows = {name: row for name, row in self._rows.items() if row is None or row.seq not in changed}
 
     def _stands(self, seq: int, invocation_id: str) -> tuple[Status, int | None]:
         standing = self._standing.pop(seq, None)
@@ -219,12 +221,12 @@ class Overlay:
     def finish(self) -> Changelog:
         """Write everything; returns the turn's changelog of rows, payloads and deltas."""
         self.write()
-        release(self._db, self._released)
         changelog = self._changelog
-        touched = self._deltas.union(self._released)
-        if touched:
-            changelog += [(delta_key(offset), None) for offset in drop_deserted(self._db, touched)]
-        self._released.clear()
+        if self._released:
+            # Only these can have become deserted: a page that changes no row puts no delta.
+            release(self._db, self._released)
+            changelog += [(delta_key(offset), None) for offset in drop_deserted(self._db, self._released)]
+            self._released.clear()
         self._deltas.clear()
         self._changelog = []
         return changelog
@@ -243,12 +245,10 @@ class Overlay:
         return keys
 
     def _write_inserted(self) -> None:
-        params, changelog, updated = [], self._changelog, self._updated
-        for seq, effect in self._inserted.items():
-            row = updated.pop(seq, effect.row)
-            params.append(insert_params(row, effect.invocation))
-            changelog.append((invocation_key(row.invocation_id), encode_row(row)))
-        self._db.executemany(INSERT_ROW, params)
+        updated = self._updated
+        rows = [(updated.pop(seq, effect.row), effect.invocation) for seq, effect in self._inserted.items()]
+        self._changelog += [(invocation_key(row.invocation_id), encode_row(row)) for row, _ in rows]
+        insert_rows(self._db, rows)
 
     def _payloads_of_inserted(self, tombstones: dict[str, None]) -> Changelog:
         """Write payloads; what a removed row left under the same key is replaced, not removed."""
