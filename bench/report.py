@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -53,7 +53,7 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) 
 def write(name: str, figures: dict[str, Any]) -> Path:
     """Write them to `bench/results/<name>-<time>.json`."""
     RESULTS.mkdir(exist_ok=True)
-    now = datetime.datetime.now(tz=datetime.UTC)
+    now = dt.datetime.now(tz=dt.UTC)
     path = RESULTS / f"{name}-{now:%Y%m%dT%H%M%S}.json"
     path.write_text(json.dumps({"at": now.isoformat(timespec="seconds"), **figures}, indent=2) + "\n")
     return path
