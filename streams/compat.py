@@ -74,7 +74,7 @@ def check(old: dict[str, Schema], new: dict[str, Schema]) -> list[Problem]:
 
 def _load_ref(ref: str) -> dict[str, Schema]:
     folder = schemas.folder()
-    names = _git(folder, ref, "ls-tree", "--name-only", ref, "./").splitlines()
+    names = _git(folder, ref, "ls-tree", "--name-only", "--end-of-options", ref, "./").splitlines()
     files = [name for name in names if name.endswith(".avsc")]
     return {Path(name).stem: _parse(_git(folder, ref, "show", f"{ref}:./{name}"), name) for name in files}
 

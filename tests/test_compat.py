@@ -148,8 +148,9 @@ def test_schemas_come_from_a_git_ref(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (folder / "Act.avsc").write_text("{}")
     monkeypatch.setattr(schemas, "folder", lambda: folder)
     assert compat.load("v1") == {"Act": TODAY["Act"]}
-    with pytest.raises(compat.SchemasError, match="nonsense is neither a folder nor a git ref with schemas"):
-        compat.load("nonsense")
+    for nothing in ("nonsense", "--help"):
+        with pytest.raises(compat.SchemasError, match=f"{nothing} is neither a folder nor a git ref with schemas"):
+            compat.load(nothing)
 
 
 def test_a_machine_without_git_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 ENGINE = "compiled"
+"""How records are read and written: by functions compiled from the schemas."""
 
 _versions = schemas.load_all(schemas.folder())
 _records = Records(_versions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams import codec
@@ -44,6 +44,7 @@ ANY_BODY = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40) | ANY_BODY | damaged())
 @example(DELTA + b"\x00\x00" + HUGE)
 @example(DELTA + b"\x00\x00" + MOST_NEGATIVE)
@@ -63,6 +64,7 @@ def test_any_bytes_are_a_record_or_a_bad_record(data: bytes) -> None:
             assert repr(plain(decoded)) == repr(other_value(schema, schema, data[HEADER:]))
 
 
+@settings(deadline=None)
 @given(any_record(), st.data())
 def test_a_cut_record_is_never_a_record(record: Record, data: st.DataObject) -> None:
     """A record without its end is malformed, wherever it was cut."""
@@ -72,6 +74,7 @@ def test_a_cut_record_is_never_a_record(record: Record, data: st.DataObject) -> 
         assert refusal(encoded[:cut])[0] == "malformed"
 
 
+@settings(deadline=None)
 @given(any_record(), st.binary(min_size=1, max_size=5))
 def test_bytes_after_a_record_are_malformed(record: Record, more: bytes) -> None:
     """A record and something after it are not a record."""

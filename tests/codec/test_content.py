@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 
 from streams import codec
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch, Status
@@ -13,6 +13,7 @@ INVOKE = Invoke(Invocation("i-1", "orders", "process", labels={"a": "1", "b": "2
 BATCH = StartBatch("b-1", Action.KILL, Filter(services=("orders",), statuses=(Status.READY,)), reason="why")
 
 
+@settings(deadline=None)
 @given(records(Invoke))
 def test_the_bytes_it_came_in_do_not_count(invoke: Invoke) -> None:
     """The hash is a 64-bit long, the same before encoding and after decoding."""
@@ -47,6 +48,7 @@ def test_the_hash_is_the_same_everywhere() -> None:
     assert codec.content_hash(BATCH) == 5704423807568657662
 
 
+@settings(deadline=None)
 @given(records(Invoke), records(Invoke))
 def test_other_content_has_another_hash(one: Invoke, other: Invoke) -> None:
     """Two commands have the same hash when they say the same, and only then."""

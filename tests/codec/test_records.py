@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import codec
@@ -35,12 +35,14 @@ def row_of(record: InvocationRow) -> Row:
     return Row(invocation.invocation_id, encoded, lease_ms=invocation.lease_ms, **values)
 
 
+@settings(deadline=None)
 @given(any_record())
 def test_what_is_encoded_is_decoded(record: Record) -> None:
     """Every record comes back as it was, and an Invoke with the bytes of its invocation."""
     assert codec.decode(codec.encode(record)) == with_encoded(record)
 
 
+@settings(deadline=None)
 @given(any_record())
 def test_bytes_are_those_of_another_library(record: Record) -> None:
     """Fastavro writes the same bytes, and reads the same values from them."""
@@ -50,6 +52,7 @@ def test_bytes_are_those_of_another_library(record: Record) -> None:
     assert other_value(schema, schema, data[HEADER:]) == plain(record)
 
 
+@settings(deadline=None)
 @given(records(InvocationRow))
 def test_a_row_is_its_invocation_row(record: InvocationRow) -> None:
     """A Row has the bytes of the InvocationRow it stands for, and comes back with its invocation."""
@@ -58,6 +61,7 @@ def test_a_row_is_its_invocation_row(record: InvocationRow) -> None:
     assert codec.decode_row(codec.encode(record)) == (row, record.invocation)
 
 
+@settings(deadline=None)
 @given(records(Signal))
 def test_a_signal_around_encoded_bytes_is_a_signal(signal: Signal) -> None:
     """A signal made from an invocation's bytes has the bytes of the signal made from the invocation."""
@@ -66,6 +70,7 @@ def test_a_signal_around_encoded_bytes_is_a_signal(signal: Signal) -> None:
     assert codec.encode_signal(signal.kind, encoded, *rest) == codec.encode(signal)
 
 
+@settings(deadline=None)
 @given(records(Invocation))
 def test_an_invocation_is_decoded_from_its_bare_body(invocation: Invocation) -> None:
     """The bytes carried in rows hold the invocation and nothing else."""
@@ -102,6 +107,7 @@ def has_symbols(schema: dict[str, Any], value: Any) -> bool:
     return True
 
 
+@settings(max_examples=50, deadline=None)
 @given(any_record(), st.data())
 def test_what_an_older_schema_wrote_is_read(record: Record, data: st.DataObject) -> None:
     """Fields that an older schema lacks take today's defaults, exactly as fastavro resolves them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.codec import wire
@@ -31,6 +31,7 @@ def test_a_long_is_a_zigzag_varint(number: int, encoded: str) -> None:
     assert wire.read_long(bytes.fromhex(encoded), 0) == (number, len(encoded) // 2)
 
 
+@settings(deadline=None)
 @given(LONGS, st.binary(max_size=3), st.binary(max_size=12))
 def test_a_long_is_read_where_it_stands(number: int, before: bytes, after: bytes) -> None:
     """The number comes back with the position after it, whatever stands around it."""
@@ -40,6 +41,7 @@ def test_a_long_is_read_where_it_stands(number: int, before: bytes, after: bytes
     assert wire.read_time(before + encoded + after, len(before)) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(LONGS) | st.lists(st.integers(0, 9000)), st.binary(max_size=3))
 def test_many_longs_are_longs_one_after_the_other(numbers: list[int], after: bytes) -> None:
     """Writing and reading many at once is writing and reading each."""
