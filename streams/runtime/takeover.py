@@ -31,11 +31,16 @@ log = structlog.get_logger("streams.restore")
 _ADMIN_TIMEOUT_S = 10.0
 _COMMITTED_TIMEOUT_S = 0.25
 _METADATA_TIMEOUT_S = 1.0
-_NO_LEADER_YET = frozenset(
+_SAVE_EVERY = 10_000
+"""Records replayed between two commits of SQLite."""
+_REPORT_EVERY_S = 2.0
+_PASSING = frozenset(
     {
-        KafkaError._NOENT,  # noqa: SLF001 -- librdkafka's "no leaders found"
-        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
         KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._WAIT_COORD,  # noqa: SLF001
+        KafkaError._NOENT,  # noqa: SLF001
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -43,17 +48,7 @@ _NO_LEADER_YET = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
-"""What `list_offsets` answers while a broker is away or has just come back; none of these is marked retriable."""
-_SAVE_EVERY = 10_000
-"""Records replayed between two commits of SQLite."""
-_REPORT_EVERY_S = 2.0
-_PASSING = (
-    KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
-    KafkaError._TRANSPORT,  # noqa: SLF001
-    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-    KafkaError._WAIT_COORD,  # noqa: SLF001
-    KafkaError._NOENT,  # noqa: SLF001
-)
+"""What is answered while a broker is away or has just come back; none of these is marked retriable."""
 _NO_TOPIC_ID = ("", "AAAAAAAAAAAAAAAAAAAAAA")
 """What stands for an unknown topic id: none given, or sixteen zero bytes in base64."""
 
@@ -97,14 +92,21 @@ class Takeover:
         Raises:
             StreamsError: log, changelog and store contradict each other; nothing is overwritten.
         """
+        try:
+            return self._step(tasks, others_run=others_run)
+        except (KafkaException, FuturesTimeoutError) as exc:
+            if not _passing(exc):
+                raise
+            log.warning("taking partitions over waits for Kafka", why=str(exc))
+            # The admin client asks the leader it knows, with the epoch it knows, until it reads all metadata anew.
+            with contextlib.suppress(KafkaException):
+                self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
+            return []
+
+    def _step(self, tasks: Sequence[PartitionTask], *, others_run: bool) -> list[PartitionTask]:
         claimed = [task for task in tasks if task.phase is Phase.CLAIMED]
         if claimed:
-            try:
-                self._claim(claimed)
-            except (KafkaException, FuturesTimeoutError) as exc:
-                if not _passing(exc):
-                    raise
-                log.warning("taking partitions over waits for Kafka", error=str(exc))
+            self._claim(claimed)
         restoring = {task.partition: task for task in tasks if task.phase is Phase.RESTORING}
         if restoring.keys() != self._reading.keys():
             self._reading = restoring
@@ -126,8 +128,6 @@ class Takeover:
         changelog = [TopicPartition(self._changelog, task.partition) for task in claimed]
         ends = self._offsets(changelog, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         begins = self._offsets(changelog, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        if ends is None or begins is None:
-            return
         for task in claimed:
             task.committed = committed[task.partition]
             task.target = ends[task.partition]
@@ -143,27 +143,14 @@ class Takeover:
             return {}
         return {tp.partition: None if tp.offset == OFFSET_INVALID else tp.offset for tp in answer}
 
-    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int] | None:
-        """First or end offsets, uncommitted records included: an open transaction is waited for, not overlooked.
-
-        None when the partitions have no leader that answers yet.
-        """
+    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
+        """First or end offsets, uncommitted records included: an open transaction is waited for, not overlooked."""
         futures = self._admin.list_offsets(
             dict.fromkeys(partitions, spec),
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
             request_timeout=_ADMIN_TIMEOUT_S,
         )
-        try:
-            return {tp.partition: future.result(_ADMIN_TIMEOUT_S + 1).offset for tp, future in futures.items()}
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is None or not (error.retriable() or error.code() in _NO_LEADER_YET):
-                raise
-            log.info("waiting for the partitions' leader", topic=partitions[0].topic, why=error.str())
-            # The admin client asks the leader it knows, with the epoch it knows, until it reads all metadata anew.
-            with contextlib.suppress(KafkaException):
-                self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
-            return None
+        return {tp.partition: future.result(_ADMIN_TIMEOUT_S + 1).offset for tp, future in futures.items()}
 
     def _check_store(self, task: PartitionTask, changelog_begin: int) -> None:
         store, partition = task.store, task.partition
@@ -225,14 +212,13 @@ class Takeover:
                 return False
         if task.store.in_transaction:
             task.store.commit(task.replayed_to, self._wall_clock())
-        if not self._check_table(task):
-            return False
+        self._check_table(task)
         if task.restored:
             log.info("restored", partition=task.partition, records=task.restored)
         return True
 
-    def _check_table(self, task: PartitionTask) -> bool:
-        """Committed offset, `m/` and topics must tell one story; False while not all of it is known."""
+    def _check_table(self, task: PartitionTask) -> None:
+        """Committed offset, `m/` and topics must tell one story."""
         meta, partition = task.store.meta, task.partition
         if meta is None:
             if task.committed is not None:
@@ -241,7 +227,8 @@ class Takeover:
                     f"{self._changelog} has no record of the table: the changelog was deleted. Restore it, or replay "
                     "the log under a new STREAMS_GROUP_ID and topic prefix",
                 )
-            return self._check_log_start(partition)
+            self._check_log_start(partition)
+            return
         if task.committed is not None and task.committed != meta.next_offset:
             raise StreamsError(
                 f"partition {partition}: the group's committed offset is {task.committed}, the changelog says "
@@ -263,21 +250,16 @@ class Takeover:
                     f"the broker has {actual}: the topic was made anew. Use another "
                     "STREAMS_STATE_DIR and topic prefix",
                 )
-        return True
 
-    def _check_log_start(self, partition: int) -> bool:
-        """Without a table the log must be whole; False while nobody tells where it starts."""
+    def _check_log_start(self, partition: int) -> None:
+        """Without a table the log must be whole."""
         places = [TopicPartition(self._commands, partition)]
-        starts = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        if starts is None:
-            return False
-        start = starts[partition]
+        start = self._offsets(places, OffsetSpec.earliest())[partition]  # type: ignore[no-untyped-call]
         if start > 0:
             raise StreamsError(
                 f"partition {partition}: neither a committed offset nor a table, and {self._commands} starts at "
                 f"{start}: its beginning was deleted, so the table cannot be made from it. Restore the changelog",
             )
-        return True
 
     def _report(self) -> None:
         now = time.monotonic()
