@@ -11,14 +11,13 @@ from streams.model import Payload
 from streams.state import reads
 from streams.state.deltas import RESTING, Endings, apply_delta, count_resting, drop_deserted, release, seqs_of
 from streams.state.mapping import (
-    UPDATE_ROW,
     delta_key,
     insert_rows,
     invocation_key,
     json_list,
     payload_key,
     row_of,
-    update_params,
+    update_rows,
 )
 from streams.state.schema import STATUSES
 
@@ -211,7 +210,7 @@ class Overlay:
             self._write_inserted()
         if self._updated:
             rows = sorted(self._updated.values(), key=_seq)
-            self._db.executemany(UPDATE_ROW, [update_params(row) for row in rows])
+            update_rows(self._db, rows)
             changelog += [(invocation_key(row.invocation_id), encode_row(row)) for row in rows]
             self._updated.clear()
         changelog += self._payloads_of_inserted(tombstones)

@@ -9,7 +9,7 @@ from streams.engine.errors import NewerEngineError
 from streams.model import ENGINE_VERSION, Meta, PageDelta, Payload, Record
 from streams.state.deltas import apply_delta, count_resting, release, seqs_of
 from streams.state.errors import ChangelogError
-from streams.state.mapping import UPDATE_ROW, insert_rows, json_list, split_key, update_params
+from streams.state.mapping import insert_rows, json_list, split_key, update_rows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -125,7 +125,7 @@ class Restore:
         inserts.sort(key=lambda record: record[0].seq)
         updates.sort(key=lambda record: record[0].seq)
         insert_rows(self._db, inserts)
-        self._db.executemany(UPDATE_ROW, [update_params(row) for row, _ in updates])
+        update_rows(self._db, [row for row, _ in updates])
         self._adopt_payloads([row.invocation_id for row, _ in inserts])
         rows.clear()
 

@@ -142,7 +142,7 @@ class Store:
             for row in (row_of(found, endings) for found in columns):
                 yield invocation_key(row.invocation_id), encode_row(row)
                 if row.seq in payloads:
-                        yield payload_key(row.invocation_id), encode(Payload(payloads[row.seq]))
+                    yield payload_key(row.invocation_id), encode(Payload(payloads[row.seq]))
         for table, key in (("batches", batch_key), ("slices", slice_key)):
             for name, record in self.db.execute(f"SELECT id, record FROM {table} ORDER BY id").fetchall():  # noqa: S608
                 yield key(name), record
