@@ -6,14 +6,17 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
+from aiokafka.errors import KafkaError
 from confluent_kafka.admin import AdminClient
+from faust.exceptions import ProducerSendError
 
 from streams.client.connection import Trouble, properties, require_topics
 from streams.config import Topic
@@ -29,6 +32,13 @@ if TYPE_CHECKING:
 STOP_SECONDS = 15.0
 """How long a clean stop may take before the process ends without it."""
 
+REPEAT_SECONDS = 30.0
+"""How long a message of Faust's is not repeated."""
+
+RESTART_SECONDS = 30.0
+"""A gateway that has lasted shorter than this does not begin anew."""
+
+_LOST = (KafkaError, ProducerSendError)
 _EXIT_INTERRUPTED = 130
 _CHATTY = ("aiokafka", "faust", "mode", "streams.control.exact")
 
@@ -38,9 +48,12 @@ log = structlog.get_logger("streams.gateway")
 def run(settings: Settings) -> int:
     """Run the gateway until SIGTERM or Ctrl-C; a second one ends the process at once. Returns the exit code.
 
+    When Kafka has ended its transaction, as it does after an outage of a minute, the process begins anew.
+
     Raises:
         StreamsError: it cannot start, or cannot go on, for a reason that a person can put right.
     """
+    began = time.monotonic()
     source = _require_source(settings)
     _quieten(settings)
     unused = without_effect(settings.kafka_properties())
@@ -49,11 +62,21 @@ def run(settings: Settings) -> int:
     try:
         with TemporaryDirectory(prefix="streams-gateway-") as scratch:
             asyncio.run(_serve(settings, source, Path(scratch)))
+    except _LOST as error:
+        _begin_anew(error, time.monotonic() - began)
     except Exception as error:
         _end_surviving_threads(error)
         raise
     _end_surviving_threads(None)
     return 0
+
+
+def _begin_anew(error: BaseException, lasted: float) -> NoReturn:
+    """Replace this process by the same program: Faust keeps producers and threads beyond the end of its app."""
+    if lasted < RESTART_SECONDS:
+        raise StreamsError(f"the gateway cannot go on: {error!r}") from error
+    log.warning("the gateway begins anew", reason=repr(error))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
 
 
 def _require_source(settings: Settings) -> Source:
@@ -73,10 +96,35 @@ def _require_source(settings: Settings) -> Source:
 
 
 def _quieten(settings: Settings) -> None:
-    """Faust tells each step of each of its services; what goes wrong is enough."""
+    """Faust tells each step of each of its services; what goes wrong is enough, and now and then."""
     if settings.log_level != "debug":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(Seldom(_CHATTY, REPEAT_SECONDS))
+
+
+class Seldom(logging.Filter):
+    """Lets each message of these loggers through once in a while: without a broker aiokafka writes a hundred a second.
+
+    Messages are the same when they come from the same logger and differ in their arguments only.
+    """
+
+    def __init__(self, loggers: tuple[str, ...], seconds: float) -> None:
+        super().__init__()
+        self._loggers = loggers
+        self._seconds = seconds
+        self._next: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written."""
+        if not record.name.startswith(self._loggers):
+            return True
+        message = (record.name, str(record.msg))
+        if record.created < self._next.get(message, 0.0):
+            return False
+        self._next[message] = record.created + self._seconds
+        return True
 
 
 def _end_surviving_threads(error: Exception | None) -> None:
@@ -113,7 +161,7 @@ async def _serve(settings: Settings, source: Source, scratch: Path) -> None:
             log.info("gateway ready", reads=settings.topic(Topic.BATCH_SLICES), writes=settings.topic(Topic.BATCHES))
             await _first(over, app.wait())
             if not over.done():
-                raise StreamsError(f"the gateway has stopped by itself: {app.crash_reason!r}") from app.crash_reason
+                raise app.crash_reason or StreamsError("the gateway has stopped by itself")
         over.result()
     finally:
         await _stop(app)
