@@ -85,7 +85,7 @@ def line(progress: BatchProgress) -> Text:
     nothing_yet = 0.0 if progress.finished_at is None else 1.0
     share = progress.scanned / progress.scan_total if progress.scan_total else nothing_yet
     text = Text(f"{progress.state:<10}", style=_STYLES.get(progress.state, "cyan"))
-    text.append(f" {share:>4.0%}  {counters}  {progress.rate:,.0f}/s", style="default")
+    text.append(f" {share:>4.0%}  {progress.rate:,.0f}/s  {counters}", style="default")
     return text
 
 
