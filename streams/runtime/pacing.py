@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
 from streams.engine.view import PageSizes
 
-SMALLEST = PageSizes(max_scanned=200, max_matched=50)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SMALLEST = PageSizes(max_scanned=400, max_matched=100)
+"""A turn costs several ms besides its pages: smaller ones would only make a batch slow."""
 LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000)
 FIRST = PageSizes(max_scanned=2_000, max_matched=500)
-_STEP_DOWN, _STEP_UP = 0.5, 1.5
-"""One measurement moves a size by at most this much: a single slow turn says little."""
+_STEP = 1.5
+"""One turn moves a size by at most this factor, up and down alike: a single slow turn says little."""
+_WAITED = 0.25
 
 
-def tuned(sizes: PageSizes, *, scanned: int, matched: int, took_ms: float, budget_ms: float) -> PageSizes:
-    """The sizes for the next page, given what one of these sizes took.
+class Measured(NamedTuple):
+    """A page: how much it might take, how much it took, and how long."""
+
+    allowed: PageSizes
+    scanned: int
+    matched: int
+    took_ms: float
+
+
+class Stopwatch:
+    """Milliseconds that a page has taken since the watch was made.
+
+    Time in which the thread did not run counts little: on a busy machine it waits for the processor whatever the
+    page's size. It counts a quarter, because it may have waited for the disk.
+    """
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.thread_time()
+
+    def ms(self) -> float:
+        """So far."""
+        ran, passed = time.thread_time() - self._cpu, time.perf_counter() - self._wall
+        return 1_000 * max(ran, _WAITED * passed)
+
+
+def tuned(sizes: PageSizes, pages: Sequence[Measured], budget_ms: float) -> PageSizes:
+    """The sizes for the pages that follow, given those of one turn, which were to take `budget_ms` together.
 
     A page that filled its share of matches says what a match costs; one that filled only its share of looks says what
-    a look costs. A page that filled neither was the last of its slice and says nothing.
+    a look costs. A page that filled neither was the last of its slice and says nothing. Each is measured against what
+    it was allowed itself: `sizes`, given to pages since, have not been tried yet.
     """
-    factor = min(_STEP_UP, max(_STEP_DOWN, budget_ms / max(took_ms, 0.01)))
-    if matched >= sizes.max_matched:
-        return PageSizes(sizes.max_scanned, _clamp(sizes.max_matched * factor, SMALLEST[1], LARGEST[1]))
-    if scanned >= sizes.max_scanned:
-        return PageSizes(_clamp(sizes.max_scanned * factor, SMALLEST[0], LARGEST[0]), sizes.max_matched)
-    return sizes
+    took_ms = sum(page.took_ms for page in pages)
+    factor = min(_STEP, max(1 / _STEP, budget_ms / max(took_ms, 0.01)))
+    matches = [page.allowed.max_matched for page in pages if page.matched >= page.allowed.max_matched]
+    looks = [
+        page.allowed.max_scanned
+        for page in pages
+        if page.matched < page.allowed.max_matched and page.scanned >= page.allowed.max_scanned
+    ]
+    return PageSizes(
+        _next(looks, factor, SMALLEST[0], LARGEST[0]) if looks else sizes.max_scanned,
+        _next(matches, factor, SMALLEST[1], LARGEST[1]) if matches else sizes.max_matched,
+    )
 
 
-def _clamp(value: float, low: int, high: int) -> int:
-    return int(min(high, max(low, value)))
+def _next(allowed: Sequence[int], factor: float, low: int, high: int) -> int:
+    return int(min(high, max(low, factor * sum(allowed) / len(allowed))))

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from streams.engine import apply
 from streams.engine.effects import Append, Count, Send
 from streams.engine.errors import CommandRefusedError
-from streams.engine.view import At
-from streams.model import ENGINE_VERSION, Tick
+from streams.engine.view import At, PageSizes
+from streams.model import ENGINE_VERSION, ContinueSlice, Tick
 from streams.runtime.intake import strays
 from streams.runtime.outbox import Outbox
-from streams.runtime.pacing import tuned
+from streams.runtime.pacing import Measured, Stopwatch, tuned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.codec import BadRecordError
     from streams.config import Settings
-    from streams.engine.view import Page, PageSizes
+    from streams.engine.view import Page
     from streams.runtime.intake import Item, Share
     from streams.runtime.startup import Topics
     from streams.runtime.task import PartitionTask
@@ -40,7 +39,7 @@ class Turn:
     def apply(self, shares: Sequence[Share]) -> None:
         """Apply each partition's share; its pages divide the time budget."""
         stray = strays(shares, self._partitions)
-        pages = sum(share.page for share in shares)
+        measured: list[Measured] = []
         for share in shares:
             task, items = share.task, share.items
             table = task.running_table
@@ -48,7 +47,9 @@ class Turn:
             table.begin()
             table.load(share.ids)
             clock = self._apply(task, items[:-1] if share.page else items, stray, table.meta.clock)
-            began = time.perf_counter()
+            # What other commands changed is written before the page, which must not be charged for it.
+            table.write()
+            watch = Stopwatch()
             if share.page:
                 clock = self._apply(task, items[-1:], stray, clock)
             table.set_position(items[-1].message.offset() + 1, clock)
@@ -56,8 +57,10 @@ class Turn:
             self.outbox.published(table.published())
             self.tasks.append(task)
             self.applied += len(items)
-            if share.page and table.last_page is not None:
-                self._tune(table.last_page, (time.perf_counter() - began) * 1_000, pages)
+            command = items[-1].command
+            if isinstance(command, ContinueSlice) and table.last_page is not None:
+                measured.append(_measured(command, table.last_page, watch))
+        self.page_sizes = tuned(self.page_sizes, measured, self._settings.page_budget_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""
@@ -109,13 +112,6 @@ class Turn:
                     self._count(effect.name, effect.by)
         return clock
 
-    def _tune(self, page: Page, took_ms: float, pages: int) -> None:
-        matched = len(page.started) + sum(map(len, page.unstarted.values()))
-        share_ms = self._settings.page_budget_ms / pages
-        self.page_sizes = tuned(
-            self.page_sizes, scanned=page.scanned, matched=matched, took_ms=took_ms, budget_ms=share_ms
-        )
-
     def _append(self, task: PartitionTask, effect: Append, now: int) -> None:
         self.outbox.append(effect)
         if isinstance(effect.command, Tick) and effect.partition == task.partition:
@@ -127,3 +123,8 @@ class Turn:
 
     def _count(self, name: str, by: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + by
+
+
+def _measured(command: ContinueSlice, page: Page, watch: Stopwatch) -> Measured:
+    matched = len(page.started) + sum(map(len, page.unstarted.values()))
+    return Measured(PageSizes(command.max_scanned, command.max_matched), page.scanned, matched, watch.ms())

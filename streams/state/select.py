@@ -133,8 +133,8 @@ def select_page(
 def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:
     """Matched rows of the window, how many rows were looked at, the last of them, and whether that was all.
 
-    A page that is dense with matches costs one pass over its rows: only where the first `max_matched` rows do not
-    fill it, the rest of the window is looked at.
+    A page that is dense with matches costs little more than one pass over its rows: the window is looked at in
+    stretches, each twice as long as the one before, the first of which would do if all rows matched.
     """
     condition = condition_of(query.filter, query.action, query.cutoff)
     window = "seq > ? AND seq <= ?"
@@ -150,17 +150,28 @@ def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, i
         rows = db.execute(select, (cursor, end, *condition.params, wanted)).fetchall()
         found += rows
         if len(rows) == wanted and rows[-1][0] < end:
-            size, end = _stretch(db, cursor, rows[-1][0] + 1, step)
-        scanned, cursor, step = scanned + size, end, query.max_scanned
-    return found, scanned, cursor, not _stretch(db, cursor, query.cutoff, 1)[0]
+            end = rows[-1][0]
+            size = _count(db, cursor, end)
+        scanned, cursor, step = scanned + size, end, 2 * step
+    more = "SELECT EXISTS (SELECT 1 FROM invocations WHERE seq > ? AND seq < ?)"
+    return found, scanned, cursor, not db.execute(more, (cursor, query.cutoff)).fetchone()[0]
 
 
 def _stretch(db: sqlite3.Connection, after: int, below: int, size: int) -> tuple[int, int]:
     """How many rows, at most `size`, follow `after` below `below`, and the last of them (`after` when none)."""
-    sql = """SELECT count(*), coalesce(max(seq), ?1) FROM
-        (SELECT seq FROM invocations WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3)"""
-    count, end = db.execute(sql, (after, below, size)).fetchone()
-    return count, end
+    nth = "SELECT seq FROM invocations WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1 OFFSET ?"
+    found = db.execute(nth, (after, below, size - 1)).fetchone()
+    if found is not None:
+        return size, found[0]
+    last = "SELECT seq FROM invocations WHERE seq > ? AND seq < ? ORDER BY seq DESC LIMIT 1"
+    found = db.execute(last, (after, below)).fetchone()
+    return (0, after) if found is None else (_count(db, after, found[0]), found[0])
+
+
+def _count(db: sqlite3.Connection, after: int, end: int) -> int:
+    """How many rows follow `after` up to `end`."""
+    found = db.execute("SELECT count(*) FROM invocations WHERE seq > ? AND seq <= ?", (after, end)).fetchone()
+    return int(found[0])
 
 
 def _by_ids(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:

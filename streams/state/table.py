@@ -141,6 +141,10 @@ class Table(View):
             case SetTick(tick_no=tick_no):
                 self._meta = replace(self._meta, tick_no=tick_no)
 
+    def write(self) -> None:
+        """Write the rows that changed so far to the store's open transaction, as a page does before it begins."""
+        self._overlay.write()
+
     def set_position(self, next_offset: int, clock: int) -> None:
         """Where the turn ends.
 

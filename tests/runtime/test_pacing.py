@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine.view import PageSizes
-from streams.runtime.pacing import FIRST, LARGEST, SMALLEST, tuned
+from streams.runtime.pacing import FIRST, LARGEST, SMALLEST, Measured, Stopwatch, tuned
+
+
+def _dense(size: int, took_ms: float) -> Measured:
+    """A page that filled its share of matches."""
+    return Measured(PageSizes(5_000, size), size, size, took_ms)
 
 
 def test_a_slow_page_full_of_matches_shrinks_the_number_of_matches() -> None:
-    """A page that took twice its budget is followed by one of half the matches; looks stay."""
-    sizes = PageSizes(5_000, 1_000)
-    assert tuned(sizes, scanned=1_000, matched=1_000, took_ms=10, budget_ms=5) == PageSizes(5_000, 500)
+    """A page that took longer than its budget is followed by one of fewer matches; looks stay."""
+    assert tuned(PageSizes(5_000, 1_200), [_dense(1_200, 6)], 5) == PageSizes(5_000, 1_000)
 
 
 def test_a_fast_page_without_matches_grows_the_number_of_looks() -> None:
     """A page that looked at all it might and found little is followed by one that looks at more."""
-    assert tuned(PageSizes(5_000, 1_000), scanned=5_000, matched=3, took_ms=1, budget_ms=5) == PageSizes(7_500, 1_000)
+    sizes = PageSizes(5_000, 1_000)
+    assert tuned(sizes, [Measured(sizes, 5_000, 3, 1)], 5) == PageSizes(7_500, 1_000)
 
 
 def test_the_last_page_of_a_slice_says_nothing() -> None:
     """A page that filled neither share leaves the sizes as they are."""
-    assert tuned(FIRST, scanned=10, matched=10, took_ms=0.01, budget_ms=5) == FIRST
+    assert tuned(FIRST, [Measured(FIRST, 10, 10, 0.01)], 5) == FIRST
+
+
+def test_a_turn_without_pages_says_nothing() -> None:
+    """Where no page was handled the sizes stay."""
+    assert tuned(FIRST, [], 5) == FIRST
+
+
+def test_the_pages_of_a_turn_share_the_budget_and_count_once() -> None:
+    """Four pages that together took their budget leave the sizes; four that took far longer take one step down."""
+    sizes = PageSizes(5_000, 900)
+    assert tuned(sizes, [_dense(900, 1.25)] * 4, 5) == sizes
+    assert tuned(sizes, [_dense(900, 40)] * 4, 5) == PageSizes(5_000, 600)
+
+
+def test_a_page_is_measured_against_what_it_was_allowed() -> None:
+    """A page written before the sizes grew says what its own size costs, so that growth does not run ahead of it."""
+    assert tuned(PageSizes(5_000, 1_500), [_dense(1_000, 5)], 5) == PageSizes(5_000, 1_000)
+
+
+def test_a_stopwatch_counts_work_in_full_and_waiting_by_a_quarter() -> None:
+    """A thread that sleeps is charged for a part of it only."""
+    watch = Stopwatch()
+    time.sleep(0.2)
+    assert 40 < watch.ms() < 150
 
 
 @given(
@@ -34,8 +65,7 @@ def test_the_last_page_of_a_slice_says_nothing() -> None:
 )
 def test_sizes_never_leave_their_bounds(scanned: int, matched: int, took: float, budget: float, dense: bool) -> None:  # noqa: FBT001
     """Whatever a page took, the next one is neither empty nor boundless."""
-    sizes = tuned(
-        PageSizes(scanned, matched), scanned=scanned, matched=matched if dense else 0, took_ms=took, budget_ms=budget
-    )
+    allowed = PageSizes(scanned, matched)
+    sizes = tuned(allowed, [Measured(allowed, scanned, matched if dense else 0, took)], budget)
     assert SMALLEST.max_scanned <= sizes.max_scanned <= LARGEST.max_scanned
     assert SMALLEST.max_matched <= sizes.max_matched <= LARGEST.max_matched
