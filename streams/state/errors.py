@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StoreUnusableError(Exception):
-    """The file is damaged, of another version or of another partition: rebuild it from the changelog."""
+    """The file cannot be opened, is damaged, of another version or of another partition: rebuild the table."""
 
 
 class ChangelogError(Exception):

@@ -44,7 +44,7 @@ class Restore:
         self._rows: dict[str, tuple[Row, Invocation] | None] = {}
         self._payloads: dict[str, bytes | None] = {}
         self._records: dict[str, dict[str, bytes | None]] = {"batches": {}, "slices": {}}
-        self._gone: list[int] = []
+        self._gone: list[tuple[int]] = []
 
     def apply(self, records: Iterable[tuple[str, bytes | None, int]]) -> int:
         """Apply (key, value, offset) in order; returns how many there were."""
@@ -69,7 +69,7 @@ class Restore:
             case "s":
                 self._records["slices"][name] = value
             case "d" if value is None:
-                self._gone.append(int(name))
+                self._gone.append((int(name),))
             case "d":
                 self._write()
                 self._delta(int(name), key, value)
@@ -96,8 +96,8 @@ class Restore:
             if records:
                 write_records(self._db, table, records)
                 records.clear()
-        for offset in self._gone:
-            self._drop_delta(offset)
+        # A row may still seem to rest on one: compaction took its next record, and the one that replaced that follows.
+        self._db.executemany("DELETE FROM deltas WHERE offset = ?", self._gone)
         self._gone.clear()
 
     # --- rows ---
@@ -168,24 +168,6 @@ class Restore:
         self._db.executemany("DELETE FROM payloads WHERE seq = ?", [(old[name].seq,) for name in gone if name in old])
         self._db.executemany("DELETE FROM early_payloads WHERE id = ?", [(name,) for name in gone])
         self._payloads.clear()
-
-    # --- deltas ---
-
-    def _drop_delta(self, offset: int) -> None:
-        """Forget a delta. Rows still on it were replaced later in the log: until then they keep its ending."""
-        found = self._db.execute("SELECT live, record, ending, batch_id FROM deltas WHERE offset = ?", (offset,))
-        row = found.fetchone()
-        if row is None:
-            return
-        live, record, ending, batch_id = row
-        if live:
-            seqs = json_list(seqs_of(_expect(PageDelta, f"d/{offset}", record)))
-            self._db.execute(
-                """UPDATE invocations SET delta = NULL, ending = ?, batch_id = ?
-                WHERE seq IN (SELECT value FROM json_each(?)) AND delta = ?""",
-                (ending, batch_id, seqs, offset),
-            )
-        self._db.execute("DELETE FROM deltas WHERE offset = ?", (offset,))
 
 
 def write_records(db: sqlite3.Connection, table: str, records: dict[str, bytes | None]) -> None:

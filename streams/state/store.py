@@ -49,19 +49,19 @@ class Store:
         """Open the file, or make it.
 
         Raises:
-            StoreUnusableError: the file is damaged, of another version or of another partition.
+            StoreUnusableError: the file cannot be opened, is damaged, of another version or of another partition.
         """
-        db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=_STATEMENTS)
+        try:
+            db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=_STATEMENTS)
+        except sqlite3.Error as error:
+            raise StoreUnusableError(f"{path}: {error}") from error
         try:
             _configure(db)
             _ensure_schema(db, path, partition)
             return cls(db, partition)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             db.close()
-            raise StoreUnusableError(f"{path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            db.close()
-            raise StoreUnusableError(f"{path} is damaged ({error}): rebuild it from the changelog") from error
+            raise StoreUnusableError(f"{path}: {error}; rebuild it from the changelog") from error
         except BaseException:
             db.close()
             raise

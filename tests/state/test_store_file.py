@@ -1,0 +1,160 @@
+"""The store's file: opened, refused, rolled back, emptied and checkpointed."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.codec import encode
+from streams.model import Meta
+from streams.state.errors import StoreUnusableError
+from streams.state.mapping import META_KEY
+from streams.state.store import Store, passive_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+META = Meta(partitions=3, next_offset=7, clock=9, counts={"RUNNING": 2})
+
+
+def saved(path: Path) -> Store:
+    """A store with one committed record."""
+    store = Store.open(path, 2)
+    store.begin()
+    store.apply_changelog([(META_KEY, encode(META), 4)])
+    store.commit(5, 6)
+    return store
+
+
+def test_a_fresh_store_knows_nothing(tmp_path: Path) -> None:
+    """A new file has no record of the partition and reads the changelog from its start."""
+    store = Store.open(tmp_path / "t.db", 2)
+    assert (store.meta, store.changelog_position, store.saved_at) == (None, 0, 0)
+    assert list(store.dump()) == []
+    store.close()
+
+
+def test_what_is_committed_is_there_when_opened_again(tmp_path: Path) -> None:
+    """The partition's record and the place in the changelog survive together."""
+    saved(tmp_path / "t.db").close()
+    store = Store.open(tmp_path / "t.db", 2)
+    assert (store.meta, store.changelog_position, store.saved_at) == (META, 5, 6)
+    store.close()
+
+
+def test_what_is_not_committed_is_gone_when_closed(tmp_path: Path) -> None:
+    """Closing rolls back."""
+    store = saved(tmp_path / "t.db")
+    store.begin()
+    store.put_meta(Meta(), encode(Meta()))
+    store.close()
+    store = Store.open(tmp_path / "t.db", 2)
+    assert store.meta == META
+    store.close()
+
+
+def test_rollback_restores_the_record_too(tmp_path: Path) -> None:
+    """What the store says of itself is always what its file says."""
+    store = saved(tmp_path / "t.db")
+    store.begin()
+    store.put_meta(Meta(), encode(Meta()))
+    assert store.in_transaction
+    store.rollback()
+    assert not store.in_transaction
+    assert store.meta == META
+    store.rollback()
+    store.close()
+
+
+def test_a_cleared_store_is_as_a_fresh_one(tmp_path: Path) -> None:
+    """Clearing empties the file, whatever was under way."""
+    store = saved(tmp_path / "t.db")
+    store.begin()
+    store.clear()
+    assert (store.meta, store.changelog_position, store.saved_at) == (None, 0, 0)
+    assert list(store.dump()) == []
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 4_000])
+def test_a_damaged_file_is_unusable(content: bytes, tmp_path: Path) -> None:
+    """A file that is no database is named, and never written to."""
+    path = tmp_path / "t.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreUnusableError, match=r"t\.db"):
+        Store.open(path, 2)
+    assert path.read_bytes() == content
+
+
+def test_a_file_with_damaged_pages_is_unusable(tmp_path: Path) -> None:
+    """Damage behind a sound header is found as well."""
+    path = tmp_path / "t.db"
+    saved(path).close()
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    with pytest.raises(StoreUnusableError, match="rebuild it"):
+        Store.open(path, 2)
+
+
+def test_a_store_of_another_partition_is_unusable(tmp_path: Path) -> None:
+    """Files that were mixed up are found out."""
+    saved(tmp_path / "t.db").close()
+    with pytest.raises(StoreUnusableError, match="holds partition 2, not 3"):
+        Store.open(tmp_path / "t.db", 3)
+
+
+def test_a_database_of_another_program_is_unusable(tmp_path: Path) -> None:
+    """Somebody else's file is left alone."""
+    db = sqlite3.connect(tmp_path / "t.db")
+    db.execute("CREATE TABLE notes(text)")
+    db.close()
+    with pytest.raises(StoreUnusableError, match="another program"):
+        Store.open(tmp_path / "t.db", 2)
+
+
+def test_a_store_of_another_version_is_unusable(tmp_path: Path) -> None:
+    """A table that this worker does not know is rebuilt rather than misread."""
+    store = saved(tmp_path / "t.db")
+    store.db.execute("PRAGMA user_version = 99")
+    store.close()
+    with pytest.raises(StoreUnusableError, match="version 99"):
+        Store.open(tmp_path / "t.db", 2)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A file that cannot be made is an unusable one."""
+    with pytest.raises(StoreUnusableError, match="missing"):
+        Store.open(tmp_path / "missing" / "t.db", 2)
+
+
+def test_a_checkpoint_from_another_connection_empties_the_write_ahead_file(tmp_path: Path) -> None:
+    """What is committed moves into the database while the store stays open."""
+    path, wal = tmp_path / "t.db", tmp_path / "t.db-wal"
+    store = saved(path)
+    size = path.stat().st_size
+    assert wal.stat().st_size > 0
+    passive_checkpoint(path)
+    assert path.stat().st_size > size
+    passive_checkpoint(path, truncate=True)
+    assert wal.stat().st_size == 0
+    store.close()
+
+
+def test_a_checkpoint_of_a_missing_file_makes_none(tmp_path: Path) -> None:
+    """A partition that was given away in the meantime leaves no file behind."""
+    passive_checkpoint(tmp_path / "t.db")
+    assert not (tmp_path / "t.db").exists()
+
+
+def test_a_checkpoint_never_waits_for_a_turn(tmp_path: Path) -> None:
+    """While the store's transaction is open, a passive checkpoint moves what it can and returns."""
+    path = tmp_path / "t.db"
+    store = saved(path)
+    store.begin()
+    store.put_meta(Meta(), encode(Meta()))
+    passive_checkpoint(path)
+    store.commit(6, 7)
+    assert store.meta == Meta()
+    store.close()
