@@ -66,6 +66,11 @@ class Group:
         member.owned -= keys
         self.generation += 1
 
+    def move(self, key: Key, consumer: FakeConsumer) -> None:
+        """Give one partition to this consumer, which has to be a member; another one goes the other way."""
+        self.pinned[key] = next(member for member in self.members.values() if member.consumer is consumer)
+        self.generation += 1
+
     def alive(self, member: Member) -> bool:
         """Whether the group still knows it."""
         return any(known is member for known in self.members.values())
