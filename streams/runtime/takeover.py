@@ -108,12 +108,21 @@ class Takeover:
         if claimed:
             self._claim(claimed)
         restoring = {task.partition: task for task in tasks if task.phase is Phase.RESTORING}
-        if restoring.keys() != self._reading.keys():
-            self._reading = restoring
-            self._reader.assign(
-                [TopicPartition(self._changelog, p, t.store.changelog_position) for p, t in restoring.items()]
-            )
-        return self._replay(others_run=others_run) if restoring else []
+        # A partition that comes back is another task: its number alone does not say that the reader stands right.
+        if restoring.keys() != self._reading.keys() or any(task.phase is Phase.RESTORING for task in claimed):
+            self._read(restoring)
+        done = self._replay(others_run=others_run) if restoring else []
+        if done and len(done) == len(restoring):
+            self._read({})
+        return done
+
+    def _read(self, restoring: dict[int, PartitionTask]) -> None:
+        """Read the changelog for these, each from where its store stands; for nobody, nothing."""
+        self._reading = restoring
+        if restoring:
+            self._reader.assign([TopicPartition(self._changelog, p, _place(task)) for p, task in restoring.items()])
+        else:
+            self._reader.unassign()
 
     def close(self) -> None:
         """Close the reader."""
@@ -279,3 +288,8 @@ def _passing(exc: KafkaException | FuturesTimeoutError) -> bool:
         return True
     error = kafka_error(exc)
     return error is not None and (error.retriable() or error.code() in _PASSING)
+
+
+def _place(task: PartitionTask) -> int:
+    """Where the replay goes on; what is applied but not saved yet must not be applied again."""
+    return task.replayed_to if task.store.in_transaction else task.store.changelog_position
