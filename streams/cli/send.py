@@ -16,10 +16,8 @@ from streams.cli.options import takes
 from streams.cli.selection import Selection, describe
 from streams.cli.times import duration_ms
 from streams.client import Client, Delivery, new_batch_id
-from streams.engine.errors import CommandRefusedError
-from streams.engine.filters import filter_fault
-from streams.engine.validate import check_grace, check_id, check_text
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
+from streams.rules import CommandRefusedError, check_start_batch
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -122,14 +120,9 @@ def _refuse_invalid(start: StartBatch) -> None:
     if start.filter == Filter():
         raise typer.BadParameter("say which invocations, or --all for all of them")
     try:
-        check_id("batch_id", start.batch_id)
-        check_text("reason", start.reason)
-        check_grace(start.grace_ms)
+        check_start_batch(start)
     except CommandRefusedError as refusal:
         raise typer.BadParameter(refusal.message) from None
-    fault = filter_fault(start.filter, start.action)
-    if fault is not None:
-        raise typer.BadParameter(fault)
 
 
 def _confirm(start: StartBatch, *, yes: bool) -> None:

@@ -10,8 +10,9 @@ from streams.engine.counters import SKIPPED_ACT
 from streams.engine.effects import Send, UpdateRow
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, VERDICTS, Verdict, next_repeat, verdict
-from streams.engine.validate import check_act, not_supported
+from streams.engine.validate import not_supported
 from streams.model import Ending, SignalKind, Status
+from streams.rules import check_act
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

@@ -11,10 +11,9 @@ from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
-from streams.engine.filters import filter_fault
 from streams.engine.lifecycle import DEFAULT_GRACE_MS, VERDICTS
 from streams.engine.routing import partitions_of, routing_key
-from streams.engine.validate import check_grace, check_id, check_internal, check_text, not_supported, refuse
+from streams.engine.validate import check_internal, not_supported
 from streams.model import (
     ENGINE_VERSION,
     Action,
@@ -25,6 +24,7 @@ from streams.model import (
     SlicePhase,
     StartSlice,
 )
+from streams.rules import check_filter, check_grace, check_id, check_text, refuse
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -94,9 +94,7 @@ def _check(command: StartBatch) -> None:
     for field in _LATER:
         if getattr(command, field) is not None:
             not_supported(f"StartBatch.{field}", "leave it out")
-    fault = filter_fault(command.filter, command.action)
-    if fault:
-        raise CommandRefusedError("invalid_filter", fault)
+    check_filter(command.filter, command.action)
 
 
 def _resolved(command: StartBatch) -> StartBatch:

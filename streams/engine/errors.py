@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
+from streams.rules import CommandRefusedError
 
-class CommandRefusedError(Exception):
-    """A command that breaks a rule of the protocol; it becomes a dead letter and changes nothing.
-
-    `code` is the dead letter's `error-code`; the message names the field, the rule and the way out.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+__all__ = ["CommandRefusedError", "NewerEngineError"]
 
 
 class NewerEngineError(Exception):

@@ -11,9 +11,10 @@ from streams.engine.counters import REPEATED_INVOKE, STALE_REPORT
 from streams.engine.effects import InsertRow, Send, UpdateRow
 from streams.engine.errors import CommandRefusedError
 from streams.engine.ledger import Ledger
-from streams.engine.lifecycle import TERMINAL, follows
-from streams.engine.validate import check_invoke, check_report
+from streams.engine.lifecycle import follows
+from streams.engine.validate import check_invoke
 from streams.model import Ending, Row, SignalKind, Status
+from streams.rules import TERMINAL, check_report
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

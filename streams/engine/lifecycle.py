@@ -6,12 +6,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from streams.model import Action, Status
+from streams.rules import TERMINAL
 
 if TYPE_CHECKING:
     from streams.model import Row
 
 UNSTARTED: Final = frozenset({Status.SCHEDULED, Status.PENDING})
-TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
 STARTED: Final = frozenset(
     {Status.READY, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.CANCELLING},
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.engine.validate import check_id, not_supported
+from streams.engine.validate import not_supported
+from streams.rules import check_control_batch, check_id
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def refuse_control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
     """No batch can be paused, resumed, aborted or throttled yet."""
     del at, view
-    check_id("batch_id", command.batch_id)
+    check_control_batch(command)
     not_supported(f"ControlBatch.operation {command.operation}", "let the batch run to its end")
 
 

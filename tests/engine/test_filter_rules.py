@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from streams.engine.filters import Facts, filter_fault, matches
-from streams.engine.lifecycle import TERMINAL
+from streams.engine.filters import Facts, matches
 from streams.model import Action, Cause, Ending, Filter, Invocation, Status
+from streams.rules import TERMINAL, filter_fault
 from support.engine_rows import row_at
 
 CUTOFF = 50

@@ -1,0 +1,257 @@
+"""Rules of the fields of clients' commands, for those who send them and for the engine that applies them.
+
+Each check returns quietly, or raises `CommandRefusedError` with `invalid_<field>`, the rule and the way out.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import msgspec
+
+from streams.model import Action, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.model import (
+        Act,
+        CancelFlow,
+        Cause,
+        ControlBatch,
+        Filter,
+        Invocation,
+        Invoke,
+        ReportTransition,
+        StartBatch,
+    )
+
+TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
+"""Statuses of an invocation that has ended."""
+
+MAX_ID: Final = 256
+MAX_TEXT: Final = 1_000
+MAX_PAYLOAD: Final = 256 * 1024
+MAX_COMMAND: Final = 1024 * 1024
+"""Bytes of a record of the command log."""
+MAX_GRACE_MS: Final = 24 * 60 * 60 * 1000
+MAX_LEASE_MS: Final = 366 * 24 * 60 * 60 * 1000
+"""A year: whatever is added to a time must stay one."""
+MAX_FILTER_BYTES: Final = 256 * 1024
+MAX_INVOCATION_IDS: Final = 10_000
+_ID_LISTS: Final = (
+    "services",
+    "handlers",
+    "object_keys",
+    "deployment_ids",
+    "flow_ids",
+    "parent_ids",
+    "invocation_ids",
+    "batch_ids",
+)
+_RANGES: Final = (("created_from", "created_until"), ("modified_from", "modified_until"))
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class CommandRefusedError(Exception):
+    """A command that breaks a rule of the protocol; in the log it becomes a dead letter and changes nothing.
+
+    `code` is the dead letter's `error-code`; the message names the field, the rule and the way out.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def refuse(field: str, rule: str) -> NoReturn:
+    """Refuse a command for one of its fields; `rule` goes on where the field's name ends."""
+    raise CommandRefusedError(f"invalid_{field}", f"{field} {rule}")
+
+
+def id_fault(value: str) -> str | None:
+    """Which rule of ids `value` breaks, None when it is a good one."""
+    if not value:
+        return f"is empty: give 1 to {MAX_ID} characters"
+    if len(value) > MAX_ID:
+        return f"has {len(value)} characters, at most {MAX_ID} are allowed: shorten it"
+    # What is printable holds no control character; what is not may hold none either, such as a no-break space.
+    if not value.isprintable() and any(unicodedata.category(char) == "Cc" for char in value):
+        return "holds a control character: remove it"
+    return None
+
+
+def text_fault(value: str) -> str | None:
+    """Which rule of free text `value` breaks, None when it is fine."""
+    if len(value) <= MAX_TEXT:
+        return None
+    return f"has {len(value)} characters, at most {MAX_TEXT} are allowed: shorten it"
+
+
+def labels_fault(labels: Mapping[str, str]) -> str | None:
+    """Which rule of labels is broken, None when all are fine."""
+    for key, value in labels.items():
+        if len(key) > MAX_TEXT:
+            return f"has a key of {len(key)} characters, at most {MAX_TEXT} are allowed: shorten it"
+        if len(value) > MAX_TEXT:
+            return f"{key!r} has {len(value)} characters, at most {MAX_TEXT} are allowed: shorten it"
+    return None
+
+
+def check_id(field: str, value: str | None) -> None:
+    """Ids have 1 to 256 characters and no control character; an absent one is fine."""
+    if value is None or (0 < len(value) <= MAX_ID and value.isprintable()):
+        return
+    if fault := id_fault(value):
+        refuse(field, fault)
+
+
+def check_text(field: str, value: str | None) -> None:
+    """Free text has at most 1,000 characters; an absent one is fine."""
+    if value is not None and (fault := text_fault(value)):
+        refuse(field, fault)
+
+
+def check_grace(grace_ms: int | None) -> None:
+    """A grace lasts 0 to 24 hours; an absent one is fine."""
+    if grace_ms is not None and not 0 <= grace_ms <= MAX_GRACE_MS:
+        refuse("grace_ms", f"is {grace_ms}: give 0 to {MAX_GRACE_MS} milliseconds, or leave it out")
+
+
+def check_cause(cause: Cause) -> None:
+    """A cause names ids and says why in at most 1,000 characters."""
+    check_id("batch_id", cause.batch_id)
+    check_id("flow_id", cause.flow_id)
+    check_text("actor", cause.actor)
+    check_text("reason", cause.reason)
+
+
+def check_invocation(invocation: Invocation) -> None:
+    """All fields of an `Invocation`."""
+    check_id("invocation_id", invocation.invocation_id)
+    check_id("service", invocation.service)
+    check_id("handler", invocation.handler)
+    check_id("deployment_id", invocation.deployment_id)
+    lease_ms = invocation.lease_ms
+    if lease_ms is not None and not 0 < lease_ms <= MAX_LEASE_MS:
+        refuse("lease_ms", f"is {lease_ms}: give 1 to {MAX_LEASE_MS} milliseconds, or leave it out")
+    if invocation.labels and (fault := labels_fault(invocation.labels)):
+        refuse("labels", fault)
+    check_id("object_key", invocation.object_key)
+    check_id("flow_id", invocation.flow_id)
+    check_id("parent_id", invocation.parent_id)
+
+
+def check_invoke(command: Invoke) -> None:
+    """All fields of an `Invoke`."""
+    check_invocation(command.invocation)
+    if command.payload is not None and len(command.payload) > MAX_PAYLOAD:
+        refuse("payload", f"has {len(command.payload)} bytes, at most {MAX_PAYLOAD} are allowed: pass a reference")
+    if command.adopt and command.scheduled_at is not None:
+        refuse("scheduled_at", "is set on an adopted invocation, which runs already: leave one of them out")
+
+
+def check_report(command: ReportTransition) -> None:
+    """All fields of a `ReportTransition`."""
+    check_id("invocation_id", command.invocation_id)
+    check_id("deployment_id", command.deployment_id)
+    check_text("error", command.error)
+    if command.retry_at is None and command.to is Status.BACKING_OFF:
+        refuse("retry_at", "is missing from a report of BACKING_OFF: say when to try again")
+
+
+def check_act(command: Act) -> None:
+    """All fields of an `Act`."""
+    check_id("invocation_id", command.invocation_id)
+    check_grace(command.grace_ms)
+    check_cause(command.cause)
+
+
+def check_start_batch(command: StartBatch) -> None:
+    """All fields of a `StartBatch`, its filter included."""
+    check_id("batch_id", command.batch_id)
+    check_text("actor", command.actor)
+    check_text("reason", command.reason)
+    check_grace(command.grace_ms)
+    check_filter(command.filter, command.action)
+
+
+def check_control_batch(command: ControlBatch) -> None:
+    """All fields of a `ControlBatch`."""
+    check_id("batch_id", command.batch_id)
+    check_text("actor", command.actor)
+
+
+def check_cancel_flow(command: CancelFlow) -> None:
+    """All fields of a `CancelFlow`."""
+    check_id("flow_id", command.flow_id)
+    check_grace(command.grace_ms)
+    check_text("actor", command.actor)
+    check_text("reason", command.reason)
+
+
+def check_filter(filter_: Filter, action: Action) -> None:
+    """A filter that says what it means, and not too much of it."""
+    if fault := filter_fault(filter_, action):
+        raise CommandRefusedError("invalid_filter", fault)
+
+
+def filter_fault(filter_: Filter, action: Action) -> str | None:
+    """Why `filter_` is refused for `action`: the field, the rule and the way out; None when it is fine."""
+    # No encoding of ours is longer than this one, but for a byte for each field that is absent.
+    size = len(_encode(filter_))
+    if size > MAX_FILTER_BYTES:
+        return f"filter has {size} bytes, at most {MAX_FILTER_BYTES} are allowed: use several batches"
+    return (
+        _emptiness_fault(filter_)
+        or _range_fault(filter_)
+        or _ids_fault(filter_)
+        or _labels_fault(filter_)
+        or _statuses_fault(filter_, action)
+    )
+
+
+def _emptiness_fault(filter_: Filter) -> str | None:
+    given = {field: value for field in filter_.__struct_fields__ if (value := getattr(filter_, field)) is not None}
+    if not given.pop("match_all") and not given:
+        return "filter.match_all is not set and the filter is empty: set it, or say what to match"
+    for field, value in given.items():
+        if value in ((), {}):
+            return f"filter.{field} is empty and would match nothing: leave it out, or say what to match"
+    return None
+
+
+def _range_fault(filter_: Filter) -> str | None:
+    for lower, upper in _RANGES:
+        start, end = getattr(filter_, lower), getattr(filter_, upper)
+        if start is not None and end is not None and end < start:
+            return f"filter.{upper} {end} lies before {lower} {start}: exchange them"
+    return None
+
+
+def _ids_fault(filter_: Filter) -> str | None:
+    for field in _ID_LISTS:
+        for value in getattr(filter_, field) or ():
+            if fault := id_fault(value):
+                return f"filter.{field} holds one that {fault}"
+    count = len(filter_.invocation_ids or ())
+    if count > MAX_INVOCATION_IDS:
+        return f"filter.invocation_ids has {count} ids, at most {MAX_INVOCATION_IDS} are allowed: use several batches"
+    return None
+
+
+def _labels_fault(filter_: Filter) -> str | None:
+    fault = labels_fault(filter_.labels or {})
+    return fault and f"filter.labels {fault}"
+
+
+def _statuses_fault(filter_: Filter, action: Action) -> str | None:
+    if action is Action.PURGE:
+        return None
+    for status in filter_.statuses or ():
+        if status in TERMINAL:
+            return f"filter.statuses holds {status}, and {action} only acts on what has not ended: leave it out"
+    return None
