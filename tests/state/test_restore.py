@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streams.codec import encode
+from streams.codec import encode, encode_invocation, encode_row
 from streams.engine.errors import NewerEngineError
-from streams.model import ENGINE_VERSION, Meta, Payload
+from streams.model import ENGINE_VERSION, Invocation, Meta, Payload, Row, Status
 from streams.state.errors import ChangelogError
 from streams.state.store import Store
 from support.state_twin import History, Twin, histories
@@ -119,3 +119,22 @@ def test_a_payload_whose_row_never_comes_is_kept_apart(tmp_path: Path) -> None:
     store.apply_changelog([("p/x", None, 1)])
     assert store.db.execute("SELECT id FROM early_payloads").fetchall() == []
     store.close()
+
+
+def test_a_payload_goes_to_the_row_that_replaces_the_one_it_was_read_for(tmp_path: Path) -> None:
+    """A reader whom compaction overtakes sees a payload while an id's former row still stands."""
+    store = Store.open(tmp_path / "t.db", 0)
+    store.begin()
+    for position, record in enumerate([row_record(1), ("p/x", encode(Payload(b"new"))), row_record(9)]):
+        store.apply_changelog([(*record, position)])
+    assert store.db.execute("SELECT seq, payload FROM payloads").fetchall() == [(9, b"new")]
+    store.apply_changelog([("i/x", None, 3)])
+    assert store.db.execute("SELECT seq, payload FROM payloads").fetchall() == []
+    store.close()
+
+
+def row_record(seq: int) -> tuple[str, bytes]:
+    """Key and value of a row of the id x."""
+    invocation = Invocation("x", "mail", "send")
+    row = Row("x", encode_invocation(invocation), seq, 0, Status.RUNNING, 1, -1, 0, 0)
+    return "i/x", encode_row(row)

@@ -60,9 +60,10 @@ def test_rollback_restores_the_record_too(tmp_path: Path) -> None:
     store = saved(tmp_path / "t.db")
     store.begin()
     store.put_meta(Meta(), encode(Meta()))
-    assert store.in_transaction
+    transactions = [store.in_transaction]
     store.rollback()
-    assert not store.in_transaction
+    transactions.append(store.in_transaction)
+    assert transactions == [True, False]
     assert store.meta == META
     store.rollback()
     store.close()

@@ -94,13 +94,13 @@ def _history(seed: int, turns: int) -> History:
 def _op(random: Random) -> Op:
     (name,) = random.choices(list(_SHARES), list(_SHARES.values()))
     small = partial(random.randrange, 10)
-    some = lambda value: value if random.random() < 0.6 else None  # noqa: E731 - shorter so
+    due_at = small() if random.random() < 0.6 else None
     statuses = list(Status)
     match name:
         case "insert":
-            return name, small(), small(), random.choice(statuses), some(small()), some(random.randbytes(3))
+            return name, small(), small(), random.choice(statuses), due_at, random.choice((None, b"", b"paid"))
         case "update":
-            return name, small(), random.choice(statuses), some(small()), small(), random.random() < 0.3
+            return name, small(), random.choice(statuses), due_at, small(), random.random() < 0.3
         case "page":
             wide = random.random() < 0.7
             window = (0, 0, 8, 8) if wide else (small(), small(), random.randint(1, 8), random.randint(1, 6))
