@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -53,7 +54,6 @@ def run(settings: Settings) -> int:
     Raises:
         StreamsError: it cannot start, or cannot go on, for a reason that a person can put right.
     """
-    began = time.monotonic()
     source = _require_source(settings)
     _quieten(settings)
     unused = without_effect(settings.kafka_properties())
@@ -62,8 +62,6 @@ def run(settings: Settings) -> int:
     try:
         with TemporaryDirectory(prefix="streams-gateway-") as scratch:
             asyncio.run(_serve(settings, source, Path(scratch)))
-    except _LOST as error:
-        _begin_anew(error, time.monotonic() - began)
     except Exception as error:
         _end_surviving_threads(error)
         raise
@@ -71,11 +69,12 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def _begin_anew(error: BaseException, lasted: float) -> NoReturn:
+def _begin_anew(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
     """Replace this process by the same program: Faust keeps producers and threads beyond the end of its app."""
     if lasted < RESTART_SECONDS:
         raise StreamsError(f"the gateway cannot go on: {error!r}") from error
-    log.warning("the gateway begins anew", reason=repr(error))
+    log.warning("gateway begins anew", reason=repr(error))
+    shutil.rmtree(scratch, ignore_errors=True)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
 
 
@@ -140,21 +139,14 @@ def _end_surviving_threads(error: Exception | None) -> None:
 
 
 async def _serve(settings: Settings, source: Source, scratch: Path) -> None:
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
+    over = _asked_to_stop()
 
     def failed(error: BaseException) -> None:
         if not over.done():
             over.set_exception(error)
 
-    def asked_to_stop() -> None:
-        if over.done():
-            os._exit(_EXIT_INTERRUPTED)
-        over.set_result(None)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked_to_stop)
     app = build_app(settings, source, scratch, failed)
+    began = time.monotonic()
     try:
         await _first(over, app.start())
         if not over.done():
@@ -163,9 +155,26 @@ async def _serve(settings: Settings, source: Source, scratch: Path) -> None:
             if not over.done():
                 raise app.crash_reason or StreamsError("the gateway has stopped by itself")
         over.result()
+    except _LOST as error:
+        _begin_anew(error, time.monotonic() - began, scratch)
     finally:
         await _stop(app)
     log.info("gateway stopped")
+
+
+def _asked_to_stop() -> asyncio.Future[None]:
+    """A future that is done once SIGTERM or Ctrl-C has come; any that comes when it is done ends the process."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def asked() -> None:
+        if over.done():
+            os._exit(_EXIT_INTERRUPTED)
+        over.set_result(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+    return over
 
 
 async def _first(over: asyncio.Future[None], work: Awaitable[Any]) -> None:
@@ -186,3 +195,5 @@ async def _stop(app: Any) -> None:
         log.warning("the gateway did not stop cleanly", seconds=STOP_SECONDS)
         logging.shutdown()
         os._exit(1)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not hide why the gateway stops
+        log.warning("the gateway did not stop cleanly", reason=repr(error))

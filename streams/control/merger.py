@@ -101,9 +101,8 @@ def build_app(settings: Settings, source: Source, scratch: Path, failed: Callabl
                     # What was read before a rebalance is read again after it, if its transaction was not committed.
                     if event.message.generation_id == app.consumer_generation_id:
                         await stream.ack(event)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to the one who ends the app; Faust would try again for ever
             failed(error)
-            raise
 
     app.agent(app.topic(settings.topic(Topic.BATCH_SLICES), allow_empty=True), name="merge_slices")(merge_slices)
     return app

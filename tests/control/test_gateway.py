@@ -168,6 +168,19 @@ def test_a_forgotten_batch_disappears(gateway: Program, settings: Settings, slic
     assert (progress.done, anew.done, anew.state) == (1, 0, BatchState.STARTING)
 
 
+def test_a_record_of_a_newer_version_stops_it(gateway: Program, settings: Settings, slices: Slices) -> None:
+    """Left out, it could leave its batch without an end: one line says what to do, and its offset is not passed."""
+    slices.write(header(batch_id="b"))
+    slices.put("b/0", b"\xc3\x01" + b"\x00" * 8)
+    gateway.start()
+    assert gateway.wait(PATIENCE_S) == 1
+    topic = settings.topic(Topic.BATCH_SLICES)
+    assert f"{topic}, partition 0, offset 2 was written by a newer version: upgrade this gateway" in gateway.output()
+    assert "Traceback" not in gateway.output()
+    committed, _ = committed_and_ends(settings, f"{settings.topic_prefix}gateway")
+    assert committed.get(0, 0) <= 2
+
+
 def test_it_says_in_one_line_why_it_cannot_start(broker: Broker, tmp_path: Path) -> None:
     """A wrong address and missing topics: exit code 1, the thing named, no traceback."""
     for name, address, message in (
