@@ -13,7 +13,6 @@ from streams.codec.records import Records
 from streams.codec.spliced import Spliced
 
 __all__ = [
-    "ENGINE",
     "BadRecordError",
     "Code",
     "content_hash",
@@ -27,9 +26,6 @@ __all__ = [
     "encode_row",
     "encode_signal",
 ]
-
-ENGINE = "compiled"
-"""How records are read and written: by functions compiled from the schemas."""
 
 _versions = schemas.load_all(schemas.folder())
 _records = Records(_versions)
