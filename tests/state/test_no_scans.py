@@ -1,0 +1,72 @@
+"""Nothing that a turn asks of the table looks at all of its rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from streams.codec import encode_invocation
+from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
+from streams.engine.view import At, PageQuery, PageSizes
+from streams.model import Action, Cause, Change, Ending, Filter, Invocation, PageDelta, Row, Status
+from streams.state.store import Store
+from streams.state.table import Table
+
+
+def test_no_statement_scans_the_rows() -> None:
+    """Every statement of a turn, a tick, a page and a restore finds its rows by an index or within its window."""
+    store = Store.open(Path(":memory:"), 0)
+    statements: set[str] = set()
+    store.db.set_trace_callback(statements.add)
+    changelog = lived(Table(store, 0, 1, PageSizes(9, 9)))
+    store.begin()
+    store.apply_changelog([(key, value, offset) for offset, (key, value) in enumerate(changelog)])
+    store.rollback()
+    store.db.set_trace_callback(None)
+    asked = {statement for statement in statements if re.match("SELECT|UPDATE|DELETE|INSERT", statement)}
+    assert len(asked) > 20
+    for statement in asked:
+        plan = [row[3] for row in store.db.execute("EXPLAIN QUERY PLAN " + statement).fetchall()]
+        scans = [step for step in plan if re.match("SCAN (i|invocations|p|payloads|d|deltas)( |$)", step)]
+        assert not scans, (statement, plan)
+    store.close()
+
+
+def lived(table: Table) -> list[tuple[str, bytes | None]]:
+    """A turn with everything in it; returns its changelog."""
+    table.begin()
+    table.load(["i-0", "i-1"])
+    table.absorb([row(seq) for seq in range(10)], At(0, 10, 0))
+    changes = (Change(Status.KILLED, seqs=(0, 1, 2)), Change(Status.CANCELLING, due_at=5, seqs=(5,)))
+    filter_ = Filter(
+        created_from=0, services=("mail",), batch_ids=("b",), statuses=(Status.RUNNING,), labels={"a": "b"}
+    )
+    table.select(PageQuery(filter_, Action.KILL, -1, 10, 5, 2, 5))
+    table.select(PageQuery(Filter(match_all=True), Action.KILL, -1, 10, 5, 2, 5))
+    table.select(PageQuery(filter_, Action.KILL, -1, 10, 5, 2, 5, ("i-1", "i-2")))
+    table.absorb([PutDelta(PageDelta(1, Ending(Cause("b")), changes), {Status.RUNNING: 4})], At(0, 11, 1))
+    again = PageDelta(2, None, (Change(Status.KILLED, seqs=(5,)),))
+    table.absorb([PutDelta(again, {Status.CANCELLING: 1})], At(0, 12, 2))
+    table.due(9, 5)
+    resting = table.on_old_deltas(9, 1)
+    gone = table.ended(9, 5)[1:]
+    table.absorb([*map(UpdateRow, resting), *(RemoveRow(*ended) for ended in gone)], At(0, 13, 2))
+    for seq in (2, 6):
+        found = table.row(f"i-{seq}")
+        if found is not None:
+            table.payload(found)
+    changelog = table.flush()
+    table.commit(1, 1)
+    table.next_due()
+    table.retention_due(5, 5)
+    return changelog
+
+
+def row(seq: int) -> InsertRow:
+    """A new row."""
+    invocation = Invocation(f"i-{seq}", "mail", "send", labels={"a": "b"})
+    return InsertRow(
+        Row(invocation.invocation_id, encode_invocation(invocation), seq, 0, Status.RUNNING, 1, -1, 0, 0, due_at=seq),
+        invocation,
+        b"payload",
+    )
