@@ -151,7 +151,7 @@ class _Story:
         ):
             task = bars.add_task("", total=workload.size)
             for invoke in workload.invocations():
-                client.invoke(invoke)
+                client.send(invoke)
                 bars.advance(task)
             client.flush()
         seconds = time.monotonic() - began

@@ -1,23 +1,31 @@
-"""What a Python producer or progress reader imports."""
+"""What a Python producer, progress reader or executor imports."""
 
+from streams.client.aio import AsyncClient
+from streams.client.dead_letters import DeadLetter, DeadLetterReader
 from streams.client.errors import (
     BatchTimeoutError,
     BrokerUnavailableError,
     DeliveryError,
+    InvalidCommandError,
     TopicMissingError,
     UnreadableProgressError,
 )
 from streams.client.ids import new_batch_id, new_invocation_id, routing_key
-from streams.client.producer import Client, Delivery
+from streams.client.outlet import Delivery
+from streams.client.producer import Client
 from streams.client.progress import FINAL_STATES, ProgressReader
 
 __all__ = [
     "FINAL_STATES",
+    "AsyncClient",
     "BatchTimeoutError",
     "BrokerUnavailableError",
     "Client",
+    "DeadLetter",
+    "DeadLetterReader",
     "Delivery",
     "DeliveryError",
+    "InvalidCommandError",
     "ProgressReader",
     "TopicMissingError",
     "UnreadableProgressError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from streams.client.errors import BrokerUnavailableError, TopicMissingError
 
@@ -16,6 +16,28 @@ MAX_RECORD_BYTES = 2 * 1024 * 1024
 CONNECT_TIMEOUT = 10.0
 
 log = logging.getLogger(__name__)
+
+
+class Clients(Protocol):
+    """Makes Kafka clients; tests give an in-memory cluster's instead."""
+
+    def consumer(self, properties: dict[str, Any], /) -> Any:
+        """A consumer with confluent_kafka's interface."""
+
+    def producer(self, properties: dict[str, Any], /) -> Any:
+        """A producer with confluent_kafka's interface."""
+
+
+class KafkaClients:
+    """The real ones."""
+
+    def consumer(self, properties: dict[str, Any], /) -> Consumer:
+        """A consumer."""
+        return Consumer(properties)
+
+    def producer(self, properties: dict[str, Any], /) -> Producer:
+        """A producer."""
+        return Producer(properties)
 
 
 class _Client(Protocol):

@@ -13,6 +13,17 @@ class TopicMissingError(StreamsError):
     """A topic that the client needs does not exist; it is never created on the way."""
 
 
+class InvalidCommandError(StreamsError, ValueError):
+    """A command that breaks a rule of the protocol; nothing was sent.
+
+    `code`: what the dead letter would say; the message names the field, the rule and the way out.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class DeliveryError(StreamsError):
     """Commands that the broker did not take.
 

@@ -17,9 +17,13 @@ ClientCommand = Invoke | ReportTransition | Act | StartBatch | ControlBatch | Ca
 """Commands that clients and executors may send; all others are the workers' own."""
 
 
-def new_invocation_id() -> str:
-    """An id that rises with time (UUIDv7): the worker's index takes those in faster than random ones."""
-    return str(uuid6.uuid7())
+def new_invocation_id(service: str | None = None, object_key: str | None = None) -> str:
+    """An id that rises with time (UUIDv7): the worker's index takes those in faster than random ones.
+
+    With both arguments it is one of an object of a keyed service: all of the object's share a partition.
+    """
+    unique = str(uuid6.uuid7())
+    return unique if service is None or object_key is None else f"{service}/{object_key}~{unique}"
 
 
 def new_batch_id() -> str:

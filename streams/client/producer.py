@@ -2,90 +2,113 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
-from confluent_kafka import Producer
-
-from streams import codec
-from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties, require_topics
+from streams.client import compose
+from streams.client.connection import KafkaClients
 from streams.client.errors import DeliveryError
-from streams.client.ids import ClientCommand, command_key
-from streams.config import Topic
+from streams.client.outlet import Delivery, Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Unpack
 
-    from confluent_kafka import KafkaError, Message
-
+    from streams.client.connection import Clients
+    from streams.client.ids import ClientCommand
     from streams.config import Settings
-    from streams.model import Invoke, StartBatch
+    from streams.model import ControlOperation, StartBatch
 
-_KEYS_KEPT = 20
+    OnDelivery = Callable[[Delivery], None]
+
 _WAIT = 0.2
-
-
-class Delivery(NamedTuple):
-    """Where a command stands in the log, or why it does not."""
-
-    key: str
-    partition: int | None
-    offset: int | None
-    error: str | None
 
 
 class Client:
     """Sends commands to the log, each to the partition of its routing key.
 
-    Nothing is dropped in silence: a command the broker did not take makes the next `flush` or `close` raise. Use it
-    as a context manager, or call `close`. Not safe for use by several threads at once.
+    Nothing is dropped in silence: a command that breaks a rule is refused at once, and one that the broker did not
+    take makes the next `flush` or `close` raise. Use it as a context manager, or call `close`. Not safe for use by
+    several threads at once.
 
     Raises:
         BrokerUnavailableError: on creation, when no broker answers within 10 s.
         TopicMissingError: on creation, when the command topic does not exist.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._topic = settings.topic(Topic.COMMANDS)
-        self._trouble = Trouble()
-        self._failed = 0
-        self._failed_keys: list[str] = []
-        self._cause = ""
-        own = {
-            "partitioner": "murmur2_random",
-            "enable_idempotence": True,
-            "message_max_bytes": MAX_RECORD_BYTES,
-            **({} if "linger.ms" in settings.kafka_properties() else {"linger_ms": 5}),
-        }
-        self._producer = Producer(properties(settings, self._trouble, **own))
-        require_topics(self._producer, settings, self._trouble, Topic.COMMANDS)
+    def __init__(self, settings: Settings, clients: Clients | None = None) -> None:
+        self._failures = Failures()
+        self._outlet = Outlet(settings, clients or KafkaClients())
+        self._outlet.require_topics()
 
-    def invoke(self, invoke: Invoke, on_delivery: Callable[[Delivery], None] | None = None) -> None:
-        """Queue an `Invoke`; like `send`."""
-        self.send(invoke, on_delivery)
+    def invoke(
+        self,
+        service: str,
+        handler: str,
+        payload: bytes | None = None,
+        *,
+        scheduled_at: int | None = None,
+        on_delivery: OnDelivery | None = None,
+        **options: Unpack[compose.InvocationOptions],
+    ) -> str:
+        """Queue an invocation, and return its id; like `send`.
 
-    def send(self, command: ClientCommand, on_delivery: Callable[[Delivery], None] | None = None) -> None:
+        Args:
+            service: whose it is.
+            handler: what its executor calls.
+            payload: what the handler is given, at most 256 KiB.
+            scheduled_at: milliseconds since 1970; started at once when absent.
+            on_delivery: as of `send`.
+            options: `InvocationOptions`.
+        """
+        command = compose.invoke(service, handler, payload, scheduled_at, options)
+        self.send(command, on_delivery)
+        return command.invocation.invocation_id
+
+    def adopt(
+        self,
+        service: str,
+        handler: str,
+        payload: bytes | None = None,
+        *,
+        on_delivery: OnDelivery | None = None,
+        **options: Unpack[compose.InvocationOptions],
+    ) -> str:
+        """Queue an invocation that runs elsewhere already: RUNNING at once, and no executor is told to start it."""
+        command = compose.adopt(service, handler, payload, options)
+        self.send(command, on_delivery)
+        return command.invocation.invocation_id
+
+    def kill(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Queue the end of one invocation, at once and whatever its executor does; like `send`."""
+        self.send(compose.kill(invocation_id, **options))
+
+    def cancel(self, invocation_id: str, **options: Unpack[compose.CancelOptions]) -> None:
+        """Queue a request to the executor of one invocation to end it; like `send`."""
+        self.send(compose.cancel(invocation_id, **options))
+
+    def send(self, command: ClientCommand, on_delivery: OnDelivery | None = None) -> None:
         """Queue a command; returns before the broker has it, and waits only while the local queue is full.
 
         `on_delivery` is called once, from within a later call of this client, with the place in the log or the error.
 
         Raises:
-            KafkaException: the record can never be sent, being larger than 2 MiB.
+            InvalidCommandError: it breaks a rule of the protocol; nothing was sent.
         """
-        key = command_key(command)
-        value = codec.encode(command)
 
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            self._delivered(key, error, message, on_delivery)
+        def told(delivery: Delivery) -> None:
+            self._failures.add(delivery)
+            if on_delivery is not None:
+                on_delivery(delivery)
 
         while True:
             try:
-                self._producer.produce(self._topic, value, key, on_delivery=delivered)
+                self._outlet.put(command, told)
             except BufferError:
-                self._producer.poll(_WAIT)
+                self._outlet.serve(_WAIT)
             else:
                 break
-        self._producer.poll(0)
+        self._outlet.serve()
 
     def start_batch(self, start: StartBatch) -> str:
         """Start a batch and return its id once the command stands in the log.
@@ -93,11 +116,23 @@ class Client:
         Sent again with the same id and content it changes nothing, so a failed call may be repeated.
 
         Raises:
+            InvalidCommandError: it breaks a rule; nothing was sent.
             DeliveryError: the broker did not take it, or another command queued before it.
         """
         self.send(start)
         self.flush()
         return start.batch_id
+
+    def control_batch(
+        self, batch_id: str, operation: ControlOperation, **options: Unpack[compose.ControlOptions]
+    ) -> None:
+        """Pause, resume, abort or throttle a batch; returns once the command stands in the log.
+
+        Raises:
+            DeliveryError: the broker did not take it, or another command queued before it.
+        """
+        self.send(compose.control(batch_id, operation, options))
+        self.flush()
 
     def flush(self) -> None:
         """Wait until the broker has every queued command.
@@ -107,12 +142,9 @@ class Client:
         Raises:
             DeliveryError: some did not get there, since the last `flush`.
         """
-        while self._producer.flush(_WAIT):
+        while self._outlet.flush(_WAIT):
             pass
-        if self._failed:
-            error = DeliveryError(self._failed, tuple(self._failed_keys), self._cause)
-            self._failed, self._failed_keys = 0, []
-            raise error
+        self._failures.throw()
 
     def close(self) -> None:
         """Flush. Raises as `flush` does; afterwards the client must not be used."""
@@ -132,14 +164,29 @@ class Client:
         except DeliveryError as undelivered:
             error.add_note(str(undelivered))
 
-    def _delivered(
-        self, key: str, error: KafkaError | None, message: Message, then: Callable[[Delivery], None] | None
-    ) -> None:
-        if error is not None:
-            self._failed += 1
-            self._cause = f"{error.str()}{f' ({self._trouble.last})' if self._trouble.last else ''}"
-            if len(self._failed_keys) < _KEYS_KEPT:
-                self._failed_keys.append(key)
-        if then is not None:
-            place = (message.partition(), message.offset()) if error is None else (None, None)
-            then(Delivery(key, *place, None if error is None else error.str()))
+
+class Failures:
+    """Deliveries that failed, until they are told."""
+
+    _KEYS_KEPT = 20
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._keys: list[str] = []
+        self._cause = ""
+
+    def add(self, delivery: Delivery) -> None:
+        """Remember it, if it failed."""
+        if delivery.error is None:
+            return
+        self._count += 1
+        self._cause = delivery.error
+        if len(self._keys) < self._KEYS_KEPT:
+            self._keys.append(delivery.key)
+
+    def throw(self) -> None:
+        """Raise a `DeliveryError` for what is remembered, which is then forgotten."""
+        if self._count:
+            error = DeliveryError(self._count, tuple(self._keys), self._cause)
+            self._count, self._keys = 0, []
+            raise error

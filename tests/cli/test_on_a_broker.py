@@ -101,7 +101,7 @@ def load(live: CommandLine) -> Callable[[str, int], list[str]]:
         ids = [new_invocation_id() for _ in range(count)]
         with Client(live.settings) as client:
             for each in ids:
-                client.invoke(Invoke(Invocation(each, service, "run")))
+                client.send(Invoke(Invocation(each, service, "run")))
         return ids
 
     return load

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from streams import codec, topics
 from streams.client import (
@@ -54,7 +55,7 @@ def test_commands_reach_the_partition_of_their_routing_key(broker: Broker) -> No
     ids = [new_invocation_id() for _ in range(50)] + [f"cart/{number}~{new_invocation_id()}" for number in range(50)]
     with Client(settings) as client:
         for invocation_id in ids:
-            client.invoke(invoke(invocation_id), deliveries.append)
+            client.send(invoke(invocation_id), deliveries.append)
         batch_id = client.start_batch(
             StartBatch(batch_id=new_batch_id(), action=Action.KILL, filter=Filter(services=("s",)))
         )
@@ -75,17 +76,30 @@ def test_a_full_local_queue_makes_the_client_wait(broker: Broker) -> None:
     settings = settings_for(broker, queue_buffering_max_messages="10", linger_ms="50")
     with Client(settings) as client:
         for number in range(200):
-            client.invoke(invoke(f"i-{number}"))
+            client.send(invoke(f"i-{number}"))
     assert len(commands_of(settings)) == 200
 
 
-def test_a_command_the_broker_refuses_is_told_at_flush(broker: Broker) -> None:
-    """The log takes 1 MiB a record: a larger one fails by name, those beside it arrive, and it is told once."""
+def refusing_settings(broker: Broker) -> Settings:
+    """Settings of topics whose log takes less than clients are allowed to send."""
     settings = settings_for(broker)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, settings.topic(Topic.COMMANDS))
+    resource.add_incremental_config(
+        ConfigEntry("max.message.bytes", "10000", incremental_operation=AlterConfigOpType.SET)
+    )
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(10)
+    return settings
+
+
+def test_a_command_the_broker_refuses_is_told_at_flush(broker: Broker) -> None:
+    """What the log does not take fails by name, what stands beside it arrives, and it is told once."""
+    settings = refusing_settings(broker)
     deliveries: list[Delivery] = []
     client = Client(settings)
-    client.invoke(invoke("small"))
-    client.invoke(invoke("large", payload=b"x" * 1_500_000), deliveries.append)
+    client.send(invoke("small"))
+    client.send(invoke("large", payload=b"x" * 100_000), deliveries.append)
     with pytest.raises(DeliveryError, match=r"1 command\(s\) did not reach the log \(large\): .*too large") as caught:
         client.flush()
     assert (caught.value.count, caught.value.keys) == (1, ("large",))
@@ -97,11 +111,11 @@ def test_a_command_the_broker_refuses_is_told_at_flush(broker: Broker) -> None:
 
 def test_leaving_with_an_error_tells_both(broker: Broker) -> None:
     """The error that ended the block stays the error; what did not arrive is noted on it."""
-    settings = settings_for(broker)
+    settings = refusing_settings(broker)
 
     def block() -> None:
         with Client(settings) as client:
-            client.invoke(invoke("large", payload=b"x" * 1_500_000))
+            client.send(invoke("large", payload=b"x" * 100_000))
             raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine") as caught:

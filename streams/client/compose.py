@@ -1,0 +1,92 @@
+"""Commands from keyword arguments, the same for both kinds of client."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypedDict
+
+from streams.client.ids import new_invocation_id
+from streams.model import Act, Action, Cause, ControlBatch, ControlOperation, Invocation, Invoke, OnTimeout
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+
+class InvocationOptions(TypedDict, total=False):
+    """What may be said of an invocation besides service and handler.
+
+    invocation_id: an id of your own; sent again with the same content it is the same invocation. A new one if absent.
+    object_key: the object of a keyed service; one invocation at a time runs for each.
+    lease_ms: started anew when its executor says nothing for this long.
+    labels: what batches may filter on.
+    """
+
+    invocation_id: str
+    object_key: str
+    deployment_id: str
+    flow_id: str
+    parent_id: str
+    lease_ms: int
+    labels: dict[str, str]
+
+
+class ActOptions(TypedDict, total=False):
+    """Who asks for an act, and why."""
+
+    actor: str
+    reason: str
+
+
+class CancelOptions(ActOptions, total=False):
+    """grace_ms: how long the executor has to end it, 0 to 24 h. on_timeout: what happens then."""
+
+    grace_ms: int
+    on_timeout: OnTimeout
+
+
+class ControlOptions(TypedDict, total=False):
+    """max_rate: rows a second, with SET_RATE."""
+
+    max_rate: float
+    actor: str
+
+
+def invocation(service: str, handler: str, options: InvocationOptions) -> Invocation:
+    """An invocation, with a new id unless one is given."""
+    object_key = options.get("object_key")
+    invocation_id = options.get("invocation_id") or new_invocation_id(service, object_key)
+    chosen = {name: value for name, value in options.items() if name != "invocation_id"}
+    return Invocation(invocation_id, service, handler, **chosen)  # type: ignore[arg-type]
+
+
+def invoke(
+    service: str,
+    handler: str,
+    payload: bytes | None,
+    scheduled_at: int | None,
+    options: InvocationOptions,
+) -> Invoke:
+    """A new invocation."""
+    return Invoke(invocation(service, handler, options), scheduled_at=scheduled_at, payload=payload)
+
+
+def adopt(service: str, handler: str, payload: bytes | None, options: InvocationOptions) -> Invoke:
+    """An invocation that runs elsewhere already."""
+    return Invoke(invocation(service, handler, options), adopt=True, payload=payload)
+
+
+def kill(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
+    """End it at once."""
+    return Act(invocation_id, Action.KILL, cause=Cause(**options))
+
+
+def cancel(invocation_id: str, **options: Unpack[CancelOptions]) -> Act:
+    """Ask its executor to end it."""
+    cause = Cause(actor=options.get("actor"), reason=options.get("reason"))
+    on_timeout = options.get("on_timeout", OnTimeout.KILL)
+    return Act(invocation_id, Action.CANCEL, options.get("grace_ms"), on_timeout, cause=cause)
+
+
+def control(batch_id: str, operation: ControlOperation, options: ControlOptions) -> ControlBatch:
+    """A change to a batch that runs; numbered, so that an older one that arrives late is ignored."""
+    return ControlBatch(batch_id, operation, control_no=time.time_ns() // 1_000, **options)

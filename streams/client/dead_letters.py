@@ -1,0 +1,118 @@
+"""What the workers put aside, and why."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streams import codec
+from streams.client.connection import KafkaClients
+from streams.client.errors import BrokerUnavailableError
+from streams.client.tail import in_a_thread, tail
+from streams.config import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from streams.client.connection import Clients
+    from streams.config import Settings
+    from streams.model import Record
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A bad record: where it stood, what is wrong with it, and its bytes.
+
+    partition, offset, timestamp: its own place in `dead-letters`, the timestamp in milliseconds since 1970.
+    source_*: where it stood before; None when the header that says so is missing.
+    code, message: why it was put aside; empty when the header is missing.
+    key, value: as they were; the value is cut when it was too large, and `truncated` then tells its whole size, bytes.
+    """
+
+    partition: int
+    offset: int
+    timestamp: int
+    source_topic: str | None
+    source_partition: int | None
+    source_offset: int | None
+    source_timestamp: int | None
+    code: str
+    message: str
+    key: bytes | None
+    value: bytes | None
+    truncated: int | None = None
+
+    @property
+    def decoded(self) -> Record | None:
+        """The record that the value holds; None when it holds none that this version can read."""
+        try:
+            return codec.decode(self.value)
+        except codec.BadRecordError:
+            return None
+
+
+class DeadLetterReader:
+    """Reads `dead-letters` from its start, without joining a group; each call opens its own connection."""
+
+    def __init__(self, settings: Settings, clients: Clients | None = None) -> None:
+        self._settings = settings
+        self._clients = clients or KafkaClients()
+
+    def all(self, timeout: float = 30.0) -> list[DeadLetter]:
+        """Every dead letter there is, in the order in which they were written.
+
+        Raises:
+            BrokerUnavailableError: not read to the end within `timeout` seconds, or no broker at all.
+            TopicMissingError: nothing to read from.
+        """
+        deadline = time.monotonic() + timeout
+        found: list[DeadLetter] = []
+        with tail(self._settings, self._clients, Topic.DEAD_LETTERS) as letters:
+            while not letters.caught_up:
+                found += map(dead_letter, letters.poll())
+                if time.monotonic() >= deadline:
+                    raise BrokerUnavailableError(f"{letters.topic} could not be read to its end within {timeout:g} s")
+        return sorted(found, key=lambda each: (each.timestamp, each.partition, each.offset))
+
+    def follow(self) -> Iterator[DeadLetter]:
+        """Every dead letter there is, then each as it comes, without end.
+
+        Raises:
+            BrokerUnavailableError, TopicMissingError: nothing to read from.
+        """
+        return (letter for letter in self._follow() if letter is not None)
+
+    def follow_async(self) -> AsyncIterator[DeadLetter]:
+        """As `follow`, for `async for`; each call has one thread, which ends with it."""
+        return in_a_thread(self._follow)
+
+    def _follow(self) -> Iterator[DeadLetter | None]:
+        with tail(self._settings, self._clients, Topic.DEAD_LETTERS) as letters:
+            while True:
+                yield from map(dead_letter, letters.poll())
+                yield None
+
+
+def dead_letter(message: Any) -> DeadLetter:
+    """A message of `dead-letters`, its headers decoded."""
+    headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
+    return DeadLetter(
+        partition=message.partition(),
+        offset=message.offset(),
+        timestamp=message.timestamp()[1],
+        source_topic=headers.get("source-topic"),
+        source_partition=_number(headers, "source-partition"),
+        source_offset=_number(headers, "source-offset"),
+        source_timestamp=_number(headers, "source-timestamp"),
+        code=headers.get("error-code", ""),
+        message=headers.get("error-message", ""),
+        key=message.key(),
+        value=message.value(),
+        truncated=_number(headers, "value-truncated"),
+    )
+
+
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name, "")
+    return int(text) if text.removeprefix("-").isdecimal() else None

@@ -1,0 +1,125 @@
+"""The way of a command into the log: checked, encoded, queued, and told when it is there or will never be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streams import codec, rules
+from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties, require_topics
+from streams.client.errors import InvalidCommandError
+from streams.client.ids import command_key
+from streams.config import Topic
+from streams.model import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from confluent_kafka import Message
+
+    from streams.client.connection import Clients
+    from streams.client.ids import ClientCommand
+    from streams.config import Settings
+
+
+class Delivery(NamedTuple):
+    """Where a command stands in the log, or why it does not."""
+
+    key: str
+    partition: int | None
+    offset: int | None
+    error: str | None
+
+
+class Outlet:
+    """A producer of commands; whoever holds it must call `serve` to hear of deliveries.
+
+    `own`: properties of librdkafka that the settings may change, with `_` for the dots.
+    """
+
+    def __init__(self, settings: Settings, clients: Clients, **own: Any) -> None:
+        self._settings = settings
+        self._topic = settings.topic(Topic.COMMANDS)
+        self._trouble = Trouble()
+        chosen = settings.kafka_properties()
+        wished = {"linger_ms": 5, **own}
+        free = {name: value for name, value in wished.items() if name.replace("_", ".") not in chosen}
+        fixed = {"partitioner": "murmur2_random", "enable_idempotence": True, "message_max_bytes": MAX_RECORD_BYTES}
+        self._producer = clients.producer(properties(settings, self._trouble, **free, **fixed))
+
+    def require_topics(self, *topics: Topic) -> dict[str, Any]:
+        """As `streams.client.connection.require_topics`; `commands` is always among them."""
+        return require_topics(self._producer, self._settings, self._trouble, Topic.COMMANDS, *topics)
+
+    def put(self, command: ClientCommand, then: Callable[[Delivery], None]) -> None:
+        """Queue a command; `then` is called once: within a later `serve` or `flush`, or here when all is lost already.
+
+        Raises:
+            BufferError: the local queue is full; serve, and try again.
+            InvalidCommandError: it breaks a rule of the protocol.
+        """
+        key, value = encode(command)
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                then(Delivery(key, message.partition(), message.offset(), None))
+            else:
+                cause = f" ({self._trouble.last})" if self._trouble.last else ""
+                then(Delivery(key, None, None, f"{error.str()}{cause}"))
+
+        try:
+            self._producer.produce(self._topic, value, key, on_delivery=delivered)
+        except KafkaException as error:
+            then(Delivery(key, None, None, error.args[0].str()))
+
+    def serve(self, timeout: float = 0) -> int:
+        """Run what waits to be told, waiting at most `timeout` seconds for the first of it; how many were told."""
+        return int(self._producer.poll(timeout))
+
+    def flush(self, timeout: float) -> int:
+        """Wait for deliveries, at most `timeout` seconds; how many are still awaited."""
+        return int(self._producer.flush(timeout))
+
+
+def encode(command: ClientCommand) -> tuple[str, bytes]:
+    """Routing key and record of a command.
+
+    Raises:
+        InvalidCommandError: it breaks a rule; the message names the field, the rule and the way out.
+    """
+    kind = type(command).__name__
+    try:
+        check(command)
+        value = codec.encode(command)
+    except rules.CommandRefusedError as refusal:
+        raise InvalidCommandError(refusal.code, f"{kind}.{refusal.message}") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidCommandError("malformed", f"{kind} holds a value of a wrong type or size: {error!r}") from error
+    if len(value) > rules.MAX_COMMAND:
+        raise InvalidCommandError(
+            "too_large",
+            f"{kind} {command_key(command)} has {len(value)} bytes, at most {rules.MAX_COMMAND} are allowed: "
+            "use fewer labels or a smaller filter",
+        )
+    return command_key(command), value
+
+
+def check(command: ClientCommand) -> None:
+    """Hold a command against the rules of its fields; raises `CommandRefusedError`."""
+    match command:
+        case Invoke():
+            rules.check_invoke(command)
+        case ReportTransition():
+            rules.check_report(command)
+        case Act():
+            rules.check_act(command)
+        case StartBatch():
+            rules.check_start_batch(command)
+        case ControlBatch():
+            rules.check_control_batch(command)
+        case CancelFlow():
+            rules.check_cancel_flow(command)
+        case _:
+            assert_never(command)
