@@ -97,6 +97,10 @@ def transactional_producer(settings: Settings, transactional_id: str) -> dict[st
 
     The retry backoff is 1 ms: the coordinator answers the first requests of a transaction with "concurrent
     transactions" while the last one's markers are being written, and the default of 100 ms would be paid each turn.
+
+    Sending offsets ignores its timeout: when the group's coordinator restarts meanwhile, librdkafka goes on waiting
+    for the old connection to it until it has forgotten that coordinator (the metadata's age) and a connection changes
+    its state (idle ones are closed). With the defaults, 15 minutes and never, a broker's restart hangs the worker.
     """
     return {
         "transactional.id": transactional_id,
@@ -110,6 +114,9 @@ def transactional_producer(settings: Settings, transactional_id: str) -> dict[st
         "queue.buffering.max.kbytes": 262_144,
         "retry.backoff.ms": 1,
         "retry.backoff.max.ms": 20,
+        "topic.metadata.refresh.interval.ms": 4_000,
+        "metadata.max.age.ms": 5_000,
+        "connections.max.idle.ms": 8_000,
         **settings.kafka_properties(),
     }
 
@@ -120,6 +127,10 @@ class TransactionAbortedError(Exception):
 
 class ProducerFencedError(Exception):
     """The producer is unusable or the outcome of its commit unknown: a new one must take over."""
+
+
+class ConsumerFencedError(Exception):
+    """The consumer has lost its place in the group for good: a new one must take it."""
 
 
 class KafkaFailureError(Exception):
@@ -135,6 +146,7 @@ def kafka_error(exc: KafkaException | BufferError) -> KafkaError | None:
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "Clients",
+    "ConsumerFencedError",
     "KafkaClients",
     "KafkaFailureError",
     "ProducerFencedError",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams import codec, topics
+from streams import topics
 from streams.config import Topic
 from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
@@ -21,6 +21,7 @@ from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder
 from streams.runtime.intake import take_share
 from streams.runtime.kafka import (
+    ConsumerFencedError,
     KafkaClients,
     KafkaFailureError,
     ProducerFencedError,
@@ -77,7 +78,7 @@ class Worker:
         self.page_sizes = FIRST
         self.turns = 0
         self.applied = 0
-        self._fenced_at = float("-inf")
+        self._fenced_at = self._unseated_at = float("-inf")
         self._folder = StateFolder(settings.state_dir)
         try:
             self._worker_id = self._folder.worker_id(settings.worker_id)
@@ -120,7 +121,11 @@ class Worker:
 
     def step(self) -> bool:
         """One turn: consume, follow the group, restore, apply and commit; whether there was anything to commit."""
-        messages = self._consume()
+        try:
+            messages = self._consume()
+        except ConsumerFencedError as exc:
+            self._replace_consumer(str(exc))
+            return False
         metadata = self._consumer.consumer_group_metadata()
         self._follow_group()
         self._sort_in(messages)
@@ -179,8 +184,9 @@ class Worker:
                 f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
                 "longest downtime, and rebuild from the changelog: see the operations page",
             )
-        if error.code() == KafkaError.FENCED_INSTANCE_ID:
-            raise StreamsError(self._shared_id("its place in the group was taken"))
+        # A consumer's fatal error arrives as `_FATAL`, not marked fatal; fencing is the only one it knows.
+        if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
+            raise ConsumerFencedError(error.str())
         if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
             raise KafkaFailureError(f"consumer: {error.str()}")
         log.warning("consumer", error=error.str())
@@ -273,6 +279,24 @@ class Worker:
         self._open_producer()
         self._claim_all()
 
+    def _replace_consumer(self, why: str) -> None:
+        """A new consumer takes this worker's place in the group anew.
+
+        Another worker of the same id takes it away; so does, now and then, a coordinator that has just come back and
+        answers a request to join that this very consumer has given up.
+        """
+        log.warning("consumer replaced", why=why, group_instance_id=self._settings.worker_id)
+        if time.monotonic() - self._unseated_at < _FENCED_AGAIN_S:
+            raise StreamsError(self._shared_id(f"its place in the group was taken twice within a minute: {why}"))
+        self._unseated_at = time.monotonic()
+        for task in self.tasks.values():
+            task.close()
+        self.tasks.clear()
+        self._takeover.close()
+        self._consumer.close()
+        self.rebalance.take()
+        self._open_consumer()
+
     def _shared_id(self, what: str) -> str:
         return (
             f"{what}: another worker uses transactional.id {self._worker_id} (this one's state folder is "
@@ -290,8 +314,11 @@ class Worker:
     # --- clients ---
 
     def _open_clients(self) -> None:
-        settings = self._settings
         self._open_producer()
+        self._open_consumer()
+
+    def _open_consumer(self) -> None:
+        settings = self._settings
         self._consumer = self._clients.consumer(command_consumer(settings, settings.worker_id))
         self._takeover = Takeover(self._clients, settings, self._consumer, self._topics.facts, self._wall_clock)
         self._consumer.subscribe(
@@ -333,7 +360,6 @@ def run(settings: Settings) -> int:
         StreamsError: it cannot start or go on; the message says why.
     """
     topics.require(settings)
-    log.info("codec", engine=codec.ENGINE)
     worker = Worker(settings)
 
     def on_signal(number: int, _frame: object) -> None:
