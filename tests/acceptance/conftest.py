@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,21 +15,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
+    from streams.broker import Broker
+
 
 @pytest.fixture
-def make_service(broker: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Service]]:
-    """A function that makes a service; arguments as of `Service` after the folder."""
-    request.node.services = services = []
+def service_on(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Service]]:
+    """A function that makes a service on a broker: its address, then arguments as of `Service` after the folder."""
+    services: list[Service] = []
+    request.node.services = services
     with ExitStack() as stack:
 
-        def make(partitions: int = 4, **environment: str) -> Service:
+        def make(bootstrap: str, partitions: int = 4, **environment: str) -> Service:
             folder = tmp_path / f"service-{len(services)}"
             folder.mkdir()
-            service = stack.enter_context(Service(broker.bootstrap, folder, partitions, **environment))
+            service = stack.enter_context(Service(bootstrap, folder, partitions, **environment))
             services.append(service)
             return service
 
         yield make
+
+
+@pytest.fixture
+def make_service(broker: Broker, service_on: Callable[..., Service]) -> Callable[..., Service]:
+    """A function that makes a service on the session's broker."""
+    return partial(service_on, broker.bootstrap)
 
 
 @pytest.fixture

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from streams.model import BatchState
-from support.harness import Service
 from support.workload import DAY_MS, invocations, invoke, kill, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from support.harness import Service
 
 pytestmark = pytest.mark.broker
 
@@ -68,7 +69,7 @@ class _Producing:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> _Producing:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

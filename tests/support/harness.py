@@ -229,6 +229,8 @@ class Service:
         """Wait until a batch has come to where `reached` says yes."""
         deadline = time.monotonic() + timeout
         while not reached(progress := self.progress(batch_id)):
+            failed = [program.name for program in self.programs.values() if program.failed]
+            assert not failed, f"batch {batch_id} is not {what}, and {failed} have failed: {progress}"
             if time.monotonic() > deadline:
                 raise AssertionError(f"batch {batch_id} is not {what} after {timeout:g} s: {progress}")
         return progress

@@ -194,7 +194,7 @@ def fold(changelog: Iterable[Entry]) -> Table:
         elif kind == "m":
             meta = _decode(entry)
             if not isinstance(meta, Meta):
-                raise AssertionError(f"changelog key m/ holds {meta!r}")
+                raise TypeError(f"changelog key m/ holds {meta!r}")
             table.meta[entry.partition] = meta
     return table
 
@@ -202,7 +202,7 @@ def fold(changelog: Iterable[Entry]) -> Table:
 def _row(entry: Entry) -> tuple[int, Folded]:
     record = _decode(entry)
     if not isinstance(record, InvocationRow):
-        raise AssertionError(f"changelog key {entry.key} holds {record!r}")
+        raise TypeError(f"changelog key {entry.key} holds {record!r}")
     ending = record.ending
     return record.seq, Folded(
         record.invocation,
@@ -218,7 +218,7 @@ def _row(entry: Entry) -> tuple[int, Folded]:
 def _apply_delta(table: Table, entry: Entry) -> None:
     delta = _decode(entry)
     if not isinstance(delta, PageDelta):
-        raise AssertionError(f"changelog key {entry.key} holds {delta!r}")
+        raise TypeError(f"changelog key {entry.key} holds {delta!r}")
     ending = delta.ending
     for change in delta.changes:
         seq = 0

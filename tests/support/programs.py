@@ -38,6 +38,11 @@ class Program:
         """Whether there is a process that has not ended."""
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended by itself, with an error."""
+        return self.process is not None and (self.process.poll() or 0) > 0
+
     def start(self, **more: str) -> None:
         """A new life; `more`: variables that are added for this life."""
         if self.running:
