@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 
 _CACHE_KIB: Final = 16_384
 _STATEMENTS: Final = 256
-_WAL_KEPT: Final = 16 * 1024 * 1024
+_WAL_KEPT: Final = 4 * 1024 * 1024
 _BUSY_S: Final = 10.0
 _DUMPED_AT_ONCE: Final = 2_000
+_LONG_FRAMES: Final = 8_192
+"""Pages of 4 KiB in a write-ahead file that should begin anew."""
+
+_moved: Final[set[Path]] = set()
+"""Files whose long write-ahead file another thread has just moved, all but the last turns."""
 
 
 class Store:
@@ -39,8 +44,9 @@ class Store:
     saved_at: int
     """Wall-clock ms of the last commit, as its caller said; 0 when fresh."""
 
-    def __init__(self, db: sqlite3.Connection, partition: int) -> None:
+    def __init__(self, db: sqlite3.Connection, path: Path, partition: int) -> None:
         self.db = db
+        self.path = path
         self.partition = partition
         self._read_state()
 
@@ -58,7 +64,7 @@ class Store:
         try:
             _configure(db)
             _ensure_schema(db, path, partition)
-            return cls(db, partition)
+            return cls(db, path, partition)
         except sqlite3.Error as error:
             db.close()
             raise StoreUnusableError(f"{path}: {error}; rebuild it from the changelog") from error
@@ -85,6 +91,9 @@ class Store:
         self.db.execute("UPDATE state SET changelog_position = ?, saved_at = ?", (changelog_position, saved_at))
         self.db.execute("COMMIT")
         self.changelog_position, self.saved_at = changelog_position, saved_at
+        if self.path in _moved:
+            _moved.discard(self.path)
+            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def rollback(self) -> None:
         """Back to the last commit; harmless outside a transaction."""
@@ -162,14 +171,22 @@ class Store:
 def passive_checkpoint(path: Path, *, truncate: bool = False) -> None:
     """Move what is committed from the write-ahead file into the database, on a connection and thread of its own.
 
+    The file begins anew only when a transaction begins while all of it has been moved, which a busy store hardly ever
+    lets happen by chance. So, where it has grown long, a second pass moves what came during the first, and the store
+    itself, after its next commit, the little that came during the second.
+
     Args:
-        path: the store's file; a missing one is left alone.
+        path: the store's file, as it was opened; a missing one is left alone.
         truncate: also empty the write-ahead file. That waits for the store's own thread: only when idle.
     """
     if not path.exists():
         return
     with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as db:
-        db.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()
+        checkpoint = f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})"
+        _, frames, _ = db.execute(checkpoint).fetchone()
+        if frames > _LONG_FRAMES:
+            db.execute(checkpoint).fetchone()
+            _moved.add(path)
 
 
 def _configure(db: sqlite3.Connection) -> None:

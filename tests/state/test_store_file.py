@@ -159,3 +159,18 @@ def test_a_checkpoint_never_waits_for_a_turn(tmp_path: Path) -> None:
     store.commit(6, 7)
     assert store.meta == Meta()
     store.close()
+
+
+def test_the_write_ahead_file_of_a_busy_store_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where every checkpoint finds a turn under way, so that never all of the file has been moved."""
+    monkeypatch.setattr("streams.state.store._LONG_FRAMES", 40)
+    path, sizes = tmp_path / "t.db", []
+    store = saved(path)
+    for turn in range(100):
+        store.begin()
+        store.put_meta(META, encode(META) + bytes(20_000))
+        passive_checkpoint(path)
+        store.commit(turn, turn)
+        sizes.append((tmp_path / "t.db-wal").stat().st_size)
+    assert max(sizes) < 100 * 4_096
+    store.close()
