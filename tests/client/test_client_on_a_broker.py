@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from streams import codec, topics
+from streams import codec, rules, topics
 from streams.client import (
     BrokerUnavailableError,
     Client,
@@ -80,26 +79,21 @@ def test_a_full_local_queue_makes_the_client_wait(broker: Broker) -> None:
     assert len(commands_of(settings)) == 200
 
 
-def refusing_settings(broker: Broker) -> Settings:
-    """Settings of topics whose log takes less than clients are allowed to send."""
-    settings = settings_for(broker)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, settings.topic(Topic.COMMANDS))
-    resource.add_incremental_config(
-        ConfigEntry("max.message.bytes", "10000", incremental_operation=AlterConfigOpType.SET)
-    )
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(10)
-    return settings
+@pytest.fixture
+def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that lets pass what the broker will refuse: the log takes 1 MiB a record."""
+    monkeypatch.setattr(rules, "MAX_PAYLOAD", 2**21)
+    monkeypatch.setattr(rules, "MAX_COMMAND", 2**21)
 
 
+@pytest.mark.usefixtures("lenient")
 def test_a_command_the_broker_refuses_is_told_at_flush(broker: Broker) -> None:
     """What the log does not take fails by name, what stands beside it arrives, and it is told once."""
-    settings = refusing_settings(broker)
+    settings = settings_for(broker)
     deliveries: list[Delivery] = []
     client = Client(settings)
     client.send(invoke("small"))
-    client.send(invoke("large", payload=b"x" * 100_000), deliveries.append)
+    client.send(invoke("large", payload=b"x" * 1_500_000), deliveries.append)
     with pytest.raises(DeliveryError, match=r"1 command\(s\) did not reach the log \(large\): .*too large") as caught:
         client.flush()
     assert (caught.value.count, caught.value.keys) == (1, ("large",))
@@ -109,13 +103,14 @@ def test_a_command_the_broker_refuses_is_told_at_flush(broker: Broker) -> None:
     assert [entry.key for entry in commands_of(settings)] == ["small"]
 
 
+@pytest.mark.usefixtures("lenient")
 def test_leaving_with_an_error_tells_both(broker: Broker) -> None:
     """The error that ended the block stays the error; what did not arrive is noted on it."""
-    settings = refusing_settings(broker)
+    settings = settings_for(broker)
 
     def block() -> None:
         with Client(settings) as client:
-            client.send(invoke("large", payload=b"x" * 100_000))
+            client.send(invoke("large", payload=b"x" * 1_500_000))
             raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine") as caught:
