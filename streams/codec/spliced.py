@@ -46,6 +46,15 @@ class Spliced:
         cause: Cause | None = None,
     ) -> bytes:
         """A `Signal`; `encoded` holds the bytes of its invocation, `at` is in milliseconds since 1970."""
-        head = self._signal_heads[kind] + encoded + write_long(seq) + write_long(attempt) + write_long(repeat)
-        tail = b"\0" if payload is None else b"\2" + write_bytes(payload)
-        return head + write_time(at) + tail + (b"\0" if cause is None else b"\2" + self._write_cause(cause))
+        return b"".join(
+            (
+                self._signal_heads[kind],
+                encoded,
+                write_long(seq),
+                write_time(attempt),
+                write_time(repeat),
+                write_time(at),
+                b"\0" if payload is None else b"\2" + write_bytes(payload),
+                b"\0" if cause is None else b"\2" + self._write_cause(cause),
+            )
+        )

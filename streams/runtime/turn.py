@@ -52,14 +52,14 @@ class Turn:
             watch = Stopwatch()
             if share.page:
                 clock = self._apply(task, items[-1:], stray, clock)
+            command = items[-1].command
+            if isinstance(command, ContinueSlice) and table.last_page is not None:
+                measured.append(_measured(command, table.last_page, watch))
             table.set_position(items[-1].message.offset() + 1, clock)
             self.outbox.table_changes(task.partition, table.flush())
             self.outbox.published(table.published())
             self.tasks.append(task)
             self.applied += len(items)
-            command = items[-1].command
-            if isinstance(command, ContinueSlice) and table.last_page is not None:
-                measured.append(_measured(command, table.last_page, watch))
         self.page_sizes = tuned(self.page_sizes, measured, self._settings.page_budget_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
