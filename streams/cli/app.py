@@ -10,7 +10,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from streams import __version__
-from streams.cli import batch, processes, schemas, send, topics, verify
+from streams.cli import batch, kill, processes, schemas, topics, verify
 from streams.cli.console import Exit, out, print_error
 from streams.cli.demo import demo
 from streams.errors import StreamsError
@@ -19,12 +19,11 @@ app = typer.Typer(
     name="streams",
     help="Cancel or kill a large, filtered set of invocations with one command. Example: streams demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel="Act")(send.kill)
-app.command(rich_help_panel="Act")(send.cancel)
+app.command(rich_help_panel="Act")(kill.kill)
+app.command(rich_help_panel="Act")(kill.cancel)
 app.add_typer(batch.app, name="batch", rich_help_panel="Act")
 app.command(rich_help_panel="Run")(demo)
 app.command(rich_help_panel="Run")(processes.worker)

@@ -1,4 +1,4 @@
-"""Following a batch to its end, with live counters on stderr."""
+"""Following a batch to its end, with a live bar on stderr."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from streams.cli.bar import COUNTERS, STYLES, Bar, line
 from streams.cli.console import Exit, err
 from streams.cli.times import iso
 from streams.client import BatchTimeoutError, ProgressReader
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.model import BatchProgress
 
-COUNTERS = ("matched", "done", "pending", "skipped", "failed")
 _EVERY_S = 2.0
-_STYLES = {
-    BatchState.COMPLETED: "green",
-    BatchState.ABORTED: "yellow",
-    BatchState.REJECTED: "red",
-}
 
 
 @dataclass
@@ -50,7 +45,7 @@ class Watched:
 def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> Watched:
     """Show a batch's progress until it has ended, the time is over, or Ctrl-C; the batch goes on in any case."""
     watched = Watched()
-    again = f"streams batch show {batch_id} --watch"
+    again = f"streams batch watch {batch_id}"
     progresses = ProgressReader(settings).follow(batch_id, None if timeout_ms is None else timeout_ms / 1_000)
     try:
         for progress in shown(progresses):
@@ -64,11 +59,12 @@ def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> W
 
 
 def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
-    """The same, each shown on the way: on a terminal in one live line, elsewhere in a line every two seconds."""
+    """The same, each shown on the way: on a terminal as a live bar, elsewhere in a line every two seconds."""
     if err.is_terminal:
-        with Live(Text("waiting for the workers ..."), console=err, transient=True, refresh_per_second=10) as live:
+        bar = Bar()
+        with Live(bar, console=err, transient=True, refresh_per_second=10):
             for progress in progresses:
-                live.update(line(progress))
+                bar.update(progress)
                 yield progress
         return
     printed = float("-inf")
@@ -79,16 +75,6 @@ def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
         yield progress
 
 
-def line(progress: BatchProgress) -> Text:
-    """A batch in one line: state, counters, how far."""
-    counters = "  ".join(f"{name} {getattr(progress, name):,}" for name in COUNTERS)
-    nothing_yet = 0.0 if progress.finished_at is None else 1.0
-    share = progress.scanned / progress.scan_total if progress.scan_total else nothing_yet
-    text = Text(f"{progress.state:<10}", style=_STYLES.get(progress.state, "cyan"))
-    text.append(f" {share:>4.0%}  {progress.rate:,.0f}/s  {counters}", style="default")
-    return text
-
-
 def table(progress: BatchProgress) -> Table:
     """A batch in full, for people."""
     grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -97,11 +83,12 @@ def table(progress: BatchProgress) -> Table:
     grid.add_row("batch", progress.batch_id)
     action = f"{progress.action}{' (dry run)' if progress.dry_run else ''}"
     grid.add_row("action", action)
-    grid.add_row("state", Text(progress.state, style=_STYLES.get(progress.state, "cyan")))
+    grid.add_row("state", Text(progress.state, style=STYLES.get(progress.state, "cyan")))
     if progress.error is not None:
         grid.add_row("error", Text(progress.error))
-    if progress.reason is not None:
-        grid.add_row("reason", Text(progress.reason))
+    for name in ("actor", "reason"):
+        if getattr(progress, name) is not None:
+            grid.add_row(name, Text(getattr(progress, name)))
     for name in COUNTERS:
         grid.add_row(name, f"{getattr(progress, name):,}")
     grid.add_row("scanned", f"{progress.scanned:,} of {progress.scan_total:,}")

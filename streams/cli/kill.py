@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import getpass
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ from msgspec.structs import replace
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.follow import Watched, table, watch
 from streams.cli.options import takes
-from streams.cli.selection import Selection, describe
+from streams.cli.preview import confirm
+from streams.cli.selection import Selection
 from streams.cli.times import duration_ms
 from streams.client import Client, Delivery, new_batch_id
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
@@ -33,10 +35,13 @@ class Sending:
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what matches; nothing is touched.")] = False
     reason: Annotated[str | None, typer.Option(help="Why; kept with every invocation it ends.")] = None
+    actor: Annotated[
+        str | None, typer.Option(help="Who asks for it; kept likewise. You, as USER@HOST, when absent.")
+    ] = None
     batch_id: Annotated[
         str | None, typer.Option(help="Its id; sent again with the same id and content, it still runs once.")
     ] = None
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Neither preview nor question.")] = False
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the command stands in the log.")] = False
     timeout: Annotated[
         str | None, _duration("--timeout", meaning="Wait at most this long, like 10m; the batch goes on.")
@@ -60,7 +65,8 @@ class Cancelling:
 def kill(selection: Selection, sending: Sending) -> None:
     """End invocations at once, whatever their executors do.
 
-    Different options narrow the choice, the same one given again widens it.
+    Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
+    you are asked; once it runs, Ctrl-C leaves it running.
 
     Example: streams kill --service billing --created-before 2h --reason "bad deploy"
     """
@@ -71,7 +77,8 @@ def kill(selection: Selection, sending: Sending) -> None:
 def cancel(selection: Selection, cancelling: Cancelling, sending: Sending) -> None:
     """Ask executors to end invocations; those that do not within the grace are killed, or left.
 
-    Different options narrow the choice, the same one given again widens it.
+    Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
+    you are asked; once it runs, Ctrl-C leaves it running.
 
     Example: streams cancel --service billing --label tenant=acme --grace 2m --on-timeout leave
     """
@@ -87,11 +94,13 @@ def _run(selection: Selection, sending: Sending, action: Action, cancelling: Can
         grace_ms=_milliseconds("--grace", cancelling.grace),
         on_timeout=cancelling.on_timeout,
         reason=sending.reason,
+        actor=sending.actor or _whoever_this_is(),
     )
     timeout = _milliseconds("--timeout", sending.timeout)
     _refuse_invalid(start)
     settings = settings_of_command()
-    _confirm(start, yes=sending.yes)
+    if not (sending.yes or sending.dry_run):
+        confirm(settings, start, cancelling.grace, None if timeout is None else timeout / 1_000)
     place = _append(settings, start)
     if sending.no_wait:
         _print_sent(start, place, as_json=sending.json)
@@ -105,6 +114,14 @@ def _run(selection: Selection, sending: Sending, action: Action, cancelling: Can
         )
     _report(watched, start.batch_id, place, as_json=sending.json)
     raise typer.Exit(watched.exit_code)
+
+
+def _whoever_this_is() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"  # as in a container, for a number without a name
+    return f"{user}@{socket.gethostname()}"
 
 
 def _milliseconds(option: str, text: str | None) -> int | None:
@@ -125,25 +142,14 @@ def _refuse_invalid(start: StartBatch) -> None:
         raise typer.BadParameter(refusal.message) from None
 
 
-def _confirm(start: StartBatch, *, yes: bool) -> None:
-    if yes or start.dry_run:
-        return
-    if not _on_a_terminal():
-        raise typer.BadParameter("there is no terminal to ask on: say --yes, or --dry-run to see what would match")
-    question = f"{start.action} {describe(start.filter)}. This cannot be undone. Go on?"
-    if not typer.confirm(question, err=True):
-        err.print("nothing was sent")
-        raise typer.Exit(Exit.FAILED)
-
-
-def _on_a_terminal() -> bool:
-    return sys.stdin.isatty()
-
-
 def _append(settings: Settings, start: StartBatch) -> Delivery:
     deliveries: list[Delivery] = []
-    with Client(settings) as client:
-        client.send(start, deliveries.append)
+    try:
+        with Client(settings) as client:
+            client.send(start, deliveries.append)
+    except KeyboardInterrupt:
+        err.print(f"it may stand in the log already: streams batch watch {start.batch_id}", markup=False)
+        raise typer.Exit(Exit.INTERRUPTED) from None
     return deliveries[0]
 
 
@@ -152,7 +158,7 @@ def _print_sent(start: StartBatch, place: Delivery, *, as_json: bool) -> None:
         print_json({"batch_id": start.batch_id, "command": _command(place)})
         return
     out.print(f"batch {start.batch_id} stands in the log: partition {place.partition}, offset {place.offset}")
-    out.print(f"watch it: streams batch show {start.batch_id} --watch", markup=False)
+    out.print(f"watch it: streams batch watch {start.batch_id}", markup=False)
 
 
 def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) -> None:
@@ -169,8 +175,14 @@ def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) 
 def _same(start: StartBatch, progress: BatchProgress) -> bool:
     """Whether the progress is of this batch, and not of an earlier one that had its id."""
     ids = start.filter.invocation_ids
-    asked = (start.action, replace(start.filter, invocation_ids=None), start.dry_run, start.reason)
-    shown = (progress.action, replace(progress.filter, invocation_ids=None), progress.dry_run, progress.reason)
+    asked = (start.action, replace(start.filter, invocation_ids=None), start.dry_run, start.reason, start.actor)
+    shown = (
+        progress.action,
+        replace(progress.filter, invocation_ids=None),
+        progress.dry_run,
+        progress.reason,
+        progress.actor,
+    )
     return asked == shown and progress.invocation_ids_count == (None if ids is None else len(ids))
 
 

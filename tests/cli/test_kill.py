@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from typer.testing import CliRunner
 
-from streams.cli import follow, send
+from streams.cli import follow, kill, preview
 from streams.cli.app import app
 from streams.client import BatchTimeoutError, Delivery
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
@@ -33,7 +33,7 @@ def _progress(start: StartBatch, state: BatchState, **changes: Any) -> BatchProg
         "standing_until": None,
         "expires_at": None,
         "reason": start.reason,
-        "actor": None,
+        "actor": start.actor,
         "invocation_ids_count": None,
         "state": state,
         "error": None,
@@ -67,9 +67,9 @@ class Service:
         [_progress(start, BatchState.RUNNING, done=3, pending=4), _progress(start, BatchState.COMPLETED)]
     )
 
-    def run(self, *words: str) -> Result:
-        """One command line."""
-        return CliRunner().invoke(app, list(words))
+    def run(self, *words: str, typed: str = "") -> Result:
+        """One command line, and what is typed when it asks."""
+        return CliRunner().invoke(app, list(words), input=typed)
 
 
 @pytest.fixture
@@ -89,15 +89,22 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
             made.sent.append(command)
             on_delivery(Delivery(command.batch_id, 2, 41, None))
 
+        def start_batch(self, command: StartBatch) -> None:
+            made.sent.append(command)
+
     class ProgressReader:
         def __init__(self, _settings: object) -> None: ...
 
         def follow(self, _batch_id: str, _timeout: float | None) -> Iterator[BatchProgress]:
             return made.answer(made.sent[-1])
 
-    monkeypatch.setattr(send, "Client", Client)
-    monkeypatch.setattr(follow, "ProgressReader", ProgressReader)
-    monkeypatch.setattr(send, "settings_of_command", lambda: None)
+    for module in (kill, preview):
+        monkeypatch.setattr(module, "Client", Client)
+    for module in (follow, preview):
+        monkeypatch.setattr(module, "ProgressReader", ProgressReader)
+    monkeypatch.setattr(kill, "settings_of_command", lambda: None)
+    monkeypatch.setattr(kill.getpass, "getuser", lambda: "ada")
+    monkeypatch.setattr(kill.socket, "gethostname", lambda: "desk")
     return made
 
 
@@ -106,16 +113,29 @@ def test_a_kill_is_one_command_with_the_filter_and_its_reason(service: Service) 
     result = service.run("kill", "-s", "billing", "-s", "emails", "--reason", "bad deploy", "--batch-id", "b-7", "-y")
     assert result.exit_code == 0
     assert service.sent == [
-        StartBatch("b-7", Action.KILL, Filter(services=("billing", "emails")), reason="bad deploy"),
+        StartBatch("b-7", Action.KILL, Filter(services=("billing", "emails")), reason="bad deploy", actor="ada@desk"),
     ]
 
 
 def test_a_cancel_carries_grace_and_what_happens_at_its_end(service: Service) -> None:
     """Durations become milliseconds, choices are not case-sensitive."""
-    service.run("cancel", "--all", "--grace", "2m", "--on-timeout", "leave", "--batch-id", "b", "--yes")
+    words = ("--grace", "2m", "--on-timeout", "leave", "--batch-id", "b", "--actor", "cron", "--yes")
+    service.run("cancel", "--all", *words)
+    everything = Filter(match_all=True)
     assert service.sent == [
-        StartBatch("b", Action.CANCEL, Filter(match_all=True), grace_ms=120_000, on_timeout=OnTimeout.LEAVE)
+        StartBatch("b", Action.CANCEL, everything, grace_ms=120_000, on_timeout=OnTimeout.LEAVE, actor="cron")
     ]
+
+
+def test_a_user_without_a_name_is_no_reason_to_stop(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a bare number."""
+
+    def nameless() -> str:
+        raise KeyError("uid not found: 1234")
+
+    monkeypatch.setattr(kill.getpass, "getuser", nameless)
+    assert service.run("kill", "--all", "-y").exit_code == 0
+    assert service.sent[0].actor == "unknown@desk"
 
 
 def test_json_puts_one_object_on_stdout_and_nothing_else(service: Service) -> None:
@@ -168,16 +188,71 @@ def test_a_dry_run_asks_nobody(service: Service) -> None:
     assert service.sent[0].dry_run
 
 
-@pytest.mark.parametrize(("answer", "sent"), [("y\n", 1), ("n\n", 0), ("\n", 0)])
-def test_on_a_terminal_only_yes_sends_the_command(
-    service: Service, monkeypatch: pytest.MonkeyPatch, answer: str, sent: int
+@pytest.mark.parametrize(("answer", "kills"), [("y\n", 1), ("n\n", 0), ("\n", 0)])
+def test_on_a_terminal_a_dry_run_comes_first_and_only_yes_sends_the_command(
+    service: Service, monkeypatch: pytest.MonkeyPatch, answer: str, kills: int
 ) -> None:
-    """The question says what will be hit; no answer means no."""
-    monkeypatch.setattr(send, "_on_a_terminal", lambda: True)
-    result = CliRunner().invoke(app, ["kill", "-s", "billing"], input=answer)
-    assert len(service.sent) == sent
-    assert result.exit_code == (0 if sent else 1)
-    assert "KILL invocations of service billing" in result.stderr
+    """The question says how many; samples say which; no answer means no."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = lambda start: iter(
+        [_progress(start, BatchState.COMPLETED, matched=13_333, done=13_333, samples=("i-1", "i-2"))]
+    )
+    result = service.run("kill", "-s", "billing", typed=answer)
+    assert [start.dry_run for start in service.sent] == [True, False][: 1 + kills]
+    assert all(start.filter == Filter(services=("billing",)) for start in service.sent)
+    assert result.exit_code == (0 if kills else 1)
+    assert "preview: invocations of service billing\n" in result.stderr
+    assert "\n13,333 match:\n  i-1\n  i-2\n  ...\n" in result.stderr
+    assert "Kill 13,333 invocations? [y/N]" in result.stderr
+
+
+def test_a_preview_that_finds_nothing_to_do_sends_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked about no invocations; that is no failure."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=2, done=0, skipped=2)])
+    result = service.run("cancel", "--all")
+    assert (result.exit_code, len(service.sent)) == (0, 1)
+    assert "2 match, 2 of them with nothing to cancel" in result.stderr
+    assert "nothing was sent" in result.stderr
+
+
+def test_a_preview_that_is_rejected_ends_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reason."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = lambda start: iter([_progress(start, BatchState.REJECTED, error="not_supported: x")])
+    result = service.run("kill", "--all", typed="y\n")
+    assert (result.exit_code, len(service.sent)) == (1, 1)
+    assert "REJECTED: not_supported: x" in result.stderr
+
+
+def test_ctrl_c_during_the_preview_sends_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 130."""
+
+    def answer(_start: StartBatch) -> Iterator[BatchProgress]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = answer
+    result = service.run("kill", "--all")
+    assert (result.exit_code, [each.dry_run for each in service.sent]) == (130, [True])
+    assert "nothing was sent but a dry run" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ((), "Cancel 1 invocation? What has not ended within 30s is killed."),
+        (("--grace", "2m", "--on-timeout", "leave"), "Cancel 1 invocation? What has not ended within 2m is left."),
+    ],
+)
+def test_the_question_before_a_cancel_says_what_becomes_of_the_rest(
+    service: Service, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], asked: str
+) -> None:
+    """A cancel may end in a kill: nobody should learn that afterwards."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=1, done=1)])
+    assert asked in service.run("cancel", "--all", *words, typed="n\n").stderr
 
 
 @pytest.mark.parametrize(
@@ -224,7 +299,7 @@ def test_ctrl_c_leaves_the_batch_alone_and_says_how_to_watch_it_again(service: S
     service.answer = answer
     result = service.run("kill", "--all", "-y", "--batch-id", "b-7")
     assert result.exit_code == 130
-    assert "streams batch show b-7 --watch" in result.stderr
+    assert "streams batch watch b-7" in result.stderr
     assert len(service.sent) == 1
 
 

@@ -1,0 +1,108 @@
+"""A batch while it runs: how far it has come, how fast it is, and its counters."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.constrain import Constrain
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from streams.cli.console import err
+from streams.model import BatchState
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from streams.model import BatchProgress
+
+COUNTERS = ("matched", "done", "pending", "skipped", "failed")
+STYLES = {
+    BatchState.COMPLETED: "green",
+    BatchState.ABORTED: "yellow",
+    BatchState.REJECTED: "red",
+}
+_WIDEST = 110
+_UNEASY_S = 10.0
+
+
+class Bar:
+    """Two lines for a terminal of 80 columns or more, drawn anew from time to time by a `rich.live.Live`.
+
+    While pages are read the bar shows the share of the table looked at; after that, while cancelled invocations are
+    awaited, the share of them that has ended.
+    """
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[share]:>4}"),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("ETA {task.fields[left]}"),
+        )
+        self._progress = Progress(*columns, console=err, expand=True)
+        self._task = self._progress.add_task(_state(None), total=None, share="", rate="-/s", left="-")
+        self._last: BatchProgress | None = None
+        self._since = time.monotonic()
+
+    def update(self, progress: BatchProgress) -> None:
+        """Show this progress from now on."""
+        self._last = progress
+        self._since = time.monotonic()
+        share = _share(progress)
+        self._progress.update(
+            self._task,
+            description=_state(progress.state),
+            total=None if share is None else 1.0,
+            completed=share or 0.0,
+            share="" if share is None else f"{int(share * 100)}%",
+            rate=f"{progress.rate:,.0f}/s",
+        )
+
+    def __rich__(self) -> RenderableType:
+        self._progress.update(self._task, left=self._left())
+        below = Text(self._waiting(), style="dim") if self._last is None else Text(counters(self._last))
+        return Constrain(Group(self._progress.get_renderable(), below), min(_WIDEST, err.width))
+
+    def _left(self) -> str:
+        """The time left, which goes on falling between two progress records."""
+        if self._last is None or self._last.eta_ms is None:
+            return "-:--"
+        seconds = max(0, round(self._last.eta_ms / 1_000 - (time.monotonic() - self._since)))
+        return str(timedelta(seconds=seconds)).removeprefix("0:")
+
+    def _waiting(self) -> str:
+        waited = time.monotonic() - self._since
+        if waited < _UNEASY_S:
+            return "waiting for the workers ..."
+        return f"no progress in {waited:.0f} s: are a worker and a gateway running?"
+
+
+def counters(progress: BatchProgress) -> str:
+    """A batch's counters in a line."""
+    return "  ".join(f"{name} {getattr(progress, name):,}" for name in COUNTERS)
+
+
+def line(progress: BatchProgress) -> Text:
+    """A batch in one line, where there is no terminal: state, how far, rate, counters."""
+    share = _share(progress)
+    text = Text(_state(progress.state), style=STYLES.get(progress.state, "cyan"))
+    text.append(f" {'' if share is None else f'{int(share * 100)}%':>4}  {progress.rate:,.0f}/s  ", style="default")
+    return text.append(counters(progress), style="default")
+
+
+def _state(state: BatchState | None) -> str:
+    return f"{state or '':<9}"
+
+
+def _share(progress: BatchProgress) -> float | None:
+    """How much is done, 0 to 1; None when nothing can be said yet."""
+    if progress.finished_at is not None:
+        return 1.0
+    if progress.state is BatchState.DRAINING and progress.matched:
+        return (progress.matched - progress.pending) / progress.matched
+    return progress.scanned / progress.scan_total if progress.scan_total else None

@@ -1,0 +1,83 @@
+"""Before a batch of consequence: what it would do, by a dry run, and whether to go on."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+from msgspec.structs import replace
+
+from streams.cli.console import Exit, err, print_error
+from streams.cli.follow import shown
+from streams.cli.selection import describe
+from streams.client import Client, ProgressReader, new_batch_id
+from streams.model import Action, BatchState, OnTimeout
+
+if TYPE_CHECKING:
+    from streams.config import Settings
+    from streams.model import BatchProgress, StartBatch
+
+_SAMPLES = 5
+_DEFAULT_GRACE = "30s"
+
+
+def confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: float | None) -> None:
+    """Show what the batch would act on, and ask; returns when the answer is yes.
+
+    grace: as it was typed. timeout: seconds for the dry run, None for ever.
+
+    Raises:
+        typer.BadParameter: there is no terminal to ask on.
+        typer.Exit: 0 when there is nothing to act on, 1 for a no, 130 for Ctrl-C.
+        BatchTimeoutError: the dry run has not ended in time.
+    """
+    if not on_a_terminal():
+        raise typer.BadParameter("there is no terminal to ask on: say --yes, or --dry-run to see what would match")
+    try:
+        found = _dry_run(settings, start, timeout)
+    except KeyboardInterrupt:
+        err.print("nothing was sent but a dry run")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    _tell(start, found)
+    if not typer.confirm(question(start, found.done, grace), err=True):
+        err.print("nothing was sent")
+        raise typer.Exit(Exit.FAILED)
+
+
+def on_a_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
+
+
+def question(start: StartBatch, count: int, grace: str | None) -> str:
+    """What a person must say yes to."""
+    asked = f"{start.action.capitalize()} {count:,} invocation{'' if count == 1 else 's'}?"
+    if start.action is not Action.CANCEL:
+        return asked
+    fate = "killed" if start.on_timeout is OnTimeout.KILL else "left"
+    return f"{asked} What has not ended within {grace or _DEFAULT_GRACE} is {fate}."
+
+
+def _dry_run(settings: Settings, start: StartBatch, timeout: float | None) -> BatchProgress:
+    preview = replace(start, batch_id=new_batch_id(), dry_run=True)
+    err.print(f"preview: {describe(start.filter)}", markup=False)
+    with Client(settings) as client:
+        client.start_batch(preview)
+    *_, last = shown(ProgressReader(settings).follow(preview.batch_id, timeout))
+    return last
+
+
+def _tell(start: StartBatch, found: BatchProgress) -> None:
+    if found.state is not BatchState.COMPLETED:
+        print_error(f"the preview is {found.state}: {found.error or 'see `streams batch list`'}; nothing was sent")
+        raise typer.Exit(Exit.FAILED)
+    idle = f", {found.skipped:,} of them with nothing to {start.action.lower()}" if found.skipped else ""
+    err.print(f"{found.matched:,} match{idle}{':' if found.samples else ''}", markup=False)
+    for each in found.samples[:_SAMPLES]:
+        err.print(f"  {each}", markup=False)
+    if found.matched > _SAMPLES:
+        err.print("  ...")
+    if found.done == 0:
+        err.print("nothing was sent")
+        raise typer.Exit(Exit.OK)
