@@ -140,8 +140,13 @@ def problems(settings: Settings, counts: Mapping[str, int], configs: Mapping[str
 
 
 def require(settings: Settings) -> None:
-    """Raise a `StreamsError` with everything that `check` finds."""
+    """Raise a `StreamsError` with everything that `check` finds; topics that are missing are one line together."""
     found = check(settings)
+    counts = Admin(settings).partition_counts() if found else {}
+    missing = [name for spec in SPECS if (name := settings.topic(spec.topic)) not in counts]
+    if found and missing:
+        verb = "does" if len(missing) == 1 else "do"
+        raise StreamsError(f"{', '.join(missing)} {verb} not exist: run `streams topics create`")
     if found:
         raise StreamsError("\n".join(found))
 
