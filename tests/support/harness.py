@@ -139,10 +139,16 @@ class Service:
             timeout=timeout,
         )
 
+    def require_programs(self, what: str) -> None:
+        """Raise when a program has ended with an error: nobody waits for it any longer."""
+        failed = [program for program in self.programs.values() if program.failed]
+        assert not failed, f"{what}, but {failed[0].name} has failed:\n{failed[0].tail(20)}"
+
     def await_partitions(self, *workers: Program, timeout: float = 60.0) -> dict[int, str]:
         """Wait until these workers run all partitions between them; returns the owner of each."""
         deadline = time.monotonic() + timeout
         while len(owners := self.owners(*workers)) < self.partitions:
+            self.require_programs(f"only {owners} run")
             if time.monotonic() > deadline:
                 raise AssertionError(f"after {timeout:g} s only {owners} run")
             time.sleep(0.1)
@@ -229,8 +235,7 @@ class Service:
         """Wait until a batch has come to where `reached` says yes."""
         deadline = time.monotonic() + timeout
         while not reached(progress := self.progress(batch_id)):
-            failed = [program.name for program in self.programs.values() if program.failed]
-            assert not failed, f"batch {batch_id} is not {what}, and {failed} have failed: {progress}"
+            self.require_programs(f"batch {batch_id} is not {what}: {progress}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"batch {batch_id} is not {what} after {timeout:g} s: {progress}")
         return progress

@@ -1,0 +1,168 @@
+"""How a worker ends: asked to, at once, or with one clear line and exit code 1 when it cannot go on."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from streams.config import Topic
+from support.workload import invocations, invoke
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.harness import Service
+    from support.programs import Program
+
+pytestmark = pytest.mark.broker
+
+
+def _only_line(output: str) -> str:
+    """The one line for people in what a program wrote; all else must be its log."""
+    assert "Traceback" not in output, output
+    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("{")]
+    assert len(lines) == 1, output
+    assert lines[0].startswith("error: "), lines[0]
+    return lines[0]
+
+
+def _fails(service: Service, **environment: str) -> str:
+    """A worker that cannot start: exit code 1, and its one line."""
+    result = service.command("worker", **environment)
+    assert result.returncode == 1, result
+    return _only_line(result.stdout + result.stderr)
+
+
+def _ends(worker: Program, timeout: float = 60) -> str:
+    """A worker that cannot go on: exit code 1, and its one line."""
+    assert worker.wait(timeout) == 1, worker.tail()
+    return _only_line(worker.output())
+
+
+def _more_partitions(service: Service, count: int, *names: Topic) -> None:
+    admin = AdminClient({"bootstrap.servers": service.settings.bootstrap_servers})
+    wanted = [NewPartitions(service.settings.topic(name), count) for name in names]
+    for future in admin.create_partitions(wanted).values():
+        future.result(10)
+    time.sleep(1)  # until every part of the broker has heard of it
+
+
+def test_no_broker_at_the_address(make_service: Callable[..., Service]) -> None:
+    """A wrong address is named, with the variable that sets it."""
+    line = _fails(make_service(), STREAMS_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert "127.0.0.1:1" in line
+    assert "STREAMS_BOOTSTRAP_SERVERS" in line
+
+
+def test_missing_topics(make_service: Callable[..., Service]) -> None:
+    """Topics that are not there are named, with the command that creates them."""
+    line = _fails(make_service(), STREAMS_TOPIC_PREFIX="not-created.")
+    assert "not-created.commands, not-created.changelog" in line
+    assert "streams topics create" in line
+
+
+def test_topics_with_different_partition_counts(make_service: Callable[..., Service]) -> None:
+    """Commands, changelog and signals must have as many partitions: the counts are told."""
+    service = make_service(partitions=2)
+    _more_partitions(service, 3, Topic.SIGNALS)
+    line = _fails(service)
+    assert f"{service.settings.topic(Topic.SIGNALS)} has 3" in line
+    assert f"{service.settings.topic(Topic.COMMANDS)} has 2" in line
+
+
+def test_a_partition_count_that_was_changed(make_service: Callable[..., Service]) -> None:
+    """The count is fixed for the life of the topics: a worker that finds another one stops."""
+    service = make_service(partitions=2)
+    worker = service.worker("a")
+    service.send_many(invoke(f"one-{each}") for each in range(20))
+    service.settle()
+    assert worker.terminate() == 0
+    _more_partitions(service, 3, Topic.COMMANDS, Topic.CHANGELOG, Topic.SIGNALS)
+    worker.start()
+    line = _ends(worker)
+    assert "2 partitions" in line
+    assert "has 3" in line
+
+
+def test_a_state_folder_that_cannot_be_written(make_service: Callable[..., Service]) -> None:
+    """The folder is named, with the variable that sets it."""
+    service = make_service()
+    (service.folder / "file").touch()
+    folder = service.folder / "file" / "state"
+    line = _fails(service, STREAMS_STATE_DIR=str(folder))
+    assert str(folder) in line
+    assert "STREAMS_STATE_DIR" in line
+
+
+def test_a_state_folder_in_use(make_service: Callable[..., Service]) -> None:
+    """The second worker of a folder is told so; the first one goes on."""
+    service = make_service()
+    first = service.worker("a")
+    first.await_event("worker started")
+    line = _fails(service, STREAMS_STATE_DIR=str(service.state("a")))
+    assert str(service.state("a")) in line
+    assert "STREAMS_STATE_DIR" in line
+    service.send(invoke("one"))
+    service.settle()
+    assert first.running
+
+
+def test_two_workers_with_one_id(make_service: Callable[..., Service]) -> None:
+    """One of two that share an id ends, naming the id and its state folder; the other goes on and nothing is lost."""
+    service = make_service()
+    own = {"STREAMS_WORKER_ID": "the-same"}
+    first = service.worker("a", start=False)
+    first.start(**own)
+    service.await_partitions(first)
+    service.send_many(invocations(300))
+    second = service.worker("b", start=False)
+    second.start(**own)
+    deadline = time.monotonic() + 90
+    number = 0
+    while first.running and second.running:
+        assert time.monotonic() < deadline, "both go on"
+        service.send(invoke(f"more-{number}"))
+        number += 1
+        time.sleep(0.1)
+    loser, winner, folder = (first, second, "a") if not first.running else (second, first, "b")
+    line = _ends(loser)
+    assert "the-same" in line
+    assert str(service.state(folder)) in line
+    assert winner.running
+    service.check()
+    assert winner.running
+
+
+def test_sigterm_ends_a_worker_in_good_order(make_service: Callable[..., Service]) -> None:
+    """The turn is finished, the exit code is 0, and the next start has nothing to replay."""
+    service = make_service()
+    worker = service.worker("a")
+    service.await_partitions(worker)
+    service.send_many(invocations(3_000))
+    assert worker.terminate() == 0
+    assert worker.events("worker stopped")
+    assert "Traceback" not in worker.output()
+    worker.start()
+    service.await_partitions(worker)
+    assert not worker.events("restored")
+    service.check()
+
+
+def test_a_second_interrupt_stops_at_once(make_service: Callable[..., Service]) -> None:
+    """Ctrl-C ends it after the turn; a second one does not wait for that, and nothing is lost or repeated."""
+    service = make_service()
+    worker = service.worker("a")
+    service.await_partitions(worker)
+    service.send_many(invocations(30_000))
+    worker.send(signal.SIGINT)
+    worker.await_event("stopping after this turn; once more to stop at once")
+    worker.send(signal.SIGINT)
+    assert worker.wait() == 128 + signal.SIGINT
+    assert worker.events("stopped at once")
+    assert not worker.events("worker stopped")
+    worker.start()
+    service.check()
