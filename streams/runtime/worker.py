@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -19,7 +20,7 @@ from streams.errors import StreamsError
 from streams.runtime.checkpoint import Checkpoint
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder
-from streams.runtime.intake import take_share
+from streams.runtime.intake import take_shares
 from streams.runtime.kafka import (
     ConsumerFencedError,
     KafkaClients,
@@ -151,7 +152,7 @@ class Worker:
         for task in self.tasks.values():
             task.close()
         self.tasks.clear()
-        self._producer.close()
+        self._close_producer()
         self._takeover.close()
         self._consumer.close()
         self._folder.close()
@@ -245,7 +246,7 @@ class Worker:
     def _apply(self) -> Turn | None:
         """Apply what there is; None when there is nothing to write."""
         running = [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
-        shares = [take_share(task) for task in running if task.backlog]
+        shares = take_shares(running, self.turns)
         turn = Turn(self._settings, self._topics, self.page_sizes)
         if shares:
             turn.apply(shares)
@@ -275,7 +276,7 @@ class Worker:
         if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
             raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
         self._fenced_at = time.monotonic()
-        self._producer.close()
+        self._close_producer()
         self._open_producer()
         self._claim_all()
 
@@ -327,6 +328,11 @@ class Worker:
             on_revoke=self.rebalance.on_revoke,
             on_lost=self.rebalance.on_lost,
         )
+
+    def _close_producer(self) -> None:
+        # A fenced producer raises once more; what was open is settled by the one that fenced it, or by the next.
+        with contextlib.suppress(KafkaException):
+            self._producer.close()
 
     def _open_producer(self) -> None:
         settings = self._settings
