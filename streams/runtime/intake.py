@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import murmur2
@@ -37,10 +39,33 @@ class Share(NamedTuple):
 
 
 _NONE: Any = None
+_PAGE_EVERY = 4
+"""A partition whose next command is a page waits for its turn among so many."""
 
 
-def take_share(task: PartitionTask) -> Share:
-    """Decode the partition's left-over records up to and including its first page; the rest stays."""
+def take_shares(tasks: Sequence[PartitionTask], turn: int) -> list[Share]:
+    """What each partition does in this turn: a quarter of them a page, those first that have waited longest.
+
+    A transaction's cost grows with the partitions that it writes to, and a page needs three or four of them: few large
+    pages a turn end twice as many rows a second as a small one of each partition. The others do what stands before
+    their page; it waits for three turns at most, whatever the number of partitions.
+
+    `turn` is a number that rises from turn to turn.
+    """
+    shares = []
+    pages = ceil(len(tasks) / _PAGE_EVERY)
+    for task in sorted(tasks, key=attrgetter("page_turn")):
+        share = take_share(task, with_page=pages > 0)
+        if share.page:
+            pages -= 1
+            task.page_turn = turn
+        if share.items:
+            shares.append(share)
+    return shares
+
+
+def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:
+    """Decode the partition's left-over records up to its first page, which is the last one taken; the rest stays."""
     items: list[Item] = []
     ids: list[str] = []
     backlog = task.backlog
@@ -52,13 +77,16 @@ def take_share(task: PartitionTask) -> Share:
         except codec.BadRecordError as bad:
             items.append(Item(message, _NONE, bad))
             continue
-        items.append(Item(message, command, None))
-        if isinstance(command, Invoke):
+        if isinstance(command, PAGES):
+            if not with_page:
+                backlog.appendleft(message)
+                break
+            page = True
+        elif isinstance(command, Invoke):
             ids.append(command.invocation.invocation_id)
         elif isinstance(command, (ReportTransition, Act)):
             ids.append(command.invocation_id)
-        elif isinstance(command, PAGES):
-            page = True
+        items.append(Item(message, command, None))
     return Share(task, items, ids, page)
 
 

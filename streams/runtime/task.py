@@ -43,6 +43,7 @@ class PartitionTask:
         self.restore_from = 0
         self.replayed_to = 0
         self.tick_outstanding: int | None = None
+        self.page_turn = -1
         self._last_tick_at = 0
         self._last_retention_check = 0
 
