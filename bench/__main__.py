@@ -6,6 +6,7 @@ All figures come from one configuration: the worker's default settings.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -18,7 +19,9 @@ def main() -> None:
     """Measure what is asked for, print it and keep it."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("what", choices=["applied", "kill", "latency", "all"], nargs="?", default="all")
-    parser.add_argument("--broker", default="apache", help="HOST:PORT, or the kind to start (default: apache)")
+    parser.add_argument(
+        "--broker", default=os.environ.get("BROKER") or "apache", help="HOST:PORT, or the kind to start"
+    )
     parser.add_argument("--commands", type=int, default=400_000, help="to apply")
     parser.add_argument("--rows", type=int, default=1_000_000, help="in the table that is killed")
     parser.add_argument("--no-restore", action="store_true", help="without restart and restore of that table")

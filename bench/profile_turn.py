@@ -27,10 +27,10 @@ from bench.report import print_table
 from streams import codec
 from streams.config import Settings
 from streams.engine.routing import partition_of
-from streams.model import Action, Filter, StartBatch
+from streams.model import Action, ContinueSlice, Filter, StartBatch
 from streams.runtime import outbox, turn
 from streams.runtime.housekeeping import Collector, WalKeeper
-from streams.runtime.intake import take_share
+from streams.runtime.intake import take_shares
 from streams.runtime.pacing import FIRST
 from streams.runtime.startup import Topics
 from streams.runtime.takeover import TopicFacts
@@ -84,7 +84,7 @@ class Clock:
 
 
 STEPS: tuple[tuple[str, Any, str], ...] = (
-    ("decode and home", turn, "take_share"),
+    ("decode and home", turn, "take_shares"),
     ("decode and home", turn, "strays"),
     ("look up rows", table.Table, "load"),
     ("decide (engine)", turn, "apply"),
@@ -144,12 +144,16 @@ class Machine:
 
     def turn(self) -> None:
         """One turn over what stands in the backlogs."""
-        shares = [turn.take_share(task) for task in self.tasks if task.backlog]  # type: ignore[attr-defined]
+        shares = turn.take_shares(self.tasks, self.turns)  # type: ignore[attr-defined]
         done = turn.Turn(self.settings, _TOPICS, self.page_sizes)
         done.apply(shares)
         for position, task in enumerate(done.tasks):
             task.running_table.commit(position, 0)
-        self.pages += [share.items[-1].command.max_matched for share in shares if share.page]
+        self.pages += [
+            share.items[-1].command.max_matched
+            for share in shares
+            if isinstance(share.items[-1].command, ContinueSlice)
+        ]
         self.page_sizes = done.page_sizes
         self.turns += 1
         self.applied += done.applied
@@ -271,7 +275,7 @@ def _print_functions(job: Any) -> None:
     pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
 
-turn.take_share = take_share  # type: ignore[attr-defined]  # so that STEPS can put a clock around it
+turn.take_shares = take_shares  # type: ignore[attr-defined]  # so that STEPS can put a clock around it
 
 if __name__ == "__main__":
     main()
