@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_quarter_of_the_partitions_do_a_page_and_each_has_its_turn(tasks: list
         _log(task, _page(task.partition))
     taken = [[share.task.partition for share in take_shares(tasks, turn)] for turn in range(4)]
     assert [len(partitions) for partitions in taken] == [2, 2, 2, 2]
-    assert sorted(sum(taken, [])) == list(range(PARTITIONS))
+    assert sorted(chain.from_iterable(taken)) == list(range(PARTITIONS))
     assert take_shares(tasks, 4) == []
 
 
