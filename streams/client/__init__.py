@@ -9,7 +9,9 @@ from streams.client.errors import (
     InvalidCommandError,
     TopicMissingError,
     UnreadableProgressError,
+    UnreadableSignalError,
 )
+from streams.client.executor import Context, Executor, HandlerCancelledError, Retry, Suspend
 from streams.client.ids import new_batch_id, new_invocation_id, routing_key
 from streams.client.outlet import Delivery
 from streams.client.producer import Client
@@ -21,14 +23,20 @@ __all__ = [
     "BatchTimeoutError",
     "BrokerUnavailableError",
     "Client",
+    "Context",
     "DeadLetter",
     "DeadLetterReader",
     "Delivery",
     "DeliveryError",
+    "Executor",
+    "HandlerCancelledError",
     "InvalidCommandError",
     "ProgressReader",
+    "Retry",
+    "Suspend",
     "TopicMissingError",
     "UnreadableProgressError",
+    "UnreadableSignalError",
     "new_batch_id",
     "new_invocation_id",
     "routing_key",

@@ -43,3 +43,7 @@ class BatchTimeoutError(StreamsError, TimeoutError):
 
 class UnreadableProgressError(StreamsError):
     """A progress record that this version cannot read."""
+
+
+class UnreadableSignalError(StreamsError):
+    """A signal that this version cannot read."""

@@ -1,0 +1,193 @@
+"""What a signal does: starts a run, stops one, or is answered at once."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+from streams.client.executor.context import Context
+from streams.client.executor.run import INTERRUPTED, STOPS, Early, Outcome, Run, Share, Stop
+from streams.model import SignalKind, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from streams.client.executor.registry import Handler, Registry
+    from streams.client.executor.reports import Reporter
+    from streams.client.executor.runner import Runs
+    from streams.model import Signal
+
+log = logging.getLogger("streams.executor")
+
+_CANCELLED = Outcome(Status.CANCELLED)
+_RENEWALS = 3
+"""How often a lease is renewed before it would be over."""
+
+
+class Dispatcher:
+    """Signals in, runs and reports out. One thread calls it.
+
+    `services`: whose signals are its business; None: everybody's. `monotonic`: a clock in seconds.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        runner: Runs,
+        reporter: Reporter,
+        services: Collection[str] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._runner = runner
+        self._reporter = reporter
+        self._services = None if services is None else frozenset(services)
+        self._monotonic = monotonic
+        self._leases: list[tuple[float, int, float, Run]] = []
+        self._order = count()
+        self.held_bytes = 0
+        """Payloads of all runs that are not over."""
+
+    # --- signals ---
+
+    def take(self, share: Share, offset: int, signal: Signal) -> None:
+        """A signal whose turn has come."""
+        if not share.watermark.seen(offset):
+            return
+        if not self._mine(signal):
+            share.watermark.done(offset)
+        elif signal.kind is SignalKind.START:
+            self._start(share, offset, signal)
+        else:
+            self._stop(share, offset, signal)
+
+    def look_ahead(self, share: Share, offset: int, signal: Signal) -> None:
+        """A signal whose turn has not come: what stops something need not wait behind what starts others."""
+        stop = STOPS.get(signal.kind)
+        if stop is None or not self._mine(signal) or offset < share.watermark.next:
+            return
+        run = share.runs.get(signal.seq)
+        lives = run is not None and run.starts and run.context.attempt == signal.attempt
+        if run is not None and lives:
+            self._ask(run, stop, signal)
+        known = share.early.get(signal.seq)
+        if known is None or (known.attempt, known.stop) < (signal.attempt, stop):
+            share.early[signal.seq] = Early(signal.attempt, stop, offset, lives)
+
+    def leave(self, share: Share, *, waiting_only: bool = False) -> None:
+        """Another executor, or this one's next life, runs again what has not ended, or has not begun."""
+        for run in list(share.runs.values()):
+            if not waiting_only or self._runner.withdraw(run):
+                self._ask(run, Stop.LEAVE)
+
+    def _mine(self, signal: Signal) -> bool:
+        return self._services is None or signal.invocation.service in self._services
+
+    def _start(self, share: Share, offset: int, signal: Signal) -> None:
+        older = share.runs.get(signal.seq)
+        if older is not None:  # of an earlier attempt, whose reports count no more
+            self._ask(older, Stop.KILL)
+        run = self._new_run(share, offset, signal, self._registry.find(signal.invocation))
+        early = share.early.get(signal.seq)
+        if early is not None and early.attempt >= signal.attempt:
+            run.ask(early.stop if early.attempt == signal.attempt else Stop.KILL)
+            share.early[signal.seq] = early._replace(acted=True)
+            self._finish(run, INTERRUPTED)
+        elif run.handler is None:
+            self._finish(run, Outcome(Status.FAILED, self._registry.missing(signal.invocation)))
+        else:
+            self._runner.submit(run)
+
+    def _stop(self, share: Share, offset: int, signal: Signal) -> None:
+        stop = STOPS[signal.kind]
+        run = share.runs.get(signal.seq)
+        early = share.early.get(signal.seq)
+        if early is not None and early.offset <= offset:
+            del share.early[signal.seq]
+        if run is None:
+            if early is not None and early.acted and early.offset == offset:
+                share.watermark.done(offset)
+            else:
+                self._stop_elsewhere(share, offset, signal)
+        elif run.context.attempt > signal.attempt:
+            share.watermark.done(offset)
+        elif run.context.attempt == signal.attempt and (run.starts or run.context.kind is signal.kind):
+            run.offsets.append(offset)
+            if run.starts:
+                self._ask(run, stop, signal)
+        else:
+            self._ask(run, Stop.KILL)
+            self._stop_elsewhere(share, offset, signal)
+
+    def _stop_elsewhere(self, share: Share, offset: int, signal: Signal) -> None:
+        """Nothing of it runs here: whoever knows where it runs stops it there; else a cancel is answered at once."""
+        run = self._new_run(share, offset, signal, self._registry.find_on_stop(signal.invocation))
+        if run.handler is None:
+            self._finish(run, _CANCELLED if signal.kind is SignalKind.CANCEL else INTERRUPTED)
+        else:
+            self._runner.submit(run)
+
+    def _new_run(self, share: Share, offset: int, signal: Signal, handler: Handler | None) -> Run:
+        run = Run(share, Context(signal, share.partition), handler, [offset])
+        share.runs[signal.seq] = run
+        self.held_bytes += len(run.context.payload or b"")
+        return run
+
+    # --- runs ---
+
+    def happened(self, run: Run, outcome: Outcome | None) -> None:
+        """A run has begun (`outcome` is None) or is over."""
+        if outcome is not None:
+            self._finish(run, outcome if run.starts else _answer(run, outcome))
+        elif run.starts and run.stop is not Stop.KILL:
+            self._reporter.running(run.context)
+            self._lease(run)
+
+    def renew_leases(self) -> None:
+        """Report again that it runs what has a lease."""
+        now = self._monotonic()
+        while self._leases and self._leases[0][0] <= now:
+            _, order, every, run = heapq.heappop(self._leases)
+            if not run.over and run.stop is None:
+                self._reporter.running(run.context)
+                heapq.heappush(self._leases, (now + every, order, every, run))
+
+    def _lease(self, run: Run) -> None:
+        lease_ms = run.context.invocation.lease_ms
+        if lease_ms is not None:
+            every = lease_ms / 1_000 / _RENEWALS
+            heapq.heappush(self._leases, (self._monotonic() + every, next(self._order), every, run))
+
+    def _ask(self, run: Run, stop: Stop, signal: Signal | None = None) -> None:
+        """Ask a run to stop, once for each reason: asked again, a handler would be disturbed while it cleans up."""
+        if run.over or (run.stop is not None and stop <= run.stop):
+            return
+        run.ask(stop, None if signal is None else signal.cause)
+        if self._runner.withdraw(run):
+            self._finish(run, INTERRUPTED)
+            return
+        self._runner.interrupt(run)
+        if stop is Stop.KILL:  # ended already, whenever its handler gives in
+            run.settle()
+
+    def _finish(self, run: Run, outcome: Outcome) -> None:
+        """The run is over: report what there is to report; its signals are then dealt with."""
+        run.over = True
+        self.held_bytes -= len(run.context.payload or b"")
+        if outcome.to is None and run.stop is Stop.CANCEL and run.starts:
+            outcome = _CANCELLED
+        if run.stop is not Stop.KILL and outcome.to is not None:
+            self._reporter.ended(run.context, outcome, run.settle)
+        elif run.stop is not Stop.LEAVE:
+            run.settle()
+
+
+def _answer(run: Run, outcome: Outcome) -> Outcome:
+    """What an `on_stop` handler's outcome says: a cancel is answered unless it returned False, or failed."""
+    if outcome.to is Status.FAILED:
+        log.error("on_stop handler for invocation %s: %s", run.context.invocation.invocation_id, outcome.error)
+    done = outcome.to is Status.COMPLETED and outcome.result is not False
+    return _CANCELLED if done and run.context.kind is SignalKind.CANCEL else INTERRUPTED

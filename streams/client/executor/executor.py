@@ -1,0 +1,259 @@
+"""The executor: signals in, handlers at work, reports out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal as signals
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from streams import codec
+from streams.client.connection import KafkaClients
+from streams.client.errors import UnreadableSignalError
+from streams.client.executor.ahead import Ahead
+from streams.client.executor.dispatcher import Dispatcher
+from streams.client.executor.group import Group, consumer_properties, usable
+from streams.client.executor.registry import Handler, Name, Registry
+from streams.client.executor.reports import Reporter
+from streams.client.executor.runner import Runner, Runs
+from streams.client.outlet import Outlet
+from streams.config import Topic
+from streams.model import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from streams.client.connection import Clients
+    from streams.client.executor.run import Share
+    from streams.config import Settings
+
+log = logging.getLogger("streams.executor")
+
+_CHUNK = 200
+_BUSY_WAIT_S = 0.005
+_IDLE_WAIT_S = 0.1
+_COMMIT_EVERY_S = 1.0
+_MOST_BYTES = 64 * 1024 * 1024
+_MOST_EARLY = 200_000
+_FLUSH_S = 5.0
+
+_AnyHandler = TypeVar("_AnyHandler", bound=Handler)
+
+
+class Executor:
+    """Runs handlers for the signals of its share of the partitions, and reports what becomes of them.
+
+    Several of one `group_id` share the partitions. `run()` goes on until `stop()`, SIGTERM or Ctrl-C. A signal counts
+    as dealt with once its report stands in the log, so that a restart loses none, and may run again one whose report
+    was not there yet.
+
+    Args:
+        settings: the brokers and the topics' prefix.
+        handlers: by (service, handler); more by the decorators.
+        concurrency: how many handlers run at once, sync and async together.
+        waiting: how many more are taken in before signals have to wait in Kafka; KILL and CANCEL never wait there.
+        services: whose signals are its business; None: everybody's. What it has no handler for then fails.
+        group_id: the consumer group; `<prefix>executors` unless given. Executors of other services need another one.
+        instance_id: a name that no other executor has; with it a quick restart keeps the partitions.
+        deployment_id: pinned to what it runs, for filters.
+        grace: seconds that handlers have to end when the executor is stopped.
+        clients: makes the Kafka clients; tests give others. runner: likewise.
+
+    Raises:
+        BrokerUnavailableError: no broker answers within 10 s.
+        TopicMissingError: `commands` or `signals` does not exist.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Mapping[Name, Handler] | None = None,
+        *,
+        concurrency: int = 16,
+        waiting: int = 1_000,
+        services: Collection[str] | None = None,
+        group_id: str | None = None,
+        instance_id: str | None = None,
+        deployment_id: str | None = None,
+        grace: float = 30.0,
+        clients: Clients | None = None,
+        runner: Runs | None = None,
+    ) -> None:
+        if concurrency < 1 or waiting < 0 or grace < 0:
+            raise ValueError(
+                f"concurrency {concurrency}, waiting {waiting}, grace {grace}: at least 1, 0 and 0 are needed"
+            )
+        clients = clients or KafkaClients()
+        group_id = group_id or f"{settings.topic_prefix}executors"
+        outlet = Outlet(settings, clients, message_timeout_ms=0)
+        outlet.require_topics(Topic.SIGNALS)
+        self._most_waiting = waiting
+        self._grace = grace
+        self._instance_id = instance_id
+        self._joined = False
+        self._stopping = threading.Event()
+        self._commit_at = 0.0
+        self._registry = Registry(handlers)
+        self._runner = runner or Runner(concurrency)
+        self._reporter = Reporter(outlet, lambda: time.time_ns() // 1_000, deployment_id)
+        self._dispatcher = Dispatcher(self._registry, self._runner, self._reporter, services)
+        self._ahead = Ahead(
+            settings.topic(Topic.SIGNALS),
+            lambda: clients.consumer(consumer_properties(settings, f"{group_id}-ahead")),
+        )
+        self._group = Group(
+            settings, clients, group_id, self._let_go, lambda share: self._ahead.forget(share.partition)
+        )
+
+    # --- handlers ---
+
+    def handler(self, service: str, handler: str) -> Callable[[_AnyHandler], _AnyHandler]:
+        """Decorator: this function handles these invocations. It is called with a `Context`."""
+
+        def register(function: _AnyHandler) -> _AnyHandler:
+            self._registry.add((service, handler), function)
+            return function
+
+        return register
+
+    def default(self, function: _AnyHandler) -> _AnyHandler:
+        """Decorator: this function handles what no other does."""
+        self._registry.set_default(function)
+        return function
+
+    def on_stop(self, service: str, handler: str) -> Callable[[_AnyHandler], _AnyHandler]:
+        """Decorator: this function stops such an invocation where it runs, when that is not in this executor.
+
+        It is called with a `Context` whose `kind` is CANCEL, KILL or PAUSE. After a CANCEL the invocation is reported
+        CANCELLED, unless it returns False or raises.
+        """
+
+        def register(function: _AnyHandler) -> _AnyHandler:
+            self._registry.add_on_stop((service, handler), function)
+            return function
+
+        return register
+
+    # --- life ---
+
+    def run(self) -> None:
+        """Run until `stop()`, SIGTERM or Ctrl-C; a second of these ends the process at once.
+
+        Raises:
+            DeliveryError: a report could not be sent; nothing is lost, the next run does it again.
+            UnreadableSignalError: a signal of a newer version.
+            KafkaException: Kafka refuses for good.
+        """
+        self._listen_to_the_process()
+        log.info("executor started, group %s", self._group.group_id)
+        try:
+            while not self._stopping.is_set():
+                self.step()
+            self._drain()
+        finally:
+            self.close()
+            log.info("executor stopped")
+
+    def stop(self) -> None:
+        """Take no more signals, give handlers their grace, report, commit, end; from any thread."""
+        self._stopping.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def step(self) -> None:
+        """One turn: what Kafka has, what handlers have come to, what is due."""
+        if not self._joined:
+            self._joined = True
+            self._group.join(self._instance_id)
+        busy = self._runner.running or self._runner.waiting
+        self._take(1, _BUSY_WAIT_S if busy else _IDLE_WAIT_S)
+        if not self._group.paused:
+            self._take(_CHUNK, 0)
+        self._look_ahead()
+        for run, outcome in self._runner.events():
+            self._dispatcher.happened(run, outcome)
+        self._dispatcher.renew_leases()
+        self._reporter.serve()
+        self._make_room()
+        if time.monotonic() >= self._commit_at:
+            self._group.commit()
+            self._commit_at = time.monotonic() + _COMMIT_EVERY_S
+
+    def close(self) -> None:
+        """Commit what is dealt with and leave; what runs is asked to stop, and left to the next life."""
+        self._group.close()
+        self._ahead.close()
+        self._runner.close()
+
+    def _drain(self) -> None:
+        """Wait for handlers; signals that wait are left to others, requests to stop are still heard."""
+        self._most_waiting = -1
+        self._make_room()
+        for share in self._group.shares.values():
+            self._dispatcher.leave(share, waiting_only=True)
+        deadline = time.monotonic() + self._grace
+        while self._runner.running and time.monotonic() < deadline:
+            self.step()
+        if self._runner.running:
+            log.warning("%d handlers had not ended within %g s; they run again", self._runner.running, self._grace)
+
+    def _let_go(self, shares: Collection[Share]) -> None:
+        for share in shares:
+            self._dispatcher.leave(share)
+        self._reporter.flush(_FLUSH_S)
+
+    def _listen_to_the_process(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def on_signal(number: int, _frame: object) -> None:
+            if self._stopping.is_set():
+                os._exit(128 + number)
+            log.info("stopping; handlers have %g s; once more to stop at once", self._grace)
+            self.stop()
+
+        for number in (signals.SIGTERM, signals.SIGINT):
+            signals.signal(number, on_signal)
+
+    # --- signals ---
+
+    def _take(self, count: int, wait: float) -> None:
+        for share, message in self._group.take(count, wait):
+            self._dispatcher.take(share, message.offset(), _decoded(message))
+
+    def _make_room(self) -> None:
+        """Let signals wait in Kafka while too many wait here; take more when half of those are gone."""
+        most, waiting, held = self._most_waiting, self._runner.waiting, self._dispatcher.held_bytes
+        if not self._group.paused and (waiting > most or held > _MOST_BYTES):
+            self._group.pause()
+        elif self._group.paused and waiting <= most // 2 and held <= _MOST_BYTES // 2:
+            self._group.resume()
+
+    def _look_ahead(self) -> None:
+        """Read on where signals wait; what stops something is acted on before its turn."""
+        shares = self._group.shares
+        for share in shares.values():
+            self._ahead.follow(share.partition, share.watermark.next, begin=self._group.paused)
+        if sum(len(share.early) for share in shares.values()) >= _MOST_EARLY:
+            return
+        for message in self._ahead.take():
+            known = shares.get(message.partition())
+            if known is not None and usable(message):
+                self._dispatcher.look_ahead(known, message.offset(), _decoded(message))
+
+
+def _decoded(message: Any) -> Signal:
+    where = f"signal at partition {message.partition()}, offset {message.offset()}"
+    try:
+        record = codec.decode(message.value())
+    except codec.BadRecordError as error:
+        raise UnreadableSignalError(f"{where}: {error}; upgrade this executor") from error
+    if not isinstance(record, Signal):
+        raise UnreadableSignalError(f"{where}: a {type(record).__name__} stands in its place")
+    return record

@@ -1,0 +1,172 @@
+"""This executor's share of the partitions: joining the group, taking signals, committing, handing over."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties
+from streams.client.executor.run import Share
+from streams.client.executor.watermark import Watermark
+from streams.config import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from streams.client.connection import Clients
+    from streams.config import Settings
+
+log = logging.getLogger("streams.executor")
+
+_ANSWER_S = 30.0
+
+
+class Group:
+    """The consumer of signals, and the shares that it has now.
+
+    `let_go` is called with shares that go to another executor, before they are committed for the last time; `dropped`
+    with those that are gone.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clients: Clients,
+        group_id: str,
+        let_go: Callable[[Collection[Share]], None],
+        dropped: Callable[[Share], None],
+    ) -> None:
+        self._settings = settings
+        self._clients = clients
+        self._topic = settings.topic(Topic.SIGNALS)
+        self._let_go = let_go
+        self._dropped = dropped
+        self._committed: dict[int, tuple[int, str]] = {}
+        self._consumer: Any = None
+        self.group_id = group_id
+        self.shares: dict[int, Share] = {}
+        self.paused = False
+
+    def join(self, instance_id: str | None) -> None:
+        """Ask for a share of the partitions; they come with later calls of `take`."""
+        more: dict[str, Any] = {
+            "session_timeout_ms": self._settings.session_timeout_ms,
+            "heartbeat_interval_ms": max(100, self._settings.session_timeout_ms // 5),
+            "partition_assignment_strategy": "cooperative-sticky",
+            "enable_auto_offset_store": False,
+            **({} if instance_id is None else {"group_instance_id": instance_id}),
+        }
+        made = consumer_properties(self._settings, self.group_id, **more)
+        self._consumer = self._clients.consumer({**made, "on_commit": _on_commit})
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def take(self, count: int, wait: float) -> Iterator[tuple[Share, Any]]:
+        """Signals that have come, each with its share; waits at most `wait` seconds for them."""
+        for message in self._consumer.consume(count, wait):
+            share = self.shares.get(message.partition())
+            if share is not None and usable(message):
+                yield share, message
+
+    def pause(self) -> None:
+        """Let signals wait in Kafka."""
+        self.paused = True
+        self._consumer.pause([TopicPartition(self._topic, each) for each in self.shares])
+
+    def resume(self) -> None:
+        """Take signals again."""
+        self.paused = False
+        self._consumer.resume([TopicPartition(self._topic, each) for each in self.shares])
+
+    def commit(self, *, wait: bool = False) -> None:
+        """Commit how far each partition is dealt with; what fails is dealt with again by whoever comes next."""
+        self._commit(self.shares.values(), wait=wait)
+
+    def close(self) -> None:
+        """Commit, and leave the group."""
+        if self._consumer is not None:
+            self._release(list(self.shares.values()))
+            consumer, self._consumer = self._consumer, None
+            consumer.close()
+
+    # --- called from within `take` ---
+
+    def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        places = consumer.committed(partitions, _ANSWER_S)
+        for place in places:
+            self.shares[place.partition] = Share(place.partition, Watermark.restored(place.offset, place.metadata))
+            self._committed[place.partition] = place.offset, place.metadata or ""
+        consumer.incremental_assign([TopicPartition(each.topic, each.partition, each.offset) for each in places])
+        if self.paused:
+            consumer.pause(partitions)
+
+    def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._release([self.shares[each.partition] for each in partitions if each.partition in self.shares])
+        consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        shares = [self.shares[each.partition] for each in partitions if each.partition in self.shares]
+        self._let_go(shares)
+        self._drop(shares)
+        consumer.incremental_unassign(partitions)
+
+    def _release(self, shares: Collection[Share]) -> None:
+        self._let_go(shares)
+        self._commit(shares, wait=True)
+        self._drop(shares)
+
+    def _drop(self, shares: Collection[Share]) -> None:
+        for share in shares:
+            del self.shares[share.partition]
+            del self._committed[share.partition]
+            self._dropped(share)
+
+    def _commit(self, shares: Collection[Share], *, wait: bool) -> None:
+        places = []
+        for share in shares:
+            reached = share.watermark.commit()
+            if share.watermark.next and self._committed[share.partition] != reached:
+                self._committed[share.partition] = reached
+                places.append(TopicPartition(self._topic, share.partition, *reached))
+        if not places:
+            return
+        try:
+            self._consumer.commit(offsets=places, asynchronous=not wait)
+        except KafkaException as error:
+            _on_commit(error.args[0], places)
+
+
+def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[str, Any]:
+    """Properties of a consumer of signals, `more` with `_` for the dots."""
+    return properties(
+        settings,
+        Trouble(),
+        group_id=group_id,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        queued_max_messages_kbytes=16_384,
+        # With its default, a full local queue would be looked at again only after a second.
+        fetch_queue_backoff_ms=5,
+        fetch_message_max_bytes=MAX_RECORD_BYTES,
+        **more,
+    )
+
+
+def usable(message: Any) -> bool:
+    """Whether it is a record; an error that passes is none, and any other is raised."""
+    error = message.error()
+    if error is None:
+        return True
+    if error.fatal() or not error.retriable():
+        raise KafkaException(error)
+    return False
+
+
+def _on_commit(error: KafkaError | None, places: list[TopicPartition]) -> None:
+    if error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001 - the only name it has
+        where = ", ".join(f"{each.partition}@{each.offset}" for each in places)
+        log.warning("offsets %s not committed, their signals come again: %s", where, error.str())

@@ -1,0 +1,60 @@
+"""Which function handles which invocation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from streams.model import Invocation
+
+Handler = Callable[..., Any]
+"""Called with a `Context`; `async def` ones run in an event loop, others in a thread."""
+
+Name = tuple[str, str]
+"""Service and handler."""
+
+
+class Registry:
+    """Handlers by service and handler name, and what is called when there is none."""
+
+    def __init__(self, handlers: Mapping[Name, Handler] | None = None) -> None:
+        self._handlers: dict[Name, Handler] = dict(handlers or {})
+        self._on_stop: dict[Name, Handler] = {}
+        self._default: Handler | None = None
+
+    def add(self, name: Name, handler: Handler) -> None:
+        """Register a handler; each name is taken once."""
+        self._add(self._handlers, name, handler)
+
+    def add_on_stop(self, name: Name, handler: Handler) -> None:
+        """Register what stops work that does not run here."""
+        self._add(self._on_stop, name, handler)
+
+    def set_default(self, handler: Handler) -> None:
+        """Register what handles everything else."""
+        self._default = handler
+
+    def find(self, invocation: Invocation) -> Handler | None:
+        """Its handler, else the default one."""
+        return self._handlers.get((invocation.service, invocation.handler), self._default)
+
+    def find_on_stop(self, invocation: Invocation) -> Handler | None:
+        """What stops it where it runs; None: nobody runs it elsewhere."""
+        return self._on_stop.get((invocation.service, invocation.handler))
+
+    def missing(self, invocation: Invocation) -> str:
+        """What to say of an invocation without a handler."""
+        known = ", ".join(sorted("/".join(name) for name in self._handlers)) or "none at all"
+        return (
+            f"no handler for {invocation.service}/{invocation.handler}; this executor has {known}: register one, or "
+            "name the executor's services if another runs this one"
+        )[:1_000]
+
+    @staticmethod
+    def _add(registered: dict[Name, Handler], name: Name, handler: Handler) -> None:
+        if name in registered:
+            raise StreamsError(f"handler {'/'.join(name)} is registered twice: remove one of them")
+        registered[name] = handler

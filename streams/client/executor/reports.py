@@ -1,0 +1,94 @@
+"""Reports on their way to the command log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.client.errors import DeliveryError
+from streams.model import ReportTransition, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.client.executor.context import Context
+    from streams.client.executor.run import Outcome
+    from streams.client.outlet import Delivery, Outlet
+
+_WAIT = 0.1
+_NUMBERED = frozenset({Status.RUNNING, Status.SUSPENDED})
+
+
+class Reporter:
+    """Sends reports, one partition's in order.
+
+    `report_no` is the time in microseconds, and rises. What an invocation's fate hangs on (its end, its retry) goes
+    without one: by a number it would be ignored if this machine's clock were behind that of the executor that had the
+    invocation before; the table takes the first of them anyway.
+    """
+
+    def __init__(self, outlet: Outlet, now_us: Callable[[], int], deployment_id: str | None) -> None:
+        self._outlet = outlet
+        self._now_us = now_us
+        self._deployment_id = deployment_id
+        self._last = 0
+        self._failed: DeliveryError | None = None
+
+    def running(self, context: Context) -> None:
+        """It runs, or still does: this renews its lease."""
+        self._send(context, Status.RUNNING, None, None, _nothing)
+
+    def ended(self, context: Context, outcome: Outcome, then: Callable[[], None]) -> None:
+        """The attempt is over; `then` is called once the report stands in the log."""
+        if outcome.to is None:
+            raise AssertionError("an interrupted run has nothing to report")
+        self._send(context, outcome.to, outcome.retry_at, outcome.error, then)
+
+    def serve(self) -> None:
+        """Hear of deliveries.
+
+        Raises:
+            DeliveryError: a report did not get there; its signal stays uncommitted and comes again.
+        """
+        self._outlet.serve()
+        if self._failed is not None:
+            raise self._failed
+
+    def flush(self, timeout: float) -> None:
+        """Wait for deliveries, at most `timeout` seconds."""
+        self._outlet.flush(timeout)
+
+    def _send(
+        self, context: Context, to: Status, retry_at: int | None, error: str | None, then: Callable[[], None]
+    ) -> None:
+        report = ReportTransition(
+            context.invocation.invocation_id,
+            context.attempt,
+            seq=context.seq,
+            report_no=self._number() if to in _NUMBERED else None,
+            to=to,
+            retry_at=retry_at,
+            deployment_id=self._deployment_id,
+            error=error,
+        )
+
+        def told(delivery: Delivery) -> None:
+            if delivery.error is None:
+                then()
+            elif self._failed is None:
+                self._failed = DeliveryError(1, (delivery.key,), delivery.error)
+
+        while True:
+            try:
+                self._outlet.put(report, told)
+            except BufferError:
+                self._outlet.serve(_WAIT)
+            else:
+                return
+
+    def _number(self) -> int:
+        self._last = max(self._last + 1, self._now_us())
+        return self._last
+
+
+def _nothing() -> None:
+    pass

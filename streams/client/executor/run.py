@@ -1,0 +1,128 @@
+"""One run of a handler: what it is about, what was asked of it, how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from streams.client.executor.context import Context, HandlerCancelledError, Retry, Suspend
+from streams.client.executor.watermark import Watermark
+from streams.model import SignalKind, Status
+
+if TYPE_CHECKING:
+    from streams.client.executor.registry import Handler
+    from streams.model import Cause
+
+_MAX_ERROR = 1_000
+
+
+class Stop(IntEnum):
+    """Why a run is to stop; a higher one outdoes a lower one."""
+
+    LEAVE = 1
+    """Another executor, or this one's next life, runs it again: what stops here is not reported."""
+    PAUSE = 2
+    """An operator holds it: what stops here is not reported; its RESUME starts a new attempt."""
+    CANCEL = 3
+    """What stops here is CANCELLED."""
+    KILL = 4
+    """It has ended already: nothing is reported whatever comes."""
+
+
+STOPS = {SignalKind.PAUSE: Stop.PAUSE, SignalKind.CANCEL: Stop.CANCEL, SignalKind.KILL: Stop.KILL}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has come to; `to` is None when it was interrupted."""
+
+    to: Status | None
+    error: str | None = None
+    retry_at: int | None = None
+    result: Any = None
+
+
+INTERRUPTED = Outcome(None)
+
+
+class Early(NamedTuple):
+    """A signal that stops something, read before its turn from this offset; `acted`: it needs nothing more."""
+
+    attempt: int
+    stop: Stop
+    offset: int
+    acted: bool
+
+
+@dataclass(eq=False)
+class Share:
+    """A partition that this executor has: its runs by seq, and what is known of signals that wait, by seq."""
+
+    partition: int
+    watermark: Watermark = field(default_factory=Watermark)
+    runs: dict[int, Run] = field(default_factory=dict)
+    early: dict[int, Early] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Run:
+    """A handler and the signal it runs for.
+
+    `offsets`: of the signals that are dealt with once this run's end is. `over`: it has ended, though its report may
+    still be on its way. `task`: of an async handler that has begun.
+    """
+
+    share: Share
+    context: Context
+    handler: Handler | None
+    offsets: list[int]
+    stop: Stop | None = None
+    over: bool = False
+    task: asyncio.Task[Outcome] | None = None
+    is_async: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        call = getattr(self.handler, "__call__", None)  # noqa: B004 - an object's own may be a coroutine function
+        self.is_async = any(map(inspect.iscoroutinefunction, (self.handler, call)))
+
+    @property
+    def starts(self) -> bool:
+        """Whether it runs the invocation, and does not merely stop it elsewhere."""
+        return self.context.kind is SignalKind.START
+
+    def ask(self, stop: Stop, cause: Cause | None = None) -> None:
+        """Note that it is to stop, and why."""
+        self.stop = stop
+        if cause is not None:
+            self.context.cause = cause
+        self.context.cancelled.set()
+
+    def settle(self) -> None:
+        """All its signals are dealt with."""
+        for offset in self.offsets:
+            self.share.watermark.done(offset)
+        self.offsets.clear()
+        if self.share.runs.get(self.context.seq) is self:
+            del self.share.runs[self.context.seq]
+
+
+def outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool) -> Outcome:
+    """What a handler's return value, or what it raised, stands for."""
+    said = result if error is None else error
+    if said is Suspend or said is Retry:  # the class instead of an instance
+        said = said()
+    match said:
+        case Suspend():
+            return Outcome(Status.SUSPENDED)
+        case Retry():
+            return Outcome(Status.BACKING_OFF, retry_at=said.due(time.time_ns() // 1_000_000))
+        case HandlerCancelledError() | asyncio.CancelledError() if error is not None:
+            return INTERRUPTED if asked_to_stop else Outcome(Status.FAILED, "it stopped, and nobody had asked it to")
+        case _ if error is not None:
+            return Outcome(Status.FAILED, f"{type(error).__name__}: {error}"[:_MAX_ERROR])
+        case _:
+            return Outcome(Status.COMPLETED, result=result)
