@@ -1,7 +1,7 @@
 """Where Faust's exactly-once falls short, put right.
 
-Both matter only when a gateway dies at the wrong moment: an input record would then be lost to the table, and its batch
-would never be seen to end.
+All of it matters only when a gateway dies, or partitions move, at the wrong moment: records would then be lost to the
+table, and their batch would never be seen to end.
 """
 
 from __future__ import annotations
@@ -10,19 +10,32 @@ import asyncio
 from typing import Any
 
 import faust
-from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
 
 class AwaitableTable(faust.Table[bytes, bytes]):
-    """A table that tells when its changelog records have reached the broker.
+    """A table that is told the partition of each change, and tells when its changelog records are at the broker.
 
-    Faust sends them on its own time, so that an input record could be acknowledged, and its offset committed, in a
-    transaction before the one that holds its change.
+    Faust takes the partition from the stream's current event, which says nothing about the others of a chunk. And it
+    sends on its own time, so that a record's offset could be committed in a transaction before that of its change.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._partition = 0
         self._unsent: list[Any] = []
+
+    def put(self, key: bytes, value: bytes | None, partition: int) -> None:
+        """Set the key, or remove it; in the transaction that commits offsets of this partition of the input."""
+        self._partition = partition
+        if value is not None:
+            self[key] = value
+        elif key in self:
+            del self[key]
+
+    def partition_for_key(self, key: Any) -> int:  # noqa: ARG002 - Faust's signature
+        """Called by Faust within `put`."""
+        return self._partition
 
     def send_changelog(self, *args: Any, **options: Any) -> Any:
         """As Faust does, and remembered."""
@@ -36,6 +49,18 @@ class AwaitableTable(faust.Table[bytes, bytes]):
         await asyncio.gather(*unsent)
 
 
+class AskingThread(AIOKafkaConsumerThread):
+    """Asks the broker where the changelog ends.
+
+    Faust takes what the last fetch has told. When none has come back yet the changelog seems empty, the table stays so,
+    and batches that it knew are not merged any more.
+    """
+
+    async def _highwaters(self, partitions: Any) -> Any:
+        # As the consumer reads committed records only, this is the last stable offset.
+        return await self._ensure_consumer().end_offsets(partitions)
+
+
 class OrderedConsumer(Consumer):
     """A consumer whose records are acknowledged in the order of their offsets, each once what it led to is sent.
 
@@ -43,6 +68,9 @@ class OrderedConsumer(Consumer):
     such a gap as part of it; in a topic written in transactions, where a marker follows every record or two, it takes
     all that was read for acknowledged, or stops committing. In order, the last offset acknowledged tells everything.
     """
+
+    def _new_consumer_thread(self) -> AskingThread:
+        return AskingThread(self, loop=self.loop, beacon=self.beacon)
 
     def _new_offset(self, tp: Any) -> int | None:
         acked = self._acked[tp]

@@ -27,13 +27,18 @@ class SliceRecord(NamedTuple):
 
     key: bytes
     value: bytes | None
+    partition: int
     place: str
 
 
 class Folded(NamedTuple):
-    """What is to be saved, by batch id, and what is to be published, in this order; None is a tombstone."""
+    """What is to be saved and what is to be published.
+
+    `merges` and `partitions`, the partition of the records, are by batch id. `published` is in order, None a tombstone.
+    """
 
     merges: dict[str, Merge]
+    partitions: dict[str, int]
     published: list[tuple[str, BatchProgress | None]]
 
 
@@ -47,6 +52,7 @@ def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folde
         NewerRecordError: a record written by a newer version; leaving it out could leave its batch without an end.
     """
     merges: dict[str, Merge] = {}
+    partitions: dict[str, int] = {}
     published: list[tuple[str, BatchProgress | None]] = []
     for record in records:
         try:
@@ -55,6 +61,7 @@ def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folde
         except (ValueError, codec.BadRecordError) as error:
             log.error("%s is no progress and is left out: %s", record.place, error)  # noqa: TRY400 - nothing to trace
             continue
+        partitions[key.batch_id] = record.partition
         merge = merges[key.batch_id] if key.batch_id in merges else saved(key.batch_id)
         if content is not None:
             merges[key.batch_id] = add(merge, content)
@@ -64,7 +71,7 @@ def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folde
             # Published at its place: the id may be used anew in the next record, and readers start afresh here.
             published.append((key.batch_id, None))
     after = [(batch_id, progress(merge)) for batch_id, merge in merges.items()]
-    return Folded(merges, published + [(batch_id, found) for batch_id, found in after if found is not None])
+    return Folded(merges, partitions, published + [(batch_id, found) for batch_id, found in after if found is not None])
 
 
 def _decode(value: bytes, place: str) -> BatchHeader | SliceProgress:

@@ -78,8 +78,6 @@ def build_app(settings: Settings, source: Source, scratch: Path, failed: Callabl
     # Faust's own command line sets this; without it exactly_once is off, and so is reading committed records only.
     app.in_worker = True
     app.transport.Consumer = OrderedConsumer  # type: ignore[misc] # Faust reads it from the instance
-    # Faust would write a chunk's changes to the changelog partition of the chunk's last record. By their key they go to
-    # the number that the batch's records have too.
     table = AwaitableTable(
         app,
         name="progress",
@@ -87,19 +85,21 @@ def build_app(settings: Settings, source: Source, scratch: Path, failed: Callabl
         key_type=bytes,
         value_type=bytes,
         partitions=source.partitions,
-        use_partitioner=True,
         extra_topic_configs={"max.message.bytes": str(MAX_RECORD_BYTES), "segment.bytes": str(16 * 1024 * 1024)},
     )
     app.tables.add(table)
     batches = app.topic(settings.topic(Topic.BATCHES), allow_empty=True)
 
+    def current(event: Any) -> bool:
+        return bool(event.message.generation_id == app.consumer_generation_id)
+
     async def merge_slices(stream: Any) -> None:
         try:
             async for events in stream.noack_take(CHUNK, within=CHUNK_SECONDS):
-                await _merge_chunk(events, table, batches)
+                # What was read before a rebalance is read again after it, by whoever has the partition then.
+                await _merge_chunk([event for event in events if current(event)], table, batches)
                 for event in events:
-                    # What was read before a rebalance is read again after it, if its transaction was not committed.
-                    if event.message.generation_id == app.consumer_generation_id:
+                    if current(event):
                         await stream.ack(event)
         except Exception as error:  # noqa: BLE001 - told to the one who ends the app; Faust would try again for ever
             failed(error)
@@ -115,22 +115,17 @@ async def _merge_chunk(events: Sequence[Any], table: AwaitableTable, batches: An
         value = table.get(batch_id.encode())
         return Merge() if value is None else load(value)
 
-    folded = fold([_record(event) for event in events], saved)
+    folded = fold([_record(event.message) for event in events], saved)
     sends = [
         await batches.send(key=batch_id.encode(), value=None if found is None else codec.encode(found))
         for batch_id, found in folded.published
     ]
     await asyncio.gather(*sends)
     for batch_id, merge in folded.merges.items():
-        if merge == Merge():
-            table.pop(batch_id.encode(), None)
-        else:
-            table[batch_id.encode()] = dump(merge)
+        table.put(batch_id.encode(), None if merge == Merge() else dump(merge), folded.partitions[batch_id])
     await table.sent()
 
 
-def _record(event: Any) -> SliceRecord:
-    message = event.message
-    return SliceRecord(
-        message.key or b"", message.value, f"{message.topic}, partition {message.partition}, offset {message.offset}"
-    )
+def _record(message: Any) -> SliceRecord:
+    place = f"{message.topic}, partition {message.partition}, offset {message.offset}"
+    return SliceRecord(message.key or b"", message.value, message.partition, place)

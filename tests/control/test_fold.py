@@ -16,12 +16,12 @@ from support.progress_records import header, slice_progress
 def record(content: BatchHeader | SliceProgress) -> SliceRecord:
     """The content as it stands in the topic."""
     last = content.partition if isinstance(content, SliceProgress) else "lead"
-    return SliceRecord(f"{content.batch_id}/{last}".encode(), codec.encode(content), "slices, partition 0, offset 1")
+    return SliceRecord(f"{content.batch_id}/{last}".encode(), codec.encode(content), 3, "place 0")
 
 
 def tombstone(key: bytes) -> SliceRecord:
     """A tombstone."""
-    return SliceRecord(key, None, "slices, partition 0, offset 2")
+    return SliceRecord(key, None, 3, "place 0")
 
 
 def folded(*records: SliceRecord, saved: dict[str, Merge] | None = None) -> Folded:
@@ -40,6 +40,7 @@ def test_each_batch_is_published_once_with_all_of_its_records() -> None:
     states = {batch_id: (each.state, each.done) for batch_id, each in found.published if each is not None}
     assert states == {"a": (BatchState.COMPLETED, 5), "b": (BatchState.STARTING, 0)}
     assert len(found.published) == 2
+    assert found.partitions == {"a": 3, "b": 3}
 
 
 def test_records_join_what_the_table_holds() -> None:
@@ -87,9 +88,9 @@ def test_what_is_no_progress_is_left_out_with_an_error_in_the_log(caplog: pytest
     other = codec.encode(header()).replace(codec.encode(header())[:10], b"\xc3\x01" + b"\x00" * 8)
     with caplog.at_level(logging.ERROR):
         found = folded(
-            SliceRecord(b"nonsense", codec.encode(header()), "place 1"),
-            SliceRecord(b"b/lead", b"garbage", "place 2"),
-            SliceRecord(b"b/lead", b"", "place 3"),
+            SliceRecord(b"nonsense", codec.encode(header()), 3, "place 1"),
+            SliceRecord(b"b/lead", b"garbage", 3, "place 2"),
+            SliceRecord(b"b/lead", b"", 3, "place 3"),
             record(header()),
         )
     assert [each.getMessage().split(" is no progress")[0] for each in caplog.records] == [
@@ -99,4 +100,4 @@ def test_what_is_no_progress_is_left_out_with_an_error_in_the_log(caplog: pytest
     ]
     assert [batch_id for batch_id, _ in found.published] == ["b"]
     with pytest.raises(NewerRecordError, match="place 4 was written by a newer version: upgrade this gateway"):
-        folded(SliceRecord(b"b/lead", other, "place 4"))
+        folded(SliceRecord(b"b/lead", other, 3, "place 4"))
