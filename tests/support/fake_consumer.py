@@ -148,8 +148,28 @@ class FakeConsumer:
         self._cluster.faults.step("committed")
         if any(self._cluster.pending_offset(self._group.name, _key(asked)) for asked in partitions):
             raise failure(KafkaError._TIMED_OUT, text="Failed to get committed offsets: Local: Timed out")
-        stored = self._group.committed
-        return [TopicPartition(*_key(asked), stored.get(_key(asked), OFFSET_INVALID)) for asked in partitions]
+        group = self._group
+        return [
+            TopicPartition(*key, group.committed.get(key, OFFSET_INVALID), group.metadata.get(key) or "")
+            for key in map(_key, partitions)
+        ]
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool = True) -> list[TopicPartition] | None:
+        """Commit offsets and their metadata outside of any transaction, at once; a forgotten member cannot."""
+        self._check_open()
+        self._cluster.faults.step("commit")
+        member = self._member
+        if member is None or not self._group.alive(member):
+            raise failure(KafkaError.UNKNOWN_MEMBER_ID, text="Commit failed: Broker: Unknown member")
+        for given in offsets:
+            self._group.committed[_key(given)] = given.offset
+            self._group.metadata[_key(given)] = given.metadata
+        self._cluster.faults.step("commit:done")
+        return None if asynchronous else offsets
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
+        """As the admin client's."""
+        return self._cluster.admin({}).list_topics(topic, timeout)
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: float = -1, *, cached: bool = False

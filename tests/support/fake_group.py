@@ -41,6 +41,7 @@ class Group:
     generation: int = 0
     members: dict[str, Member] = field(default_factory=dict)
     committed: dict[Key, int] = field(default_factory=dict)
+    metadata: dict[Key, str | None] = field(default_factory=dict)
     pinned: dict[Key, Member] = field(default_factory=dict)
 
     def join(self, identity: str, instance: str | None, topics: set[str], consumer: FakeConsumer) -> Member:
