@@ -80,8 +80,11 @@ class Dispatcher:
     def leave(self, share: Share, *, waiting_only: bool = False) -> None:
         """Another executor, or this one's next life, runs again what has not ended, or has not begun."""
         for run in list(share.runs.values()):
-            if not waiting_only or self._runner.withdraw(run):
+            if not waiting_only:
                 self._ask(run, Stop.LEAVE)
+            elif self._runner.withdraw(run):
+                run.ask(Stop.LEAVE)
+                self._finish(run, INTERRUPTED)
 
     def _mine(self, signal: Signal) -> bool:
         return self._services is None or signal.invocation.service in self._services
