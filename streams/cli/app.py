@@ -10,7 +10,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from streams import __version__
-from streams.cli import batch, kill, processes, schemas, topics, verify
+from streams.cli import batch, dead_letters, invoke, kill, processes, schemas, send, tail, topics, verify
 from streams.cli.console import Exit, out, print_error
 from streams.cli.demo import demo
 from streams.errors import StreamsError
@@ -24,7 +24,11 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Act")(kill.kill)
 app.command(rich_help_panel="Act")(kill.cancel)
+app.command(rich_help_panel="Act")(invoke.invoke)
+app.command(rich_help_panel="Act")(send.send)
 app.add_typer(batch.app, name="batch", rich_help_panel="Act")
+app.command(rich_help_panel="Look after")(tail.tail)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look after")
 app.command(rich_help_panel="Run")(demo)
 app.command(rich_help_panel="Run")(processes.worker)
 app.command(rich_help_panel="Run")(processes.gateway)

@@ -48,9 +48,6 @@ class Selection:
         typer.Option(
             help="The invocations in this file, one id a line; - reads stdin.",
             rich_help_panel=_PANEL,
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
         ),
     ] = None
     batch: Annotated[_Words | None, _many("--batch", meaning="Ended, or being cancelled, by this batch.")] = None
@@ -87,7 +84,7 @@ class Selection:
             parent_ids=_words(self.parent),
             invocation_ids=self._ids(),
             batch_ids=_words(self.batch),
-            labels=_named("--label", _labels, self.label),
+            labels=labels_of("--label", self.label),
             match_all=self.all,
         )
 
@@ -135,6 +132,15 @@ def _named(option: str, read: Callable[[_In], _Out], value: _In | None) -> _Out 
     except typer.BadParameter as error:
         error.param_hint = option
         raise
+
+
+def labels_of(option: str, values: list[str] | None) -> dict[str, str] | None:
+    """Labels written as KEY=VALUE; None when there are none.
+
+    Raises:
+        typer.BadParameter: one is not written so, or a key has two values.
+    """
+    return _named(option, _labels, values)
 
 
 def _words(values: list[str] | None) -> tuple[str, ...] | None:

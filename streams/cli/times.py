@@ -10,6 +10,7 @@ import typer
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
+_LAST_MS = 253_402_300_799_999
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
 
@@ -30,16 +31,38 @@ def point_ms(text: str, now_ms: int | None = None) -> int:
     Raises:
         typer.BadParameter: it is neither.
     """
-    if _DURATION.fullmatch(text):
-        point = (now_ms if now_ms is not None else time.time_ns() // 1_000_000) - duration_ms(text)
-        if point < 0:
-            raise typer.BadParameter(f"{text} ago lies before 1970: there is nothing that old")
-        return point
+    if not _DURATION.fullmatch(text):
+        return _iso_ms(text, "how long ago")
+    point = _now_or(now_ms) - duration_ms(text)
+    if point < 0:
+        raise typer.BadParameter(f"{text} ago lies before 1970: there is nothing that old")
+    return point
+
+
+def future_ms(text: str, now_ms: int | None = None) -> int:
+    """As `point_ms`, but a duration is one from now on.
+
+    Raises:
+        typer.BadParameter: it is neither, or lies after the year 9999.
+    """
+    if not _DURATION.fullmatch(text):
+        return _iso_ms(text, "how long from now")
+    point = _now_or(now_ms) + duration_ms(text)
+    if point > _LAST_MS:
+        raise typer.BadParameter(f"{text} from now lies after the year 9999")
+    return point
+
+
+def _now_or(now_ms: int | None) -> int:
+    return time.time_ns() // 1_000_000 if now_ms is None else now_ms
+
+
+def _iso_ms(text: str, otherwise: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no point in time: write an ISO time like 2026-01-31T18:00:00Z, or how long ago, like 2h"
+            f"{text!r} is no point in time: write an ISO time like 2026-01-31T18:00:00Z, or {otherwise}, like 2h"
         ) from None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 

@@ -1,0 +1,171 @@
+"""`dead-letters`: what the workers put aside, and sending it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
+from streams.cli.preview import on_a_terminal
+from streams.cli.replay import Replay, why_not
+from streams.cli.tail import decoded, text_or_base64
+from streams.cli.times import iso
+from streams.client import DeadLetterReader
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from streams.client import DeadLetter
+
+app = typer.Typer(no_args_is_help=True, help="Records that the workers put aside. Example: streams dead-letters list")
+
+_Code = Annotated[
+    list[str] | None,
+    typer.Option("--code", help="With this error code. May be given several times.", show_default=False),
+]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+_PLACE = "PARTITION:OFFSET"
+
+
+@app.command("list")
+def list_(*, code: _Code = None, json: _Json = False) -> None:
+    """List the dead letters, oldest first.
+
+    Example: streams dead-letters list --code unknown_schema
+    """
+    letters = _with_codes(DeadLetterReader(settings_of_command()).all(), code)
+    if json:
+        print_json({"dead_letters": [_brief(each) for each in letters]})
+    elif letters:
+        print_whole(_listed(letters))
+    else:
+        err.print("no dead letters")
+
+
+@app.command()
+def show(
+    place: Annotated[str, typer.Argument(metavar=_PLACE, help="Its place, as listed.", show_default=False)],
+    *,
+    json: _Json = False,
+) -> None:
+    """Show one dead letter with all that it holds.
+
+    Example: streams dead-letters show 0:17
+    """
+    partition, offset = _parsed(place)
+    letter = _chosen(DeadLetterReader(settings_of_command()).all(), [(partition, offset)])[0]
+    full = {**_brief(letter), **decoded(letter.value), "not_sent_again": why_not(letter)}
+    if json:
+        print_json(full)
+        return
+    grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    grid.add_column(style="bold")
+    grid.add_column()
+    for name, value in full.items():
+        if value is not None:
+            grid.add_row(name.replace("_", " "), Text(_text(name, value)))
+    print_whole(grid)
+
+
+@app.command()
+def replay(
+    places: Annotated[
+        list[str] | None, typer.Argument(metavar=f"[{_PLACE}]...", help="Their places, as listed.", show_default=False)
+    ] = None,
+    *,
+    code: _Code = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that there are.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: _Json = False,
+) -> None:
+    """Send the originals again, each to its partition of the command log; the dead letters stay where they are.
+
+    One whose cause is not gone becomes another dead letter. One whose value was cut cannot be sent; exit code 1.
+
+    Example: streams dead-letters replay --code unknown_schema --yes
+    """
+    if sum(map(bool, (places, code, all_))) != 1:
+        raise typer.BadParameter(f"say which: {_PLACE}, --code or --all, one of the three")
+    wanted = [_parsed(each) for each in places or ()]
+    settings = settings_of_command()
+    found = DeadLetterReader(settings).all()
+    letters = _chosen(found, wanted) if wanted else _with_codes(found, code)
+    refused = {_place(each): reason for each in letters if (reason := why_not(each)) is not None}
+    sound = [each for each in letters if _place(each) not in refused]
+    for place, reason in refused.items():
+        print_error(f"dead letter {place}: {reason}")
+    if sound:
+        _confirm(len(sound), yes=yes)
+        Replay(settings).send(sound)
+    if json:
+        print_json({"sent": [_place(each) for each in sound], "refused": refused})
+    else:
+        out.print(f"{len(sound):,} sent again, {len(refused):,} refused")
+    raise typer.Exit(Exit.FAILED if refused else Exit.OK)
+
+
+def _confirm(count: int, *, yes: bool) -> None:
+    if yes:
+        return
+    if not on_a_terminal():
+        raise typer.BadParameter("there is no terminal to ask on: say --yes")
+    if not typer.confirm(f"Send {count:,} record{'' if count == 1 else 's'} again?", err=True):
+        err.print("nothing was sent")
+        raise typer.Exit(Exit.FAILED)
+
+
+def _with_codes(letters: list[DeadLetter], codes: list[str] | None) -> list[DeadLetter]:
+    return [each for each in letters if not codes or each.code in codes]
+
+
+def _chosen(letters: list[DeadLetter], places: list[tuple[int, int]]) -> list[DeadLetter]:
+    by_place = {(each.partition, each.offset): each for each in letters}
+    missing = [f"{partition}:{offset}" for partition, offset in places if (partition, offset) not in by_place]
+    if missing:
+        raise StreamsError(f"there is no dead letter {', '.join(missing)}: see `streams dead-letters list`")
+    return [by_place[each] for each in dict.fromkeys(places)]
+
+
+def _parsed(place: str) -> tuple[int, int]:
+    partition, colon, offset = place.partition(":")
+    if not (colon and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
+        raise typer.BadParameter(f"{place!r} is no place of a dead letter: write {_PLACE}, like 0:17")
+    return int(partition), int(offset)
+
+
+def _place(letter: DeadLetter) -> str:
+    return f"{letter.partition}:{letter.offset}"
+
+
+def _brief(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "place": _place(letter),
+        "timestamp": letter.timestamp,
+        "code": letter.code,
+        "message": letter.message,
+        "key": text_or_base64(letter.key),
+        "source_topic": letter.source_topic,
+        "source_partition": letter.source_partition,
+        "source_offset": letter.source_offset,
+        "source_timestamp": letter.source_timestamp,
+        "truncated_from": letter.truncated,
+    }
+
+
+def _text(name: str, value: Any) -> str:
+    if name.endswith("timestamp"):
+        return iso(value)
+    return value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _listed(letters: list[DeadLetter]) -> Table:
+    grid = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("place", "at", "code", "key", "message"):
+        grid.add_column(name, no_wrap=True)
+    for each in letters:
+        key = (each.key or b"").decode(errors="replace")
+        grid.add_row(_place(each), iso(each.timestamp), Text(each.code), Text(key), Text(each.message))
+    return grid

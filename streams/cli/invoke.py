@@ -1,0 +1,81 @@
+"""`invoke`: one invocation."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from streams.cli.console import out, print_json, settings_of_command
+from streams.cli.selection import labels_of
+from streams.cli.times import future_ms
+from streams.client import Client, Delivery, new_invocation_id
+from streams.model import Invocation, Invoke
+from streams.rules import CommandRefusedError, check_invoke
+
+
+def invoke(
+    service: Annotated[str, typer.Argument(help="Whose it is.", show_default=False)],
+    handler: Annotated[str, typer.Argument(help="What its executor calls.", show_default=False)],
+    payload: Annotated[
+        str | None,
+        typer.Argument(help="What the handler is given, at most 256 KiB; - reads stdin.", show_default=False),
+    ] = None,
+    *,
+    payload_file: Annotated[
+        Path | None, typer.Option(help="The payload is this file.", exists=True, dir_okay=False)
+    ] = None,
+    id: Annotated[  # noqa: A002 - the option's name
+        str | None, typer.Option(help="Its id; sent again with the same content it is the same one. Else a new one.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE. May be given several times.", show_default=False)
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When to start: ISO, or 2h for two hours from now. Else at once.")
+    ] = None,
+    deployment: Annotated[str | None, typer.Option(help="The deployment that it is meant for.")] = None,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="It runs elsewhere already: no executor is told to start it.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Invoke a handler once, and print the invocation's id.
+
+    Example: streams invoke emails send '{"to": "ada"}' --label tenant=acme --at 10m
+    """
+    invocation = Invocation(
+        id or new_invocation_id(), service, handler, deployment_id=deployment, labels=labels_of("--label", label) or {}
+    )
+    scheduled_at = None if at is None else future_ms(at)
+    command = Invoke(invocation, scheduled_at, adopt, _payload(payload, payload_file))
+    try:
+        check_invoke(command)
+    except CommandRefusedError as refusal:
+        raise typer.BadParameter(refusal.message) from None
+    place = _append(command)
+    if json:
+        command_place = {"partition": place.partition, "offset": place.offset}
+        print_json({"invocation_id": invocation.invocation_id, "command": command_place})
+    else:
+        out.print(invocation.invocation_id, markup=False)
+
+
+def _payload(text: str | None, file: Path | None) -> bytes | None:
+    if text is not None and file is not None:
+        raise typer.BadParameter("PAYLOAD and --payload-file are both given: leave one of them out")
+    if file is not None:
+        return file.read_bytes()
+    if text == "-":
+        return sys.stdin.buffer.read()
+    return None if text is None else os.fsencode(text)  # what is no text in this locale stays as it was typed
+
+
+def _append(command: Invoke) -> Delivery:
+    deliveries: list[Delivery] = []
+    with Client(settings_of_command()) as client:
+        client.send(command, deliveries.append)
+    return deliveries[0]

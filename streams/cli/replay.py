@@ -1,0 +1,78 @@
+"""Sending the originals of dead letters again, byte for byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from streams.client import DeliveryError
+from streams.client.connection import MAX_RECORD_BYTES, KafkaClients, Trouble, properties, require_topics
+from streams.client.ids import ClientCommand, command_key
+from streams.config import Topic
+from streams.model import Internal
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message
+
+    from streams.client import DeadLetter
+    from streams.config import Settings
+
+_BY_KEY = -1
+_CLIENTS = get_args(ClientCommand)
+_WORKERS = get_args(Internal)
+
+
+def why_not(letter: DeadLetter) -> str | None:
+    """Why a dead letter cannot be sent again; None when it can."""
+    if letter.truncated is not None:
+        return f"its value was cut, of {letter.truncated:,} bytes: send the original from where it came from"
+    if letter.source_partition is None:
+        return "its header source-partition is missing: nobody knows where it belongs"
+    return None
+
+
+class Replay:
+    """A producer of records as they are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.topic(Topic.COMMANDS)
+        self._trouble = Trouble()
+        own = {"partitioner": "murmur2_random", "enable_idempotence": True, "message_max_bytes": MAX_RECORD_BYTES}
+        self._producer = KafkaClients().producer(properties(settings, self._trouble, **own))
+        require_topics(self._producer, settings, self._trouble, Topic.COMMANDS)
+        self._failed: list[str] = []
+
+    def send(self, letters: list[DeadLetter]) -> None:
+        """Send the originals in this order; returns when all stand in the log.
+
+        Raises:
+            DeliveryError: the broker did not take some.
+        """
+        for letter in letters:
+            key, partition = _place(letter)
+            while not self._queued(letter.value, key, partition):
+                self._producer.poll(0.1)
+        self._producer.flush()
+        if self._failed:
+            cause = self._trouble.last or "see the broker's log"
+            raise DeliveryError(len(self._failed), tuple(self._failed), cause)
+
+    def _queued(self, value: bytes | None, key: bytes | None, partition: int) -> bool:
+        def told(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                self._failed.append((key or b"").decode(errors="replace"))
+
+        try:
+            self._producer.produce(self._topic, value, key, partition, on_delivery=told)
+        except BufferError:
+            return False
+        return True
+
+
+def _place(letter: DeadLetter) -> tuple[bytes | None, int]:
+    """Key and partition. What is routed by its key goes where its value says; all else to where it stood."""
+    command = letter.decoded
+    if isinstance(command, _CLIENTS):
+        return command_key(command).encode(), _BY_KEY
+    if isinstance(command, _WORKERS):
+        return letter.key, command.partition
+    return letter.key, _BY_KEY if letter.source_partition is None else letter.source_partition
