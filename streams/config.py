@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     session_timeout_ms: int = Field(
         10_000, ge=1_000, le=1_800_000, description="after this the partitions of a dead worker go to others"
     )
+    shadow: bool = Field(
+        False,
+        description="true: workers keep the table and run batches, but send no signals, so that executors do nothing",
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto, console or json; auto: readable on a terminal, JSON otherwise"
     )

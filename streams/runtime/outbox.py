@@ -37,10 +37,14 @@ Records = dict[int, list[dict[str, Any]]]
 
 
 class Outbox:
-    """What goes to each topic. `slice_partitions`: how many partitions `batch-slices` has."""
+    """What goes to each topic.
 
-    def __init__(self, slice_partitions: int) -> None:
+    `slice_partitions`: how many partitions `batch-slices` has. `shadow`: signals go nowhere.
+    """
+
+    def __init__(self, slice_partitions: int, *, shadow: bool = False) -> None:
         self._slice_partitions = slice_partitions
+        self._shadow = shadow
         self.changelog: Records = defaultdict(list)
         self.signals: Records = defaultdict(list)
         self.progress: Records = defaultdict(list)
@@ -49,6 +53,8 @@ class Outbox:
 
     def signal(self, partition: int, send: Send) -> None:
         """A signal to executors."""
+        if self._shadow:
+            return
         value = codec.encode_signal(
             send.kind, send.encoded, send.seq, send.attempt, send.repeat, send.at, send.payload, send.cause
         )

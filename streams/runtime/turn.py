@@ -30,7 +30,7 @@ class Turn:
     def __init__(self, settings: Settings, topics: Topics, page_sizes: PageSizes) -> None:
         self._settings = settings
         self._partitions = topics.facts.partitions
-        self.outbox = Outbox(topics.slice_partitions)
+        self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
         self.page_sizes = page_sizes
         self.tasks: list[PartitionTask] = []
         self.applied = 0
