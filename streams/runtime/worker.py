@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -28,6 +29,7 @@ from streams.runtime.kafka import (
     ProducerFencedError,
     TransactionAbortedError,
     command_consumer,
+    kafka_error,
     transactional_producer,
 )
 from streams.runtime.pacing import FIRST
@@ -99,6 +101,7 @@ class Worker:
             bootstrap_servers=self._settings.bootstrap_servers,
             state_dir=str(self._settings.state_dir),
             topic_prefix=self._settings.topic_prefix,
+            shadow=self._settings.shadow,
         )
         keeper = WalKeeper(lambda: [task.file for task in list(self.tasks.values())])
         collector = Collector()
@@ -236,7 +239,16 @@ class Worker:
             changelog_topic_id=facts.changelog_id,
         )
         place = TopicPartition(self._topics.commands, task.partition, task.table.meta.next_offset)
-        self._consumer.seek(place)
+        try:
+            self._consumer.seek(place)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if error is None or error.code() != KafkaError._STATE:  # noqa: SLF001 -- librdkafka's name for it
+                raise
+            # It is not ours any more; the next poll tells whether it was lost, or the consumer its place.
+            log.info("partition was taken away", partition=task.partition)
+            task.claim()
+            return
         self._consumer.resume([place])
         task.phase = Phase.RUNNING
         log.info("partition running", partition=task.partition, next_offset=place.offset, rows=task.table.row_total())
@@ -330,8 +342,9 @@ class Worker:
         )
 
     def _close_producer(self) -> None:
-        # A fenced producer raises once more; what was open is settled by the one that fenced it, or by the next.
-        with contextlib.suppress(KafkaException):
+        # A fenced one raises once more, and warns; what was open is settled by who fenced it, or by the next producer.
+        with warnings.catch_warnings(), contextlib.suppress(KafkaException):
+            warnings.simplefilter("ignore")
             self._producer.close()
 
     def _open_producer(self) -> None:
