@@ -131,6 +131,7 @@ def test_batches_of_before_and_after_the_start_are_merged(gateway: Program, sett
     assert all(ends[partition] - committed[partition] <= 1 for partition in ends), (committed, ends)
 
 
+@pytest.mark.durable
 def test_a_killed_gateway_goes_on_where_it_was(gateway: Program, settings: Settings, slices: Slices) -> None:
     """Half of a batch before `kill -9`, half while it was gone: the counters at the end are exact."""
     started(gateway)
