@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -72,8 +71,9 @@ class Bar:
         """The time left, which goes on falling between two progress records."""
         if self._last is None or self._last.eta_ms is None:
             return "-:--"
-        seconds = max(0, round(self._last.eta_ms / 1_000 - (time.monotonic() - self._since)))
-        return str(timedelta(seconds=seconds)).removeprefix("0:")
+        minutes, seconds = divmod(max(0, round(self._last.eta_ms / 1_000 - (time.monotonic() - self._since))), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
     def _waiting(self) -> str:
         waited = time.monotonic() - self._since

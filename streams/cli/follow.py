@@ -75,8 +75,8 @@ def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
         yield progress
 
 
-def table(progress: BatchProgress) -> Table:
-    """A batch in full, for people."""
+def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
+    """A batch for people; `ids_shown`: how many sample ids at most, None for all there are."""
     grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     grid.add_column(style="bold")
     grid.add_column(justify="left")
@@ -99,5 +99,6 @@ def table(progress: BatchProgress) -> Table:
         grid.add_row("finished", f"{iso(progress.finished_at)} after {seconds:,.1f} s")
     for name, ids in (("samples", progress.samples), ("failures", progress.failures)):
         if ids:
-            grid.add_row(name, Text("\n".join(ids)))
+            more = ["..."] if len(ids[:ids_shown]) < len(ids) else []
+            grid.add_row(name, Text("\n".join([*ids[:ids_shown], *more])))
     return grid

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from streams.config import Settings
 
 
+_IDS_SHOWN = 5
+
+
 def _duration(*names: str, meaning: str) -> Any:
     return typer.Option(*names, metavar="DURATION", help=meaning, show_default=False)
 
@@ -105,7 +108,7 @@ def _run(selection: Selection, sending: Sending, action: Action, cancelling: Can
     if sending.no_wait:
         _print_sent(start, place, as_json=sending.json)
         return
-    err.print(f"batch {start.batch_id}: one command, partition {place.partition}, offset {place.offset}", markup=False)
+    err.print(f"batch {start.batch_id}: partition {place.partition}, offset {place.offset}", markup=False)
     watched = watch(settings, start.batch_id, timeout)
     if watched.last is not None and not _same(start, watched.last):
         watched.error = (
@@ -166,7 +169,7 @@ def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) 
         progress = {} if watched.last is None else msgspec.to_builtins(watched.last)
         print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
     elif watched.last is not None:
-        print_whole(table(watched.last))
+        print_whole(table(watched.last, _IDS_SHOWN))
     problem = watched.error or _problem(watched.last)
     if problem is not None and not watched.interrupted:
         print_error(problem)

@@ -55,7 +55,7 @@ class Sent:
 def send(
     file: Annotated[
         Path,
-        typer.Argument(metavar="[FILE|-]", help="Commands, one JSON object a line; - or nothing reads stdin."),
+        typer.Argument(metavar="FILE|-", help="Commands, one JSON object a line; - or nothing reads stdin."),
     ] = Path("-"),
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,

@@ -212,7 +212,7 @@ def test_an_interrupted_wait_leaves_the_batch_running_and_it_can_be_watched_agai
     load("patient", 3)
     process = live.start("cancel", "-s", "patient", "--grace", "6s", "--batch-id", "b-patient", "--yes")
     assert process.stderr is not None
-    assert "one command, partition" in process.stderr.readline()
+    assert ": partition " in process.stderr.readline()
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
