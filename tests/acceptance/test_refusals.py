@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import fastavro
@@ -135,10 +136,8 @@ def test_an_unknown_status_is_a_dead_letter_that_names_the_field(make_service: C
 
 def _start_batch_with_statuses(*statuses: str) -> bytes:
     """A `StartBatch` as a client with a looser library would write it."""
-    from io import BytesIO  # noqa: PLC0415
-
-    schema = fastavro.schema.load_schema(ROOT / "schemas" / "StartBatch.avsc")
-    whole: dict[str, Any] = fastavro.schemaless_reader(
+    schema = fastavro.schema.load_schema(str(ROOT / "schemas" / "StartBatch.avsc"))
+    whole: Any = fastavro.schemaless_reader(
         BytesIO(codec.encode(StartBatch("unknown-status", Action.KILL, Filter(statuses=(Status.READY,))))[10:]), schema
     )
     whole["filter"]["statuses"] = list(statuses)

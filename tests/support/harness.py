@@ -126,7 +126,7 @@ class Service:
         """The state folder of a worker."""
         return self.folder / f"state-{name}"
 
-    def command(self, *args: str, timeout: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "streams", *args],
@@ -136,7 +136,7 @@ class Service:
             capture_output=True,
             text=True,
             check=False,
-            timeout=timeout,
+            timeout=600,
         )
 
     def require_programs(self, what: str) -> None:
@@ -259,7 +259,7 @@ class Service:
 
     def verify(self) -> None:
         """The program's own check: a replay of the log gives the table that the changelog holds."""
-        result = self.command("verify", timeout=600)
+        result = self.command("verify")
         assert result.returncode == 0, f"verify says {result.returncode}:\n{result.stdout}\n{result.stderr}"
 
     def check(self) -> tuple[oracle.Prediction, oracle.Table]:

@@ -64,7 +64,8 @@ class TopicReader:
     def more(self, wait: float = 0.02) -> list[Entry]:
         """What has arrived, waiting at most `wait` seconds for the first of it; a broker that is away is no error."""
         found: list[Entry] = []
-        for message in self._consumer.consume(1, wait) + self._consumer.consume(10_000, 0):
+        messages: list[Any] = self._consumer.consume(1, wait) + self._consumer.consume(10_000, 0)
+        for message in messages:
             error = message.error()
             if error is None:
                 found.append(_entry(message))
