@@ -174,7 +174,7 @@ class Executor:
         busy = self._runner.running or self._runner.waiting
         self._take(1, _BUSY_WAIT_S if busy else _IDLE_WAIT_S)
         if not self._group.paused:
-            self._take(_CHUNK, 0)
+            self._take(min(_CHUNK, max(1, self._most_waiting - self._runner.waiting)), 0)
         self._look_ahead()
         for run, outcome in self._runner.events():
             self._dispatcher.happened(run, outcome)
