@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from bench import applied, kill
+from bench import applied, kill, shares
 from bench.report import machine, print_table, write
 from streams import broker
 
@@ -25,14 +25,15 @@ def main() -> None:
     parser.add_argument("--commands", type=int, default=400_000, help="to apply")
     parser.add_argument("--rows", type=int, default=1_000_000, help="in the table that is killed")
     parser.add_argument("--no-restore", action="store_true", help="without restart and restore of that table")
+    parser.add_argument("--profile", action="store_true", help="say also where the worker's time goes (py-spy)")
     options = parser.parse_args()
     with broker.start(options.broker) as kafka:
         figures: dict[str, Any] = {"machine": machine(), "broker": kafka.label}
         if options.what in ("applied", "all"):
-            figures["applied"] = applied.measure(kafka.bootstrap, options.commands)
+            figures["applied"] = applied.measure(kafka.bootstrap, options.commands, profile=options.profile)
         if options.what in ("kill", "latency", "all"):
             restore = not options.no_restore and options.what != "latency"
-            figures["kill"] = kill.measure(kafka.bootstrap, options.rows, restore=restore)
+            figures["kill"] = kill.measure(kafka.bootstrap, options.rows, restore=restore, profile=options.profile)
     sys.stderr.write("\n")
     _show(figures, options.what)
     print(f"JSON: {write(options.what, figures)}")
@@ -49,6 +50,9 @@ def _show(figures: dict[str, Any], what: str) -> None:
         print_table("From a ping to its signal, ms", kill.HEAD_PING, kill.ping_rows(figures["kill"]))
         if what != "latency":
             print_table("The table", kill.HEAD_STATE, kill.state_rows(figures["kill"]))
+    for name, each in {**figures.get("applied", {}), **figures.get("kill", {})}.items():
+        if each["profile"]:
+            shares.show(f"Where the worker's time goes: {name}", each["profile"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench import workload
 from bench.report import load_average, percentile
 from bench.service import PARTITIONS, say, service
+from bench.shares import profiled
 from streams.config import Topic
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 HEAD = ("job", "commands", "a second", "median second", "best second", "worker's CPU us each", "signals", "load")
 
 
-def measure(bootstrap: str, commands: int) -> dict[str, Any]:
+def measure(bootstrap: str, commands: int, *, profile: bool = False) -> dict[str, Any]:
     """Figures of both jobs: invocations that start at once, and whole lives (invoke, running, completed)."""
     say("making commands")
     names = workload.ids(commands)
-    figures = {"invoke": _apply(bootstrap, "invoke", list(workload.started(names, PARTITIONS)))}
+    figures = {"invoke": _apply(bootstrap, "invoke", list(workload.started(names, PARTITIONS)), profile=profile)}
     lives = list(workload.lives(names[: commands // 3], PARTITIONS))
-    figures["mixed life"] = _apply(bootstrap, "life", lives)
+    figures["mixed life"] = _apply(bootstrap, "life", lives, profile=profile)
     return figures
 
 
@@ -34,14 +35,15 @@ def rows(figures: dict[str, Any]) -> list[list[Any]]:
     return [[name, *[each[key] for key in keys]] for name, each in figures.items()]
 
 
-def _apply(bootstrap: str, name: str, records: list[Record]) -> dict[str, Any]:
+def _apply(bootstrap: str, name: str, records: list[Record], *, profile: bool) -> dict[str, Any]:
     """The log is filled before the worker starts, so that it is never short of commands."""
     with service(bootstrap, name) as made:
         ends = made.preload(records, name)
         made.start_worker()
         made.await_event("partition running", PARTITIONS)
         used = made.cpu_s()
-        samples = made.await_applied(ends, name)
+        with profiled(made.worker_pid, made.folder / "profile" if profile else None) as shares:
+            samples = made.await_applied(ends, name)
         cpu = (made.cpu_s() - used) * 1e6 / len(records)
         signals = sum(1 for _ in made.read(Topic.SIGNALS, [0] * PARTITIONS, made.ends(Topic.SIGNALS)))
         return {
@@ -50,6 +52,7 @@ def _apply(bootstrap: str, name: str, records: list[Record]) -> dict[str, Any]:
             "signals": signals,
             "cpu_us_each": cpu,
             "load_average": load_average(),
+            "profile": shares,
         }
 
 

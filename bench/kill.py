@@ -18,6 +18,7 @@ from bench import workload
 from bench.applied import rates
 from bench.report import load_average, percentile
 from bench.service import PARTITIONS, BenchError, Service, say, service
+from bench.shares import profiled
 from streams import codec
 from streams.client import Client, new_batch_id
 from streams.config import Topic
@@ -47,14 +48,14 @@ HEAD_PING = ("pings", "idle p50", "p99", "max", "during p50", "p99", "max", "x p
 HEAD_STATE = ("table", "loaded/s", "disk MB", "memory MB", "most", "restart s", "to 1st command s", "restore rows/s")
 
 
-def measure(bootstrap: str, rows: int, *, restore: bool = True) -> dict[str, Any]:
+def measure(bootstrap: str, rows: int, *, restore: bool = True, profile: bool = False) -> dict[str, Any]:
     """Figures for a table of invocations that never started, and for one of running ones."""
     figures = {}
     for name, running in (("never started", False), ("running", True)):
         say(f"making {rows:,} commands")
         records = list(workload.table(workload.ids(rows), PARTITIONS, running=running))
         with service(bootstrap, name.replace(" ", "-")) as made:
-            figures[name] = _measure(made, name, records, restore=restore)
+            figures[name] = _measure(made, name, records, restore=restore, profile=profile)
     return figures
 
 
@@ -103,7 +104,7 @@ def state_rows(figures: dict[str, Any]) -> list[list[Any]]:
     ]
 
 
-def _measure(made: Service, name: str, records: list[Record], *, restore: bool) -> dict[str, Any]:
+def _measure(made: Service, name: str, records: list[Record], *, restore: bool, profile: bool) -> dict[str, Any]:
     ends = made.preload(records, name)
     made.start_worker()
     figures: dict[str, Any] = {"rows": len(records), "load": rates(made.await_applied(ends, name))}
@@ -116,7 +117,8 @@ def _measure(made: Service, name: str, records: list[Record], *, restore: bool) 
         time.sleep(_IDLE_S)
         say(f"{name}: kill")
         used, sent = made.cpu_s(), time.time()
-        progress, finished = _kill(made)
+        with profiled(made.worker_pid, made.folder / "profile" if profile else None) as figures["profile"]:
+            progress, finished = _kill(made)
         used = made.cpu_s() - used
         time.sleep(_AFTER_S)
     figures["idle"] = _latency(pings, began, sent)

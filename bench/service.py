@@ -37,6 +37,7 @@ class Service:
     """Topics under a prefix of their own, and one worker on them."""
 
     def __init__(self, bootstrap: str, name: str, folder: Path) -> None:
+        self.folder = folder
         self.settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
             bootstrap_servers=bootstrap,
