@@ -38,6 +38,21 @@ def test_a_start_is_run_reported_and_then_committed() -> None:
     assert world.committed() == 1
 
 
+def test_a_report_on_its_way_commits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only when the broker has said that it has the report is its signal dealt with."""
+    world = ExecutorWorld()
+    world.start("a", 1)
+    world.step()
+    assert world.executor is not None
+    world.runner.end(world.runner.find("a"))
+    with monkeypatch.context() as patched:
+        patched.setattr(world.executor._reporter, "serve", lambda: None)
+        world.step()
+        assert (world.said("a"), world.committed()) == ([RUNNING, COMPLETED], 0)
+    world.step()
+    assert world.committed() == 1
+
+
 def test_report_numbers_rise_and_ends_go_without() -> None:
     """Microseconds since 1970; an end has none, so that another machine's clock cannot make the table ignore it."""
     world = ExecutorWorld()
