@@ -19,6 +19,7 @@ KAFKA_PREFIX = "STREAMS_KAFKA_"
 ENV_FILE = Path(".env")
 
 _HOURS = 3_600_000
+_ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
 _OWNED_PROPERTIES = {
     "bootstrap.servers": "set STREAMS_BOOTSTRAP_SERVERS instead",
     "group.id": "set STREAMS_GROUP_ID instead",
@@ -113,6 +114,15 @@ class Settings(BaseSettings):
     shadow: bool = Field(
         False,
         description="true: workers keep the table and run batches, but send no signals, so that executors do nothing",
+    )
+    worker_http: str | None = Field(
+        None,
+        pattern=_ADDRESS,
+        description="HOST:PORT at which a worker serves /metrics, /health/live and /health/ready; port 0: one that is "
+        "free, named in its log; absent: nowhere",
+    )
+    gateway_http: str | None = Field(
+        None, pattern=_ADDRESS, description="HOST:PORT at which a gateway serves the same; absent: nowhere"
     )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto, console or json; auto: readable on a terminal, JSON otherwise"

@@ -46,6 +46,7 @@ class Checkpoint:
         self._wall_clock = wall_clock
         self._topics = {topic: settings.topic(topic) for topic in Topic}
         self._dead_letter_partitions = 1
+        self.transaction_s = 0.0
 
     def prepare(self, dead_letter_partitions: int) -> None:
         """Take over the transactional id: fences any older producer and settles its last transaction."""
@@ -55,6 +56,7 @@ class Checkpoint:
     def commit(self, outbox: Outbox, tasks: Sequence[PartitionTask], metadata: Any) -> None:
         """One turn, all of it or nothing; `tasks` are the partitions that had input, each with its table flushed."""
         positions: dict[int, int] = {}
+        began = time.perf_counter()
         _retrying(self._producer.begin_transaction)
         try:
             self._produce_all(outbox, tasks, positions)
@@ -69,6 +71,7 @@ class Checkpoint:
             ]
             _retrying(lambda: self._producer.send_offsets_to_transaction(offsets, metadata, _CALL_TIMEOUT_S))
         _retrying(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
+        self.transaction_s = time.perf_counter() - began
         for task in tasks:
             if task.partition not in positions:
                 raise KafkaFailureError(

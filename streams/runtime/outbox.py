@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streams import codec
+from streams.config import Topic
 from streams.engine.routing import partition_of, routing_key
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class DeadLetter:
     partition: int
     key: bytes | None
     value: bytes | None
+    code: str
     headers: list[tuple[str, bytes]]
 
     def described(self) -> dict[str, str]:
@@ -78,6 +80,17 @@ class Outbox:
             partition = partition_of(key.rpartition("/")[0], self._slice_partitions)
             self.progress[partition].append({"key": key, "value": value})
 
+    def sizes(self) -> dict[Topic, int]:
+        """How many records go to each topic."""
+        by_partition = {
+            Topic.CHANGELOG: self.changelog,
+            Topic.SIGNALS: self.signals,
+            Topic.BATCH_SLICES: self.progress,
+            Topic.COMMANDS: self.commands,
+        }
+        sizes = {topic: sum(map(len, records.values())) for topic, records in by_partition.items()}
+        return {**sizes, Topic.DEAD_LETTERS: len(self.dead_letters)}
+
     def dead_letter(self, message: Any, code: str, text: str) -> None:
         """A bad record, where it stood and what is wrong with it; a value that would not fit is cut and says so."""
         value = message.value()
@@ -92,4 +105,4 @@ class Outbox:
         if value is not None and len(value) > DEAD_LETTER_VALUE_BYTES:
             headers.append(("value-truncated", str(len(value)).encode()))
             value = value[:DEAD_LETTER_VALUE_BYTES]
-        self.dead_letters.append(DeadLetter(message.partition(), message.key(), value, headers))
+        self.dead_letters.append(DeadLetter(message.partition(), message.key(), value, code, headers))

@@ -277,9 +277,8 @@ class Takeover:
         self._reported = now
         for task in self._reading.values():
             if task.restored:
-                span = max(1, task.target - task.restore_from)
-                done = min(1.0, (task.replayed_to - task.restore_from) / span)
-                log.info("restoring", partition=task.partition, records=task.restored, percent=round(100 * done))
+                percent = round(100 * task.restore_ratio)
+                log.info("restoring", partition=task.partition, records=task.restored, percent=percent)
 
 
 def _passing(exc: KafkaException | FuturesTimeoutError) -> bool:

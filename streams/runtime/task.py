@@ -48,6 +48,14 @@ class PartitionTask:
         self._last_retention_check = 0
 
     @property
+    def restore_ratio(self) -> float:
+        """How much of what was missing is replayed, 0 to 1."""
+        if self.phase is Phase.RUNNING:
+            return 1.0
+        missing = self.target - self.restore_from
+        return min(1.0, max(0, self.replayed_to - self.restore_from) / missing) if missing > 0 else 0.0
+
+    @property
     def running_table(self) -> Table:
         """The table of a RUNNING partition."""
         if self.table is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from streams.engine import apply
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from streams.runtime.startup import Topics
     from streams.runtime.task import PartitionTask
 
+_COMMAND = attrgetter("command")
+
 
 class Turn:
     """Everything between a turn's consume and its checkpoint; no Kafka client is touched here."""
@@ -34,12 +38,14 @@ class Turn:
         self.page_sizes = page_sizes
         self.tasks: list[PartitionTask] = []
         self.applied = 0
+        self.forwarded = 0
+        self.records: Counter[type] = Counter()
         self.counts: dict[str, int] = {}
+        self.pages: list[Measured] = []
 
     def apply(self, shares: Sequence[Share]) -> None:
         """Apply each partition's share; its pages divide the time budget."""
         stray = strays(shares, self._partitions)
-        measured: list[Measured] = []
         for share in shares:
             task, items = share.task, share.items
             table = task.running_table
@@ -54,13 +60,14 @@ class Turn:
                 clock = self._apply(task, items[-1:], stray, clock)
             command = items[-1].command
             if isinstance(command, ContinueSlice) and table.last_page is not None:
-                measured.append(_measured(command, table.last_page, watch))
+                self.pages.append(_measured(command, table.last_page, watch))
             table.set_position(items[-1].message.offset() + 1, clock)
             self.outbox.table_changes(task.partition, table.flush())
             self.outbox.published(table.published())
             self.tasks.append(task)
             self.applied += len(items)
-        self.page_sizes = tuned(self.page_sizes, measured, self._settings.page_budget_ms)
+            self.records.update(map(type, map(_COMMAND, items)))
+        self.page_sizes = tuned(self.page_sizes, self.pages, self._settings.page_budget_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""
@@ -94,7 +101,7 @@ class Turn:
                 continue
             if stray and (partition, offset) in stray:
                 outbox.forward(stray[partition, offset], message)
-                self._count("forwarded")
+                self.forwarded += 1
                 continue
             at = At(partition, offset, clock)
             try:
@@ -109,7 +116,7 @@ class Turn:
                 elif isinstance(effect, Append):
                     self._append(task, effect, clock)
                 elif isinstance(effect, Count):
-                    self._count(effect.name, effect.by)
+                    self.counts[effect.name] = self.counts.get(effect.name, 0) + effect.by
         return clock
 
     def _append(self, task: PartitionTask, effect: Append, now: int) -> None:
@@ -119,10 +126,6 @@ class Turn:
 
     def _refuse(self, message: Any, why: BadRecordError | CommandRefusedError) -> None:
         self.outbox.dead_letter(message, why.code, why.message)
-        self._count("dead_letters")
-
-    def _count(self, name: str, by: int = 1) -> None:
-        self.counts[name] = self.counts.get(name, 0) + by
 
 
 def _measured(command: ContinueSlice, page: Page, watch: Stopwatch) -> Measured:

@@ -15,9 +15,10 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams import topics
-from streams.config import Topic
+from streams.config import Topic, variable
 from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
+from streams.health import serving
 from streams.runtime.checkpoint import Checkpoint
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder
@@ -32,6 +33,7 @@ from streams.runtime.kafka import (
     kafka_error,
     transactional_producer,
 )
+from streams.runtime.observer import Observer
 from streams.runtime.pacing import FIRST
 from streams.runtime.rebalance import Rebalance
 from streams.runtime.startup import learn_topics
@@ -71,10 +73,12 @@ class Worker:
         settings: Settings,
         clients: Clients | None = None,
         wall_clock: Callable[[], int] = _wall_clock,
+        observer: Observer | None = None,
     ) -> None:
         self._settings = settings
         self._clients = clients or KafkaClients()
         self._wall_clock = wall_clock
+        self._observer = observer or Observer(wall_clock)
         self._stopping = threading.Event()
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
@@ -125,6 +129,11 @@ class Worker:
 
     def step(self) -> bool:
         """One turn: consume, follow the group, restore, apply and commit; whether there was anything to commit."""
+        busy = self._step()
+        self._observer.came_round(self.tasks.values(), self.page_sizes, self._log_end)
+        return busy
+
+    def _step(self) -> bool:
         try:
             messages = self._consume()
         except ConsumerFencedError as exc:
@@ -135,10 +144,11 @@ class Worker:
         self._sort_in(messages)
         try:
             self._take_over()
+            began = time.perf_counter()
             turn = self._apply()
             if turn is not None:
                 self._checkpoint.commit(turn.outbox, turn.tasks, metadata)
-                self._after(turn)
+                self._after(turn, time.perf_counter() - began)
                 return True
         except TransactionAbortedError as exc:
             log.warning("turn aborted, its input is read again", why=str(exc))
@@ -206,6 +216,7 @@ class Worker:
 
     def _follow_group(self) -> None:
         assigned, revoked, lost = self.rebalance.take()
+        self._observer.rebalanced(assigned, revoked, lost)
         for partition in sorted(revoked | lost):
             task = self.tasks.pop(partition, None)
             if task is not None:
@@ -220,6 +231,14 @@ class Worker:
                 )
             file = self._folder.partition_file(partition)
             self.tasks[partition] = PartitionTask(partition, _open_store(file, partition), file)
+
+    def _log_end(self, partition: int) -> int | None:
+        """Where the last fetch saw the log end, for metrics; None when it is not known."""
+        with contextlib.suppress(KafkaException):
+            place = TopicPartition(self._topics.commands, partition)
+            end: int = self._consumer.get_watermark_offsets(place, cached=True)[1]
+            return end if end >= 0 else None
+        return None
 
     def _take_over(self) -> None:
         waiting = [task for task in self.tasks.values() if task.phase is not Phase.RUNNING]
@@ -265,7 +284,8 @@ class Worker:
         turn.write_ticks(running, self._wall_clock())
         return turn if shares or turn.outbox.commands else None
 
-    def _after(self, turn: Turn) -> None:
+    def _after(self, turn: Turn, took_s: float) -> None:
+        self._observer.committed(turn, took_s, self._checkpoint.transaction_s)
         self.turns += 1
         self.applied += turn.applied
         self.page_sizes = turn.page_sizes
@@ -275,6 +295,7 @@ class Worker:
     # --- faults ---
 
     def _abort(self) -> None:
+        self._observer.gave_up("turn")
         try:
             self._checkpoint.abort()
         except (ProducerFencedError, KafkaFailureError) as exc:
@@ -284,6 +305,7 @@ class Worker:
 
     def _replace_producer(self, why: str) -> None:
         """A new producer settles what the old one left; every store is then checked against the changelog."""
+        self._observer.gave_up("producer")
         log.warning("producer replaced", why=why, transactional_id=self._worker_id)
         if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
             raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
@@ -298,6 +320,7 @@ class Worker:
         Another worker of the same id takes it away; so does, now and then, a coordinator that has just come back and
         answers a request to join that this very consumer has given up.
         """
+        self._observer.gave_up("consumer")
         log.warning("consumer replaced", why=why, group_instance_id=self._settings.worker_id)
         if time.monotonic() - self._unseated_at < _FENCED_AGAIN_S:
             raise StreamsError(self._shared_id(f"its place in the group was taken twice within a minute: {why}"))
@@ -379,8 +402,13 @@ def run(settings: Settings) -> int:
         StreamsError: it cannot start or go on; the message says why.
     """
     topics.require(settings)
-    worker = Worker(settings)
+    observer = Observer(_wall_clock)
+    with serving(settings.worker_http, variable("worker_http"), observer):
+        _run_until_signal(Worker(settings, observer=observer), settings)
+    return 0
 
+
+def _run_until_signal(worker: Worker, settings: Settings) -> None:
     def on_signal(number: int, _frame: object) -> None:
         if worker.stopping:
             log.warning("stopped at once", signal=signal.Signals(number).name)
@@ -401,4 +429,3 @@ def run(settings: Settings) -> int:
             f"state folder {settings.state_dir}: SQLite says {exc}. Nothing is lost: what Kafka has committed is "
             "replayed from the changelog at the next start. Free disk space or choose another STREAMS_STATE_DIR",
         ) from exc
-    return 0

@@ -239,6 +239,14 @@ class Table(View):
         """This partition's part of a batch."""
         return self._slices.get(batch_id)
 
+    def batches(self) -> tuple[Batch, ...]:
+        """All batches that this partition leads."""
+        return tuple(self._batches.values())
+
+    def slices(self) -> tuple[Slice, ...]:
+        """This partition's parts of all batches."""
+        return tuple(self._slices.values())
+
     def running_slices(self) -> Sequence[str]:
         """Ids of the batches whose slice is RUNNING here, in order of their cut-off."""
         if self._running is None:

@@ -1,0 +1,142 @@
+"""What a worker or gateway serves for those who look after it: `/metrics`, `/health/live`, `/health/ready`.
+
+It runs on threads of its own: whoever asks never waits for the loop, and the loop never waits for them.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+from contextlib import contextmanager
+from http import HTTPStatus
+from socketserver import TCPServer
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import structlog
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger("streams.health")
+
+_CLIENT_TIMEOUT_S = 5.0
+_PATHS = ("/metrics", "/health/live", "/health/ready")
+
+
+class Verdict(NamedTuple):
+    """The answer to a health check: 200 or 503, and why, as JSON."""
+
+    ok: bool
+    body: dict[str, Any]
+
+
+class Probe(Protocol):
+    """What is served; called on the server's threads."""
+
+    registry: CollectorRegistry
+
+    def live(self) -> Verdict:
+        """Whether the process gets on; if not, only a restart helps."""
+
+    def ready(self) -> Verdict:
+        """Whether it does its work now."""
+
+
+@contextmanager
+def serving(address: str | None, variable: str, probe: Probe) -> Iterator[None]:
+    """Serve while the context lasts; with no address, not at all.
+
+    Args:
+        address: HOST:PORT, an IPv6 address in brackets; port 0 is any that is free, which the log tells.
+        variable: the setting it comes from, for messages.
+        probe: what is asked.
+
+    Raises:
+        StreamsError: the address cannot be had.
+    """
+    if address is None:
+        yield
+        return
+    server = _listening(address, variable, probe)
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    log.info("serving metrics and health", host=server.server_name, port=server.server_port, paths=_PATHS)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _listening(address: str, variable: str, probe: Probe) -> ThreadingWSGIServer:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    ProcessCollector(registry=probe.registry)
+    PlatformCollector(registry=probe.registry)
+
+    try:
+        return make_server(host, int(port), app_of(probe), _Server6 if ":" in host else _Server, _Handler)
+    except (OSError, OverflowError) as error:
+        raise StreamsError(
+            f"{variable}={address}: {getattr(error, 'strerror', None) or error}; each process on a machine needs an "
+            "address of its own, or none"
+        ) from error
+
+
+class _Server(ThreadingWSGIServer):
+    def server_bind(self) -> None:
+        """As the standard library's, which also asks the name server for this machine's full name, and may wait."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that went away is its own affair."""
+        log.debug("a request failed", error=repr(sys.exception()))
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(WSGIRequestHandler):
+    """Says nothing of requests, and lets go of clients that say nothing."""
+
+    timeout = _CLIENT_TIMEOUT_S
+
+    def log_message(self, *_: Any) -> None:
+        """A scrape is no event."""
+
+
+def app_of(probe: Probe) -> WSGIApplication:
+    """The three paths as a WSGI application, to be served here or within another."""
+    metrics = make_wsgi_app(probe.registry)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                scraped: Iterable[bytes] = metrics(environ, start_response)
+                return scraped
+            case "/health/live":
+                verdict = probe.live()
+            case "/health/ready":
+                verdict = probe.ready()
+            case _:
+                return _answer(start_response, HTTPStatus.NOT_FOUND, {"paths": _PATHS})
+        return _answer(start_response, HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE, verdict.body)
+
+    return app
+
+
+def _answer(start_response: StartResponse, status: HTTPStatus, body: dict[str, Any]) -> list[bytes]:
+    start_response(f"{status.value} {status.phrase}", [("Content-Type", "application/json")])
+    return [json.dumps(body).encode() + b"\n"]

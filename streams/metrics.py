@@ -1,0 +1,211 @@
+"""Every metric once: its name, its kind, what it says, and the few values by which it is told apart.
+
+`docs/metrics.md` is made from this file: `python -m streams.metrics > docs/metrics.md`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Final, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+
+from streams.config import Topic
+from streams.model import BatchState, Command, SliceState, Status
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a metric is told apart by. Its values never depend on what clients send: no ids, no names, no texts."""
+
+    name: str
+    says: str
+    values: tuple[str, ...] = ()
+    """All there are; none given: as `says` bounds them."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A name as it stands in `/metrics`, and what it says."""
+
+    name: str
+    says: str
+    labels: tuple[Label, ...] = ()
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of its labels, in order."""
+        return [label.name for label in self.labels]
+
+
+@dataclass(frozen=True)
+class CounterOf(Metric):
+    """A number that only rises, from 0 at the start of the process."""
+
+    def on(self, registry: CollectorRegistry) -> Counter:
+        """The counter itself; a label whose values are known begins with all of them at 0."""
+        counter = Counter(self.name, self.says, self.label_names, registry=registry)
+        if len(self.labels) == 1:
+            for value in self.labels[0].values:
+                counter.labels(value)
+        return counter
+
+
+@dataclass(frozen=True)
+class GaugeOf(Metric):
+    """A number as it stands."""
+
+    def family(self) -> GaugeMetricFamily:
+        """Its samples of one scrape, to be added."""
+        return GaugeMetricFamily(self.name, self.says, labels=self.label_names)
+
+
+@dataclass(frozen=True)
+class HistogramOf(Metric):
+    """How often something was how much, in steps from `buckets[0]` to the last and beyond."""
+
+    buckets: tuple[float, ...] = ()
+
+    def on(self, registry: CollectorRegistry) -> Histogram:
+        """The histogram itself."""
+        return Histogram(self.name, self.says, self.label_names, registry=registry, buckets=self.buckets)
+
+
+_SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_ROWS: Final = (1, 10, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
+
+PARTITION: Final = Label("partition", "number of a partition of the topic that is read")
+RECORD: Final = Label("record", "a command's record", tuple(each.__name__ for each in get_args(Command)))
+TOPIC: Final = Label("topic", "a topic's name without the prefix", tuple(Topic))
+STATUS: Final = Label("status", "an invocation's status", tuple(Status))
+BATCH_STATE: Final = Label("state", "a batch's state", tuple(BatchState))
+SLICE_STATE: Final = Label("state", "state of one partition's part of a batch", tuple(SliceState))
+COUNTER: Final = Label("counter", "a slice's counter", ("scanned", "matched", "done", "pending", "skipped", "failed"))
+CODE: Final = Label("code", "a dead letter's `error-code`: the protocol's few, or `invalid_` and a field's name")
+WHY: Final = Label("why", "name of one of the engine's counters, such as `stale_report`")
+PHASE: Final = Label("phase", "how far a partition has been taken over", ("CLAIMED", "RESTORING", "RUNNING"))
+CHANGE: Final = Label("change", "what the group did with a partition", ("assigned", "revoked", "lost"))
+FAULT: Final = Label("fault", "what had to be given up", ("turn", "producer", "consumer"))
+LIMIT: Final = Label("limit", "what a page is limited by", ("scanned", "matched"))
+FILE: Final = Label("file", "the table's SQLite database, or its write-ahead file", ("database", "wal"))
+
+
+class OfWorker:
+    """What a worker serves."""
+
+    COMMANDS: Final = CounterOf(
+        "streams_commands_total", "Commands taken from the log, refused and forwarded ones included.", (RECORD,)
+    )
+    DEAD_LETTERS: Final = CounterOf("streams_dead_letters_total", "Bad records put into dead-letters.", (CODE,))
+    FORWARDED: Final = CounterOf(
+        "streams_forwarded_total", "Records that stood on a wrong partition and were sent to their own."
+    )
+    WITHOUT_EFFECT: Final = CounterOf(
+        "streams_without_effect_total", "Commands that changed nothing, such as late or repeated ones.", (WHY,)
+    )
+    WRITTEN: Final = CounterOf("streams_written_total", "Records written, in committed transactions.", (TOPIC,))
+    TURN_SECONDS: Final = HistogramOf(
+        "streams_turn_seconds", "From a turn's consumed records to its checkpoint.", buckets=_SECONDS
+    )
+    TRANSACTION_SECONDS: Final = HistogramOf(
+        "streams_transaction_seconds", "A turn's Kafka transaction, from its begin to its commit.", buckets=_SECONDS
+    )
+    PAGE_SECONDS: Final = HistogramOf(
+        "streams_page_seconds", "A page of a batch, as it counts against STREAMS_PAGE_BUDGET_MS.", buckets=_SECONDS
+    )
+    PAGE_SCANNED: Final = HistogramOf("streams_page_scanned_rows", "Rows that a page looked at.", buckets=_ROWS)
+    PAGE_MATCHED: Final = HistogramOf("streams_page_matched_rows", "Rows that a page matched.", buckets=_ROWS)
+    PAGE_LIMIT: Final = GaugeOf("streams_page_limit_rows", "The most rows that the next pages may take.", (LIMIT,))
+    LAG: Final = GaugeOf(
+        "streams_lag_records",
+        "Offsets between the last checkpoint and the end of the log; markers of transactions count, so an idle "
+        "partition may stay at a few.",
+        (PARTITION,),
+    )
+    CLOCK_BEHIND: Final = GaugeOf(
+        "streams_clock_behind_seconds",
+        "Wall clock less partition clock: age of the newest command applied. Below 0: this machine's clock is late.",
+        (PARTITION,),
+    )
+    PHASES: Final = GaugeOf("streams_partition_phase", "1 for the phase the partition is in.", (PARTITION, PHASE))
+    RESTORED: Final = GaugeOf(
+        "streams_restored_records", "Changelog records replayed since the partition was taken over.", (PARTITION,)
+    )
+    RESTORE_RATIO: Final = GaugeOf(
+        "streams_restore_ratio", "Share of the changelog's tail that is replayed; 1 once it runs.", (PARTITION,)
+    )
+    INVOCATIONS: Final = GaugeOf("streams_invocations", "Rows of the table.", (PARTITION, STATUS))
+    BATCHES: Final = GaugeOf("streams_batches", "Batches remembered by the partitions that lead them.", (BATCH_STATE,))
+    SLICES: Final = GaugeOf("streams_slices", "Parts of batches remembered.", (SLICE_STATE,))
+    SLICE_ROWS: Final = GaugeOf(
+        "streams_slice_rows", "Sum of a counter over the parts of batches remembered.", (SLICE_STATE, COUNTER)
+    )
+    STORE_BYTES: Final = GaugeOf("streams_store_bytes", "Size of the table on disk.", (PARTITION, FILE))
+    REBALANCES: Final = CounterOf("streams_rebalances_total", "Times the group gave or took partitions.")
+    PARTITION_CHANGES: Final = CounterOf("streams_partition_changes_total", "Partitions given and taken.", (CHANGE,))
+    FAULTS: Final = CounterOf(
+        "streams_faults_total",
+        "Turns aborted, producers fenced and consumers out of their group; each was done again or replaced.",
+        (FAULT,),
+    )
+    LOOP_AGE: Final = GaugeOf("streams_loop_age_seconds", "Since the worker's loop last came round.")
+
+
+class OfGateway:
+    """What a gateway serves."""
+
+    RECORDS: Final = CounterOf("streams_gateway_records_total", "Records of batch-slices merged.")
+    PUBLISHED: Final = CounterOf("streams_gateway_published_total", "Records of batches written, tombstones included.")
+    MERGE_SECONDS: Final = HistogramOf(
+        "streams_gateway_merge_seconds", "From the records of a merge to all that they led to.", buckets=_SECONDS
+    )
+    LAG: Final = GaugeOf(
+        "streams_gateway_lag_records",
+        "Offsets between the last record read and the end of batch-slices; markers of transactions count, so an idle "
+        "partition may stay at a few.",
+        (PARTITION,),
+    )
+    BATCHES: Final = GaugeOf("streams_gateway_batches", "Batches in the gateway's table.")
+    REBALANCES: Final = CounterOf("streams_gateway_rebalances_total", "Times the group gave or took partitions.")
+    LOOP_AGE: Final = GaugeOf("streams_gateway_loop_age_seconds", "Since the gateway's loop last came round.")
+
+
+def metrics_of(role: type[OfWorker | OfGateway]) -> list[Metric]:
+    """The metrics of a role, in the order of this file."""
+    return [each for each in vars(role).values() if isinstance(each, Metric)]
+
+
+def labels() -> list[Label]:
+    """Every label that a metric has, in order of its first use."""
+    used = [label for role in (OfWorker, OfGateway) for metric in metrics_of(role) for label in metric.labels]
+    return list(dict.fromkeys(used))
+
+
+def document() -> str:
+    """The page of the docs, as Markdown."""
+    lines = [
+        "# Metrics",
+        "",
+        "Made from `streams/metrics.py`; do not edit. A worker serves its metrics at `http://<STREAMS_WORKER_HTTP>/metrics`,",
+        "a gateway at `http://<STREAMS_GATEWAY_HTTP>/metrics`, both off unless set, beside `/health/live` and",
+        "`/health/ready`. Each has `process_*` (CPU, memory, open files) and `python_info` besides.",
+    ]
+    for title, role in (("Worker", OfWorker), ("Gateway", OfGateway)):
+        lines += ["", f"## {title}", "", "| metric | kind | says | labels |", "| --- | --- | --- | --- |"]
+        lines += [_row(metric) for metric in metrics_of(role)]
+    lines += ["", "## Labels", "", "| label | is | values |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{label.name}` | {label.says} | {', '.join(f'`{value}`' for value in label.values)} |" for label in labels()
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _row(metric: Metric) -> str:
+    kind = type(metric).__name__.removesuffix("Of").lower()
+    return f"| `{metric.name}` | {kind} | {metric.says} | {', '.join(f'`{each}`' for each in metric.label_names)} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

@@ -1,0 +1,168 @@
+"""What the loop tells of itself, once a turn, for `/metrics` and the health checks."""
+
+from __future__ import annotations
+
+import time
+from types import NoneType
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from streams.engine import counters
+from streams.engine.effects import Count
+from streams.health import Verdict
+from streams.metrics import GaugeOf, OfWorker, metrics_of
+from streams.runtime.seen import Seen, gauges, seen
+from streams.runtime.task import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from prometheus_client import Metric
+    from prometheus_client.core import GaugeMetricFamily
+
+    from streams.engine.view import PageSizes
+    from streams.runtime.seen import SeenPartition
+    from streams.runtime.task import PartitionTask
+    from streams.runtime.turn import Turn
+
+LIVE_WITHIN_S: Final = 180.0
+"""A loop that has not come round for so long is stuck. Without a broker a turn gives up after 60 s, and so does the
+producer that takes its producer's place; a step of a restore takes milliseconds."""
+
+SEEN_EVERY_S: Final = 1.0
+"""How old what is asked for may be."""
+
+
+class Observer(Collector):
+    """A worker's metrics and health.
+
+    The loop calls `came_round`, `committed`, `rebalanced` and `gave_up`; the others are for the server's threads, which
+    read what the loop has published and never touch what it works with. `clock` is in seconds, for ages only.
+    """
+
+    def __init__(self, wall_clock: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._wall_clock = wall_clock
+        self._clock = clock
+        self._came_round = clock()
+        self._seen: Seen | None = None
+        self._see_at = self._came_round
+        self._make_counters()
+        self.registry.register(self)
+
+    def _make_counters(self) -> None:
+        on = self.registry
+        self._commands = OfWorker.COMMANDS.on(on)
+        self._dead_letters = OfWorker.DEAD_LETTERS.on(on)
+        self._forwarded = OfWorker.FORWARDED.on(on)
+        self._without_effect = OfWorker.WITHOUT_EFFECT.on(on)
+        self._written = OfWorker.WRITTEN.on(on)
+        self._turn_seconds = OfWorker.TURN_SECONDS.on(on)
+        self._transaction_seconds = OfWorker.TRANSACTION_SECONDS.on(on)
+        self._page_seconds = OfWorker.PAGE_SECONDS.on(on)
+        self._page_scanned = OfWorker.PAGE_SCANNED.on(on)
+        self._page_matched = OfWorker.PAGE_MATCHED.on(on)
+        self._rebalances = OfWorker.REBALANCES.on(on)
+        self._partition_changes = OfWorker.PARTITION_CHANGES.on(on)
+        self._faults = OfWorker.FAULTS.on(on)
+        for count in vars(counters).values():
+            if isinstance(count, Count):
+                self._without_effect.labels(count.name)
+
+    # --- told by the loop ---
+
+    def came_round(
+        self, tasks: Iterable[PartitionTask], page_sizes: PageSizes, log_end: Callable[[int], int | None]
+    ) -> None:
+        """The loop has come round; what it works with is looked at about once a second.
+
+        `log_end` gives a partition's end of the log, as far as it is known.
+        """
+        now = self._came_round = self._clock()
+        if now >= self._see_at:
+            self._see_at = now + SEEN_EVERY_S
+            self._seen = seen(tasks, page_sizes, log_end)
+
+    def committed(self, turn: Turn, turn_s: float, transaction_s: float) -> None:
+        """A turn is committed; it took `turn_s` seconds, `transaction_s` of them for its Kafka transaction."""
+        self._turn_seconds.observe(turn_s)
+        self._transaction_seconds.observe(transaction_s)
+        for kind, count in turn.records.items():
+            if kind is not NoneType:
+                self._commands.labels(kind.__name__).inc(count)
+        for name, count in turn.counts.items():
+            self._without_effect.labels(name).inc(count)
+        if turn.forwarded:
+            self._forwarded.inc(turn.forwarded)
+        outbox = turn.outbox
+        for topic, count in outbox.sizes().items():
+            self._written.labels(topic).inc(count)
+        for letter in outbox.dead_letters:
+            self._dead_letters.labels(letter.code).inc()
+        for page in turn.pages:
+            self._page_seconds.observe(page.took_ms / 1_000)
+            self._page_scanned.observe(page.scanned)
+            self._page_matched.observe(page.matched)
+
+    def rebalanced(self, assigned: Collection[int], revoked: Collection[int], lost: Collection[int]) -> None:
+        """The group's coordinator gave or took partitions, or neither."""
+        if not (assigned or revoked or lost):
+            return
+        self._see_at = self._came_round
+        self._rebalances.inc()
+        for change, partitions in (("assigned", assigned), ("revoked", revoked), ("lost", lost)):
+            self._partition_changes.labels(change).inc(len(partitions))
+
+    def gave_up(self, fault: str) -> None:
+        """A turn, the producer or the consumer (a value of the label `fault`) had to be given up."""
+        self._see_at = self._came_round
+        self._faults.labels(fault).inc()
+
+    # --- asked by others ---
+
+    def collect(self) -> Iterator[Metric]:
+        """What stands, as the loop showed it last."""
+        age = OfWorker.LOOP_AGE.family()
+        age.add_metric([], self._age_s())
+        yield age
+        if self._seen is not None:
+            yield from gauges(self._seen, self._wall_clock())
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Names of what `collect` gives, so that the registry can tell a name used twice."""
+        return [each.family() for each in metrics_of(OfWorker) if isinstance(each, GaugeOf)]
+
+    def live(self) -> Verdict:
+        """Whether the loop comes round."""
+        age = self._age_s()
+        live = age < LIVE_WITHIN_S
+        why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}
+        return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
+
+    def ready(self) -> Verdict:
+        """Whether every partition given to this worker applies commands; not without any."""
+        partitions = () if self._seen is None else self._seen.partitions
+        waiting = [each for each in partitions if each.phase is not Phase.RUNNING]
+        if not self.live().ok:
+            why = "the loop does not come round"
+        elif not partitions:
+            why = "no partitions assigned"
+        elif waiting:
+            why = f"{len(waiting)} of {len(partitions)} partitions are not running yet"
+        else:
+            return Verdict(True, {"ready": True, "partitions": _told(partitions)})
+        return Verdict(False, {"ready": False, "why": why, "partitions": _told(partitions)})
+
+    def _age_s(self) -> float:
+        return self._clock() - self._came_round
+
+
+def _told(partitions: Iterable[SeenPartition]) -> dict[str, str]:
+    return {
+        str(each.partition): each.phase.name
+        if each.phase is not Phase.RESTORING
+        else f"RESTORING {each.restore_ratio:.0%}"
+        for each in partitions
+    }

@@ -1,0 +1,129 @@
+"""The worker as its loop last showed it, and the gauges that are made from that when somebody asks.
+
+The loop publishes what it has at hand, without looking into it; adding it up is done on the thread of whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from streams.metrics import COUNTER, OfWorker
+from streams.model import BatchState, SliceState, Status
+from streams.runtime.task import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from prometheus_client import Metric
+
+    from streams.engine.view import PageSizes
+    from streams.model import Batch, Meta, Slice
+    from streams.runtime.task import PartitionTask
+
+_FILES: Final = (("database", ""), ("wal", "-wal"))
+
+
+class SeenPartition(NamedTuple):
+    """A partition between two turns; `lag` is None while it is not known, `meta` in a new table."""
+
+    partition: int
+    phase: Phase
+    lag: int | None
+    restored: int
+    restore_ratio: float
+    meta: Meta | None
+    batches: tuple[Batch, ...]
+    slices: tuple[Slice, ...]
+    file: Path
+
+
+class Seen(NamedTuple):
+    """A worker between two turns."""
+
+    partitions: tuple[SeenPartition, ...]
+    page_sizes: PageSizes
+
+
+def seen(tasks: Iterable[PartitionTask], page_sizes: PageSizes, log_end: Callable[[int], int | None]) -> Seen:
+    """The worker as it stands; to be called by its loop. `log_end` gives a partition's end as far as it is known."""
+    return Seen(tuple(_seen(task, log_end) for task in tasks), page_sizes)
+
+
+def _seen(task: PartitionTask, log_end: Callable[[int], int | None]) -> SeenPartition:
+    table = task.table
+    end = None if table is None else log_end(task.partition)
+    return SeenPartition(
+        task.partition,
+        task.phase,
+        None if end is None or table is None else max(0, end - table.meta.next_offset),
+        task.restored,
+        task.restore_ratio,
+        task.store.meta if table is None else table.meta,
+        () if table is None else table.batches(),
+        () if table is None else table.slices(),
+        task.file,
+    )
+
+
+def gauges(now: Seen, wall_ms: int) -> Iterator[Metric]:
+    """The gauges of `OfWorker` that tell how the worker stands; `wall_ms` is the time of the asking."""
+    partitions = now.partitions
+    yield from _progress(partitions, wall_ms)
+    yield from _restore(partitions)
+    yield from _batches(partitions)
+    rows = OfWorker.INVOCATIONS.family()
+    sizes = OfWorker.STORE_BYTES.family()
+    for each in partitions:
+        if each.meta is not None:
+            for status in Status:
+                rows.add_metric([str(each.partition), status], each.meta.counts.get(status, 0))
+        for name, suffix in _FILES:
+            sizes.add_metric([str(each.partition), name], _size(each.file.with_name(each.file.name + suffix)))
+    yield from (rows, sizes)
+    limits = OfWorker.PAGE_LIMIT.family()
+    limits.add_metric(["scanned"], now.page_sizes.max_scanned)
+    limits.add_metric(["matched"], now.page_sizes.max_matched)
+    yield limits
+
+
+def _progress(partitions: Iterable[SeenPartition], wall_ms: int) -> Iterator[Metric]:
+    lag, behind = OfWorker.LAG.family(), OfWorker.CLOCK_BEHIND.family()
+    for each in partitions:
+        if each.lag is not None:
+            lag.add_metric([str(each.partition)], each.lag)
+        if each.meta is not None and each.meta.clock:
+            behind.add_metric([str(each.partition)], (wall_ms - each.meta.clock) / 1_000)
+    yield from (lag, behind)
+
+
+def _restore(partitions: Iterable[SeenPartition]) -> Iterator[Metric]:
+    phases, records, ratio = OfWorker.PHASES.family(), OfWorker.RESTORED.family(), OfWorker.RESTORE_RATIO.family()
+    for each in partitions:
+        for phase in Phase:
+            phases.add_metric([str(each.partition), phase.name], each.phase is phase)
+        records.add_metric([str(each.partition)], each.restored)
+        ratio.add_metric([str(each.partition)], each.restore_ratio)
+    yield from (phases, records, ratio)
+
+
+def _batches(partitions: Iterable[SeenPartition]) -> Iterator[Metric]:
+    led = Counter(batch.state for each in partitions for batch in each.batches)
+    batches, slices, rows = OfWorker.BATCHES.family(), OfWorker.SLICES.family(), OfWorker.SLICE_ROWS.family()
+    for batch_state in BatchState:
+        batches.add_metric([batch_state], led[batch_state])
+    for state in SliceState:
+        there = [slice_ for each in partitions for slice_ in each.slices if slice_.state is state]
+        slices.add_metric([state], len(there))
+        for counter in COUNTER.values:
+            rows.add_metric([state, counter], sum(getattr(slice_, counter) for slice_ in there))
+    yield from (batches, slices, rows)
+
+
+def _size(file: Path) -> int:
+    """Bytes; a file that is not there, or has just gone, has none."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
