@@ -1,4 +1,4 @@
-"""Worker and gateway as processes of this same program, none of which outlives it."""
+"""Workers, gateway and the rest as processes of this same program, none of which outlives it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _GRACE_S = 10.0
+_PATIENCE_S = 30.0
 _LINES_SHOWN = 8
 
 
@@ -26,7 +27,7 @@ class Children:
 
     Each leads a process group of its own, so that Ctrl-C reaches this program alone, which then stops them in order.
     A watcher ends each when this program vanishes without a word, as by `kill -9`: its end of a pipe closes then.
-    Their output goes to `<verb>.log` in `folder`.
+    Their output goes to `<name>.log` in `folder`.
     """
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
@@ -45,26 +46,41 @@ class Children:
         self.stop()
         atexit.unregister(self.stop)
 
-    def start(self, verb: str) -> None:
-        """Start `streams <verb>`."""
-        with self._log(verb).open("wb") as log:
+    def start(self, name: str, *words: str, module: str = "streams", **variables: str) -> None:
+        """Start `python -m <module> <words>`, under a name of its own and with `variables` besides."""
+        with self.log(name).open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - this program itself
-                [sys.executable, "-m", "streams", verb],
-                env=self._environment,
+                [sys.executable, "-m", module, *words],
+                env={**self._environment, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._running[verb] = process
+        self._running[name] = process
         self._watchers.append(_watcher(process.pid))
 
     def require_running(self) -> None:
         """Raise a `StreamsError` with the last lines of its log when one of them has ended."""
-        for verb, process in self._running.items():
+        for name, process in self._running.items():
             if process.poll() is not None:
-                lines = self._log(verb).read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES_SHOWN:]
-                raise StreamsError("\n".join([f"the {verb} ended with exit code {process.returncode}:", *lines]))
+                raise self._ended(name, process)
+
+    def end(self, name: str) -> None:
+        """Ask one to end, and wait for it.
+
+        Raises:
+            StreamsError: it ended with an error, or not within 30 seconds.
+        """
+        process = self._running[name]
+        _signal(process, signal.SIGTERM)
+        try:
+            process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise StreamsError(f"{name} has not ended within {_PATIENCE_S:.0f} s") from None
+        del self._running[name]
+        if process.returncode != 0:
+            raise self._ended(name, process)
 
     def stop(self) -> None:
         """End all of them: asked first, killed after ten seconds."""
@@ -83,8 +99,13 @@ class Children:
             watcher.communicate()
         self._watchers.clear()
 
-    def _log(self, verb: str) -> Path:
-        return self._folder / f"{verb}.log"
+    def log(self, name: str) -> Path:
+        """Where one's output goes."""
+        return self._folder / f"{name}.log"
+
+    def _ended(self, name: str, process: subprocess.Popen[bytes]) -> StreamsError:
+        lines = self.log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES_SHOWN:]
+        return StreamsError("\n".join([f"{name} ended with exit code {process.returncode}:", *lines]))
 
 
 def _watcher(group: int) -> subprocess.Popen[bytes]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.cli.demo import expect
-from streams.cli.workload import DOOMED, Workload
+from streams.cli.demo.story import expect
+from streams.cli.demo.workload import DOOMED, Workload
 from streams.errors import StreamsError
 
 

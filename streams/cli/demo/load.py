@@ -1,0 +1,81 @@
+"""Much into the log, fast."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError
+
+from streams import codec
+from streams.client import DeliveryError, routing_key
+from streams.client.connection import MAX_RECORD_BYTES, KafkaClients, Trouble, properties
+from streams.config import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from confluent_kafka import Message
+
+    from streams.config import Settings
+    from streams.model import Invoke
+
+_CHUNK = 2_000
+
+
+class Loader:
+    """Sends invocations in chunks; for those who know that they break no rule, since nothing is checked here.
+
+    advance: is told how many more stand in the log.
+    """
+
+    def __init__(self, settings: Settings, advance: Callable[[int], None]) -> None:
+        self._topic = settings.topic(Topic.COMMANDS)
+        own = {
+            "partitioner": "murmur2_random",
+            "enable_idempotence": True,
+            "message_max_bytes": MAX_RECORD_BYTES,
+            "linger_ms": 20,
+        }
+        self._producer = KafkaClients().producer(properties(settings, Trouble(), **own))
+        self._advance = advance
+        self._failed: list[tuple[str, str]] = []
+
+    def load(self, invokes: Iterable[Invoke]) -> None:
+        """Send all of them; returns when the broker has them.
+
+        Raises:
+            DeliveryError: it did not take some.
+        """
+        left = iter(invokes)
+        while chunk := list(islice(left, _CHUNK)):
+            messages = [
+                {"key": routing_key(each.invocation.invocation_id), "value": codec.encode(each)} for each in chunk
+            ]
+            while messages := self._refused(messages):
+                self._producer.poll(0.05)
+            self._producer.poll(0)
+        while self._producer.flush(0.2):
+            pass
+        if self._failed:
+            raise DeliveryError(len(self._failed), tuple(key for key, _ in self._failed[:20]), self._failed[0][1])
+
+    def _refused(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Queue these; what must be queued again, since there was no room."""
+        self._producer.produce_batch(self._topic, messages, on_delivery=self._told)
+        again = []
+        for each in messages:
+            error = each.pop("_error", None)
+            if error is None:
+                continue
+            if error.code() == KafkaError._QUEUE_FULL:  # noqa: SLF001 - the only name it has
+                again.append(each)
+            else:
+                self._failed.append((each["key"], error.str()))
+        return again
+
+    def _told(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._advance(1)
+        else:
+            self._failed.append(((message.key() or b"").decode(), error.str()))

@@ -1,0 +1,114 @@
+"""`demo`: the whole service on this machine, from an empty broker to a kill by filter, and nothing left behind."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams import broker, topics
+from streams.admin import Admin
+from streams.cli.console import Exit, err, out, settings_of_command
+from streams.cli.demo.children import Children
+from streams.cli.demo.story import Story
+from streams.cli.demo.workload import Workload
+from streams.config import Settings, load_settings
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTITIONS = 4
+WORKERS = 2
+
+
+def demo(
+    *,
+    invocations: Annotated[int, typer.Option(min=20, max=5_000_000, help="How many are loaded.")] = 200_000,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running until Ctrl-C, to try other commands on it.")
+    ] = False,
+) -> None:
+    """Show a kill by filter on a broker, two workers, a gateway and an executor; ends by itself, leaves nothing.
+
+    The broker: BROKER=HOST:PORT, docker, apache or embedded, else the first of these that works.
+
+    Example: streams demo --invocations 50000 --keep
+    """
+    settings_of_command()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with _service() as (settings, children):
+            Story(settings, children, Workload(invocations)).tell()
+            if keep:
+                _stay(settings, children)
+    except KeyboardInterrupt:
+        err.print("stopped; nothing is left running")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _service() -> Iterator[tuple[Settings, Children]]:
+    """A broker, fresh topics, workers, a gateway and an executor; all of it is gone afterwards."""
+    with _broker() as started, tempfile.TemporaryDirectory(prefix="streams-demo-") as folder:
+        out.print(f"[bold]broker[/]      {started.label}, {started.bootstrap}")
+        if started.limits:
+            out.print(f"            {started.limits}")
+        prefix = f"demo-{secrets.token_hex(4)}."
+        choices = {"bootstrap_servers": started.bootstrap, "topic_prefix": prefix, "group_id": f"{prefix}workers"}
+        settings = load_settings(**choices)
+        variables = {f"STREAMS_{name.upper()}": value for name, value in choices.items()}
+        try:
+            topics.create(settings, PARTITIONS)
+            out.print(f"[bold]topics[/]      {prefix}*, {PARTITIONS} partitions")
+            with Children(Path(folder), variables) as children:
+                _start(children, Path(folder), prefix)
+                yield settings, children
+        finally:
+            if started.kind == "external":
+                _delete_topics(settings)
+
+
+def _start(children: Children, folder: Path, prefix: str) -> None:
+    for number in range(1, WORKERS + 1):
+        name = f"worker-{number}"
+        own = {"STREAMS_STATE_DIR": str(folder / name), "STREAMS_WORKER_ID": f"{prefix}{name}"}
+        children.start(name, "worker", **own)
+    children.start("gateway", "gateway")
+    children.start("executor", module="streams.cli.demo.executor")
+    out.print(f"[bold]service[/]     {WORKERS} workers, a gateway, an executor")
+
+
+def _broker() -> broker.Broker:
+    try:
+        return broker.start()
+    except broker.BrokerUnavailableError as error:
+        raise StreamsError(str(error)) from error
+
+
+def _delete_topics(settings: Settings) -> None:
+    """The broker lives on; everything of the demo, the gateway's own topics included, has its prefix."""
+    kafka = Admin(settings)
+    kafka.delete([name for name in kafka.partition_counts() if name.startswith(settings.topic_prefix)])
+
+
+def _stay(settings: Settings, children: Children) -> None:
+    out.print("\nall of it keeps running; in another terminal:")
+    out.print(f"  export STREAMS_BOOTSTRAP_SERVERS={settings.bootstrap_servers}")
+    out.print(f"  export STREAMS_TOPIC_PREFIX={settings.topic_prefix}")
+    out.print("  streams cancel --service billing")
+    out.print("  streams tail signals --follow")
+    out.print("Ctrl-C here stops it and removes everything.")
+    while True:
+        children.require_running()
+        time.sleep(1.0)
