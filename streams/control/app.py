@@ -133,7 +133,8 @@ def _end_surviving_threads(error: Exception | None) -> None:
         if thread is not threading.main_thread() and not thread.daemon:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                log.error("the gateway did not stop cleanly", thread=thread.name, reason=str(error) if error else None)
+                reason = {} if error is None else {"reason": str(error)}
+                log.error("the gateway did not stop cleanly", thread=thread.name, **reason)
                 logging.shutdown()
                 os._exit(1)
 

@@ -27,6 +27,9 @@ CHUNK_SECONDS = 0.2
 """How long records are gathered before they are merged: a batch is published at most five times a second."""
 
 _HEARTBEATS_A_SESSION = 3
+_REQUEST_SECONDS = 90.0
+# Brokers refuse shorter ones unless they are told otherwise, and Faust then waits for ever.
+_SHORTEST_SESSION_SECONDS = 6.0
 
 
 class Source(NamedTuple):
@@ -55,11 +58,13 @@ def build_app(settings: Settings, source: Source, scratch: Path, failed: Callabl
     Raises:
         ConfigError: the settings hold a property that Faust cannot honour.
     """
-    session_s = settings.session_timeout_ms / 1000
+    session_s = max(_SHORTEST_SESSION_SECONDS, settings.session_timeout_ms / 1000)
     options = {
         "producer_linger": 0,
         **app_options(settings.kafka_properties()),
         "broker_heartbeat_interval": session_s / _HEARTBEATS_A_SESSION,
+        # Faust refuses a session longer than a request may take.
+        "broker_request_timeout": max(_REQUEST_SECONDS, session_s),
         "broker_session_timeout": session_s,
         "consumer_max_fetch_size": 2 * MAX_RECORD_BYTES,
         "datadir": scratch,
