@@ -253,6 +253,7 @@ class Service:
                 committed = self._committed()
                 if all(committed[partition] > offset for partition, offset in last.items()):
                     return reader.entries
+                self.require_programs(f"last commands {last}, workers at {committed}")
                 if time.monotonic() > deadline:
                     raise AssertionError(f"last commands {last}, but the workers are at {committed}")
                 time.sleep(0.05)
