@@ -89,8 +89,11 @@ class DockerBroker(LocalBroker):
     def _options(self) -> list[str]:
         settings = SETTINGS | {
             "controller.quorum.voters": "1@localhost:9093",
-            "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            # The broker ends transactions by calling itself, and from inside the published port is not there.
+            "inter.broker.listener.name": "INSIDE",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT",
+            "listeners": "PLAINTEXT://:9092,INSIDE://localhost:9094,CONTROLLER://:9093",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port},INSIDE://localhost:9094",
             "log.dirs": DATA,
         }
         variables = [f"KAFKA_{name.upper().replace('.', '_')}={setting}" for name, setting in settings.items()]
