@@ -28,12 +28,12 @@ demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks 
 
 .PHONY: test
 test: check ## check, then every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
-	@$(BIN)/pytest -q -m "broker or chaos"
+	@$(BIN)/pytest -q -m "(broker or chaos) and not stack"
 
 .PHONY: check
 check: lint ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker
 	@$(BIN)/streams schemas check --against $(AGAINST)
-	@$(BIN)/pytest -q -n 2 -m "not broker and not chaos"
+	@$(BIN)/pytest -q -n 2 -m "not broker and not chaos and not stack"
 
 .PHONY: lint
 lint: $(READY) ## ruff, the format, mypy --strict
@@ -49,6 +49,10 @@ format: $(READY) ## let ruff format and fix what it can
 .PHONY: chaos
 chaos: $(READY) ## the tests that kill workers and brokers, at full size
 	@STREAMS_TEST_SCALE=$(FULL) $(BIN)/pytest -q -m chaos
+
+.PHONY: stack
+stack: $(READY) ## the compose stack (Docker), and the examples in Java, Go and JavaScript where installed
+	@$(BIN)/pytest -q -m stack
 
 .PHONY: bench
 bench: $(READY) ## measure: applied a second, killed a second, latency beside it

@@ -1,0 +1,157 @@
+"""The examples in other languages, by the commands of their READMEs: each kills the same batch as the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from streams import codec
+from streams.config import Topic
+from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from support.harness import Service
+from support.programs import ROOT
+from support.workload import DAY_MS, now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from streams.broker import Broker
+
+pytestmark = [pytest.mark.stack, pytest.mark.broker]
+
+TOOLS = {"go": ["go"], "java": ["java", "mvn"], "javascript": ["node", "npm"]}
+DOOMED, SPARED = 300, 100
+END = re.compile(r"(\S+) COMPLETED matched=(\d+) done=(\d+) pending=(\d+) skipped=(\d+) failed=(\d+)")
+
+
+@dataclass
+class Example:
+    """One built example, and the command that runs it."""
+
+    folder: Path
+    command: str
+
+    def kill(self, service: Service, of: str, batch_id: str = "") -> tuple[str, list[int]]:
+        """Run it; returns the batch's id and the five counters of the last line."""
+        assert "SERVICE=emails" in self.command
+        variables = {
+            "BOOTSTRAP": service.settings.bootstrap_servers,
+            "PREFIX": service.settings.topic_prefix,
+            "BATCH": batch_id,
+        }
+        result = shell(self.command.replace("SERVICE=emails", f"SERVICE={of}"), self.folder, variables)
+        last = END.fullmatch(result.stdout.strip().splitlines()[-1])
+        assert last, f"does not end with COMPLETED:\n{result.stdout}\n{result.stderr}"
+        return last[1], [int(each) for each in last.groups()[1:]]
+
+
+def shell(command: str, folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a README's command as a person would."""
+    result = subprocess.run(
+        ["nice", "sh", "-ec", command],
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Example]:
+    """Builds an example once, in a copy of the examples; skips when its language is not installed."""
+    copy = tmp_path_factory.mktemp("checkout")
+    ignored = shutil.ignore_patterns("node_modules", "target")
+    shutil.copytree(ROOT / "docs" / "examples", copy / "docs" / "examples", ignore=ignored)
+    shutil.copytree(ROOT / "schemas", copy / "schemas")
+    built: dict[str, Example] = {}
+
+    def one(language: str) -> Example:
+        missing = [tool for tool in TOOLS[language] if shutil.which(tool) is None]
+        if missing:
+            pytest.skip(f"{language}: {' and '.join(missing)} not installed")
+        if language not in built:
+            folder = copy / "docs" / "examples" / language
+            make, run = re.findall(r"```sh\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
+            shell(make, folder, {})
+            built[language] = Example(folder, run)
+        return built[language]
+
+    return one
+
+
+@pytest.fixture(scope="module")
+def service(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A worker and a gateway on topics of their own."""
+    with Service(broker.bootstrap, tmp_path_factory.mktemp("service")) as running:
+        running.worker("a")
+        running.program("gateway", ["gateway"])
+        yield running
+
+
+def invoke(service: Service, doomed: str) -> None:
+    """Invocations of one service, a third of them scheduled, among some of another."""
+    tomorrow = now_ms() + DAY_MS
+    names = [doomed] * DOOMED + [f"not-{doomed}"] * SPARED
+    service.send_many(
+        Invoke(Invocation(f"{doomed}-{number}", name, "run"), tomorrow if number % 3 == 0 else None)
+        for number, name in enumerate(names)
+    )
+
+
+def started(service: Service, batch_id: str) -> list[StartBatch]:
+    """What the command log has of a batch, in order within each partition."""
+    records = [codec.decode(entry.value) for entry in service.read(Topic.COMMANDS) if entry.key == batch_id]
+    return [record for record in records if isinstance(record, StartBatch)]
+
+
+@pytest.mark.parametrize("language", TOOLS)
+def test_an_example_kills_its_batch(language: str, build: Callable[[str], Example], service: Service) -> None:
+    """Built and run as its README says, it ends exactly the service's invocations, by one command on its partition."""
+    example = build(language)
+    doomed = f"{language}-{uuid4().hex[:6]}"
+    invoke(service, doomed)
+    batch_id, counters = example.kill(service, doomed)
+    assert counters == [DOOMED, DOOMED, 0, 0, 0]
+    command = StartBatch(batch_id, Action.KILL, Filter(services=(doomed,)), reason="bad deploy")
+    assert started(service, batch_id) == [command]
+    assert service.read(Topic.DEAD_LETTERS) == []
+    _, table = service.check()
+    assert len(table.ended_by(batch_id)) == DOOMED
+
+
+def test_the_examples_kill_the_same_batch(build: Callable[[str], Example], service: Service) -> None:
+    """The same batch id from every language is the same command to the service: it runs once, and all see its end."""
+    examples = [build(language) for language in TOOLS]
+    doomed = f"shared-{uuid4().hex[:6]}"
+    batch_id = f"b-{doomed}"
+    invoke(service, doomed)
+    ends = [example.kill(service, doomed, batch_id) for example in examples]
+    assert ends == [(batch_id, [DOOMED, DOOMED, 0, 0, 0])] * len(examples)
+    command = StartBatch(batch_id, Action.KILL, Filter(services=(doomed,)), reason="bad deploy")
+    assert started(service, batch_id) == [command] * len(examples)
+    homes = {entry.partition for entry in service.read(Topic.COMMANDS) if entry.key == batch_id}
+    assert len(homes) == 1, f"the languages' partitioners differ: {homes}"
+    assert service.read(Topic.DEAD_LETTERS) == []
+
+
+def test_without_a_service_an_example_does_nothing(build: Callable[[str], Example], service: Service) -> None:
+    """SERVICE left out: an example says so and sends nothing."""
+    for language in TOOLS:
+        example = build(language)
+        before = len(service.read(Topic.COMMANDS))
+        with pytest.raises(AssertionError, match="SERVICE is not set"):
+            shell(example.command.replace("SERVICE=emails", "SERVICE="), example.folder, {})
+        assert len(service.read(Topic.COMMANDS)) == before
