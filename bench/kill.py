@@ -154,7 +154,7 @@ def _kill(made: Service) -> tuple[dict[str, SliceProgress], float]:
     slices: dict[str, SliceProgress] = {}
     try:
         while True:
-            message = consumer.poll(1.0)
+            message: Any = consumer.poll(1.0)
             made.require_worker()
             if message is None or message.error() is not None:
                 continue

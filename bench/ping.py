@@ -35,7 +35,7 @@ class Pinger:
         servers = settings.kafka_properties()
         self._topic = settings.topic(Topic.COMMANDS)
         self._producer = Producer({**servers, "linger.ms": 0})
-        self._consumer = Consumer(
+        self._consumer: Any = Consumer(
             {**servers, "group.id": "none", "enable.auto.commit": False, "isolation.level": "read_committed"}
         )
         signals = settings.topic(Topic.SIGNALS)

@@ -119,11 +119,13 @@ class Machine:
         for task in self.tasks:
             task.close()
 
-    def log(self, partition: int, key: str | bytes, value: bytes) -> None:
+    def log(self, partition: int, key: str, value: bytes) -> None:
         """Append a command."""
         offset, self._next[partition] = self._next[partition], self._next[partition] + 1
         stamp = (2, time.time_ns() // 1_000_000)
-        message = Message(topic="commands", partition=partition, offset=offset, key=key, value=value, timestamp=stamp)
+        message = Message(
+            topic="commands", partition=partition, offset=offset, key=key.encode(), value=value, timestamp=stamp
+        )
         self.tasks[partition].backlog.append(message)
 
     def run(self, records: Iterable[Record]) -> float:

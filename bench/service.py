@@ -165,9 +165,8 @@ class Service:
     def ends(self, topic: Topic) -> list[int]:
         """End offset of each partition, committed records only; a transaction's marker takes an offset too."""
         places = [TopicPartition(self.settings.topic(topic), partition) for partition in range(PARTITIONS)]
-        futures = self._admin.list_offsets(
-            dict.fromkeys(places, OffsetSpec.latest()), isolation_level=IsolationLevel.READ_COMMITTED
-        )
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        futures = self._admin.list_offsets(dict.fromkeys(places, latest), isolation_level=IsolationLevel.READ_COMMITTED)
         return [futures[place].result(10).offset for place in places]
 
     def applied(self) -> list[int]:
@@ -199,7 +198,7 @@ class Service:
     def read(self, topic: Topic, begins: Sequence[int], ends: Sequence[int]) -> Iterator[Any]:
         """Committed records between these offsets of each partition."""
         name = self.settings.topic(topic)
-        consumer = Consumer(
+        consumer: Any = Consumer(
             {
                 "bootstrap.servers": self.settings.bootstrap_servers,
                 "group.id": "none",
