@@ -61,7 +61,7 @@ def _kind(name: object) -> type[Record]:
     allowed = ", ".join(_CLIENTS)
     if name is None:
         raise BadLineError(f"type is missing: give one of {allowed}")
-    if name in _WORKERS:
+    if isinstance(name, str) and name in _WORKERS:
         raise BadLineError(f"type {name} is for workers to write: give one of {allowed}")
     raise BadLineError(f"type {name!r} is no command: give one of {allowed}")
 

@@ -48,7 +48,7 @@ class Replay:
             DeliveryError: the broker did not take some.
         """
         for letter in letters:
-            key, partition = _place(letter)
+            key, partition = place_of(letter)
             while not self._queued(letter.value, key, partition):
                 self._producer.poll(0.1)
         self._producer.flush()
@@ -68,7 +68,7 @@ class Replay:
         return True
 
 
-def _place(letter: DeadLetter) -> tuple[bytes | None, int]:
+def place_of(letter: DeadLetter) -> tuple[bytes | None, int]:
     """Key and partition. What is routed by its key goes where its value says; all else to where it stood."""
     command = letter.decoded
     if isinstance(command, _CLIENTS):

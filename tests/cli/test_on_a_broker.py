@@ -8,103 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.client import Client, new_invocation_id
-from streams.config import load_settings
-from streams.model import Invocation, Invoke
-from support.programs import ROOT, Program
+from support.programs import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from streams.broker import Broker
+    from support.command_line import CommandLine
 
 BILLING, EMAILS = 30, 20
-
-
-class CommandLine:
-    """`streams` with the settings of one service."""
-
-    def __init__(self, bootstrap: str, folder: Path) -> None:
-        self.folder = folder
-        self.settings = load_settings(bootstrap_servers=bootstrap, topic_prefix=f"t-{uuid4().hex[:10]}.")
-        self.variables = {
-            "STREAMS_BOOTSTRAP_SERVERS": bootstrap,
-            "STREAMS_TOPIC_PREFIX": self.settings.topic_prefix,
-            "STREAMS_STATE_DIR": str(folder / "state"),
-            "STREAMS_LOG_FORMAT": "json",
-        }
-
-    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        """One command line, not waited for."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
-        return subprocess.Popen(
-            [sys.executable, "-m", "streams", *words],
-            cwd=self.folder,
-            env={**inherited, "PYTHONPATH": str(ROOT), **self.variables, **more},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *words: str, **more: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of one command line."""
-        process = self.start(*words, **more)
-        try:
-            stdout, stderr = process.communicate(timeout=120)
-        finally:
-            process.kill()
-        return process.returncode, stdout, stderr
-
-    def json(self, *words: str) -> dict[str, Any]:
-        """What a command line that succeeds prints with `--json`."""
-        code, stdout, stderr = self.run(*words, "--json")
-        assert code == 0, stderr
-        printed: dict[str, Any] = json.loads(stdout)
-        return printed
-
-
-@pytest.fixture
-def empty(broker: Broker, tmp_path: Path) -> CommandLine:
-    """A service without topics."""
-    return CommandLine(broker.bootstrap, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def live(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    """A service with topics, worker and gateway."""
-    folder = tmp_path_factory.mktemp("live")
-    line = CommandLine(broker.bootstrap, folder)
-    assert line.run("topics", "create", "--partitions", "2")[0] == 0
-    programs = [Program(verb, [verb], folder, line.variables) for verb in ("worker", "gateway")]
-    try:
-        for program in programs:
-            program.start()
-        yield line
-        assert [program.terminate() for program in programs] == [0, 0]
-    finally:
-        for program in programs:
-            program.end()
-
-
-@pytest.fixture
-def load(live: CommandLine) -> Callable[[str, int], list[str]]:
-    """A function that invokes `count` invocations of a service and returns their ids."""
-
-    def load(service: str, count: int) -> list[str]:
-        ids = [new_invocation_id() for _ in range(count)]
-        with Client(live.settings) as client:
-            for each in ids:
-                client.send(Invoke(Invocation(each, service, "run")))
-        return ids
-
-    return load
 
 
 def test_topics_are_created_once_and_then_found_as_they_should_be(empty: CommandLine) -> None:
@@ -217,8 +133,8 @@ def test_an_interrupted_wait_leaves_the_batch_running_and_it_can_be_watched_agai
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "streams batch show b-patient --watch" in stderr
-    watched = live.json("batch", "show", "b-patient", "--watch")
+    assert "streams batch watch b-patient" in stderr
+    watched = live.json("batch", "watch", "b-patient")
     assert (watched["state"], watched["done"]) == ("COMPLETED", 3)
 
 
@@ -231,7 +147,7 @@ def test_a_wait_that_is_too_long_returns_1_and_the_batch_goes_on(
     code, _, stderr = live.run(*words)
     assert code == 1
     assert "streams batch show b-longer" in stderr
-    assert live.json("batch", "show", "b-longer", "--watch")["done"] == 3
+    assert live.json("batch", "watch", "b-longer")["done"] == 3
 
 
 def test_the_same_id_and_content_again_is_the_same_batch(

@@ -40,6 +40,7 @@ class Loader:
         self._producer = KafkaClients().producer(properties(settings, Trouble(), **own))
         self._advance = advance
         self._failed: list[tuple[str, str]] = []
+        self._arrived = 0
 
     def load(self, invokes: Iterable[Invoke]) -> None:
         """Send all of them; returns when the broker has them.
@@ -55,8 +56,10 @@ class Loader:
             while messages := self._refused(messages):
                 self._producer.poll(0.05)
             self._producer.poll(0)
+            self._tell()
         while self._producer.flush(0.2):
-            pass
+            self._tell()
+        self._tell()
         if self._failed:
             raise DeliveryError(len(self._failed), tuple(key for key, _ in self._failed[:20]), self._failed[0][1])
 
@@ -74,8 +77,12 @@ class Loader:
                 self._failed.append((each["key"], error.str()))
         return again
 
+    def _tell(self) -> None:
+        self._advance(self._arrived)
+        self._arrived = 0
+
     def _told(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
-            self._advance(1)
+            self._arrived += 1
         else:
             self._failed.append(((message.key() or b"").decode(), error.str()))

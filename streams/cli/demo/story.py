@@ -192,9 +192,9 @@ class Story:
         _say("killed", f"{progress.done:,} of {progress.matched:,} matched, in {seconds:.2f} s by the log's clock:")
         _say("", f"{progress.done / seconds:,.0f} a second")
         own = killed.records.pop(StartBatch.__name__)
-        listed = ", ".join(f"{count} {name}" for name, count in sorted(killed.records.items()))
+        listed = ", ".join(f"{count} {name}" for name, count in killed.records.most_common())
         _say("asked", f"by {own} record in the log: partition {killed.place.partition}, offset {killed.place.offset};")
-        _say("", f"the workers added {killed.records.total()} ({listed})")
+        _say("", f"the workers added {killed.records.total()}: {listed}")
 
     def _tell_traffic(self, answers: list[Answer], idle: tuple[float, float], killed: Killed) -> None:
         expect("orders never started", sum(each.took_ms is None for each in answers), 0)
@@ -218,8 +218,8 @@ class Story:
         self._wait_for_orders()
         waiting = workload.doomed_started - workload.running
         _say("true", f"{left.done:,} others are untouched, and all {orders:,} {ORDERS} have completed;", "bold green")
-        _say("", f"{workload.running} running handlers were stopped, {waiting:,} that waited for an executor")
-        _say("", f"and {workload.doomed - workload.doomed_started:,} scheduled ones will never run")
+        _say("", f"{workload.running} handlers that ran were stopped; {waiting:,} that waited for an")
+        _say("", f"executor and {workload.doomed - workload.doomed_started:,} scheduled ones will never run")
 
     def _wait_for_orders(self) -> None:
         """The executor may be busy with the last of them."""

@@ -86,9 +86,11 @@ def _topics(broker: Broker) -> set[str]:
 
 def test_the_demo_ends_by_itself_tells_the_truth_and_leaves_nothing(demo: Demo, broker: Broker) -> None:
     """Exit code 0, the counts that it computed itself, no process and no topic."""
-    stdout, stderr = demo.process.communicate(timeout=120)
+    stdout, stderr = demo.process.communicate(timeout=180)
     assert demo.process.returncode == 0, stdout + stderr
-    assert "500 of 500 matched" in stdout
+    assert "1,001 of 1,001 matched" in stdout
+    assert "2 handlers that ran were stopped" in stdout
+    assert "orders were placed and started" in stdout
     assert "by 1 record in the log" in stdout
     assert demo.await_others(none=True, seconds=5)  # what was killed may take a moment to vanish
     [prefix] = re.findall(r"^topics +(demo-\w+\.)", stdout, flags=re.MULTILINE)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.cli.demo.story import expect
-from streams.cli.demo.workload import DOOMED, Workload
+from streams.cli.demo.workload import DOOMED, NEWSLETTERS, OTHERS, Workload
 from streams.errors import StreamsError
 
 
-@given(size=st.integers(min_value=0, max_value=200))
+@given(size=st.integers(min_value=1, max_value=3_000))
 def test_the_counts_are_those_of_the_invocations_made(size: int) -> None:
     """What the service reports is held against them, so they must be right for any size."""
     workload = Workload(size)
@@ -24,7 +24,10 @@ def test_the_counts_are_those_of_the_invocations_made(size: int) -> None:
     assert len(made) == len({each.invocation.invocation_id for each in made}) == size
     assert workload.scheduled == later
     assert workload.started == everything - later
-    assert workload.doomed == everything[DOOMED]
+    assert workload.doomed == sum(everything[service] for service in DOOMED)
+    assert workload.doomed_started == sum((everything - later)[service] for service in DOOMED)
+    assert everything[NEWSLETTERS] == workload.running
+    assert set(everything) <= {*DOOMED, *OTHERS}
 
 
 def test_what_is_scheduled_stays_so_for_the_whole_demo() -> None:

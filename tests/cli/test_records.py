@@ -1,0 +1,93 @@
+"""Records as JSON, and lines of JSON as commands."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams import codec
+from streams.cli.records import BadLineError, command_of, to_json
+from streams.model import Act, Action, Cause, Filter, Invocation, Invoke, Meta, StartBatch, Status
+
+if TYPE_CHECKING:
+    from streams.client.ids import ClientCommand
+
+_TEXT = st.text(max_size=8)
+_INVOKES = st.builds(
+    Invoke,
+    st.builds(Invocation, _TEXT, _TEXT, _TEXT, labels=st.dictionaries(_TEXT, _TEXT, max_size=3)),
+    scheduled_at=st.none() | st.integers(0, 2**62),
+    adopt=st.booleans(),
+    payload=st.none() | st.binary(max_size=8),
+)
+_FILTERS = st.builds(
+    Filter,
+    services=st.none() | st.lists(_TEXT, max_size=3).map(tuple),
+    statuses=st.none() | st.lists(st.sampled_from(Status), max_size=3).map(tuple),
+    labels=st.none() | st.dictionaries(_TEXT, _TEXT, max_size=3),
+)
+_COMMANDS = st.one_of(
+    _INVOKES,
+    st.builds(Act, _TEXT, st.sampled_from(Action), cause=st.builds(Cause, reason=st.none() | _TEXT)),
+    st.builds(StartBatch, _TEXT, st.sampled_from(Action), _FILTERS, max_rate=st.none() | st.floats(0.5, 1e6)),
+)
+
+
+@given(command=_COMMANDS)
+def test_what_is_printed_of_a_command_is_always_the_command_again(command: ClientCommand) -> None:
+    """So `tail commands` is something that `send` takes."""
+    logged = codec.decode(codec.encode(command))
+    assert command_of(msgspec.json.encode(to_json(logged))) == command
+
+
+def test_a_record_is_its_type_and_the_fields_that_are_not_at_their_default() -> None:
+    """Bytes are base64; what the schema does not have is left out."""
+    invoke = codec.decode(codec.encode(Invoke(Invocation("i", "s", "h"), payload=b"\xff")))
+    assert to_json(invoke) == {
+        "type": "Invoke",
+        "invocation": {"invocation_id": "i", "service": "s", "handler": "h"},
+        "payload": base64.b64encode(b"\xff").decode(),
+    }
+    assert to_json(Meta(partitions=4)) == {"type": "Meta", "partitions": 4}
+
+
+_GOOD = '"invocation": {"invocation_id": "i", "service": "s", "handler": "h"'
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("not json", "no JSON: "),
+        ("\udcff", "no JSON: "),
+        ("[1]", "no JSON object"),
+        ("{}", "type is missing: give one of Invoke, "),
+        ('{"type": "Nope"}', "type 'Nope' is no command"),
+        ('{"type": ["Invoke"]}', "is no command"),
+        ('{"type": "Signal"}', "type 'Signal' is no command"),
+        ('{"type": "Tick"}', "type Tick is for workers to write"),
+        ('{"type": "Invoke"}', "Invoke: Object missing required field `invocation`"),
+        (f'{{"type": "Invoke", {_GOOD}}}, "payloda": "aGk="}}', "payloda is no field of Invoke, which has invocation"),
+        (f'{{"type": "Invoke", {_GOOD}}}, "encoded": "aGk="}}', "encoded is no field of Invoke"),
+        (f'{{"type": "Invoke", {_GOOD}, "lable": {{}}}}}}', "invocation.lable is no field of Invocation"),
+        (f'{{"type": "Invoke", {_GOOD}}}, "payload": "%"}}', "Invoke: Invalid base64"),
+        ('{"type": "Act", "invocation_id": "i", "action": "EXPLODE"}', "Act: Invalid enum value 'EXPLODE'"),
+        (
+            '{"type": "Act", "invocation_id": "i", "action": "KILL", "cause": {"who": "me"}}',
+            "cause.who is no field of Cause",
+        ),
+        (
+            '{"type": "StartBatch", "batch_id": "b", "action": "KILL", "filter": {"service": ["s"]}}',
+            "filter.service is no field of Filter",
+        ),
+    ],
+)
+def test_a_line_that_holds_no_command_says_why(line: str, reason: str) -> None:
+    """A misspelt field is never taken for an absent one."""
+    with pytest.raises(BadLineError) as caught:
+        command_of(line.encode(errors="surrogateescape"))
+    assert reason in str(caught.value)
