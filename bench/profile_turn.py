@@ -92,8 +92,9 @@ STEPS: tuple[tuple[str, Any, str], ...] = (
     ("  of it a page's SELECT", table, "select_page"),
     ("  of it a page's UPDATE", overlay, "apply_delta"),
     ("signal", outbox.Outbox, "signal"),
-    ("flush to SQLite", table.Table, "flush"),
+    ("write rows to SQLite", table.Table, "write"),
     ("  of it encode rows", overlay, "encode_row"),
+    ("flush the rest", table.Table, "flush"),
     ("changelog to dicts", outbox.Outbox, "table_changes"),
     ("SQLite commit", table.Table, "commit"),
 )
