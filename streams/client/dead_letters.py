@@ -13,7 +13,7 @@ from streams.client.tail import in_a_thread, tail
 from streams.config import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
 
     from streams.client.connection import Clients
     from streams.config import Settings
@@ -83,7 +83,7 @@ class DeadLetterReader:
         """
         return (letter for letter in self._follow() if letter is not None)
 
-    def follow_async(self) -> AsyncIterator[DeadLetter]:
+    def follow_async(self) -> AsyncGenerator[DeadLetter, None]:
         """As `follow`, for `async for`; each call has one thread, which ends with it."""
         return in_a_thread(self._follow)
 

@@ -14,7 +14,7 @@ from streams.config import Topic
 from streams.model import BatchProgress, BatchState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from streams.client.connection import Clients
     from streams.config import Settings
@@ -47,7 +47,7 @@ class ProgressReader:
         """
         return (progress for progress in self._follow(batch_id, timeout) if progress is not None)
 
-    def follow_async(self, batch_id: str, timeout: float | None = None) -> AsyncIterator[BatchProgress]:
+    def follow_async(self, batch_id: str, timeout: float | None = None) -> AsyncGenerator[BatchProgress, None]:
         """As `follow`, for `async for`; each call has one thread, which ends with it."""
         return in_a_thread(lambda: self._follow(batch_id, timeout))
 

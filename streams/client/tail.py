@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties, require_topics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from streams.client.connection import Clients
     from streams.config import Settings, Topic
@@ -75,7 +75,7 @@ def tail(settings: Settings, clients: Clients, topic: Topic) -> Iterator[Tail]:
         consumer.close()
 
 
-async def in_a_thread(make: Callable[[], Iterator[_Item | None]]) -> AsyncIterator[_Item]:
+async def in_a_thread(make: Callable[[], Iterator[_Item | None]]) -> AsyncGenerator[_Item, None]:
     """The items of an iterator that waits between them, which runs in one thread of its own; None is passed over.
 
     The iterator must give something, None at least, every now and then: only there can it be ended.

@@ -9,7 +9,7 @@ from streams import codec, topics
 from streams.client import Executor
 from streams.client.executor.run import INTERRUPTED, Outcome, Run
 from streams.client.executor.runner import Event
-from streams.config import Settings, Topic
+from streams.config import Topic, load_settings
 from streams.model import Cause, Invocation, ReportTransition, Signal, SignalKind, Status
 from support.fake_kafka import Crash, FakeCluster
 
@@ -92,7 +92,7 @@ class ExecutorWorld:
 
     def __init__(self, make_runner: Callable[[], Any] = ManualRunner, **options: Any) -> None:
         self.cluster = FakeCluster()
-        self.settings = Settings(bootstrap_servers="fake:9092", topic_prefix="t.")
+        self.settings = load_settings(bootstrap_servers="fake:9092", topic_prefix="t.")
         for spec in topics.SPECS:
             count = 1 if spec.single else PARTITIONS
             self.cluster.create_topic(self.settings.topic(spec.topic), count, dict(spec.config))
