@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.health")
 
 _CLIENT_TIMEOUT_S = 5.0
+_STOPS_WITHIN_S = 0.1
 _PATHS = ("/metrics", "/health/live", "/health/ready")
 
 
@@ -66,7 +67,7 @@ def serving(address: str | None, variable: str, probe: Probe) -> Iterator[None]:
         yield
         return
     server = _listening(address, variable, probe)
-    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_STOPS_WITHIN_S,), name="health", daemon=True)
     thread.start()
     log.info("serving metrics and health", host=server.server_name, port=server.server_port, paths=_PATHS)
     try:

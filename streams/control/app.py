@@ -20,10 +20,12 @@ from confluent_kafka.admin import AdminClient
 from faust.exceptions import ProducerSendError
 
 from streams.client.connection import Trouble, properties, require_topics
-from streams.config import Topic
+from streams.config import Topic, variable
 from streams.control.connection import without_effect
 from streams.control.merger import Source, build_app, changelog_name
+from streams.control.observer import Observer
 from streams.errors import StreamsError
+from streams.health import serving
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -59,9 +61,11 @@ def run(settings: Settings) -> int:
     unused = without_effect(settings.kafka_properties())
     if unused:
         log.warning("these Kafka properties have no effect on the gateway", properties=unused)
+    observer = Observer()
+    serves = serving(settings.gateway_http, variable("gateway_http"), observer)
     try:
-        with TemporaryDirectory(prefix="streams-gateway-") as scratch:
-            asyncio.run(_serve(settings, source, Path(scratch)))
+        with serves, TemporaryDirectory(prefix="streams-gateway-") as scratch:
+            asyncio.run(_serve(settings, source, Path(scratch), observer))
     except Exception as error:
         _end_surviving_threads(error)
         raise
@@ -139,18 +143,20 @@ def _end_surviving_threads(error: Exception | None) -> None:
                 os._exit(1)
 
 
-async def _serve(settings: Settings, source: Source, scratch: Path) -> None:
+async def _serve(settings: Settings, source: Source, scratch: Path, observer: Observer) -> None:
     over = _asked_to_stop()
 
     def failed(error: BaseException) -> None:
         if not over.done():
             over.set_exception(error)
 
-    app = build_app(settings, source, scratch, failed)
+    app = build_app(settings, source, scratch, failed, observer)
     began = time.monotonic()
+    watching = asyncio.create_task(observer.watch())
     try:
         await _first(over, app.start())
         if not over.done():
+            observer.started(app, settings.topic(Topic.BATCH_SLICES))
             log.info("gateway ready", reads=settings.topic(Topic.BATCH_SLICES), writes=settings.topic(Topic.BATCHES))
             await _first(over, app.wait())
             if not over.done():
@@ -159,6 +165,7 @@ async def _serve(settings: Settings, source: Source, scratch: Path) -> None:
     except _LOST as error:
         _begin_anew(error, time.monotonic() - began, scratch)
     finally:
+        watching.cancel()
         await _stop(app)
     log.info("gateway stopped")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import faust
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.config import Settings
+    from streams.control.observer import Observer
 
 CHUNK = 1_000
 """Most records merged in one go."""
@@ -49,11 +51,13 @@ def changelog_name(settings: Settings) -> str:
     return f"{app_id(settings)}-progress-changelog"
 
 
-def build_app(settings: Settings, source: Source, scratch: Path, failed: Callable[[BaseException], None]) -> Any:
+def build_app(
+    settings: Settings, source: Source, scratch: Path, failed: Callable[[BaseException], None], observer: Observer
+) -> Any:
     """Make the app; it must be called inside the event loop that is to run it.
 
     `scratch` is a folder that Faust wants and puts nothing into, with tables in memory. `failed` is told what has ended
-    the merging; nothing of that piece of input has then been acknowledged.
+    the merging; nothing of that piece of input has then been acknowledged. `observer` is told of each merge.
 
     Raises:
         ConfigError: the settings hold a property that Faust cannot honour.
@@ -102,7 +106,9 @@ def build_app(settings: Settings, source: Source, scratch: Path, failed: Callabl
         try:
             async for events in stream.noack_take(CHUNK, within=CHUNK_SECONDS):
                 # What was read before a rebalance is read again after it, by whoever has the partition then.
-                await _merge_chunk([event for event in events if current(event)], table, batches)
+                began = time.perf_counter()
+                published = await _merge_chunk([event for event in events if current(event)], table, batches)
+                observer.merged(len(events), published, time.perf_counter() - began)
                 for event in events:
                     if current(event):
                         await stream.ack(event)
@@ -113,8 +119,8 @@ def build_app(settings: Settings, source: Source, scratch: Path, failed: Callabl
     return app
 
 
-async def _merge_chunk(events: Sequence[Any], table: AwaitableTable, batches: Any) -> None:
-    """Returns once all that the events lead to has reached the broker."""
+async def _merge_chunk(events: Sequence[Any], table: AwaitableTable, batches: Any) -> int:
+    """How many records of `batches` the events led to, once all has reached the broker."""
 
     def saved(batch_id: str) -> Merge:
         value = table.get(batch_id.encode())
@@ -129,6 +135,7 @@ async def _merge_chunk(events: Sequence[Any], table: AwaitableTable, batches: An
     for batch_id, merge in folded.merges.items():
         table.put(batch_id.encode(), None if merge == Merge() else dump(merge), folded.partitions[batch_id])
     await table.sent()
+    return len(sends)
 
 
 def _record(message: Any) -> SliceRecord:

@@ -1,0 +1,137 @@
+"""What the gateway tells of itself, for `/metrics` and the health checks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from streams.health import Verdict
+from streams.metrics import GaugeOf, OfGateway, metrics_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client import Metric
+    from prometheus_client.core import GaugeMetricFamily
+
+log = structlog.get_logger("streams.gateway")
+
+LIVE_WITHIN_S: Final = 60.0
+"""A loop that has not come round for so long is stuck: nothing in the gateway keeps it for a second."""
+
+LOOK_EVERY_S: Final = 1.0
+"""How old what is asked for may be."""
+
+
+class Seen(NamedTuple):
+    """The gateway at a moment; `lag` by partition of `batch-slices`, for those it has."""
+
+    lag: dict[int, int]
+    batches: int
+    hindered_by: str | None
+
+
+class Observer(Collector):
+    """A gateway's metrics and health.
+
+    `merged`, `started`, `watch` and `look` belong to the event loop; the others are for the server's threads. `clock`
+    is in seconds, for ages only.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        self._came_round = clock()
+        self._seen = Seen({}, 0, "it starts")
+        self._app: Any = None
+        self._topic = ""
+        self._rebalanced = 0
+        self._records = OfGateway.RECORDS.on(self.registry)
+        self._published = OfGateway.PUBLISHED.on(self.registry)
+        self._merge_seconds = OfGateway.MERGE_SECONDS.on(self.registry)
+        self._rebalances = OfGateway.REBALANCES.on(self.registry)
+        self.registry.register(self)
+
+    def merged(self, records: int, published: int, took_s: float) -> None:
+        """So many records of `batch-slices` led to so many of `batches`, in so many seconds."""
+        self._records.inc(records)
+        self._published.inc(published)
+        self._merge_seconds.observe(took_s)
+
+    def started(self, app: Any, topic: str) -> None:
+        """The Faust app has its table and reads `topic`: from now on it is looked at."""
+        self._app, self._topic = app, topic
+        self.look()
+
+    async def watch(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def look(self) -> None:
+        """The loop has come round; look at the app."""
+        self._came_round = self._clock()
+        if self._app is None:
+            return
+        try:
+            self._rebalances.inc(self._app.rebalancing_count - self._rebalanced)
+            self._rebalanced = self._app.rebalancing_count
+            self._seen = _seen(self._app, self._topic)
+        except Exception as error:  # noqa: BLE001 - Faust is in the middle of something: the next look sees more
+            log.debug("the gateway cannot be looked at now", error=repr(error))
+
+    def collect(self) -> Iterator[Metric]:
+        """What stands, as it was seen last."""
+        age, lag, batches = OfGateway.LOOP_AGE.family(), OfGateway.LAG.family(), OfGateway.BATCHES.family()
+        age.add_metric([], self._age_s())
+        batches.add_metric([], self._seen.batches)
+        for partition, records in self._seen.lag.items():
+            lag.add_metric([str(partition)], records)
+        yield from (age, lag, batches)
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Names of what `collect` gives, so that the registry can tell a name used twice."""
+        return [each.family() for each in metrics_of(OfGateway) if isinstance(each, GaugeOf)]
+
+    def live(self) -> Verdict:
+        """Whether the loop comes round."""
+        age = self._age_s()
+        live = age < LIVE_WITHIN_S
+        why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}
+        return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
+
+    def ready(self) -> Verdict:
+        """Whether its table is whole and it merges what comes; not without a partition."""
+        seen = self._seen
+        why = seen.hindered_by if self.live().ok else "the loop does not come round"
+        reasons = {} if why is None else {"why": why}
+        return Verdict(why is None, {"ready": why is None, **reasons, "partitions": sorted(seen.lag)})
+
+    def _age_s(self) -> float:
+        return self._clock() - self._came_round
+
+
+def _seen(app: Any, topic: str) -> Seen:
+    consumer = app.consumer
+    lag = {}
+    for place in consumer.assignment():
+        if place.topic == topic:
+            # As it reads committed records only, this is the last stable offset; None before the first fetch.
+            end, last = consumer.highwater(place), consumer._read_offset.get(place)  # noqa: SLF001 - nothing public tells
+            lag[place.partition] = max(0, (end or 0) - (0 if last is None else last + 1))
+    batches = sum(len(table) for table in app.tables.values())
+    return Seen(lag, batches, _hindrance(app, lag))
+
+
+def _hindrance(app: Any, lag: dict[int, int]) -> str | None:
+    if app.rebalancing:
+        return "the group rebalances"
+    if app.in_recovery:
+        return "the table is being recovered"
+    return None if lag else "no partitions assigned"
