@@ -6,8 +6,6 @@ import json
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -15,6 +13,7 @@ from structlog.testing import capture_logs
 
 from streams.errors import StreamsError
 from streams.health import Verdict, serving
+from support.asking import get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,16 +40,6 @@ def served(patient: Patient, host: str = "127.0.0.1") -> Iterator[str]:
     """The server's address while it serves."""
     with capture_logs() as lines, serving(f"{host}:0", "STREAMS_X_HTTP", patient):
         yield f"http://{host}:{lines[0]['port']}"
-
-
-def get(url: str) -> tuple[int, str]:
-    """Status and body."""
-    try:
-        with urlopen(url, timeout=10) as answer:  # noqa: S310 - an address of our own
-            return answer.status, answer.read().decode()
-    except HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 def test_health_is_told_by_status_and_says_why() -> None:
