@@ -100,7 +100,12 @@ def test_following_may_be_given_up_at_any_time(monkeypatch: pytest.MonkeyPatch) 
     world, before = ClientWorld(), threading.active_count()
     closed: list[FakeConsumer] = []
     close = FakeConsumer.close
-    monkeypatch.setattr(FakeConsumer, "close", lambda self: (closed.append(self), close(self))[1])
+
+    def noted_close(consumer: FakeConsumer) -> None:
+        closed.append(consumer)
+        close(consumer)
+
+    monkeypatch.setattr(FakeConsumer, "close", noted_close)
     write_progress(world, 1)
     reader = ProgressReader(world.settings, world.cluster)
 

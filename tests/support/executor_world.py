@@ -96,7 +96,7 @@ class ExecutorWorld:
         for spec in topics.SPECS:
             count = 1 if spec.single else PARTITIONS
             self.cluster.create_topic(self.settings.topic(spec.topic), count, dict(spec.config))
-        self.prepare: Callable[[Executor], None] = lambda executor: executor.default(lambda _: None) and None
+        self.prepare: Callable[[Executor], object] = lambda executor: executor.default(lambda _: None)
         self._make_runner = make_runner
         self._options = options
         self.runner: Any = None
