@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from typing import Any
 
@@ -27,16 +28,26 @@ def main() -> None:
     parser.add_argument("--no-restore", action="store_true", help="without restart and restore of that table")
     parser.add_argument("--profile", action="store_true", help="say also where the worker's time goes (py-spy)")
     options = parser.parse_args()
-    with broker.start(options.broker) as kafka:
-        figures: dict[str, Any] = {"machine": machine(), "broker": kafka.label}
-        if options.what in ("applied", "all"):
-            figures["applied"] = applied.measure(kafka.bootstrap, options.commands, profile=options.profile)
-        if options.what in ("kill", "latency", "all"):
-            restore = not options.no_restore and options.what != "latency"
-            figures["kill"] = kill.measure(kafka.bootstrap, options.rows, restore=restore, profile=options.profile)
-    sys.stderr.write("\n")
-    _show(figures, options.what)
-    print(f"JSON: {write(options.what, figures)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    figures: dict[str, Any] = {"machine": machine()}
+    try:
+        with broker.start(options.broker) as kafka:
+            figures["broker"] = kafka.label
+            _measure(options, kafka.bootstrap, figures)
+    finally:
+        # What was measured before an interruption counts too.
+        if figures.keys() & {"applied", "kill"}:
+            sys.stderr.write("\n")
+            _show(figures, options.what)
+            print(f"JSON: {write(options.what, figures)}")
+
+
+def _measure(options: argparse.Namespace, bootstrap: str, figures: dict[str, Any]) -> None:
+    if options.what in ("applied", "all"):
+        figures["applied"] = applied.measure(bootstrap, options.commands, profile=options.profile)
+    if options.what in ("kill", "latency", "all"):
+        restore = not options.no_restore and options.what != "latency"
+        figures["kill"] = kill.measure(bootstrap, options.rows, restore=restore, profile=options.profile)
 
 
 def _show(figures: dict[str, Any], what: str) -> None:
