@@ -24,7 +24,9 @@ app = typer.Typer(no_args_is_help=True, help="Records that the workers put aside
 
 _Code = Annotated[
     list[str] | None,
-    typer.Option("--code", help="With this error code. May be given several times.", show_default=False),
+    typer.Option(
+        "--code", metavar="CODE", help="With this error code. May be given several times.", show_default=False
+    ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 _PLACE = "PARTITION:OFFSET"

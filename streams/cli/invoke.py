@@ -26,18 +26,19 @@ def invoke(
     ] = None,
     *,
     payload_file: Annotated[
-        Path | None, typer.Option(help="The payload is this file.", exists=True, dir_okay=False)
+        Path | None, typer.Option(metavar="FILE", help="The payload is this file.", exists=True, dir_okay=False)
     ] = None,
     id: Annotated[  # noqa: A002 - the option's name
-        str | None, typer.Option(help="Its id; sent again with the same content it is the same one. Else a new one.")
+        str | None,
+        typer.Option(metavar="ID", help="Its id; sent again with the same content it is the same one. Else a new one."),
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE. May be given several times.", show_default=False)
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be given several times.", show_default=False)
     ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="When to start: ISO, or 2h for two hours from now. Else at once.")
     ] = None,
-    deployment: Annotated[str | None, typer.Option(help="The deployment that it is meant for.")] = None,
+    deployment: Annotated[str | None, typer.Option(metavar="ID", help="The deployment that it is meant for.")] = None,
     adopt: Annotated[
         bool, typer.Option("--adopt", help="It runs elsewhere already: no executor is told to start it.")
     ] = False,

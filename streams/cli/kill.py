@@ -37,12 +37,13 @@ class Sending:
     """Options of every command that starts a batch."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what matches; nothing is touched.")] = False
-    reason: Annotated[str | None, typer.Option(help="Why; kept with every invocation it ends.")] = None
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with every invocation it ends.")] = None
     actor: Annotated[
-        str | None, typer.Option(help="Who asks for it; kept likewise. You, as USER@HOST, when absent.")
+        str | None, typer.Option(metavar="NAME", help="Who asks for it; kept likewise. You, as USER@HOST, when absent.")
     ] = None
     batch_id: Annotated[
-        str | None, typer.Option(help="Its id; sent again with the same id and content, it still runs once.")
+        str | None,
+        typer.Option(metavar="ID", help="Its id; sent again with the same id and content, it still runs once."),
     ] = None
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Neither preview nor question.")] = False
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the command stands in the log.")] = False

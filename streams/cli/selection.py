@@ -21,10 +21,9 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-def _many(*names: str, meaning: str) -> Any:
-    return typer.Option(
-        *names, help=f"{meaning} May be given several times.", rich_help_panel=_PANEL, show_default=False
-    )
+def _many(*names: str, meaning: str, metavar: str = "NAME") -> Any:
+    told = f"{meaning} May be given several times."
+    return typer.Option(*names, metavar=metavar, help=told, rich_help_panel=_PANEL, show_default=False)
 
 
 def _when(name: str, meaning: str) -> Any:
@@ -37,23 +36,30 @@ class Selection:
 
     service: Annotated[_Words | None, _many("--service", "-s", meaning="Of this service.")] = None
     handler: Annotated[_Words | None, _many("--handler", meaning="Of this handler.")] = None
-    object_key: Annotated[_Words | None, _many("--object-key", meaning="Of this object of a keyed service.")] = None
-    deployment: Annotated[_Words | None, _many("--deployment", meaning="On this deployment.")] = None
-    status: Annotated[_Words | None, _many("--status", meaning="In this status, such as RUNNING.")] = None
-    flow: Annotated[_Words | None, _many("--flow", meaning="Members of this flow.")] = None
-    parent: Annotated[_Words | None, _many("--parent", meaning="Children of this invocation.")] = None
-    id: Annotated[_Words | None, _many("--id", meaning="This invocation.")] = None
+    object_key: Annotated[
+        _Words | None, _many("--object-key", meaning="Of this object of a keyed service.", metavar="KEY")
+    ] = None
+    deployment: Annotated[_Words | None, _many("--deployment", meaning="On this deployment.", metavar="ID")] = None
+    status: Annotated[
+        _Words | None, _many("--status", meaning="In this status, such as RUNNING.", metavar="STATUS")
+    ] = None
+    flow: Annotated[_Words | None, _many("--flow", meaning="Members of this flow.", metavar="ID")] = None
+    parent: Annotated[_Words | None, _many("--parent", meaning="Children of this invocation.", metavar="ID")] = None
+    id: Annotated[_Words | None, _many("--id", meaning="This invocation.", metavar="ID")] = None
     ids_file: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="The invocations in this file, one id a line; - reads stdin.",
             rich_help_panel=_PANEL,
         ),
     ] = None
-    batch: Annotated[_Words | None, _many("--batch", meaning="Ended, or being cancelled, by this batch.")] = None
-    label: Annotated[_Words | None, _many("--label", meaning="With this label, KEY=VALUE; all of them must fit.")] = (
-        None
-    )
+    batch: Annotated[
+        _Words | None, _many("--batch", meaning="Ended, or being cancelled, by this batch.", metavar="ID")
+    ] = None
+    label: Annotated[
+        _Words | None, _many("--label", meaning="With this label; all of them must fit.", metavar="KEY=VALUE")
+    ] = None
     created_after: Annotated[
         str | None, _when("--created-after", "Created at this time or later: ISO, or 2h for two hours ago.")
     ] = None
