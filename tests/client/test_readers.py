@@ -86,10 +86,12 @@ def test_a_batch_is_followed_by_async_for() -> None:
     write_progress(world, 1)
 
     async def main() -> list[int]:
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.05, partial(write_progress, world, 2))
-        loop.call_later(0.10, partial(write_progress, world, 3, BatchState.COMPLETED))
-        return [each.revision async for each in ProgressReader(world.settings, world.cluster).follow_async("b")]
+        seen = []
+        async for each in ProgressReader(world.settings, world.cluster).follow_async("b"):
+            seen.append(each.revision)
+            state = BatchState.COMPLETED if each.revision == 2 else BatchState.RUNNING
+            asyncio.get_running_loop().call_later(0.02, partial(write_progress, world, each.revision + 1, state))
+        return seen
 
     assert asyncio.run(main()) == [1, 2, 3]
     assert all_threads_gone(before)

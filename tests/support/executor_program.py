@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 
 from streams.client import Context, Executor
 from streams.config import load_settings
@@ -32,6 +33,11 @@ def main(notes: str, instance_id: str | None) -> None:
     def slow(context: Context) -> None:
         note(context)
         context.sleep(600)
+
+    @executor.handler("billing", "deaf")
+    def deaf(context: Context) -> None:
+        note(context)
+        time.sleep(600)
 
     executor.run()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -132,3 +133,19 @@ def test_a_kill_reaches_what_queues_behind_a_full_executor(service: Service) -> 
     until(lambda: "after" in started(service), "what comes behind them has its turn")
     assert len(started(service)) < 1_000
     assert service.programs["executor"].terminate() == 0
+
+
+@pytest.mark.parametrize(("times", "code", "most_s"), [(1, 0, 20.0), (2, 128 + signal.SIGTERM, 3.0)])
+def test_handlers_that_never_end_do_not_keep_it(service: Service, times: int, code: int, most_s: float) -> None:
+    """SIGTERM waits for the grace, a second one for nothing; the next executor runs the handler again."""
+    program = executor(service, "executor", "only-one")
+    service.send_many(invocations(1, ("deaf",)))
+    until(lambda: started(service)["i-0000"] == 1, "it runs")
+    before = time.monotonic()
+    for _ in range(times):
+        program.send(signal.SIGTERM)
+        time.sleep(0.5)
+    assert program.wait() == code
+    assert time.monotonic() - before < most_s
+    program.start()
+    until(lambda: started(service)["i-0000"] == 2, "it runs again")
