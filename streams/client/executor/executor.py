@@ -53,7 +53,8 @@ class Executor:
         settings: the brokers and the topics' prefix.
         handlers: by (service, handler); more by the decorators.
         concurrency: how many handlers run at once, sync and async together.
-        waiting: how many more are taken in before signals have to wait in Kafka; KILL and CANCEL never wait there.
+        waiting: how many more are taken in (or 64 MiB of payloads) before signals have to wait in Kafka; KILL and CANCEL
+            never wait there.
         services: whose signals are its business; None: everybody's. What it has no handler for then fails.
         group_id: the consumer group; `<prefix>executors` unless given. Executors of other services need another one.
         instance_id: a name that no other executor has; with it a quick restart keeps the partitions.
@@ -176,8 +177,7 @@ class Executor:
         if not self._group.paused:
             self._take(min(_CHUNK, max(1, self._most_waiting - self._runner.waiting)), 0)
         self._look_ahead()
-        for run, outcome in self._runner.events():
-            self._dispatcher.happened(run, outcome)
+        self._hear()
         self._dispatcher.renew_leases()
         self._reporter.serve()
         self._make_room()
@@ -193,6 +193,8 @@ class Executor:
 
     def _drain(self) -> None:
         """Wait for handlers; signals that wait are left to others, requests to stop are still heard."""
+        if not self._joined:
+            return
         self._most_waiting = -1
         self._make_room()
         for share in self._group.shares.values():
@@ -203,7 +205,12 @@ class Executor:
         if self._runner.running:
             log.warning("%d handlers had not ended within %g s; they run again", self._runner.running, self._grace)
 
+    def _hear(self) -> None:
+        for run, outcome in self._runner.events():
+            self._dispatcher.happened(run, outcome)
+
     def _let_go(self, shares: Collection[Share]) -> None:
+        self._hear()
         for share in shares:
             self._dispatcher.leave(share)
         self._reporter.flush(_FLUSH_S)

@@ -343,6 +343,17 @@ def test_two_executors_share_the_partitions() -> None:
     assert len(ended) == 6
 
 
+def test_what_has_just_ended_is_reported_before_a_partition_goes() -> None:
+    """It is committed too, so that nobody runs it again."""
+    world = ExecutorWorld()
+    world.start("a", 1)
+    world.step()
+    assert world.executor is not None
+    world.runner.end(world.runner.find("a"))
+    world.executor.close()
+    assert (world.said("a"), world.committed()) == ([RUNNING, COMPLETED], 1)
+
+
 def test_a_report_that_cannot_be_sent_stops_the_executor() -> None:
     """Nothing is committed over it: the next life does it again."""
     world = ExecutorWorld()
@@ -400,6 +411,13 @@ def test_stopping_gives_up_on_handlers_after_the_grace() -> None:
     world.executor.stop()
     world.executor.run()
     assert (world.said("a"), world.committed()) == ([RUNNING], 0)
+
+
+def test_stopped_before_it_began() -> None:
+    """It ends at once."""
+    executor = ExecutorWorld().begin()
+    executor.stop()
+    executor.run()
 
 
 def test_bad_numbers_are_refused() -> None:
