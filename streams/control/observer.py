@@ -11,13 +11,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from streams.health import Verdict
-from streams.metrics import GaugeOf, OfGateway, metrics_of
+from streams.metrics import OfGateway, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prometheus_client import Metric
-    from prometheus_client.core import GaugeMetricFamily
 
 log = structlog.get_logger("streams.gateway")
 
@@ -51,16 +50,16 @@ class Observer(Collector):
         self._app: Any = None
         self._topic = ""
         self._rebalanced = 0
-        self._records = OfGateway.RECORDS.on(self.registry)
-        self._published = OfGateway.PUBLISHED.on(self.registry)
-        self._merge_seconds = OfGateway.MERGE_SECONDS.on(self.registry)
-        self._rebalances = OfGateway.REBALANCES.on(self.registry)
+        self._records = OfGateway.RECORDS.tally()
+        self._published = OfGateway.PUBLISHED.tally()
+        self._merge_seconds = OfGateway.MERGE_SECONDS.distribution()
+        self._rebalances = OfGateway.REBALANCES.tally()
         self.registry.register(self)
 
     def merged(self, records: int, published: int, took_s: float) -> None:
         """So many records of `batch-slices` led to so many of `batches`, in so many seconds."""
-        self._records.inc(records)
-        self._published.inc(published)
+        self._records.add(records)
+        self._published.add(published)
         self._merge_seconds.observe(took_s)
 
     def started(self, app: Any, topic: str) -> None:
@@ -80,24 +79,21 @@ class Observer(Collector):
         if self._app is None:
             return
         try:
-            self._rebalances.inc(self._app.rebalancing_count - self._rebalanced)
+            self._rebalances.add(self._app.rebalancing_count - self._rebalanced)
             self._rebalanced = self._app.rebalancing_count
             self._seen = _seen(self._app, self._topic)
         except Exception as error:  # noqa: BLE001 - Faust is in the middle of something: the next look sees more
             log.debug("the gateway cannot be looked at now", error=repr(error))
 
     def collect(self) -> Iterator[Metric]:
-        """What stands, as it was seen last."""
+        """What was counted, and what stands as it was seen last."""
+        yield from counted(self)
         age, lag, batches = OfGateway.LOOP_AGE.family(), OfGateway.LAG.family(), OfGateway.BATCHES.family()
         age.add_metric([], self._age_s())
         batches.add_metric([], self._seen.batches)
         for partition, records in self._seen.lag.items():
             lag.add_metric([str(partition)], records)
         yield from (age, lag, batches)
-
-    def describe(self) -> list[GaugeMetricFamily]:
-        """Names of what `collect` gives, so that the registry can tell a name used twice."""
-        return [each.family() for each in metrics_of(OfGateway) if isinstance(each, GaugeOf)]
 
     def live(self) -> Verdict:
         """Whether the loop comes round."""

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from streams.engine import counters
 from streams.engine.effects import Count
 from streams.health import Verdict
-from streams.metrics import GaugeOf, OfWorker, metrics_of
+from streams.metrics import OfWorker, counted
 from streams.runtime.seen import Seen, gauges, seen
 from streams.runtime.task import Phase
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from prometheus_client import Metric
-    from prometheus_client.core import GaugeMetricFamily
 
     from streams.engine.view import PageSizes
     from streams.runtime.seen import SeenPartition
@@ -53,23 +52,22 @@ class Observer(Collector):
         self.registry.register(self)
 
     def _make_counters(self) -> None:
-        on = self.registry
-        self._commands = OfWorker.COMMANDS.on(on)
-        self._dead_letters = OfWorker.DEAD_LETTERS.on(on)
-        self._forwarded = OfWorker.FORWARDED.on(on)
-        self._without_effect = OfWorker.WITHOUT_EFFECT.on(on)
-        self._written = OfWorker.WRITTEN.on(on)
-        self._turn_seconds = OfWorker.TURN_SECONDS.on(on)
-        self._transaction_seconds = OfWorker.TRANSACTION_SECONDS.on(on)
-        self._page_seconds = OfWorker.PAGE_SECONDS.on(on)
-        self._page_scanned = OfWorker.PAGE_SCANNED.on(on)
-        self._page_matched = OfWorker.PAGE_MATCHED.on(on)
-        self._rebalances = OfWorker.REBALANCES.on(on)
-        self._partition_changes = OfWorker.PARTITION_CHANGES.on(on)
-        self._faults = OfWorker.FAULTS.on(on)
+        self._commands = OfWorker.COMMANDS.tally()
+        self._dead_letters = OfWorker.DEAD_LETTERS.tally()
+        self._forwarded = OfWorker.FORWARDED.tally()
+        self._without_effect = OfWorker.WITHOUT_EFFECT.tally()
+        self._written = OfWorker.WRITTEN.tally()
+        self._turn_seconds = OfWorker.TURN_SECONDS.distribution()
+        self._transaction_seconds = OfWorker.TRANSACTION_SECONDS.distribution()
+        self._page_seconds = OfWorker.PAGE_SECONDS.distribution()
+        self._page_scanned = OfWorker.PAGE_SCANNED.distribution()
+        self._page_matched = OfWorker.PAGE_MATCHED.distribution()
+        self._rebalances = OfWorker.REBALANCES.tally()
+        self._partition_changes = OfWorker.PARTITION_CHANGES.tally()
+        self._faults = OfWorker.FAULTS.tally()
         for count in vars(counters).values():
             if isinstance(count, Count):
-                self._without_effect.labels(count.name)
+                self._without_effect.add(0, count.name)
 
     # --- told by the loop ---
 
@@ -91,16 +89,15 @@ class Observer(Collector):
         self._transaction_seconds.observe(transaction_s)
         for kind, count in turn.records.items():
             if kind is not NoneType:
-                self._commands.labels(kind.__name__).inc(count)
+                self._commands.add(count, kind.__name__)
         for name, count in turn.counts.items():
-            self._without_effect.labels(name).inc(count)
-        if turn.forwarded:
-            self._forwarded.inc(turn.forwarded)
+            self._without_effect.add(count, name)
+        self._forwarded.add(turn.forwarded)
         outbox = turn.outbox
         for topic, count in outbox.sizes().items():
-            self._written.labels(topic).inc(count)
+            self._written.add(count, topic)
         for letter in outbox.dead_letters:
-            self._dead_letters.labels(letter.code).inc()
+            self._dead_letters.add(1, letter.code)
         for page in turn.pages:
             self._page_seconds.observe(page.took_ms / 1_000)
             self._page_scanned.observe(page.scanned)
@@ -111,28 +108,25 @@ class Observer(Collector):
         if not (assigned or revoked or lost):
             return
         self._see_at = self._came_round
-        self._rebalances.inc()
+        self._rebalances.add()
         for change, partitions in (("assigned", assigned), ("revoked", revoked), ("lost", lost)):
-            self._partition_changes.labels(change).inc(len(partitions))
+            self._partition_changes.add(len(partitions), change)
 
     def gave_up(self, fault: str) -> None:
         """A turn, the producer or the consumer (a value of the label `fault`) had to be given up."""
         self._see_at = self._came_round
-        self._faults.labels(fault).inc()
+        self._faults.add(1, fault)
 
     # --- asked by others ---
 
     def collect(self) -> Iterator[Metric]:
-        """What stands, as the loop showed it last."""
+        """What was counted, and what stands as the loop showed it last."""
+        yield from counted(self)
         age = OfWorker.LOOP_AGE.family()
         age.add_metric([], self._age_s())
         yield age
         if self._seen is not None:
             yield from gauges(self._seen, self._wall_clock())
-
-    def describe(self) -> list[GaugeMetricFamily]:
-        """Names of what `collect` gives, so that the registry can tell a name used twice."""
-        return [each.family() for each in metrics_of(OfWorker) if isinstance(each, GaugeOf)]
 
     def live(self) -> Verdict:
         """Whether the loop comes round."""

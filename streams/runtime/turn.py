@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class Turn:
         self.tasks: list[PartitionTask] = []
         self.applied = 0
         self.forwarded = 0
-        self.records: Counter[type] = Counter()
+        self.records: dict[type, int] = {}
         self.counts: dict[str, int] = {}
         self.pages: list[Measured] = []
 
@@ -66,7 +67,7 @@ class Turn:
             self.outbox.published(table.published())
             self.tasks.append(task)
             self.applied += len(items)
-            self.records.update(map(type, map(_COMMAND, items)))
+        self.records = Counter(map(type, map(_COMMAND, chain.from_iterable(share.items for share in shares))))
         self.page_sizes = tuned(self.page_sizes, self.pages, self._settings.page_budget_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from streams import metrics
 from streams.metrics import CounterOf, GaugeOf, HistogramOf, OfGateway, OfWorker, metrics_of
@@ -41,13 +45,38 @@ def test_a_label_has_few_values(label: metrics.Label) -> None:
     assert not label.name.endswith("id")
 
 
-def test_a_counter_whose_values_are_known_begins_with_all_of_them() -> None:
-    """A rate over the first occurrence needs the 0 before it."""
-    registry = CollectorRegistry()
-    OfWorker.FAULTS.on(registry)
-    samples = [line for line in generate_latest(registry).decode().splitlines() if line.startswith("streams_faults")]
-    values = [line for line in samples if "_total" in line]
-    assert values == [f'streams_faults_total{{fault="{each}"}} 0.0' for each in ("turn", "producer", "consumer")]
+def samples(*families: Any) -> dict[str, float]:
+    """What Prometheus would scrape: values by name and labels."""
+    text = generate_latest(SimpleNamespace(collect=lambda: families)).decode()
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_a_tally_begins_with_every_value_that_is_known() -> None:
+    """A rate over the first occurrence needs the 0 before it; other values come when they come."""
+    tally = OfWorker.FAULTS.tally()
+    tally.add(2, "turn")
+    tally.add(1, "turn")
+    total = 'streams_faults_total{fault="%s"}'
+    assert samples(tally.family()) == {total % "turn": 3, total % "producer": 0, total % "consumer": 0}
+    codes = OfWorker.DEAD_LETTERS.tally()
+    codes.add(1, "malformed")
+    assert samples(codes.family()) == {'streams_dead_letters_total{code="malformed"}': 1}
+    plain = OfWorker.FORWARDED.tally()
+    assert samples(plain.family()) == {"streams_forwarded_total": 0}
+
+
+@given(st.lists(st.floats(0, 100_000, allow_nan=False)))
+def test_a_distribution_is_the_library_s_histogram(amounts: list[float]) -> None:
+    """Whatever is observed, bounds included: the same buckets, count and sum as prometheus_client's own."""
+    metric = OfWorker.PAGE_MATCHED
+    ours, registry = metric.distribution(), CollectorRegistry()
+    theirs = Histogram(metric.name, metric.says, buckets=metric.buckets, registry=registry)
+    for amount in [*amounts, *metric.buckets]:
+        ours.observe(amount)
+        theirs.observe(amount)
+    expected = {name: value for name, value in samples(*registry.collect()).items() if "_created" not in name}
+    assert samples(ours.family()) == pytest.approx(expected)
 
 
 def test_the_page_of_the_docs_is_made_from_the_definitions() -> None:
