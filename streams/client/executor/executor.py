@@ -53,8 +53,8 @@ class Executor:
         settings: the brokers and the topics' prefix.
         handlers: by (service, handler); more by the decorators.
         concurrency: how many handlers run at once, sync and async together.
-        waiting: how many more are taken in, of 64 MiB of payloads at most, before signals have to wait in Kafka; KILL and
-            CANCEL never wait there.
+        waiting: how many more are taken in, of 64 MiB of payloads at most, before signals have to wait in Kafka; KILL
+            and CANCEL never wait there.
         services: whose signals are its business; None: everybody's. What it has no handler for then fails.
         group_id: the consumer group; `<prefix>executors` unless given. Executors of other services need another one.
         instance_id: a name that no other executor has; with it a quick restart keeps the partitions.
