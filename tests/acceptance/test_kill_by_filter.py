@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from support.harness import Service
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
 SLOW_PAGES = {"STREAMS_PAGE_BUDGET_MS": "0.1"}
 """Makes a batch take long enough for something to happen meanwhile."""
@@ -29,7 +29,7 @@ def test_kill_by_filter_ends_exactly_what_the_oracle_names(make_service: Callabl
     count = int(300_000 * scale)
     service.send_many(invocations(count))
     batch_id = service.start_batch(kill("kill-1"))
-    progress = service.await_batch(batch_id)
+    progress = service.await_batch(batch_id, timeout=300)
     expected, table = service.check()
     named = expected.ended_by(batch_id)
     assert count * 0.32 < len(named) < count / 3, "the filter is to match about a third"
@@ -47,7 +47,7 @@ def test_what_is_invoked_after_the_cutoff_is_untouched(make_service: Callable[..
     with _Producing(service) as producing:
         producing.await_rounds(5)
         batch_id = service.start_batch(kill("kill-1"))
-        progress = service.await_batch(batch_id)
+        progress = service.await_batch(batch_id, timeout=300)
         producing.await_rounds(5)
     expected, table = service.check()
     meanwhile = {p for p, row in expected.rows.items() if row.invocation.invocation_id.startswith("meanwhile")}

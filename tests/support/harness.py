@@ -240,11 +240,11 @@ class Service:
                 raise AssertionError(f"batch {batch_id} is not {what} after {timeout:g} s: {progress}")
         return progress
 
-    def await_batch(self, batch_id: str, timeout: float = 60.0) -> Progress:
+    def await_batch(self, batch_id: str, timeout: float = 120.0) -> Progress:
         """Wait until a batch is over."""
         return self.await_progress(batch_id, lambda progress: progress.state in FINAL, timeout, "over")
 
-    def settle(self, timeout: float = 60.0) -> list[Entry]:
+    def settle(self, timeout: float = 120.0) -> list[Entry]:
         """Wait until every command in the log has been applied; returns the log."""
         deadline = time.monotonic() + timeout
         with self.reader(Topic.COMMANDS) as reader:
