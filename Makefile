@@ -58,6 +58,10 @@ stack: $(READY) ## the compose stack (Docker), and the examples in Java, Go and 
 bench: $(READY) ## measure: applied a second, killed a second, latency beside it
 	@$(BIN)/python -m bench
 
+.PHONY: picture
+picture: $(READY) ## record the demo anew, as docs/demo.svg
+	@$(BIN)/python scripts/picture.py
+
 .PHONY: clean
 clean: ## remove .venv and everything that tools have left
 	rm -rf .venv dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .state .broker
