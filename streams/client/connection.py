@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 2 * 1024 * 1024
 CONNECT_TIMEOUT = 10.0
 
+_FOR_GOOD = frozenset(
+    {
+        KafkaError._FATAL,  # noqa: SLF001 - the only name it has; a consumer's fatal error is not marked as such
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    }
+)
+"""What a consumer is told that waiting does not mend; all else passes when a broker comes back."""
+
 log = logging.getLogger(__name__)
 
 
@@ -64,6 +75,21 @@ def properties(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, An
     fixed = {name.replace("_", "."): value for name, value in own.items()}
     # A client that cannot connect would write librdkafka's own lines beside the one clear line.
     return {"log_level": 0, **settings.kafka_properties(), **fixed, "error_cb": trouble}
+
+
+def is_record(message: Any) -> bool:
+    """Whether a consumed message is a record, and not the news that something is wrong for the moment.
+
+    Raises:
+        KafkaException: something is wrong for good.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.fatal() or error.code() in _FOR_GOOD:
+        raise KafkaException(error)
+    log.warning("kafka consumer: %s", error.str())
+    return False
 
 
 def require_topics(

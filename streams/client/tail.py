@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
-from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties, require_topics
+from streams.client.connection import MAX_RECORD_BYTES, Trouble, is_record, properties, require_topics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -41,13 +41,11 @@ class Tail:
         """The messages that have arrived; waits a moment for them."""
         for message in self._consumer.consume(1, _WAIT) + self._consumer.consume(_CHUNK, 0):
             error = message.error()
-            if error is None:
-                yield message
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the only name it has
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the only name it has
                 # The fetcher tells the end: the last offset may be a transaction's marker, which no record reaches.
                 self._behind.discard(message.partition() or 0)
-            elif error.fatal() or not error.retriable():
-                raise KafkaException(error)
+            elif is_record(message):
+                yield message
 
 
 @contextmanager

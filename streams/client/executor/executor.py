@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from streams import codec
-from streams.client.connection import KafkaClients
+from streams.client.connection import KafkaClients, is_record
 from streams.client.errors import UnreadableSignalError
 from streams.client.executor.ahead import Ahead
 from streams.client.executor.dispatcher import Dispatcher
-from streams.client.executor.group import Group, consumer_properties, usable
+from streams.client.executor.group import Group, consumer_properties
 from streams.client.executor.registry import Handler, Name, Registry
 from streams.client.executor.reports import Reporter
 from streams.client.executor.runner import Runner, Runs
@@ -251,7 +251,7 @@ class Executor:
             return
         for message in self._ahead.take():
             known = shares.get(message.partition())
-            if known is not None and usable(message):
+            if known is not None and is_record(message):
                 self._dispatcher.look_ahead(known, message.offset(), _decoded(message))
 
 

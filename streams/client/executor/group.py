@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties
+from streams.client.connection import MAX_RECORD_BYTES, Trouble, is_record, properties
 from streams.client.executor.run import Share
 from streams.client.executor.watermark import Watermark
 from streams.config import Topic
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streams.executor")
 
 _ANSWER_S = 30.0
+_PAUSE_S = 0.2
 
 
 class Group:
@@ -68,7 +70,7 @@ class Group:
         """Signals that have come, each with its share; waits at most `wait` seconds for them."""
         for message in self._consumer.consume(count, wait):
             share = self.shares.get(message.partition())
-            if share is not None and usable(message):
+            if share is not None and is_record(message):
                 yield share, message
 
     def pause(self) -> None:
@@ -95,7 +97,7 @@ class Group:
     # --- called from within `take` ---
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        places = consumer.committed(partitions, _ANSWER_S)
+        places = _committed(consumer, partitions)
         for place in places:
             self.shares[place.partition] = Share(place.partition, Watermark.restored(place.offset, place.metadata))
             self._committed[place.partition] = place.offset, place.metadata or ""
@@ -139,6 +141,21 @@ class Group:
             _on_commit(error.args[0], places)
 
 
+def _committed(consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """The group's offsets; a broker that has just come back is given time."""
+    deadline = time.monotonic() + _ANSWER_S
+    while True:
+        try:
+            found: list[TopicPartition] = consumer.committed(partitions, _ANSWER_S / 6)
+        except KafkaException as error:
+            if time.monotonic() >= deadline or error.args[0].fatal():
+                raise
+            log.warning("committed offsets are not told yet: %s", error.args[0].str())
+            time.sleep(_PAUSE_S)
+        else:
+            return found
+
+
 def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[str, Any]:
     """Properties of a consumer of signals, `more` with `_` for the dots."""
     return properties(
@@ -154,16 +171,6 @@ def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[
         fetch_message_max_bytes=MAX_RECORD_BYTES,
         **more,
     )
-
-
-def usable(message: Any) -> bool:
-    """Whether it is a record; an error that passes is none, and any other is raised."""
-    error = message.error()
-    if error is None:
-        return True
-    if error.fatal() or not error.retriable():
-        raise KafkaException(error)
-    return False
 
 
 def _on_commit(error: KafkaError | None, places: list[TopicPartition]) -> None:

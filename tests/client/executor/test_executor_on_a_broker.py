@@ -149,3 +149,23 @@ def test_handlers_that_never_end_do_not_keep_it(service: Service, times: int, co
     assert time.monotonic() - before < most_s
     program.start()
     until(lambda: started(service)["i-0000"] == 2, "it runs again")
+
+
+@pytest.mark.durable
+def test_a_broker_that_is_killed_and_comes_back(own_broker: Broker, tmp_path: Path) -> None:
+    """The executor lives through it, and every invocation ends."""
+    with Service(own_broker.bootstrap, tmp_path) as service:
+        service.worker("w")
+        program = executor(service, "executor")
+        service.send_many(invocations(400))
+        with service.reader(Topic.COMMANDS) as log:
+            until(lambda: len(ends(log)) > 80, "some have ended")
+            own_broker.kill()
+            time.sleep(2)
+            own_broker.restart()
+            service.send(Invoke(Invocation("after", "billing", "sync"), payload=b"0"))
+            until(lambda: len(ends(log)) == 401, "all have ended")
+        assert program.terminate() == 0, program.tail()
+        table = service.settle() and oracle.fold(service.read(Topic.CHANGELOG))
+    assert table
+    assert Counter(row.status for row in table.rows.values()) == {Status.COMPLETED: 401}
