@@ -14,6 +14,7 @@ import pytest
 
 from streams import codec
 from streams.config import Topic
+from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
 from support.harness import Service
 from support.programs import ROOT
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.broker]
 
 TOOLS = {"go": ["go"], "java": ["java", "mvn"], "javascript": ["node", "npm"]}
+PARTITIONS = 4
 DOOMED, SPARED = 300, 100
 END = re.compile(r"(\S+) COMPLETED matched=(\d+) done=(\d+) pending=(\d+) skipped=(\d+) failed=(\d+)")
 
@@ -95,7 +97,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Example]:
 @pytest.fixture(scope="module")
 def service(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A worker and a gateway on topics of their own."""
-    with Service(broker.bootstrap, tmp_path_factory.mktemp("service")) as running:
+    with Service(broker.bootstrap, tmp_path_factory.mktemp("service"), PARTITIONS) as running:
         running.worker("a")
         running.program("gateway", ["gateway"])
         yield running
@@ -111,10 +113,16 @@ def invoke(service: Service, doomed: str) -> None:
     )
 
 
-def started(service: Service, batch_id: str) -> list[StartBatch]:
-    """What the command log has of a batch, in order within each partition."""
-    records = [codec.decode(entry.value) for entry in service.read(Topic.COMMANDS) if entry.key == batch_id]
-    return [record for record in records if isinstance(record, StartBatch)]
+def started(service: Service, batch_id: str) -> list[tuple[int, StartBatch]]:
+    """The batch's `StartBatch` records in the command log, each with its partition."""
+    log = [entry for entry in service.read(Topic.COMMANDS) if entry.key == batch_id and entry.value is not None]
+    records = [(entry.partition, codec.decode(entry.value)) for entry in log if entry.value is not None]
+    return [(partition, record) for partition, record in records if isinstance(record, StartBatch)]
+
+
+def home(batch_id: str) -> int:
+    """The batch's lead partition."""
+    return partition_of(batch_id, PARTITIONS)
 
 
 @pytest.mark.parametrize("language", TOOLS)
@@ -126,7 +134,7 @@ def test_an_example_kills_its_batch(language: str, build: Callable[[str], Exampl
     batch_id, counters = example.kill(service, doomed)
     assert counters == [DOOMED, DOOMED, 0, 0, 0]
     command = StartBatch(batch_id, Action.KILL, Filter(services=(doomed,)), reason="bad deploy")
-    assert started(service, batch_id) == [command]
+    assert started(service, batch_id) == [(home(batch_id), command)]
     assert service.read(Topic.DEAD_LETTERS) == []
     _, table = service.check()
     assert len(table.ended_by(batch_id)) == DOOMED
@@ -141,9 +149,7 @@ def test_the_examples_kill_the_same_batch(build: Callable[[str], Example], servi
     ends = [example.kill(service, doomed, batch_id) for example in examples]
     assert ends == [(batch_id, [DOOMED, DOOMED, 0, 0, 0])] * len(examples)
     command = StartBatch(batch_id, Action.KILL, Filter(services=(doomed,)), reason="bad deploy")
-    assert started(service, batch_id) == [command] * len(examples)
-    homes = {entry.partition for entry in service.read(Topic.COMMANDS) if entry.key == batch_id}
-    assert len(homes) == 1, f"the languages' partitioners differ: {homes}"
+    assert started(service, batch_id) == [(home(batch_id), command)] * len(examples)
     assert service.read(Topic.DEAD_LETTERS) == []
 
 
