@@ -189,9 +189,10 @@ def test_the_end_of_one_partition_can_be_asked_for(live: CommandLine) -> None:
 
 def test_following_goes_on_until_ctrl_c(live: CommandLine) -> None:
     """What comes is printed as it comes; exit code 130."""
-    process = live.start("tail", "commands", "--follow", "--last", "1")
+    live.json("invoke", "followed", "run")
+    process = live.start("tail", "commands", "--follow", "--from-beginning")
     assert process.stdout is not None
-    process.stdout.readline()  # it reads by now
+    assert process.stdout.readline()  # it reads by now
     invoked = live.json("invoke", "followed", "run")["invocation_id"]
     while invoked not in process.stdout.readline():
         assert process.poll() is None
