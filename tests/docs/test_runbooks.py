@@ -80,7 +80,7 @@ def test_kafkas_own_programs_take_what_the_page_says(broker: Broker, tmp_path: P
     if broker.kind != "apache":
         pytest.skip(f"{broker.label}: Kafka's programs are at hand only where its jars are")
     with Service(broker.bootstrap, tmp_path, partitions=1) as service:
-        worker = service.worker("a", STREAMS_WORKER_ID="")
+        worker = service.program("a", ["worker"], STREAMS_STATE_DIR=str(service.state("a")))
         service.send(Invoke(Invocation("i-1", "emails", "send")))
         service.settle()
         changed = _kafkas_own("kafka-configs.sh", service)
