@@ -58,14 +58,15 @@ class Example:
 def shell(command: str, folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a README's command as a person would."""
     result = subprocess.run(
-        ["nice", "sh", "-ec", command],
+        # It ends the whole group: a shell alone would leave its child behind.
+        ["timeout", "--kill-after=5", "180", "nice", "sh", "-ec", command],
         cwd=folder,
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=200,
     )
     assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}\n{result.stderr}"
     return result
