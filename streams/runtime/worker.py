@@ -45,7 +45,7 @@ from streams.state.store import Store
 from streams.state.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from streams.config import Settings
@@ -196,7 +196,7 @@ class Worker:
             raise StreamsError(
                 f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
                 f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
-                "longest downtime, and rebuild from the changelog: see the operations page",
+                "longest downtime, and begin with new topics: see the operations page",
             )
         # A consumer's fatal error arrives as `_FATAL`, not marked fatal; fencing is the only one it knows.
         if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
@@ -227,7 +227,8 @@ class Worker:
             if partition >= self._topics.facts.partitions:
                 raise StreamsError(
                     f"{self._topics.commands} has got more partitions than the {self._topics.facts.partitions} it was "
-                    "made with: the count is fixed for the life of the topics. Move to new topics: export and import",
+                    "made with: the count is fixed for the life of the topics. Begin with new topics: "
+                    "STREAMS_TOPIC_PREFIX",
                 )
             file = self._folder.partition_file(partition)
             self.tasks[partition] = PartitionTask(partition, _open_store(file, partition), file)
@@ -403,12 +404,12 @@ def run(settings: Settings) -> int:
     """
     topics.require(settings)
     observer = Observer(_wall_clock)
-    with serving(settings.worker_http, variable("worker_http"), observer):
-        _run_until_signal(Worker(settings, observer=observer), settings)
+    with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
+        _run_until_signal(Worker(settings, observer=observer))
     return 0
 
 
-def _run_until_signal(worker: Worker, settings: Settings) -> None:
+def _run_until_signal(worker: Worker) -> None:
     def on_signal(number: int, _frame: object) -> None:
         if worker.stopping:
             log.warning("stopped at once", signal=signal.Signals(number).name)
@@ -418,10 +419,21 @@ def _run_until_signal(worker: Worker, settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    worker.run()
+
+
+@contextlib.contextmanager
+def _clear_errors(settings: Settings) -> Iterator[None]:
+    """What ends a worker is one line that says what to do."""
     try:
-        worker.run()
+        yield
     except (NewerEngineError, KafkaFailureError) as exc:
         raise StreamsError(str(exc)) from exc
+    except (ProducerFencedError, TransactionAbortedError) as exc:
+        raise StreamsError(
+            f"Kafka at {settings.bootstrap_servers} does not settle the last transaction ({exc}): start the worker "
+            "again when it answers; nothing is lost",
+        ) from exc
     except KafkaException as exc:
         raise StreamsError(f"Kafka: {exc.args[0].str() if exc.args else exc}") from exc
     except sqlite3.Error as exc:
