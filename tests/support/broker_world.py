@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 import confluent_kafka
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from support.fake_kafka import FakeCluster
@@ -76,7 +76,21 @@ class World:
         settings = {key.replace("_", "."): value for key, value in config.items()}
         for future in self.admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
             future.result(30)
+        self._await_known(name)
         return name
+
+    def _await_known(self, name: str) -> None:
+        """A real broker says that a topic is made a moment before it can describe it."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.admin.describe_topics(TopicCollection([name]))[name].result(30)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def producer(self, transactional_id: str | None = "", **conf: Any) -> Any:
         """A producer ready for transactions, of an id of its own unless one is given; None: without."""

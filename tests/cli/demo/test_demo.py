@@ -92,7 +92,7 @@ def test_the_demo_ends_by_itself_tells_the_truth_and_leaves_nothing(demo: Demo, 
     assert "2 handlers that ran were stopped" in stdout
     assert "orders were placed and started" in stdout
     assert "by 1 record in the log" in stdout
-    assert demo.await_others(none=True, seconds=5)  # what was killed may take a moment to vanish
+    assert demo.await_others(none=True, seconds=30)  # what was killed may take a moment to vanish
     [prefix] = re.findall(r"^topics +(demo-\w+\.)", stdout, flags=re.MULTILINE)
     assert not any(name.startswith(prefix) for name in _topics(broker))
 
@@ -105,7 +105,7 @@ def test_an_interrupted_demo_stops_what_it_started(demo: Demo, number: signal.Si
     _, stderr = demo.process.communicate(timeout=60)
     assert demo.process.returncode == 130
     assert "nothing is left running" in stderr
-    assert demo.await_others(none=True, seconds=5)  # what was killed may take a moment to vanish
+    assert demo.await_others(none=True, seconds=30)  # what was killed may take a moment to vanish
 
 
 def test_a_killed_demo_leaves_no_process_either(demo: Demo) -> None:
