@@ -142,10 +142,13 @@ TRANSACTIONAL = ("begin", "produce_batch", "send_offsets", "commit:before", "com
         pytest.param({"code": KafkaError._FENCED, "fatal": True}, TRANSACTIONAL, id="fatal, outcome unknown"),
     ],
 )
-def test_an_error_at_any_step_of_a_transaction_changes_nothing(
+def test_an_error_in_a_transaction_changes_nothing(
     error: dict[str, Any], names: tuple[str, ...], tmp_path: Path, undisturbed: tuple[Outcome, list[str]]
 ) -> None:
-    """The transaction is tried again, aborted and read again, or settled by a new producer: the outcome is the same."""
+    """The transaction is tried again, aborted and read again, or settled by a new producer: the outcome is the same.
+
+    Every step's name, each fourth time that it comes.
+    """
     expected, steps = undisturbed
     for name in names:
         for nth in range(1, 1 + steps.count(name), 4):
