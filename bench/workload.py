@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-import uuid6
+import uuid_utils
 
 from streams import codec
 from streams.engine.routing import partitions_of
@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
 def ids(count: int) -> list[str]:
     """Time-ordered ids, as the client makes them."""
-    return [str(uuid6.uuid7()) for _ in range(count)]
+    return [str(uuid_utils.uuid7()) for _ in range(count)]
 
 
 def invocation(invocation_id: str, number: int, service: str) -> Invocation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid6
+import uuid_utils
 
 from streams.model import (
     Act,
@@ -22,13 +22,13 @@ def new_invocation_id(service: str | None = None, object_key: str | None = None)
 
     With both arguments it is one of an object of a keyed service: all of the object's share a partition.
     """
-    unique = str(uuid6.uuid7())
+    unique = str(uuid_utils.uuid7())
     return unique if service is None or object_key is None else f"{service}/{object_key}~{unique}"
 
 
 def new_batch_id() -> str:
     """An id for a batch; listings in the order of ids are in the order of time."""
-    return str(uuid6.uuid7())
+    return str(uuid_utils.uuid7())
 
 
 def routing_key(invocation_id: str) -> str:

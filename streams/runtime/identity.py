@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import uuid6
+import uuid_utils
 from filelock import FileLock, Timeout
 
 from streams.errors import StreamsError
@@ -42,7 +42,7 @@ class StateFolder:
         file = self.path / "worker-id"
         try:
             if not file.exists():
-                file.write_text(f"{uuid6.uuid7()}\n", encoding="utf-8")
+                file.write_text(f"{uuid_utils.uuid7()}\n", encoding="utf-8")
             return file.read_text(encoding="utf-8").strip()
         except OSError as exc:
             raise StreamsError(f"{file} cannot be written ({exc.strerror}): set STREAMS_STATE_DIR") from exc
