@@ -25,6 +25,7 @@ __all__ = [
     "encode_invocation",
     "encode_row",
     "encode_signal",
+    "encode_signals",
 ]
 
 _versions = schemas.load_all(schemas.folder())
@@ -39,4 +40,5 @@ decode_invocation = _records.decode_invocation
 decode_row = _records.decode_row
 encode_row = _spliced.encode_row
 encode_signal = _spliced.encode_signal
+encode_signals = _spliced.encode_signals
 encode_delta = _records.encode

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from streams.codec.wire import write_bytes, write_long, write_time
+from streams.codec.wire import write_bytes, write_long, write_near, write_time
 from streams.codec.writers import WriterCompiler, symbols
 from streams.model import InvocationRow, Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streams.codec.records import Records
     from streams.codec.schemas import Schema
     from streams.model import Cause, Row, SignalKind
@@ -58,3 +60,17 @@ class Spliced:
                 b"\0" if cause is None else b"\2" + self._write_cause(cause),
             )
         )
+
+    def encode_signals(
+        self, kind: SignalKind, rows: Iterable[tuple[int, bytes, int]], at: int, cause: Cause | None
+    ) -> list[bytes]:
+        """As `encode_signal` for each (seq, invocation's bytes, attempt): no payload, sent for the first time."""
+        head, values = self._signal_heads[kind], []
+        tails: dict[int, bytes] = {}
+        ending = write_long(0) + write_long(at) + b"\0" + (b"\0" if cause is None else b"\2" + self._write_cause(cause))
+        for seq, encoded, attempt in rows:
+            tail = tails.get(attempt)
+            if tail is None:
+                tail = tails[attempt] = write_long(attempt) + ending
+            values.append(b"".join((head, encoded, write_near(seq), tail)))
+        return values

@@ -46,6 +46,21 @@ def write_long(number: int) -> bytes:
     return out + _LAST[rest]
 
 
+@lru_cache(_MANY_TIMES)
+def _upper(rest: int) -> bytes:
+    out = b""
+    while rest >= _PAIRS:
+        out += _MORE[rest & 16383]
+        rest >>= 14
+    return out + _LAST[rest]
+
+
+def write_near(number: int) -> bytes:
+    """As `write_long`, for numbers not below 0 that are near one another: all but their low bits are written once."""
+    rest = number << 1
+    return _LAST[rest] if rest < _PAIRS else _MORE[rest & 16383] + _upper(rest >> 14)
+
+
 write_time = lru_cache(_MANY_TIMES)(write_long)
 """As `write_long`, for numbers that come again and again."""
 

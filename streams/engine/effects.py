@@ -5,6 +5,8 @@ Effects are listed in the order in which they take place. A later command of the
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from streams.model import (
     Batch,
     Cause,
@@ -17,6 +19,11 @@ from streams.model import (
     Slice,
     Status,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from streams.engine.view import StartedRow
 
 
 class InsertRow(Record, frozen=True):
@@ -98,6 +105,20 @@ class Send(Record, frozen=True):
     cause: Cause | None = None
 
 
+class SendAll(Record, frozen=True):
+    """A page's signals: the same to each row's executor."""
+
+    kind: SignalKind
+    rows: Sequence[StartedRow]
+    at: int
+    cause: Cause | None
+
+    def each(self) -> Iterator[Send]:
+        """The signals one by one."""
+        for row in self.rows:
+            yield Send(self.kind, row.invocation_id, row.encoded, row.seq, row.attempt, 0, self.at, None, self.cause)
+
+
 class Append(Record, frozen=True):
     """A command to the log, in the same transaction."""
 
@@ -125,6 +146,7 @@ Effect = (
     | SetPage
     | SetTick
     | Send
+    | SendAll
     | Append
     | Count
 )

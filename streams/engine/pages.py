@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
-from operator import itemgetter, sub
+from operator import attrgetter, sub
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from streams.engine.counters import STALE_PAGE
-from streams.engine.effects import PutDelta, PutSlice, Send
+from streams.engine.effects import PutDelta, PutSlice, SendAll
 from streams.engine.ledger import MAX_SAMPLES, Ledger, report_of
 from streams.engine.lifecycle import ENDED_BY, next_repeat
 from streams.engine.slices import next_in_rotation, next_page
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streams.engine.view import At, Page, StartedRow, View
     from streams.model import ContinueSlice, Slice
 
-_SEQ = itemgetter(0)
+_SEQ = attrgetter("seq")
 
 
 class _Plan(NamedTuple):
@@ -118,10 +118,8 @@ def _act(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Eff
             ending = Ending(slice_.cause, slice_.on_timeout, grace_until, counted_by=slice_.batch_id)
         effects.append(PutDelta(PageDelta(at.now, ending, tuple(changes)), _left(page, plan)))
     kind = SignalKind.KILL if slice_.action is Action.KILL else SignalKind.CANCEL
-    cause, now = slice_.cause, at.now
-    effects += [
-        Send(kind, row.invocation_id, row.encoded, row.seq, row.attempt, 0, now, None, cause) for row in plan.signalled
-    ]
+    if plan.signalled:
+        effects.append(SendAll(kind, plan.signalled, at.now, slice_.cause))
     ledger = Ledger(at, view)
     taken = Counter(row.counted_by for row in plan.signalled if row.status is Status.CANCELLING)
     for batch_id, rows in taken.items():

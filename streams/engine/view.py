@@ -45,7 +45,7 @@ class PageQuery(Record, frozen=True):
     ids: tuple[str, ...] | None = None
 
 
-class StartedRow(NamedTuple):
+class StartedRow(Record, frozen=True):
     """A matched row that an executor may know: it takes a signal of its own."""
 
     seq: int

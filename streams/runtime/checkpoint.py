@@ -7,12 +7,16 @@
 5. commit the transaction
 6. commit SQLite, partition by partition, with input offset and changelog position
 
+Steps 4 and 5 are a wait for Kafka: the loop's thread works ahead meanwhile, on SQLite only. A partition with which it
+has gone on keeps its SQLite transaction open until the next turn is committed.
+
 A crash before 5 leaves nothing; between 5 and 6, or within 6, a store behind its changelog: just that tail is replayed.
 """
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -21,7 +25,7 @@ from streams.config import Topic
 from streams.runtime.kafka import KafkaFailureError, ProducerFencedError, TransactionAbortedError, kafka_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from streams.config import Settings
     from streams.runtime.outbox import Outbox, Records
@@ -46,6 +50,7 @@ class Checkpoint:
         self._wall_clock = wall_clock
         self._topics = {topic: settings.topic(topic) for topic in Topic}
         self._dead_letter_partitions = 1
+        self._thread = ThreadPoolExecutor(1, "commit")
         self.transaction_s = 0.0
 
     def prepare(self, dead_letter_partitions: int) -> None:
@@ -53,8 +58,22 @@ class Checkpoint:
         self._dead_letter_partitions = dead_letter_partitions
         _retrying(lambda: self._producer.init_transactions(_CALL_TIMEOUT_S))
 
-    def commit(self, outbox: Outbox, tasks: Sequence[PartitionTask], metadata: Any) -> None:
-        """One turn, all of it or nothing; `tasks` are the partitions that had input, each with its table flushed."""
+    def commit(
+        self,
+        outbox: Outbox,
+        tasks: Sequence[PartitionTask],
+        metadata: Any,
+        meanwhile: Callable[[], Container[PartitionTask]] = tuple,
+    ) -> None:
+        """One turn, all of it or nothing.
+
+        Args:
+            outbox: what it writes.
+            tasks: the partitions that had input, each with its table flushed.
+            metadata: of the group, taken when the input was consumed.
+            meanwhile: runs while Kafka commits and must leave Kafka alone; returns the partitions whose tables it has
+                gone on with.
+        """
         positions: dict[int, int] = {}
         began = time.perf_counter()
         _retrying(self._producer.begin_transaction)
@@ -64,20 +83,34 @@ class Checkpoint:
             # Not tried again: part of it is in the transaction already.
             error = kafka_error(exc)
             raise TransactionAbortedError(str(exc)) if error is None else _failure(error) from exc
-        if tasks:
-            offsets = [
-                TopicPartition(self._topics[Topic.COMMANDS], t.partition, t.running_table.meta.next_offset)
-                for t in tasks
-            ]
-            _retrying(lambda: self._producer.send_offsets_to_transaction(offsets, metadata, _CALL_TIMEOUT_S))
-        _retrying(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
-        self.transaction_s = time.perf_counter() - began
+        offsets = [
+            TopicPartition(self._topics[Topic.COMMANDS], t.partition, t.running_table.meta.next_offset) for t in tasks
+        ]
+        committed = self._thread.submit(self._conclude, offsets, metadata)
+        try:
+            ahead = meanwhile()
+        finally:
+            wait([committed])
+        self.transaction_s = committed.result() - began
         for task in tasks:
+            if task in ahead:
+                continue
             if task.partition not in positions:
                 raise KafkaFailureError(
                     f"partition {task.partition}: committed, but its changelog position is not known"
                 )
             task.running_table.commit(positions[task.partition], self._wall_clock())
+
+    def _conclude(self, offsets: list[TopicPartition], metadata: Any) -> float:
+        """Input offsets and commit; returns when that was done."""
+        if offsets:
+            _retrying(lambda: self._producer.send_offsets_to_transaction(offsets, metadata, _CALL_TIMEOUT_S))
+        _retrying(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
+        return time.perf_counter()
+
+    def close(self) -> None:
+        """End the thread that commits."""
+        self._thread.shutdown()
 
     def abort(self) -> None:
         """Give up the open transaction, where there is one."""

@@ -1,4 +1,4 @@
-"""From consumed messages to commands a partition can apply, up to its first page."""
+"""From consumed messages to commands a partition can apply: one page at most, and what stands around it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streams.engine.routing import home, routing_key
 from streams.model import Act, Command, ContinueSlice, Invoke, ReportTransition, Tick
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from streams.runtime.task import PartitionTask
 
 PAGES = (ContinueSlice, Tick)
-"""Commands that handle many rows: a partition's turn ends with the first of them."""
+"""Commands that handle many rows: a partition does one of them in a turn at most."""
 
 
 class Item(NamedTuple):
@@ -30,33 +30,38 @@ class Item(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What one partition does in a turn; `page`: its last command is a page."""
+    """What one partition does in a turn."""
 
     task: PartitionTask
     items: list[Item]
     ids: list[str]
-    page: bool
+    page: int | None
+    """Where in `items` the page stands."""
 
 
 _NONE: Any = None
-_PAGE_EVERY = 4
+_PAGE_EVERY = 2
 """A partition whose next command is a page waits for its turn among so many."""
 
 
-def take_shares(tasks: Sequence[PartitionTask], turn: int) -> list[Share]:
-    """What each partition does in this turn: a quarter of them a page, those first that have waited longest.
+def pages_a_turn(partitions: int) -> int:
+    """How many of so many partitions do a page in one turn."""
+    return ceil(partitions / _PAGE_EVERY)
+
+
+def take_shares(tasks: Sequence[PartitionTask], turn: int, pages: int, had: Container[PartitionTask]) -> list[Share]:
+    """What each partition does in this turn: `pages` of them a page, those first that have waited longest.
 
     A transaction's cost grows with the partitions that it writes to, and a page needs three or four of them: few large
     pages a turn end twice as many rows a second as a small one of each partition. The others do what stands before
-    their page; it waits for three turns at most, whatever the number of partitions.
+    their page; it waits for a turn, whatever the number of partitions.
 
-    `turn` is a number that rises from turn to turn.
+    `turn` is a number that rises from turn to turn. `had`: who has had a page in this turn.
     """
     shares = []
-    pages = ceil(len(tasks) / _PAGE_EVERY)
     for task in sorted(tasks, key=attrgetter("page_turn")):
-        share = take_share(task, with_page=pages > 0)
-        if share.page:
+        share = take_share(task, with_page=pages > 0 and task not in had)
+        if share.page is not None:
             pages -= 1
             task.page_turn = turn
         if share.items:
@@ -64,13 +69,32 @@ def take_shares(tasks: Sequence[PartitionTask], turn: int) -> list[Share]:
     return shares
 
 
+def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Share]:
+    """The shares of at most so many partitions whose left-overs begin with a page, and no others."""
+    shares: list[Share] = []
+    for task in sorted(tasks, key=attrgetter("page_turn")):
+        if len(shares) == pages:
+            break
+        if task.backlog and _is_page(task.backlog[0]):
+            shares.append(take_share(task))
+            task.page_turn = turn
+    return shares
+
+
+def _is_page(message: Any) -> bool:
+    try:
+        return isinstance(codec.decode_command(message.value()), PAGES)
+    except codec.BadRecordError:
+        return False
+
+
 def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:
-    """Decode the partition's left-over records up to its first page, which is the last one taken; the rest stays."""
+    """Decode what is left over up to the partition's first page, or with it up to the second; the rest stays."""
     items: list[Item] = []
     ids: list[str] = []
     backlog = task.backlog
-    page = False
-    while backlog and not page:
+    page = None
+    while backlog:
         message = backlog.popleft()
         try:
             command = codec.decode_command(message.value())
@@ -78,10 +102,10 @@ def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:
             items.append(Item(message, _NONE, bad))
             continue
         if isinstance(command, PAGES):
-            if not with_page:
+            if page is not None or not with_page:
                 backlog.appendleft(message)
                 break
-            page = True
+            page = len(items)
         elif isinstance(command, Invoke):
             ids.append(command.invocation.invocation_id)
         elif isinstance(command, (ReportTransition, Act)):

@@ -13,7 +13,7 @@ from streams.engine.routing import partition_of, routing_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streams.engine.effects import Append, Send
+    from streams.engine.effects import Append, Send, SendAll
 
 DEAD_LETTER_VALUE_BYTES = 1_900_000
 """A dead letter carries at most this much of the bad record's value, so that it fits with its headers."""
@@ -61,6 +61,18 @@ class Outbox:
             send.kind, send.encoded, send.seq, send.attempt, send.repeat, send.at, send.payload, send.cause
         )
         self.signals[partition].append({"key": routing_key(send.invocation_id), "value": value})
+
+    def signals_of_page(self, partition: int, sent: SendAll) -> None:
+        """Signals to the executors of a page's rows."""
+        if self._shadow:
+            return
+        values = codec.encode_signals(
+            sent.kind, ((row.seq, row.encoded, row.attempt) for row in sent.rows), sent.at, sent.cause
+        )
+        self.signals[partition] += [
+            {"key": routing_key(row.invocation_id), "value": value}
+            for row, value in zip(sent.rows, values, strict=True)
+        ]
 
     def append(self, effect: Append) -> None:
         """A command to the log."""

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from streams.engine import apply
-from streams.engine.effects import Append, Count, Send
+from streams.engine.effects import Append, Count, Send, SendAll
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, Tick
@@ -38,14 +38,15 @@ class Turn:
         self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
         self.page_sizes = page_sizes
         self.tasks: list[PartitionTask] = []
+        self.taken: list[Share] = []
         self.applied = 0
         self.forwarded = 0
-        self.records: dict[type, int] = {}
+        self.records: Counter[type] = Counter()
         self.counts: dict[str, int] = {}
         self.pages: list[Measured] = []
 
     def apply(self, shares: Sequence[Share]) -> None:
-        """Apply each partition's share; its pages divide the time budget."""
+        """Apply shares; the turn's pages divide the time budget. A partition may come twice, with one page in all."""
         stray = strays(shares, self._partitions)
         for share in shares:
             task, items = share.task, share.items
@@ -53,22 +54,27 @@ class Turn:
             table.page_sizes = self.page_sizes
             table.begin()
             table.load(share.ids)
-            clock = self._apply(task, items[:-1] if share.page else items, stray, table.meta.clock)
-            # What other commands changed is written before the page, which must not be charged for it.
-            table.write()
-            watch = Stopwatch()
-            if share.page:
-                clock = self._apply(task, items[-1:], stray, clock)
-            command = items[-1].command
-            if isinstance(command, ContinueSlice) and table.last_page is not None:
-                self.pages.append(_measured(command, table.last_page, watch))
+            behind = len(items) if share.page is None else share.page + 1
+            clock = self._apply(task, items[: share.page], stray, table.meta.clock)
+            if share.page is not None:
+                clock = self._do_page(task, items[share.page], stray, clock)
+            clock = self._apply(task, items[behind:], stray, clock)
             table.set_position(items[-1].message.offset() + 1, clock)
             self.outbox.table_changes(task.partition, table.flush())
             self.outbox.published(table.published())
-            self.tasks.append(task)
+            if task not in self.tasks:
+                self.tasks.append(task)
             self.applied += len(items)
-        self.records = Counter(map(type, map(_COMMAND, chain.from_iterable(share.items for share in shares))))
-        self.page_sizes = tuned(self.page_sizes, self.pages, self._settings.page_budget_ms)
+        self.taken += shares
+        self.records.update(map(type, map(_COMMAND, chain.from_iterable(share.items for share in shares))))
+
+    def had_a_page(self) -> list[PartitionTask]:
+        """Partitions that have done a page, of a batch or of time."""
+        return [share.task for share in self.taken if share.page is not None]
+
+    def next_page_sizes(self) -> PageSizes:
+        """What the pages written after this turn should be allowed, given how long its own took."""
+        return tuned(self.page_sizes, self.pages, self._settings.page_budget_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""
@@ -89,6 +95,17 @@ class Turn:
             )
             self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
             task.tick_written(tick_no, now)
+
+    def _do_page(self, task: PartitionTask, item: Item, stray: dict[tuple[int, int], int], clock: int) -> int:
+        """Apply a page, and measure it if it is a batch's; returns the partition clock after it."""
+        table = task.running_table
+        # What other commands changed is written first: the page must not be charged for it.
+        table.write()
+        watch = Stopwatch()
+        clock = self._apply(task, (item,), stray, clock)
+        if isinstance(item.command, ContinueSlice) and table.last_page is not None:
+            self.pages.append(_measured(item.command, table.last_page, watch))
+        return clock
 
     def _apply(self, task: PartitionTask, items: Sequence[Item], stray: dict[tuple[int, int], int], clock: int) -> int:
         """Apply commands in order; returns the partition clock after them. This is the worker's hot loop."""
@@ -114,6 +131,8 @@ class Turn:
             for effect in effects:
                 if isinstance(effect, Send):
                     outbox.signal(partition, effect)
+                elif isinstance(effect, SendAll):
+                    outbox.signals_of_page(partition, effect)
                 elif isinstance(effect, Append):
                     self._append(task, effect, clock)
                 elif isinstance(effect, Count):

@@ -22,7 +22,7 @@ from streams.health import serving
 from streams.runtime.checkpoint import Checkpoint
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder
-from streams.runtime.intake import take_shares
+from streams.runtime.intake import pages_a_turn, take_pages, take_shares
 from streams.runtime.kafka import (
     ConsumerFencedError,
     KafkaClients,
@@ -45,7 +45,7 @@ from streams.state.store import Store
 from streams.state.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from streams.config import Settings
@@ -82,6 +82,7 @@ class Worker:
         self._stopping = threading.Event()
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
+        self._ahead: Turn | None = None
         self.page_sizes = FIRST
         self.turns = 0
         self.applied = 0
@@ -147,7 +148,8 @@ class Worker:
             began = time.perf_counter()
             turn = self._apply()
             if turn is not None:
-                self._checkpoint.commit(turn.outbox, turn.tasks, metadata)
+                self.page_sizes = turn.next_page_sizes()
+                self._checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
                 self._after(turn, time.perf_counter() - began)
                 return True
         except TransactionAbortedError as exc:
@@ -179,7 +181,8 @@ class Worker:
         if room <= 0:
             # Polling is what keeps the membership alive, so a full backlog still asks for one record.
             room = 1
-        if left_over or any(task.phase is not Phase.RUNNING for task in self.tasks.values()):
+        busy = left_over or self._ahead is not None
+        if busy or any(task.phase is not Phase.RUNNING for task in self.tasks.values()):
             messages = self._consumer.consume(room, timeout=0)
         else:
             first = self._consumer.poll(self._settings.idle_poll_ms / 1_000)
@@ -218,8 +221,11 @@ class Worker:
         assigned, revoked, lost = self.rebalance.take()
         self._observer.rebalanced(assigned, revoked, lost)
         for partition in sorted(revoked | lost):
-            task = self.tasks.pop(partition, None)
+            task = self.tasks.get(partition)
             if task is not None:
+                if self._ahead is not None and task in self._ahead.tasks:
+                    self._give_up_ahead()
+                del self.tasks[partition]
                 log.info("partition lost" if partition in lost else "partition revoked", partition=partition)
                 task.close()
         for partition in sorted(assigned):
@@ -277,19 +283,44 @@ class Worker:
 
     def _apply(self) -> Turn | None:
         """Apply what there is; None when there is nothing to write."""
-        running = [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
-        shares = take_shares(running, self.turns)
-        turn = Turn(self._settings, self._topics, self.page_sizes)
-        if shares:
-            turn.apply(shares)
+        running = self._running()
+        turn, self._ahead = self._ahead or self._new_turn(), None
+        had = turn.had_a_page()
+        turn.apply(take_shares(running, self.turns, pages_a_turn(len(running)) - len(had), had))
         turn.write_ticks(running, self._wall_clock())
-        return turn if shares or turn.outbox.commands else None
+        return turn if turn.tasks or turn.outbox.commands else None
+
+    def _work_ahead(self, committing: Turn) -> list[PartitionTask]:
+        """Do the next turn's pages while this one is committed; returns their partitions.
+
+        Only of partitions that do no page in this one: each then commits its SQLite transaction with the next turn at
+        the latest.
+        """
+        running, had = self._running(), committing.had_a_page()
+        others = [task for task in running if task not in had]
+        shares = take_pages(others, self.turns + 1, pages_a_turn(len(running)))
+        if not shares:
+            return []
+        self._ahead = self._new_turn()
+        self._ahead.apply(shares)
+        return self._ahead.tasks
+
+    def _give_up_ahead(self) -> None:
+        """What was done ahead is void: one of its partitions is going."""
+        turn, self._ahead = self._ahead, None
+        if turn is not None:
+            self._claim(turn.tasks)
+
+    def _running(self) -> list[PartitionTask]:
+        return [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
+
+    def _new_turn(self) -> Turn:
+        return Turn(self._settings, self._topics, self.page_sizes)
 
     def _after(self, turn: Turn, took_s: float) -> None:
         self._observer.committed(turn, took_s, self._checkpoint.transaction_s)
         self.turns += 1
         self.applied += turn.applied
-        self.page_sizes = turn.page_sizes
         for letter in turn.outbox.dead_letters:
             log.warning("dead letter", **letter.described())
 
@@ -326,6 +357,7 @@ class Worker:
         if time.monotonic() - self._unseated_at < _FENCED_AGAIN_S:
             raise StreamsError(self._shared_id(f"its place in the group was taken twice within a minute: {why}"))
         self._unseated_at = time.monotonic()
+        self._ahead = None
         for task in self.tasks.values():
             task.close()
         self.tasks.clear()
@@ -342,7 +374,11 @@ class Worker:
 
     def _claim_all(self) -> None:
         """Every partition goes back to its last checkpoint, its table and left-overs with it."""
-        for task in self.tasks.values():
+        self._ahead = None
+        self._claim(self.tasks.values())
+
+    def _claim(self, tasks: Iterable[PartitionTask]) -> None:
+        for task in tasks:
             if task.table is not None:
                 task.table.rollback()
                 self._consumer.pause([TopicPartition(self._topics.commands, task.partition)])
@@ -370,6 +406,7 @@ class Worker:
         with warnings.catch_warnings(), contextlib.suppress(KafkaException):
             warnings.simplefilter("ignore")
             self._producer.close()
+        self._checkpoint.close()
 
     def _open_producer(self) -> None:
         settings = self._settings

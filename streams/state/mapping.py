@@ -104,7 +104,7 @@ def without_id(encoded: bytes, invocation_id: str) -> bytearray:
 def with_id(rest: bytes, invocation_id: str) -> bytes:
     """The opposite of `without_id`."""
     name = invocation_id.encode()
-    return _LENGTHS[len(name)] + name + rest
+    return b"".join((_LENGTHS[len(name)], name, rest))
 
 
 _LABEL, _VALUE = "\x1f", "\x1e"

@@ -24,6 +24,7 @@ from streams.engine.effects import (
     RemoveRow,
     RemoveSlice,
     Send,
+    SendAll,
     SetPage,
     SetTick,
     UpdateRow,
@@ -94,8 +95,11 @@ class Table(View):
     # --- a turn ---
 
     def begin(self) -> None:
-        """Open the store's transaction of a turn."""
-        self._store.begin()
+        """Open the store's transaction of a turn; or go on in that of the turn before, flushed and not committed."""
+        if self._store.in_transaction:
+            self._forget()
+        else:
+            self._store.begin()
         self.last_page = None
 
     def load(self, ids: Sequence[str]) -> None:
@@ -107,7 +111,7 @@ class Table(View):
         overlay = self._overlay
         for effect in effects:
             match effect:
-                case Send() | Append() | Count():
+                case Send() | SendAll() | Append() | Count():
                     pass
                 case InsertRow():
                     overlay.insert(effect)
@@ -184,6 +188,10 @@ class Table(View):
     def commit(self, changelog_position: int, saved_at: int) -> None:
         """Keep the turn; parameters as for `Store.commit`."""
         self._store.commit(changelog_position, saved_at)
+        self._forget()
+
+    def _forget(self) -> None:
+        """The turn's changes stand in the store, committed or about to be."""
         self._overlay.forget()
         self._changed_slices.clear()
         self._changed_batches.clear()

@@ -71,6 +71,20 @@ def test_a_signal_around_encoded_bytes_is_a_signal(signal: Signal) -> None:
 
 
 @settings(deadline=None)
+@given(records(Signal), st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 2**31 - 1)), max_size=5))
+def test_a_page_of_signals_is_its_signals(signal: Signal, rows: list[tuple[int, int]]) -> None:
+    """Signals made together have the bytes of those made one by one."""
+    encoded = codec.encode_invocation(signal.invocation)
+    together = codec.encode_signals(
+        signal.kind, [(seq, encoded, attempt) for seq, attempt in rows], signal.at, signal.cause
+    )
+    assert together == [
+        codec.encode_signal(signal.kind, encoded, seq, attempt, 0, signal.at, None, signal.cause)
+        for seq, attempt in rows
+    ]
+
+
+@settings(deadline=None)
 @given(records(Invocation))
 def test_an_invocation_is_decoded_from_its_bare_body(invocation: Invocation) -> None:
     """The bytes carried in rows hold the invocation and nothing else."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.engine import CommandRefusedError, apply
-from streams.engine.effects import Append, InsertRow, PutDelta, PutSlice, Send, UpdateRow
+from streams.engine.effects import Append, InsertRow, PutDelta, PutSlice, Send, SendAll, UpdateRow
 from streams.engine.lifecycle import TERMINAL
 from streams.engine.view import At, PageSizes
 from streams.model import (
@@ -189,7 +189,11 @@ def test_a_replay_of_the_log_gives_the_same(
             except CommandRefusedError:
                 continue
             table.absorb(effects, at)
-            sent += [(partition, effect) for effect in effects if isinstance(effect, Send)]
+            for effect in effects:
+                if isinstance(effect, Send):
+                    sent.append((partition, effect))
+                elif isinstance(effect, SendAll):
+                    sent += [(partition, send) for send in effect.each()]
         assert table.snapshot() == cluster.tables[partition].snapshot()
     assert Counter(map(repr, sent)) == Counter(map(repr, cluster.signals))
 
@@ -214,7 +218,7 @@ def test_an_unknown_id_is_harmless(history: list[Command | int | list[int]], com
     cluster = MemoryCluster(1)
     Watched.play(cluster, history)  # type: ignore[arg-type]
     effects = apply(command, At(0, 10_000, cluster.now), cluster.tables[0])
-    assert not [e for e in effects if isinstance(e, (InsertRow, UpdateRow, PutDelta, PutSlice, Send, Append))]
+    assert not [e for e in effects if isinstance(e, (InsertRow, UpdateRow, PutDelta, PutSlice, Send, SendAll, Append))]
     assert len(effects) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from streams.engine import progress_of
 from streams.engine.counters import REPEATED_SLICE, STALE_PAGE, UNKNOWN_SLICE
-from streams.engine.effects import Append, PutDelta, PutSlice, RemoveSlice, Send, SetPage
+from streams.engine.effects import Append, PutDelta, PutSlice, RemoveSlice, SendAll, SetPage
 from streams.engine.view import At, PageSizes
 from streams.model import (
     ENGINE_VERSION,
@@ -110,10 +110,11 @@ def test_a_kill_page_ends_its_rows_by_one_delta() -> None:
         Status.PENDING: 1,
         Status.PAUSED: 2,
     }
-    signals = [(send.kind, send.invocation_id, send.seq, send.attempt) for send in of(Send, effects)]
+    (sent,) = of(SendAll, effects)
+    signals = [(send.kind, send.invocation_id, send.seq, send.attempt) for send in sent.each()]
     kill = SignalKind.KILL
     assert signals == [(kill, "r", 3, 4), (kill, "c", 9, 1), (kill, "t", 13, 1)]
-    assert {send.cause for send in of(Send, effects)} == {CAUSE}
+    assert {send.cause for send in sent.each()} == {CAUSE}
     slice_ = table.slices["b"]
     assert (slice_.matched, slice_.done, slice_.pending, slice_.skipped) == (6, 6, 0, 0)
     assert (slice_.state, slice_.scanned, slice_.samples) == (
@@ -144,7 +145,8 @@ def test_a_cancel_page_asks_what_was_started() -> None:
         (Status.CANCELLING, NOW + 5_000, (3, 7)),
     ]
     assert put.left == {Status.RUNNING: 1, Status.SCHEDULED: 1, Status.SUSPENDED: 1}
-    assert [(send.kind, send.invocation_id) for send in of(Send, effects)] == [
+    (sent,) = of(SendAll, effects)
+    assert [(send.kind, send.invocation_id) for send in sent.each()] == [
         (SignalKind.CANCEL, "r"),
         (SignalKind.CANCEL, "u"),
     ]

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from streams import codec
 from streams.model import ENGINE_VERSION, Act, Action, ContinueSlice
-from streams.runtime.intake import take_shares
+from streams.runtime.intake import pages_a_turn, take_pages, take_shares
 from streams.runtime.task import PartitionTask
 from streams.state.store import Store
 
@@ -42,14 +42,14 @@ def _page(partition: int) -> ContinueSlice:
     return ContinueSlice(ENGINE_VERSION, partition, "b", 1, 100, 100)
 
 
-def test_a_quarter_of_the_partitions_do_a_page_and_each_has_its_turn(tasks: list[PartitionTask]) -> None:
+def test_so_many_partitions_do_a_page_and_each_has_its_turn(tasks: list[PartitionTask]) -> None:
     """Eight partitions with a page each take four turns, two of them a turn, none twice."""
     for task in tasks:
         _log(task, _page(task.partition))
-    taken = [[share.task.partition for share in take_shares(tasks, turn)] for turn in range(4)]
+    taken = [[share.task.partition for share in take_shares(tasks, turn, 2, ())] for turn in range(4)]
     assert [len(partitions) for partitions in taken] == [2, 2, 2, 2]
     assert sorted(chain.from_iterable(taken)) == list(range(PARTITIONS))
-    assert take_shares(tasks, 4) == []
+    assert take_shares(tasks, 4, 2, ()) == []
 
 
 def test_who_has_waited_longest_is_first(tasks: list[PartitionTask]) -> None:
@@ -57,9 +57,9 @@ def test_who_has_waited_longest_is_first(tasks: list[PartitionTask]) -> None:
     first, second, third, *_ = tasks
     for task in (first, second, third):
         _log(task, _page(task.partition))
-    assert [share.task for share in take_shares(tasks, 0)] == [first, second]
+    assert [share.task for share in take_shares(tasks, 0, 2, ())] == [first, second]
     _log(first, _page(0))
-    assert [share.task for share in take_shares(tasks, 1)] == [third, first]
+    assert [share.task for share in take_shares(tasks, 1, 2, ())] == [third, first]
 
 
 def test_what_stands_before_a_page_does_not_wait_for_it(tasks: list[PartitionTask]) -> None:
@@ -67,15 +67,40 @@ def test_what_stands_before_a_page_does_not_wait_for_it(tasks: list[PartitionTas
     act = Act("i", Action.KILL)
     for task in tasks:
         _log(task, act, _page(task.partition), act)
-    shares = take_shares(tasks, 0)
-    assert [len(share.items) for share in shares] == [2, 2, 1, 1, 1, 1, 1, 1]
-    assert [share.page for share in shares] == [True] * 2 + [False] * 6
+    shares = take_shares(tasks, 0, 2, ())
+    assert [len(share.items) for share in shares] == [3, 3, 1, 1, 1, 1, 1, 1]
+    assert [share.page for share in shares] == [1] * 2 + [None] * 6
     waiting = [codec.decode_command(message.value()) for message in tasks[-1].backlog]
     assert waiting == [_page(PARTITIONS - 1), act]
 
 
 def test_a_lone_partition_does_a_page_each_turn(tasks: list[PartitionTask]) -> None:
-    """A quarter of one partition is one."""
+    """Half of one partition is one."""
     (alone, *_) = tasks
     _log(alone, _page(0), _page(0))
-    assert [[share.page for share in take_shares([alone], turn)] for turn in range(3)] == [[True], [True], []]
+    shares = [take_shares([alone], turn, pages_a_turn(1), ()) for turn in range(3)]
+    assert [[share.page for share in taken] for taken in shares] == [[0], [0], []]
+
+
+def test_a_partition_does_one_page_and_what_stands_behind_it(tasks: list[PartitionTask]) -> None:
+    """Commands behind the page do not wait for the next turn; a second page does, and what follows that."""
+    act = Act("i", Action.KILL)
+    (alone, *_) = tasks
+    _log(alone, act, _page(0), act, _page(0), act)
+    (share,) = take_shares([alone], 0, 1, ())
+    assert (len(share.items), share.page, len(share.ids)) == (3, 1, 2)
+    assert take_shares([alone], 0, 1, [alone]) == []
+    (share,) = take_shares([alone], 1, 1, ())
+    assert (len(share.items), share.page) == (2, 0)
+
+
+def test_ahead_go_only_pages_that_stand_first(tasks: list[PartitionTask]) -> None:
+    """A partition whose page waits behind other commands is left alone, garbage among them."""
+    first, second, third, fourth, *_ = tasks
+    _log(first, Act("i", Action.KILL), _page(0))
+    _log(third, _page(2))
+    _log(fourth, _page(3))
+    second.backlog.append(Message(value=b"garbage"))
+    assert [share.task for share in take_pages(tasks, 0, 1)] == [third]
+    assert [share.task for share in take_pages(tasks, 1, 2)] == [fourth]
+    assert [len(task.backlog) for task in (first, second, third, fourth)] == [2, 1, 0, 0]

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from streams.engine import apply, home, partition_of
-from streams.engine.effects import Append, Count, PutSlice, Send
+from streams.engine.effects import Append, Count, PutSlice, Send, SendAll
 from streams.engine.errors import CommandRefusedError
 from streams.engine.routing import routing_key
 from streams.engine.view import At
@@ -62,6 +62,8 @@ class MemoryCluster:
                     self.logs[to].append((self.now, following))
                 case Send():
                     self.signals.append((partition, effect))
+                case SendAll():
+                    self.signals += [(partition, send) for send in effect.each()]
                 case PutSlice(slice_):
                     self.progress.append(slice_)
                 case Count(name, by):

@@ -19,6 +19,7 @@ from streams.engine.effects import (
     RemoveRow,
     RemoveSlice,
     Send,
+    SendAll,
     SetPage,
     SetTick,
     UpdateRow,
@@ -147,7 +148,7 @@ class MemoryTable:
                     self.meta = replace(self.meta, page=page, page_outstanding=outstanding)
                 case SetTick(tick_no):
                     self.meta = replace(self.meta, tick_no=tick_no)
-                case Send() | Append() | Count():
+                case Send() | SendAll() | Append() | Count():
                     pass
                 case _:
                     self._absorb_batch(effect)
