@@ -30,7 +30,7 @@ from streams.engine.routing import partition_of
 from streams.model import Action, ContinueSlice, Filter, StartBatch
 from streams.runtime import outbox, turn
 from streams.runtime.housekeeping import Collector, WalKeeper
-from streams.runtime.intake import take_shares
+from streams.runtime.intake import pages_a_turn, take_shares
 from streams.runtime.pacing import FIRST
 from streams.runtime.startup import Topics
 from streams.runtime.takeover import TopicFacts
@@ -92,6 +92,7 @@ STEPS: tuple[tuple[str, Any, str], ...] = (
     ("  of it a page's SELECT", table, "select_page"),
     ("  of it a page's UPDATE", overlay, "apply_delta"),
     ("signal", outbox.Outbox, "signal"),
+    ("signals of a page", outbox.Outbox, "signals_of_page"),
     ("write rows to SQLite", table.Table, "write"),
     ("  of it encode rows", overlay, "encode_row"),
     ("flush the rest", table.Table, "flush"),
@@ -147,17 +148,18 @@ class Machine:
 
     def turn(self) -> None:
         """One turn over what stands in the backlogs."""
-        shares = turn.take_shares(self.tasks, self.turns)  # type: ignore[attr-defined]
+        shares = turn.take_shares(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
         done = turn.Turn(self.settings, _TOPICS, self.page_sizes)
         done.apply(shares)
         for position, task in enumerate(done.tasks):
             task.running_table.commit(position, 0)
         self.pages += [
-            share.items[-1].command.max_matched
+            command.max_matched
             for share in shares
-            if isinstance(share.items[-1].command, ContinueSlice)
+            for _, command, _ in share.items
+            if isinstance(command, ContinueSlice)
         ]
-        self.page_sizes = done.page_sizes
+        self.page_sizes = done.next_page_sizes()
         self.turns += 1
         self.applied += done.applied
         self.signals += sum(map(len, done.outbox.signals.values()))

@@ -39,6 +39,7 @@ STEPS = {
     "Table.flush": "write m/, slices, batches",
     "Table.published": "write m/, slices, batches",
     "Outbox.signal": "encode signals",
+    "Outbox.signals_of_page": "encode signals",
     "Outbox.table_changes": "outbox",
     "Checkpoint._produce_all": "produce",
     "Table.commit": "SQLite commit",

@@ -52,7 +52,7 @@ class Spliced:
             (
                 self._signal_heads[kind],
                 encoded,
-                write_long(seq),
+                write_near(seq),
                 write_time(attempt),
                 write_time(repeat),
                 write_time(at),

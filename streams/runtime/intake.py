@@ -41,7 +41,7 @@ class Share(NamedTuple):
 
 _NONE: Any = None
 _PAGE_EVERY = 2
-"""A partition whose next command is a page waits for its turn among so many."""
+"""A page waits for so many turns at most, whatever the number of partitions."""
 
 
 def pages_a_turn(partitions: int) -> int:
@@ -52,9 +52,8 @@ def pages_a_turn(partitions: int) -> int:
 def take_shares(tasks: Sequence[PartitionTask], turn: int, pages: int, had: Container[PartitionTask]) -> list[Share]:
     """What each partition does in this turn: `pages` of them a page, those first that have waited longest.
 
-    A transaction's cost grows with the partitions that it writes to, and a page needs three or four of them: few large
-    pages a turn end twice as many rows a second as a small one of each partition. The others do what stands before
-    their page; it waits for a turn, whatever the number of partitions.
+    The other half does its pages while Kafka commits this turn's, which is time that the loop would spend waiting. They
+    do now what stands before their page.
 
     `turn` is a number that rises from turn to turn. `had`: who has had a page in this turn.
     """

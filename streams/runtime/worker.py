@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import sys
 import threading
 import time
 import warnings
@@ -55,6 +56,10 @@ log = structlog.get_logger("streams.worker")
 
 _FENCED_AGAIN_S = 60.0
 """A worker fenced twice within this time shares its transactional id with another."""
+
+
+_SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter: the one that commits must not wait 5 ms between two requests."""
 
 
 def _wall_clock() -> int:
@@ -456,6 +461,7 @@ def _run_until_signal(worker: Worker) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    sys.setswitchinterval(_SWITCH_S)
     worker.run()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
+from itertools import repeat
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -108,6 +110,8 @@ def with_id(rest: bytes, invocation_id: str) -> bytes:
 
 
 _LABEL, _VALUE = "\x1f", "\x1e"
+_KNOWN_LABELS: Final = 1_024
+"""Many invocations have the same labels."""
 _UNSAFE: Final = re.compile("[\x00\x1b\x1e\x1f]")
 
 
@@ -123,7 +127,12 @@ def label_text(key: str, value: str) -> str:
 
 def labels_text(labels: Mapping[str, str]) -> str | None:
     """All labels, as their column holds them; None without labels."""
-    return "".join(label_text(key, value) for key, value in labels.items()) if labels else None
+    return _joined(tuple(labels.items())) if labels else None
+
+
+@lru_cache(_KNOWN_LABELS)
+def _joined(labels: tuple[tuple[str, str], ...]) -> str:
+    return "".join([label_text(key, value) for key, value in labels])
 
 
 Params = tuple[Any, ...]
@@ -142,6 +151,7 @@ SELECT_ROW: Final = """SELECT i.id, i.rest, i.seq, i.content_hash, i.status, i.a
     i.delta FROM """
 
 
+_NONES: Final = repeat(None)
 Shape = tuple[bool, ...]
 """Which of the optional columns are null."""
 
@@ -201,7 +211,7 @@ def insert_rows(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invocation]]) 
             without_id(row.encoded, invocation_id),
         ]
         params += [value for value in optional if value is not None]
-        shapes.setdefault(tuple([value is None for value in optional]), []).append(params)
+        shapes.setdefault(tuple(map(is_, optional, _NONES)), []).append(params)
     for shape, found in shapes.items():
         db.executemany(_insert_statement(shape), found)
 
@@ -229,7 +239,7 @@ def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
             CODES[row.status],
             row.seq,
         )
-        shapes.setdefault(tuple([value is None for value in moving]), []).append(params)
+        shapes.setdefault(tuple(map(is_, moving, _NONES)), []).append(params)
     for shape, found in shapes.items():
         db.executemany(_update_statement(shape), found)
 
