@@ -56,7 +56,9 @@ def _upper(rest: int) -> bytes:
 
 
 def write_near(number: int) -> bytes:
-    """As `write_long`, for numbers not below 0 that are near one another: all but their low bits are written once."""
+    """As `write_long`, for numbers near one another, such as offsets: all but their low bits are written once."""
+    if number < 0 or number >> _OVERFLOW:
+        return write_long(number)
     rest = number << 1
     return _LAST[rest] if rest < _PAIRS else _MORE[rest & 16383] + _upper(rest >> 14)
 
