@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streams.model import Ending
+    from streams.state.select import Condition
 
 RESTING: Final = TERMINAL | {Status.PAUSED, Status.CANCELLING}
 """Statuses a row may have that rests on a delta."""
@@ -29,7 +30,9 @@ def seqs_of(delta: PageDelta) -> list[int]:
     return [seq for change in delta.changes for seq in accumulate(change.seqs)]
 
 
-def apply_delta(db: sqlite3.Connection, offset: int, delta: PageDelta, record: bytes) -> int:
+def apply_delta(
+    db: sqlite3.Connection, offset: int, delta: PageDelta, record: bytes, all_of: Condition | None = None
+) -> int:
     """Change the rows that the delta lists and keep it beside them; returns how many of them there are.
 
     Rows that rest on an older delta leave it: count them before, and `release` it.
@@ -39,6 +42,7 @@ def apply_delta(db: sqlite3.Connection, offset: int, delta: PageDelta, record: b
         offset: of the command that caused the page: the delta's name.
         delta: the page's delta.
         record: its changelog value.
+        all_of: what just the rows of a delta with a single change answer to; quicker than their list.
     """
     live = 0
     for change in delta.changes:
@@ -47,7 +51,9 @@ def apply_delta(db: sqlite3.Connection, offset: int, delta: PageDelta, record: b
             continue
         paused_from = None if change.paused_from is None else CODES[change.paused_from]
         values = (CODES[change.status], delta.modified_at, paused_from, change.due_at, offset)
-        if seqs[-1] - seqs[0] + 1 == len(seqs):
+        if all_of is not None:
+            cursor = db.execute(_SET + all_of.sql, (*values, *all_of.params))
+        elif seqs[-1] - seqs[0] + 1 == len(seqs):
             cursor = db.execute(_SET + "seq BETWEEN ? AND ?", (*values, seqs[0], seqs[-1]))
         else:
             cursor = db.execute(_SET + AMONG_SEQS, (*values, json_list(seqs)))

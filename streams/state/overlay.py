@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
     from streams.model import Row, Status
+    from streams.state.select import Window
 
 Changelog = list[tuple[str, bytes | None]]
 """Keys and values, in the order in which they take place; None is a tombstone."""
@@ -160,8 +161,8 @@ class Overlay:
         if self._inserted.pop(seq, None) is None:
             self._removed[seq] = invocation_id
 
-    def put_delta(self, effect: PutDelta, offset: int) -> None:
-        """A page changed many rows; `offset` of the command that caused it."""
+    def put_delta(self, effect: PutDelta, offset: int, page: Window | None) -> None:
+        """A page changed many rows; `offset` of the command that caused it, `page` what it selected last."""
         if offset in self._deltas:
             raise AssertionError(f"the command at offset {offset} puts a second delta")
         self.write()
@@ -170,7 +171,8 @@ class Overlay:
         if not RESTING.isdisjoint(left):
             self._release(count_resting(self._db, seqs))
         record = encode_delta(delta)
-        live = apply_delta(self._db, offset, delta, record)
+        whole = page is not None and len(delta.changes) == 1 and page.matched == len(seqs)
+        live = apply_delta(self._db, offset, delta, record, page.condition if page is not None and whole else None)
         if not len(seqs) == live == sum(left.values()):
             raise AssertionError(f"delta {offset} lists {len(seqs)} rows, {live} are there, {left} were counted")
         self._deltas.add(offset)

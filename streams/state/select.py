@@ -93,25 +93,20 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     return Condition(" AND ".join(part.sql for part in parts), tuple(p for part in parts for p in part.params))
 
 
-class _Matched(NamedTuple):
-    """A matched row; the id and what follows it are None for one that never started."""
+class Window(NamedTuple):
+    """What a page looked at: the condition that its matched rows answer to, and they alone, and how many they are.
 
-    seq: int
-    status: int
-    invocation_id: str | None
-    rest: bytes | None
-    attempt: int
-    delta: int | None
-    ending: bytes | None
+    It holds until one of these rows is changed.
+    """
 
-
-_CountedBy = "Callable[[int | None, bytes | None], str | None]"
+    condition: Condition
+    matched: int
 
 
 def select_page(
     db: sqlite3.Connection, query: PageQuery, counted_by: Callable[[int | None, bytes | None], str | None]
-) -> Page:
-    """One page of matching rows, exactly as `PageQuery` says.
+) -> tuple[Page, Window | None]:
+    """One page of matching rows, exactly as `PageQuery` says; and its window, unless it is a page of ids.
 
     `counted_by` gives the batch that counts a row as pending, from its delta and its own packed ending.
     """
@@ -127,7 +122,15 @@ def select_page(
                 StartedRow(seq, invocation_id, with_id(rest, invocation_id), STATUSES[status], attempt, counted)
             )
     samples = _ids_of(db, [row[0] for row in found[: query.samples]])
-    return Page(scanned, cursor, last, unstarted, started, samples)
+    return Page(scanned, cursor, last, unstarted, started, samples), _window_of(query, cursor, len(found))
+
+
+def _window_of(query: PageQuery, cursor: int, matched: int) -> Window | None:
+    if query.ids is not None:
+        return None
+    condition = condition_of(query.filter, query.action, query.cutoff)
+    sql = f"seq > ? AND seq <= ? AND {condition.sql}"
+    return Window(Condition(sql, (query.cursor, cursor, *condition.params)), matched)
 
 
 def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, Page, PageQuery, PageSizes
     from streams.model import Row
+    from streams.state.select import Window
     from streams.state.store import Store
 
 _R = TypeVar("_R", Batch, Slice)
@@ -77,6 +78,7 @@ class Table(View):
         changelog_topic_id: str = "",
     ) -> None:
         self.last_page: Page | None = None
+        self._window: Window | None = None
         self._page_sizes = page_sizes
         self._store = store
         self._db = store.db
@@ -118,7 +120,8 @@ class Table(View):
                 case UpdateRow():
                     overlay.update(effect)
                 case PutDelta():
-                    overlay.put_delta(effect, at.offset)
+                    overlay.put_delta(effect, at.offset, self._window)
+                    self._window = None
                 case RemoveRow():
                     overlay.remove(effect)
                 case _:
@@ -265,7 +268,7 @@ class Table(View):
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows; kept as `last_page` until the next turn."""
         self._overlay.write()
-        self.last_page = select_page(self._db, query, self._counted_by)
+        self.last_page, self._window = select_page(self._db, query, self._counted_by)
         return self.last_page
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
