@@ -1,0 +1,88 @@
+"""What workers write to the log themselves, in the transaction that caused it; and all that may stand there."""
+
+from __future__ import annotations
+
+from streams.model.base import Record
+from streams.model.commands import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
+from streams.model.shared import Cause, Filter
+from streams.model.vocabulary import Action, OnTimeout, SliceOperation, SlicePhase
+
+
+class StartSlice(Record, frozen=True):
+    """The lead tells a partition to begin its part; the offset of this record is the slice's cut-off."""
+
+    engine_version: int
+    partition: int
+    batch_id: str
+    lead: int
+    action: Action
+    filter: Filter
+    dry_run: bool
+    grace_ms: int
+    on_timeout: OnTimeout
+    cause: Cause
+
+
+class ContinueSlice(Record, frozen=True):
+    """Handle the next page of a slice."""
+
+    engine_version: int
+    partition: int
+    batch_id: str
+    page: int
+    max_scanned: int
+    max_matched: int
+
+
+class ControlSlice(Record, frozen=True):
+    """The lead changes a partition's slice."""
+
+    engine_version: int
+    partition: int
+    batch_id: str
+    operation: SliceOperation
+
+
+class SliceReport(Record, frozen=True):
+    """A slice tells its lead (`partition`) how far it has come."""
+
+    engine_version: int
+    partition: int
+    batch_id: str
+    slice_partition: int
+    phase: SlicePhase
+    cutoff: int
+    acted: int
+
+
+class Tick(Record, frozen=True):
+    """Time acts: handle what is due, at most `max_rows` pieces of work."""
+
+    engine_version: int
+    partition: int
+    tick_no: int
+    due_until: int
+    ended_before: int
+    batches_ended_before: int
+    reconcile_interval_ms: int
+    max_rows: int
+    reconcile_labels: dict[str, str] = {}
+
+
+Command = (
+    Invoke
+    | ReportTransition
+    | Act
+    | StartBatch
+    | ControlBatch
+    | CancelFlow
+    | StartSlice
+    | ContinueSlice
+    | ControlSlice
+    | SliceReport
+    | Tick
+)
+"""What may stand in the command log."""
+
+Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | Tick
+"""Commands that only workers write; each carries its partition and the engine's version."""

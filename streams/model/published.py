@@ -1,0 +1,102 @@
+"""What is published: signals and the progress of batches."""
+
+from __future__ import annotations
+
+from streams.model.base import Record
+from streams.model.shared import Cause, Filter, Invocation
+from streams.model.vocabulary import Action, BatchState, OnTimeout, SignalKind, SliceState
+
+
+class Signal(Record, frozen=True):
+    """What an executor is told; it acts once for each (partition, seq, kind, attempt)."""
+
+    kind: SignalKind
+    invocation: Invocation
+    seq: int
+    attempt: int
+    repeat: int
+    at: int
+    payload: bytes | None = None
+    cause: Cause | None = None
+
+
+class BatchHeader(Record, frozen=True):
+    """`batch-slices`, key `<batch id>/lead`: the batch as asked for, and the lead's state."""
+
+    batch_id: str
+    action: Action
+    filter: Filter
+    dry_run: bool
+    limit: int | None
+    max_rate: float | None
+    grace_ms: int | None
+    on_timeout: OnTimeout
+    standing_until: int | None
+    expires_at: int | None
+    reason: str | None
+    actor: str | None
+    invocation_ids_count: int | None
+    state: BatchState
+    error: str | None
+    partitions_total: int
+    revision: int
+    created_at: int
+    updated_at: int
+
+
+class SliceProgress(Record, frozen=True):
+    """`batch-slices`, key `<batch id>/<partition>`: absolute counters of one slice; the highest revision wins."""
+
+    batch_id: str
+    partition: int
+    state: SliceState
+    cutoff: int
+    cursor: int
+    scan_total: int
+    scanned: int
+    matched: int
+    done: int
+    pending: int
+    skipped: int
+    failed: int
+    samples: tuple[str, ...]
+    failures: tuple[str, ...]
+    revision: int
+    updated_at: int
+
+
+class BatchProgress(Record, frozen=True):
+    """`batches`, key the batch id: header and slices merged into one record."""
+
+    batch_id: str
+    action: Action
+    filter: Filter
+    dry_run: bool
+    limit: int | None
+    max_rate: float | None
+    grace_ms: int | None
+    on_timeout: OnTimeout
+    standing_until: int | None
+    expires_at: int | None
+    reason: str | None
+    actor: str | None
+    invocation_ids_count: int | None
+    state: BatchState
+    error: str | None
+    partitions_total: int
+    partitions_done: int
+    scan_total: int
+    scanned: int
+    matched: int
+    done: int
+    pending: int
+    skipped: int
+    failed: int
+    rate: float
+    eta_ms: int | None
+    samples: tuple[str, ...]
+    failures: tuple[str, ...]
+    revision: int
+    created_at: int
+    updated_at: int
+    finished_at: int | None = None

@@ -1,0 +1,60 @@
+"""Parts that several records share."""
+
+from __future__ import annotations
+
+from streams.model.base import Record
+from streams.model.vocabulary import OnTimeout, Status
+
+
+class Invocation(Record, frozen=True):
+    """The part of an invocation that never changes."""
+
+    invocation_id: str
+    service: str
+    handler: str
+    object_key: str | None = None
+    deployment_id: str | None = None
+    flow_id: str | None = None
+    parent_id: str | None = None
+    lease_ms: int | None = None
+    labels: dict[str, str] = {}
+
+
+class Cause(Record, frozen=True):
+    """Who asked for an act, and why."""
+
+    batch_id: str | None = None
+    flow_id: str | None = None
+    actor: str | None = None
+    reason: str | None = None
+
+
+class Ending(Record, frozen=True):
+    """How an invocation is being ended, or was."""
+
+    cause: Cause = Cause()
+    on_timeout: OnTimeout = OnTimeout.KILL
+    grace_until: int | None = None
+    repeat: int = 0
+    counted_by: str | None = None
+    error: str | None = None
+
+
+class Filter(Record, frozen=True):
+    """Which invocations a batch is about: fields are ANDed, values of a list ORed, an absent field matches all."""
+
+    created_from: int | None = None
+    created_until: int | None = None
+    modified_from: int | None = None
+    modified_until: int | None = None
+    services: tuple[str, ...] | None = None
+    handlers: tuple[str, ...] | None = None
+    object_keys: tuple[str, ...] | None = None
+    deployment_ids: tuple[str, ...] | None = None
+    statuses: tuple[Status, ...] | None = None
+    flow_ids: tuple[str, ...] | None = None
+    parent_ids: tuple[str, ...] | None = None
+    invocation_ids: tuple[str, ...] | None = None
+    batch_ids: tuple[str, ...] | None = None
+    labels: dict[str, str] | None = None
+    match_all: bool = False

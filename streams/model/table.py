@@ -1,0 +1,151 @@
+"""Records of the changelog, and what a table keeps of them."""
+
+from __future__ import annotations
+
+from streams.model.base import ENGINE_VERSION, Record
+from streams.model.commands import StartBatch
+from streams.model.shared import Cause, Ending, Filter, Invocation
+from streams.model.vocabulary import Action, BatchState, OnTimeout, SlicePhase, SliceState, Status
+
+
+class InvocationRow(Record, frozen=True):
+    """`i/<invocation id>`: one invocation as it stands.
+
+    On the hot path the table holds it as `Row`, which carries the encoded `invocation` instead of the decoded one.
+    """
+
+    invocation: Invocation
+    seq: int
+    content_hash: int
+    status: Status
+    attempt: int
+    last_report_no: int
+    created_at: int
+    modified_at: int
+    started_seq: int | None = None
+    deployment_id: str | None = None
+    scheduled_at: int | None = None
+    due_at: int | None = None
+    paused_from: Status | None = None
+    held: bool = False
+    ending: Ending | None = None
+
+
+class Row(Record, frozen=True):
+    """An `InvocationRow` with the encoded invocation carried along.
+
+    `encoded`: Avro bytes of the `Invocation`. `lease_ms`: as in the invocation. `last_report_no` is -1 when the
+    attempt has not reported. `delta`: offset of the `PageDelta` the row rests on; None when it rests on its own
+    record. The last two fields are no part of the row's record.
+    """
+
+    invocation_id: str
+    encoded: bytes
+    seq: int
+    content_hash: int
+    status: Status
+    attempt: int
+    last_report_no: int
+    created_at: int
+    modified_at: int
+    started_seq: int | None = None
+    deployment_id: str | None = None
+    scheduled_at: int | None = None
+    due_at: int | None = None
+    paused_from: Status | None = None
+    held: bool = False
+    ending: Ending | None = None
+    lease_ms: int | None = None
+    delta: int | None = None
+
+
+class Payload(Record, frozen=True):
+    """`p/<invocation id>`: the invocation's payload, written once."""
+
+    payload: bytes
+
+
+class Change(Record, frozen=True):
+    """Rows that a page brought to the same place; `seqs`: the first absolute, then differences, rising."""
+
+    status: Status
+    paused_from: Status | None = None
+    due_at: int | None = None
+    seqs: tuple[int, ...] = ()
+
+
+class PageDelta(Record, frozen=True):
+    """`d/<offset>`: what one page did to many rows; all of these fields are set on every row listed."""
+
+    modified_at: int
+    ending: Ending | None
+    changes: tuple[Change, ...]
+
+
+class Batch(Record, frozen=True):
+    """`b/<batch id>`: a batch as its lead partition remembers it.
+
+    `start` has the filter's invocation ids removed once they are handed to the slices; `ids` is their count.
+    `phases[p]` is the last phase partition p reported, None before its first report; `cutoffs[p]` likewise, -1.
+    """
+
+    start: StartBatch
+    content_hash: int
+    ids: int | None
+    state: BatchState
+    error: str | None
+    phases: tuple[SlicePhase | None, ...]
+    cutoffs: tuple[int, ...]
+    revision: int
+    created_at: int
+    updated_at: int
+
+
+class Slice(Record, frozen=True):
+    """`s/<batch id>`: one partition's part of a batch.
+
+    `cursor`: the seq up to which rows are handled (-1 at the start), or, with a filter by ids, how many ids are.
+    """
+
+    batch_id: str
+    lead: int
+    action: Action
+    filter: Filter
+    dry_run: bool
+    grace_ms: int
+    on_timeout: OnTimeout
+    cause: Cause
+    state: SliceState
+    cutoff: int
+    cursor: int
+    scan_total: int
+    scanned: int
+    matched: int
+    done: int
+    pending: int
+    skipped: int
+    failed: int
+    samples: tuple[str, ...]
+    failures: tuple[str, ...]
+    revision: int
+    created_at: int
+    updated_at: int
+
+
+class Meta(Record, frozen=True):
+    """`m/`: the partition's own record.
+
+    `clock`: the highest timestamp seen. `counts`: rows by status. `page`: number of the newest `ContinueSlice`;
+    it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done.
+    """
+
+    engine_version: int = ENGINE_VERSION
+    partitions: int = 0
+    next_offset: int = 0
+    clock: int = 0
+    commands_topic_id: str = ""
+    changelog_topic_id: str = ""
+    counts: dict[str, int] = {}
+    page: int = 0
+    page_outstanding: bool = False
+    tick_no: int = 0
