@@ -16,7 +16,7 @@ def worker() -> None:
     Example: STREAMS_WORKER_ID=worker-1 streams worker
     """
     # Each process loads what it runs, and no other command waits for it.
-    from streams.runtime import worker as runtime  # noqa: PLC0415
+    from streams.runtime import process as runtime  # noqa: PLC0415
 
     raise typer.Exit(runtime.run(settings_of_service()))
 

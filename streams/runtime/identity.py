@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+import structlog
 import uuid_utils
 from filelock import FileLock, Timeout
 
 from streams.errors import StreamsError
+from streams.state.errors import StoreUnusableError
+from streams.state.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = structlog.get_logger("streams.worker")
 
 
 class StateFolder:
@@ -54,3 +60,19 @@ class StateFolder:
     def close(self) -> None:
         """Let go of the folder."""
         self._lock.release()
+
+
+def open_store(file: Path, partition: int) -> Store:
+    """The partition's file; an unusable one is put aside, and the table rebuilt from the changelog."""
+    try:
+        return Store.open(file, partition)
+    except StoreUnusableError as exc:
+        aside = file.with_suffix(f".unusable-{time.time_ns() // 1_000_000}")
+        log.warning("local table unusable, it is rebuilt", partition=partition, error=str(exc), put_aside=aside.name)
+        try:
+            for suffix in ("-wal", "-shm"):
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
+            file.rename(aside)
+            return Store.open(file, partition)
+        except (OSError, StoreUnusableError) as again:
+            raise StreamsError(f"{file} can be neither used nor replaced ({again}): set STREAMS_STATE_DIR") from exc

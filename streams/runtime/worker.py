@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import sqlite3
-import sys
 import threading
 import time
 import warnings
@@ -15,14 +11,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams import topics
-from streams.config import Topic, variable
-from streams.engine.errors import NewerEngineError
+from streams.config import Topic
 from streams.errors import StreamsError
-from streams.health import serving
 from streams.runtime.checkpoint import Checkpoint
 from streams.runtime.housekeeping import Collector, WalKeeper
-from streams.runtime.identity import StateFolder
+from streams.runtime.identity import StateFolder, open_store
 from streams.runtime.intake import pages_a_turn, take_pages, take_shares
 from streams.runtime.kafka import (
     ConsumerFencedError,
@@ -41,13 +34,10 @@ from streams.runtime.startup import learn_topics
 from streams.runtime.takeover import Takeover
 from streams.runtime.task import PartitionTask, Phase
 from streams.runtime.turn import Turn
-from streams.state.errors import StoreUnusableError
-from streams.state.store import Store
 from streams.state.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
     from streams.config import Settings
     from streams.runtime.kafka import Clients
@@ -58,11 +48,8 @@ _FENCED_AGAIN_S = 60.0
 """A worker fenced twice within this time shares its transactional id with another."""
 
 
-_SWITCH_S = 0.0005
-"""How long a thread may keep the interpreter: the one that commits must not wait 5 ms between two requests."""
-
-
-def _wall_clock() -> int:
+def wall_clock() -> int:
+    """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
@@ -77,7 +64,7 @@ class Worker:
         self,
         settings: Settings,
         clients: Clients | None = None,
-        wall_clock: Callable[[], int] = _wall_clock,
+        wall_clock: Callable[[], int] = wall_clock,
         observer: Observer | None = None,
     ) -> None:
         self._settings = settings
@@ -242,7 +229,7 @@ class Worker:
                     "STREAMS_TOPIC_PREFIX",
                 )
             file = self._folder.partition_file(partition)
-            self.tasks[partition] = PartitionTask(partition, _open_store(file, partition), file)
+            self.tasks[partition] = PartitionTask(partition, open_store(file, partition), file)
 
     def _log_end(self, partition: int) -> int | None:
         """Where the last fetch saw the log end, for metrics; None when it is not known."""
@@ -418,69 +405,3 @@ class Worker:
         self._producer = self._clients.producer(transactional_producer(settings, self._worker_id))
         self._checkpoint = Checkpoint(self._producer, settings, self._wall_clock)
         self._checkpoint.prepare(self._topics.dead_letter_partitions)
-
-
-def _open_store(file: Path, partition: int) -> Store:
-    """The partition's file; an unusable one is put aside, and the table rebuilt from the changelog."""
-    try:
-        return Store.open(file, partition)
-    except StoreUnusableError as exc:
-        aside = file.with_suffix(f".unusable-{_wall_clock()}")
-        log.warning("local table unusable, it is rebuilt", partition=partition, error=str(exc), put_aside=aside.name)
-        try:
-            for suffix in ("-wal", "-shm"):
-                file.with_name(file.name + suffix).unlink(missing_ok=True)
-            file.rename(aside)
-            return Store.open(file, partition)
-        except (OSError, StoreUnusableError) as again:
-            raise StreamsError(f"{file} can be neither used nor replaced ({again}): set STREAMS_STATE_DIR") from exc
-
-
-def run(settings: Settings) -> int:
-    """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles what was open.
-
-    Returns the exit code.
-
-    Raises:
-        StreamsError: it cannot start or go on; the message says why.
-    """
-    topics.require(settings)
-    observer = Observer(_wall_clock)
-    with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
-        _run_until_signal(Worker(settings, observer=observer))
-    return 0
-
-
-def _run_until_signal(worker: Worker) -> None:
-    def on_signal(number: int, _frame: object) -> None:
-        if worker.stopping:
-            log.warning("stopped at once", signal=signal.Signals(number).name)
-            os._exit(128 + number)
-        log.info("stopping after this turn; once more to stop at once", signal=signal.Signals(number).name)
-        worker.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    sys.setswitchinterval(_SWITCH_S)
-    worker.run()
-
-
-@contextlib.contextmanager
-def _clear_errors(settings: Settings) -> Iterator[None]:
-    """What ends a worker is one line that says what to do."""
-    try:
-        yield
-    except (NewerEngineError, KafkaFailureError) as exc:
-        raise StreamsError(str(exc)) from exc
-    except (ProducerFencedError, TransactionAbortedError) as exc:
-        raise StreamsError(
-            f"Kafka at {settings.bootstrap_servers} does not settle the last transaction ({exc}): start the worker "
-            "again when it answers; nothing is lost",
-        ) from exc
-    except KafkaException as exc:
-        raise StreamsError(f"Kafka: {exc.args[0].str() if exc.args else exc}") from exc
-    except sqlite3.Error as exc:
-        raise StreamsError(
-            f"state folder {settings.state_dir}: SQLite says {exc}. Nothing is lost: what Kafka has committed is "
-            "replayed from the changelog at the next start. Free disk space or choose another STREAMS_STATE_DIR",
-        ) from exc
