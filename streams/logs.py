@@ -51,3 +51,29 @@ def _renderers(*, console: bool) -> list[structlog.typing.Processor]:
         return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer()]
+
+
+class Seldom(logging.Filter):
+    """Lets each message of these loggers through once in a while: without a broker a client writes many a second.
+
+    Messages are the same when they come from the same logger and differ in their arguments only, of which the first
+    `telling` ones count as part of the message.
+    """
+
+    def __init__(self, loggers: tuple[str, ...], seconds: float, telling: int = 0) -> None:
+        super().__init__()
+        self._loggers = loggers
+        self._seconds = seconds
+        self._telling = telling
+        self._next: dict[tuple[str, ...], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written."""
+        if not record.name.startswith(self._loggers):
+            return True
+        telling = record.args[: self._telling] if isinstance(record.args, tuple) else ()
+        message = (record.name, str(record.msg), *map(str, telling))
+        if record.created < self._next.get(message, 0.0):
+            return False
+        self._next[message] = record.created + self._seconds
+        return True

@@ -26,6 +26,7 @@ from streams.control.merger import Source, build_app, changelog_name
 from streams.control.observer import Observer
 from streams.errors import StreamsError
 from streams.health import serving
+from streams.logs import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -105,29 +106,6 @@ def _quieten(settings: Settings) -> None:
             logging.getLogger(name).setLevel(logging.WARNING)
         for handler in logging.getLogger().handlers:
             handler.addFilter(Seldom(_CHATTY, REPEAT_SECONDS))
-
-
-class Seldom(logging.Filter):
-    """Lets each message of these loggers through once in a while: without a broker aiokafka writes a hundred a second.
-
-    Messages are the same when they come from the same logger and differ in their arguments only.
-    """
-
-    def __init__(self, loggers: tuple[str, ...], seconds: float) -> None:
-        super().__init__()
-        self._loggers = loggers
-        self._seconds = seconds
-        self._next: dict[tuple[str, str], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written."""
-        if not record.name.startswith(self._loggers):
-            return True
-        message = (record.name, str(record.msg))
-        if record.created < self._next.get(message, 0.0):
-            return False
-        self._next[message] = record.created + self._seconds
-        return True
 
 
 def _end_surviving_threads(error: Exception | None) -> None:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streams.logs import Seldom
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.config import Settings
 
 log = logging.getLogger("streams.kafka")
+# librdkafka tells of each attempt to connect; what kind of line it is stands first.
+log.addFilter(Seldom(("streams.kafka",), seconds=10.0, telling=1))
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 """Largest record a worker writes, bytes."""

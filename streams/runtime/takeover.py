@@ -34,6 +34,7 @@ _METADATA_TIMEOUT_S = 1.0
 _SAVE_EVERY = 10_000
 """Records replayed between two commits of SQLite."""
 _REPORT_EVERY_S = 2.0
+_WAITING_EVERY_S = 10.0
 _PASSING = frozenset(
     {
         KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
@@ -83,6 +84,7 @@ class Takeover:
         self._wall_clock = wall_clock
         self._reading: dict[int, PartitionTask] = {}
         self._reported = 0.0
+        self._waiting_told = float("-inf")
 
     def step(self, tasks: Sequence[PartitionTask], *, others_run: bool) -> list[PartitionTask]:
         """One slice of work; returns the tasks whose store has reached its target.
@@ -97,7 +99,9 @@ class Takeover:
         except (KafkaException, FuturesTimeoutError) as exc:
             if not _passing(exc):
                 raise
-            log.warning("taking partitions over waits for Kafka", why=str(exc))
+            if time.monotonic() - self._waiting_told >= _WAITING_EVERY_S:
+                self._waiting_told = time.monotonic()
+                log.warning("taking partitions over waits for Kafka", why=str(exc))
             # The admin client asks the leader it knows, with the epoch it knows, until it reads all metadata anew.
             with contextlib.suppress(KafkaException):
                 self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
