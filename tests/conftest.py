@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -22,8 +23,13 @@ TAKEN = pytest.StashKey[list[brokers.Broker]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Nothing has been started yet."""
+    """Nothing has been started yet; and Ctrl-C is heard.
+
+    A shell's background job ignores it, and so would every program that the tests start.
+    """
     config.stash[TAKEN] = []
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
