@@ -10,7 +10,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from streams import __version__
-from streams.cli import batch, dead_letters, invoke, kill, processes, schemas, send, tail, topics, verify
+from streams.cli import batch, dead_letters, invoke, kill, pause, processes, schemas, send, tail, topics, verify
 from streams.cli.console import Exit, out, print_error
 from streams.cli.demo import demo
 from streams.errors import StreamsError
@@ -24,6 +24,9 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Act")(kill.kill)
 app.command(rich_help_panel="Act")(kill.cancel)
+app.command(rich_help_panel="Act")(pause.pause)
+app.command(rich_help_panel="Act")(pause.resume)
+app.command(rich_help_panel="Act")(pause.purge)
 app.command(rich_help_panel="Act")(invoke.invoke)
 app.command(rich_help_panel="Act")(send.send)
 app.add_typer(batch.app, name="batch", rich_help_panel="Act")

@@ -1,4 +1,4 @@
-"""`kill` and `cancel`: from options to one command in the log, and to its end."""
+"""`kill` and `cancel`, and what all such verbs share: from options to one command in the log, and to its end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Sending:
     """Options of every command that starts a batch."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what matches; nothing is touched.")] = False
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with every invocation it ends.")] = None
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why; kept with the batch, and with what it ends.")
+    ] = None
     actor: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who asks for it; kept likewise. You, as USER@HOST, when absent.")
     ] = None
@@ -74,7 +76,7 @@ def kill(selection: Selection, sending: Sending) -> None:
 
     Example: streams kill --service billing --created-before 2h --reason "bad deploy"
     """
-    _run(selection, sending, Action.KILL, Cancelling())
+    run(selection, sending, Action.KILL, Cancelling())
 
 
 @takes(Selection, Cancelling, Sending)
@@ -86,10 +88,17 @@ def cancel(selection: Selection, cancelling: Cancelling, sending: Sending) -> No
 
     Example: streams cancel --service billing --label tenant=acme --grace 2m --on-timeout leave
     """
-    _run(selection, sending, Action.CANCEL, cancelling)
+    run(selection, sending, Action.CANCEL, cancelling)
 
 
-def _run(selection: Selection, sending: Sending, action: Action, cancelling: Cancelling) -> None:
+def run(selection: Selection, sending: Sending, action: Action, cancelling: Cancelling) -> None:
+    """Preview and question, the one command, and progress until the batch has ended.
+
+    Raises:
+        typer.BadParameter: an option breaks a rule, or there is nobody to ask.
+        typer.Exit: there is nothing more to do; with the verb's exit code.
+        BatchTimeoutError: the preview has not ended in time.
+    """
     start = StartBatch(
         batch_id=sending.batch_id or new_batch_id(),
         action=action,

@@ -53,6 +53,8 @@ def on_a_terminal() -> bool:
 def question(start: StartBatch, count: int, grace: str | None) -> str:
     """What a person must say yes to."""
     asked = f"{start.action.capitalize()} {count:,} invocation{'' if count == 1 else 's'}?"
+    if start.action is Action.PURGE:
+        return f"{asked} They are removed for good, payloads included."
     if start.action is not Action.CANCEL:
         return asked
     fate = "killed" if start.on_timeout is OnTimeout.KILL else "left"

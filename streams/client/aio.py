@@ -97,6 +97,18 @@ class AsyncClient:
         """Log a request to the executor of one invocation to end it."""
         await self.send(compose.cancel(invocation_id, **options))
 
+    async def pause(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Log a pause: the invocation stays where it stands, and its executor is told to stop."""
+        await self.send(compose.pause(invocation_id, **options))
+
+    async def resume(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Log the end of a pause: what was started starts again, as its next attempt."""
+        await self.send(compose.resume(invocation_id, **options))
+
+    async def purge(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Log the removal of one invocation that has ended, for good."""
+        await self.send(compose.purge(invocation_id, **options))
+
     async def start_batch(self, start: StartBatch) -> str:
         """Log a batch, and return its id; sent again with the same id and content it changes nothing."""
         await self.send(start)

@@ -87,6 +87,21 @@ def cancel(invocation_id: str, **options: Unpack[CancelOptions]) -> Act:
     return Act(invocation_id, Action.CANCEL, options.get("grace_ms"), on_timeout, cause=cause)
 
 
+def pause(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
+    """Hold it where it stands."""
+    return Act(invocation_id, Action.PAUSE, cause=Cause(**options))
+
+
+def resume(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
+    """Let it go on, if it is paused."""
+    return Act(invocation_id, Action.RESUME, cause=Cause(**options))
+
+
+def purge(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
+    """Remove it, if it has ended."""
+    return Act(invocation_id, Action.PURGE, cause=Cause(**options))
+
+
 def control(batch_id: str, operation: ControlOperation, options: ControlOptions) -> ControlBatch:
     """A change to a batch that runs; numbered, so that an older one that arrives late is ignored."""
     return ControlBatch(batch_id, operation, control_no=time.time_ns() // 1_000, **options)

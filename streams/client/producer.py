@@ -87,6 +87,18 @@ class Client:
         """Queue a request to the executor of one invocation to end it; like `send`."""
         self.send(compose.cancel(invocation_id, **options))
 
+    def pause(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Queue a pause: the invocation stays where it stands, and its executor is told to stop; like `send`."""
+        self.send(compose.pause(invocation_id, **options))
+
+    def resume(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Queue the end of a pause: what was started starts again, as its next attempt; like `send`."""
+        self.send(compose.resume(invocation_id, **options))
+
+    def purge(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Queue the removal of one invocation that has ended, for good; like `send`."""
+        self.send(compose.purge(invocation_id, **options))
+
     def send(self, command: ClientCommand, on_delivery: OnDelivery | None = None) -> None:
         """Queue a command; returns before the broker has it, and waits only while the local queue is full.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_ACT
-from streams.engine.effects import Send, UpdateRow
+from streams.engine.effects import RemoveRow, Send, UpdateRow
 from streams.engine.ledger import Ledger
-from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, VERDICTS, Verdict, next_repeat, verdict
-from streams.engine.validate import not_supported
+from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, Verdict, next_repeat, verdict
+from streams.engine.starts import resume
 from streams.model import Ending, SignalKind, Status
 from streams.rules import check_act
 
@@ -21,22 +21,32 @@ if TYPE_CHECKING:
 
 
 def act(command: Act, at: At, view: View) -> list[Effect]:
-    """KILL or CANCEL one invocation; acts count in no batch, but may take a row from one."""
+    """Act on one invocation; acts count in no batch, but may take a row from one."""
     check_act(command)
-    if command.action not in VERDICTS:
-        not_supported(f"Act.action {command.action}", "use KILL or CANCEL")
     row = view.row(command.invocation_id)
-    if row is None:
+    if row is None or (command.only_unstarted and row.started_seq is not None):
         return [SKIPPED_ACT]
-    match verdict(command.action, row):
+    found = verdict(command.action, row)
+    match found:
+        case Verdict.SKIP:
+            effects: list[Effect] = [SKIPPED_ACT]
         case Verdict.END:
-            return [UpdateRow(ended(row, ENDED_BY[command.action], at.now, Ending(command.cause)))]
-        case Verdict.STOP if not command.only_unstarted:
-            return _stop(row, command.cause, at, view)
-        case Verdict.ASK if not command.only_unstarted:
-            return _ask(row, command, at)
+            effects = [UpdateRow(ended(row, ENDED_BY[command.action], at.now, Ending(command.cause)))]
+        case Verdict.STOP:
+            effects = _stop(row, command.cause, at, view)
+        case Verdict.ASK:
+            effects = _ask(row, command, at)
+        case Verdict.SHELVE:
+            effects = [UpdateRow(_paused(row, at.now))]
+        case Verdict.HALT:
+            effects = [UpdateRow(_paused(row, at.now)), signal(SignalKind.PAUSE, row, 0, at.now, command.cause)]
+        case Verdict.GO_ON:
+            effects = resume(row, at, view)
+        case Verdict.REMOVE:
+            effects = [RemoveRow(row.seq, row.invocation_id)]
         case _:
-            return [SKIPPED_ACT]
+            assert_never(found)
+    return effects
 
 
 def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:
@@ -49,6 +59,20 @@ def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:
         paused_from=None,
         held=False,
         ending=ending,
+        delta=None,
+    )
+
+
+def _paused(row: Row, now: int) -> Row:
+    """The row, held by an operator."""
+    return replace(
+        row,
+        status=Status.PAUSED,
+        modified_at=now,
+        due_at=None,
+        paused_from=row.status,
+        held=False,
+        ending=None,
         delta=None,
     )
 

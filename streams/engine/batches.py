@@ -11,7 +11,7 @@ from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
-from streams.engine.lifecycle import DEFAULT_GRACE_MS, VERDICTS
+from streams.engine.lifecycle import DEFAULT_GRACE_MS
 from streams.engine.routing import partitions_of, routing_key
 from streams.engine.validate import check_internal, not_supported
 from streams.model import (
@@ -89,8 +89,6 @@ def _check(command: StartBatch) -> None:
     check_text("actor", command.actor)
     check_text("reason", command.reason)
     check_grace(command.grace_ms)
-    if command.action not in VERDICTS:
-        not_supported(f"StartBatch.action {command.action}", "use KILL or CANCEL")
     for field in _LATER:
         if getattr(command, field) is not None:
             not_supported(f"StartBatch.{field}", "leave it out")

@@ -29,6 +29,10 @@ class Verdict(Enum):
     END = "ended at once; no executor ever saw it"
     STOP = "ended at once, with a signal to its executor"
     ASK = "its executor is asked to end it"
+    SHELVE = "paused; no executor ever saw it"
+    HALT = "paused, with a signal to its executor"
+    GO_ON = "as an arrival if it was never started, by its next attempt if it was"
+    REMOVE = "forgotten, with its payload"
 
 
 _ONGOING = (Status.READY, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF)
@@ -46,8 +50,15 @@ VERDICTS: Final[dict[Action, dict[Status, Verdict]]] = {
         Status.CANCELLING: Verdict.SKIP,
         **dict.fromkeys(TERMINAL, Verdict.SKIP),
     },
+    Action.PAUSE: {
+        **dict.fromkeys(Status, Verdict.SKIP),
+        **dict.fromkeys(UNSTARTED, Verdict.SHELVE),
+        **dict.fromkeys(_ONGOING, Verdict.HALT),
+    },
+    Action.RESUME: {**dict.fromkeys(Status, Verdict.SKIP), Status.PAUSED: Verdict.GO_ON},
+    Action.PURGE: {**dict.fromkeys(Status, Verdict.SKIP), **dict.fromkeys(TERMINAL, Verdict.REMOVE)},
 }
-"""What each action does to a row that stands at a status."""
+"""What each action does to a row at a status; where PAUSED is no key, to a paused row as where it was paused from."""
 
 ENDED_BY: Final = {Action.KILL: Status.KILLED, Action.CANCEL: Status.CANCELLED}
 """The status of a row that an action ended at once."""
@@ -71,8 +82,9 @@ def stands_at(row: Row) -> Status:
 
 
 def verdict(action: Action, row: Row) -> Verdict:
-    """What `action` (KILL or CANCEL) does to `row`."""
-    return VERDICTS[action][stands_at(row)]
+    """What `action` does to `row`."""
+    by_status = VERDICTS[action]
+    return by_status[row.status if row.status in by_status else stands_at(row)]
 
 
 def follows(row: Row, to: Status) -> bool:

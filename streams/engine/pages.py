@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import chain
 from operator import attrgetter, sub
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from msgspec.structs import replace
 
 from streams.engine.counters import STALE_PAGE
-from streams.engine.effects import PutDelta, PutSlice, SendAll
+from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll
 from streams.engine.ledger import MAX_SAMPLES, Ledger, report_of
-from streams.engine.lifecycle import ENDED_BY, next_repeat
+from streams.engine.lifecycle import ENDED_BY, VERDICTS, Verdict, next_repeat
 from streams.engine.slices import next_in_rotation, next_page
+from streams.engine.starts import resume
 from streams.engine.validate import check_internal, check_positive
 from streams.engine.view import PageQuery
 from streams.model import (
@@ -33,16 +34,19 @@ if TYPE_CHECKING:
     from streams.model import ContinueSlice, Slice
 
 _SEQ = attrgetter("seq")
+_SHELVED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].items() if found is Verdict.SHELVE)
+_HALTED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].items() if found is Verdict.HALT)
 
 
 class _Plan(NamedTuple):
     """What becomes of the matched rows.
 
-    `ended`, `asked`: rising seqs of rows that are over at once, and of those whose executor is asked. `signalled`: the
-    rows of both kinds that take a signal. `skipped`: how many rows have nothing done to them.
+    `done`, `asked`: rising seqs of rows on which the action takes effect at once, and of those whose executor is asked
+    to end them. `signalled`: the rows of both kinds that take the action's own signal. `skipped`: how many rows have
+    nothing done to them.
     """
 
-    ended: list[int]
+    done: list[int]
     asked: list[int]
     signalled: list[StartedRow]
     skipped: int
@@ -95,6 +99,14 @@ def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, in
 
 
 def _plan(action: Action, page: Page) -> _Plan:
+    match action:
+        case Action.PAUSE:
+            halted = [row for row in page.started if row.status in _HALTED]
+            shelved = chain.from_iterable(seqs for status, seqs in page.unstarted.items() if status in _SHELVED)
+            done = sorted(chain(shelved, map(_SEQ, halted)))
+            return _Plan(done, [], halted, _matched(page) - len(done))
+        case Action.RESUME | Action.PURGE:
+            return _Plan(list(map(_SEQ, page.rows)), [], [], _matched(page) - len(page.rows))
     never_started = chain.from_iterable(page.unstarted.values())
     if action is Action.KILL:
         return _Plan(sorted(chain(never_started, map(_SEQ, page.started))), [], page.started, 0)
@@ -102,13 +114,51 @@ def _plan(action: Action, page: Page) -> _Plan:
     return _Plan(sorted(never_started), list(map(_SEQ, asked)), asked, len(page.started) - len(asked))
 
 
+def _matched(page: Page) -> int:
+    """How many rows the page has."""
+    return sum(map(len, page.unstarted.values())) + len(page.started)
+
+
 def _act(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
+    """What the page does: one delta for all rows, or row by row where each takes a record of its own in any case."""
+    match slice_.action:
+        case Action.KILL | Action.CANCEL:
+            return _end(slice_, page, plan, at, view)
+        case Action.PAUSE:
+            return _pause(slice_, page, plan, at)
+        case Action.RESUME:
+            return [effect for row in page.rows for effect in resume(row, at, view)]
+        case Action.PURGE:
+            return [RemoveRow(row.seq, row.invocation_id) for row in page.rows]
+        case _:
+            assert_never(slice_.action)
+
+
+def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
+    """One delta for all rows, and a signal for each that was started."""
+    places: defaultdict[Status, list[int]] = defaultdict(list)
+    for status, seqs in page.unstarted.items():
+        if status in _SHELVED:
+            places[status] = seqs
+    for row in plan.signalled:
+        places[row.status].append(row.seq)
+    if not places:
+        return []
+    changes = tuple(Change(Status.PAUSED, status, seqs=_differences(seqs)) for status, seqs in places.items())
+    left = {status: len(seqs) for status, seqs in places.items()}
+    effects: list[Effect] = [PutDelta(PageDelta(at.now, None, changes), left)]
+    if plan.signalled:
+        effects.append(SendAll(SignalKind.PAUSE, plan.signalled, at.now, slice_.cause))
+    return effects
+
+
+def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
     """One delta for all rows, a signal for each that was started, and what other batches lose by it."""
     effects: list[Effect] = []
     grace_until = at.now + slice_.grace_ms
     changes = []
-    if plan.ended:
-        changes.append(Change(ENDED_BY[slice_.action], seqs=_differences(plan.ended)))
+    if plan.done:
+        changes.append(Change(ENDED_BY[slice_.action], seqs=_differences(plan.done)))
     if plan.asked:
         due_at = next_repeat(at.now, 0, grace_until)
         changes.append(Change(Status.CANCELLING, due_at=due_at, seqs=_differences(plan.asked)))
@@ -143,7 +193,7 @@ def _left(page: Page, plan: _Plan) -> dict[Status, int]:
 
 def _advanced(slice_: Slice, page: Page, plan: _Plan, cursor: int, last: bool, at: At) -> Slice:  # noqa: FBT001
     """The slice with the page counted."""
-    done, pending = len(plan.ended), len(plan.asked)
+    done, pending = len(plan.done), len(plan.asked)
     if slice_.dry_run:
         done, pending = done + pending, 0
     pending += slice_.pending
@@ -159,7 +209,7 @@ def _advanced(slice_: Slice, page: Page, plan: _Plan, cursor: int, last: bool, a
         state=state,
         cursor=cursor,
         scanned=slice_.scanned + page.scanned,
-        matched=slice_.matched + len(plan.ended) + len(plan.asked) + plan.skipped,
+        matched=slice_.matched + len(plan.done) + len(plan.asked) + plan.skipped,
         done=slice_.done + done,
         pending=pending,
         skipped=slice_.skipped + plan.skipped,

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from streams.engine.acts import ended, signal
 from streams.engine.counters import STALE_TICK
-from streams.engine.effects import Append, RemoveBatch, RemoveRow, Send, SetTick, UpdateRow
+from streams.engine.effects import Append, RemoveBatch, RemoveRow, SetTick, UpdateRow
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import next_repeat
+from streams.engine.starts import start
 from streams.engine.validate import check_internal, check_positive
 from streams.model import (
     ENGINE_VERSION,
@@ -51,40 +52,14 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
 
 
 def _due(row: Row, at: At, view: View, ledger: Ledger) -> list[Effect]:
-    """What time does to a row, by its status."""
+    """What time does to a row: a schedule fires, a retry begins, a lease ran out, or a cancel got no answer."""
     match row.status:
         case Status.SCHEDULED | Status.BACKING_OFF | Status.READY | Status.RUNNING:
-            return _start(row, at, view)
+            return start(row, at, view)
         case Status.CANCELLING:
             return _unanswered(row, at, ledger)
         case _:
             raise AssertionError(f"invocation {row.invocation_id} is {row.status} and can never be due")
-
-
-def _start(row: Row, at: At, view: View) -> list[Effect]:
-    """A schedule that fires, a retry, or a lease that ran out: the next attempt."""
-    attempt = row.attempt + 1
-    started = replace(
-        row,
-        status=Status.READY,
-        attempt=attempt,
-        last_report_no=-1,
-        modified_at=at.now,
-        started_seq=at.offset if row.started_seq is None else row.started_seq,
-        due_at=None if row.lease_ms is None else at.now + row.lease_ms,
-        delta=None,
-    )
-    start = Send(
-        SignalKind.START,
-        row.invocation_id,
-        row.encoded,
-        row.seq,
-        attempt,
-        0,
-        at.now,
-        view.payload(row),
-    )
-    return [UpdateRow(started), start]
 
 
 def _unanswered(row: Row, at: At, ledger: Ledger) -> list[Effect]:

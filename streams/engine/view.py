@@ -62,6 +62,8 @@ class Page(Record, frozen=True):
     `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: nothing is left below the cut-off.
     `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
     need nothing but their number. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
+    `rows`: in order of seq, what is written row by row: of RESUME the matched rows that are PAUSED, of PURGE all of
+    them, of other actions none.
     """
 
     scanned: int
@@ -70,6 +72,7 @@ class Page(Record, frozen=True):
     unstarted: dict[Status, list[int]]
     started: list[StartedRow]
     samples: list[str]
+    rows: tuple[Row, ...] = ()
 
 
 class View(Protocol):

@@ -98,6 +98,10 @@ class Overlay:
         found = self._db.execute("SELECT payload FROM payloads WHERE seq = ?", (seq,)).fetchone()
         return None if found is None else bytes(found[0])
 
+    def rows(self, seqs: list[int]) -> tuple[Row, ...]:
+        """The rows with these seqs, in order of seq, once everything is written."""
+        return tuple(self._adopt(reads.rows_by_seqs(self._db, seqs))) if seqs else ()
+
     def due(self, until: int, limit: int) -> list[Row]:
         """As `View.due`."""
         self.write()

@@ -32,6 +32,11 @@ def row_by_id(db: sqlite3.Connection, invocation_id: str) -> Params | None:
     return found
 
 
+def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> list[Params]:
+    """Columns of the rows with these seqs, in one statement, in order of seq."""
+    return db.execute(f"{SELECT_ROW} invocations i WHERE {AMONG_SEQS} ORDER BY seq", (json_list(seqs),)).fetchall()
+
+
 def due_rows(db: sqlite3.Connection, until: int, limit: int) -> list[Params]:
     """Columns of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
     sql = f"{SELECT_ROW} invocations i WHERE {_DUE} AND due_at <= ? ORDER BY due_at, seq LIMIT ?"

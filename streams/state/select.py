@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.engine.view import Page, StartedRow
-from streams.model import Action
+from streams.model import Action, Status
 from streams.state.mapping import json_list, label_text, with_id
 from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from streams.engine.view import PageQuery
-    from streams.model import Filter, Status
+    from streams.model import Filter
 
 _BOUND_ONE_BY_ONE: Final = 32
 """Longer lists are one parameter: SQLite bounds parameters and depth of a statement, a filter bounds neither."""
@@ -123,6 +123,18 @@ def select_page(
             )
     samples = _ids_of(db, [row[0] for row in found[: query.samples]])
     return Page(scanned, cursor, last, unstarted, started, samples), _window_of(query, cursor, len(found))
+
+
+def written_row_by_row(page: Page, action: Action) -> list[int]:
+    """Rising seqs of the page's rows of which the engine is given the whole, as `Page.rows` says."""
+    match action:
+        case Action.PURGE:
+            return [row.seq for row in page.started]
+        case Action.RESUME:
+            started = [row.seq for row in page.started if row.status is Status.PAUSED]
+            return sorted([*page.unstarted.get(Status.PAUSED, ()), *started])
+        case _:
+            return []
 
 
 def _window_of(query: PageQuery, cursor: int, matched: int) -> Window | None:

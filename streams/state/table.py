@@ -38,7 +38,7 @@ from streams.state.mapping import META_KEY, batch_key, slice_key, unpack_ending
 from streams.state.overlay import Changelog, Overlay
 from streams.state.restore import write_records
 from streams.state.schema import STATUSES
-from streams.state.select import select_page
+from streams.state.select import select_page, written_row_by_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -268,7 +268,9 @@ class Table(View):
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows; kept as `last_page` until the next turn."""
         self._overlay.write()
-        self.last_page, self._window = select_page(self._db, query, self._counted_by)
+        page, self._window = select_page(self._db, query, self._counted_by)
+        seqs = written_row_by_row(page, query.action)
+        self.last_page = replace(page, rows=self._overlay.rows(seqs)) if seqs else page
         return self.last_page
 
     def due(self, until: int, limit: int) -> Sequence[Row]:

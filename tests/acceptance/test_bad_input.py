@@ -42,7 +42,7 @@ BAD = {
     "control character": Bad(codec.encode(invoke("a\nb")), "invalid_invocation_id"),
     "1 MiB of garbage": Bad(b"g" * (MIB - 1_000), "not_avro"),
     "1 MiB payload": Bad(codec.encode(invoke("big", payload=b"p" * (MIB - 1_000))), "invalid_payload"),
-    "purge one": Bad(codec.encode(Act("one", Action.PURGE)), "not_supported"),
+    "grace below zero": Bad(codec.encode(Act("one", Action.PURGE, grace_ms=-1)), "invalid_grace_ms"),
 }
 
 

@@ -66,9 +66,10 @@ REFUSED: dict[str, tuple[StartBatch, str]] = {
     "max_rate": (StartBatch("r", Action.KILL, SOME, max_rate=5.0), "not_supported: StartBatch.max_rate"),
     "standing": (StartBatch("r", Action.KILL, SOME, standing_until=2**41), "not_supported: StartBatch.standing_until"),
     "expires": (StartBatch("r", Action.KILL, SOME, expires_at=2**41), "not_supported: StartBatch.expires_at"),
-    "PAUSE": (StartBatch("r", Action.PAUSE, SOME), "not_supported: StartBatch.action PAUSE"),
-    "RESUME": (StartBatch("r", Action.RESUME, SOME), "not_supported: StartBatch.action RESUME"),
-    "PURGE": (StartBatch("r", Action.PURGE, SOME), "not_supported: StartBatch.action PURGE"),
+    "terminal status of a resume": (
+        StartBatch("r", Action.RESUME, Filter(statuses=(Status.PAUSED, Status.KILLED))),
+        "filter.statuses",
+    ),
 }
 """Each rule of the protocol with what the error must name."""
 

@@ -1,4 +1,4 @@
-"""`kill` and `cancel`: what is sent, asked, printed and returned; log and progress are stand-ins here."""
+"""Verbs that start a batch: what is sent, asked, printed and returned; log and progress are stand-ins here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from streams.cli import follow, kill, preview
 from streams.cli.app import app
 from streams.client import BatchTimeoutError, Delivery
-from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
+from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,6 +125,22 @@ def test_a_cancel_carries_grace_and_what_happens_at_its_end(service: Service) ->
     assert service.sent == [
         StartBatch("b", Action.CANCEL, everything, grace_ms=120_000, on_timeout=OnTimeout.LEAVE, actor="cron")
     ]
+
+
+@pytest.mark.parametrize("action", [Action.PAUSE, Action.RESUME, Action.PURGE])
+def test_the_other_actions_are_one_command_likewise(service: Service, action: Action) -> None:
+    """A verb each, with the same options; none of them has a grace."""
+    result = service.run(action.lower(), "-s", "billing", "--reason", "why", "--batch-id", "b-7", "-y")
+    assert result.exit_code == 0
+    assert service.sent == [StartBatch("b-7", action, Filter(services=("billing",)), reason="why", actor="ada@desk")]
+    assert service.run(action.lower(), "--all", "-y", "--grace", "1s").exit_code == 2
+
+
+def test_a_purge_may_name_what_has_ended(service: Service) -> None:
+    """It is the only verb that may: the others only act on what has not."""
+    assert service.run("purge", "--status", "completed", "-y").exit_code == 0
+    assert service.sent[0].filter == Filter(statuses=(Status.COMPLETED,))
+    assert service.run("resume", "--status", "completed", "-y").exit_code == 2
 
 
 def test_a_user_without_a_name_is_no_reason_to_stop(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +269,23 @@ def test_the_question_before_a_cancel_says_what_becomes_of_the_rest(
     monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=1, done=1)])
     assert asked in service.run("cancel", "--all", *words, typed="n\n").stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "asked"),
+    [
+        ("pause", "Pause 2 invocations? [y/N]"),
+        ("resume", "Resume 2 invocations? [y/N]"),
+        ("purge", "Purge 2 invocations? They are removed for good, payloads included. [y/N]"),
+    ],
+)
+def test_the_question_before_a_purge_says_that_it_cannot_be_undone(
+    service: Service, monkeypatch: pytest.MonkeyPatch, verb: str, asked: str
+) -> None:
+    """What is paused can be resumed; what is purged is gone."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=2, done=2)])
+    assert asked in service.run(verb, "--all", typed="n\n").stderr
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ def test_each_verb_sends_what_the_other_client_sends() -> None:
         client.adopt("s", "h", invocation_id="b")
         client.kill("a", reason="r")
         client.cancel("b", grace_ms=3)
+        client.pause("c", reason="r")
+        client.resume("c")
+        client.purge("d")
         client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True)))
 
     async def main() -> None:
@@ -34,6 +37,9 @@ def test_each_verb_sends_what_the_other_client_sends() -> None:
             assert await client.adopt("s", "h", invocation_id="b") == "b"
             await client.kill("a", reason="r")
             await client.cancel("b", grace_ms=3)
+            await client.pause("c", reason="r")
+            await client.resume("c")
+            await client.purge("d")
             assert await client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True))) == "batch"
             await client.control_batch("batch", ControlOperation.ABORT)
 

@@ -42,6 +42,9 @@ def test_each_verb_sends_its_command() -> None:
         adopted = client.adopt("mail", "send", invocation_id="adopted")
         client.kill("a", reason="r", actor="me")
         client.cancel("b", grace_ms=7, on_timeout=OnTimeout.LEAVE, reason="r")
+        client.pause("c", actor="me")
+        client.resume("c", reason="r")
+        client.purge("d")
         client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True)))
         client.control_batch("batch", ControlOperation.SET_RATE, max_rate=2.5)
     assert (own, adopted) == ("own", "adopted")
@@ -54,6 +57,9 @@ def test_each_verb_sends_its_command() -> None:
         Invoke(Invocation("adopted", "mail", "send"), adopt=True),
         Act("a", Action.KILL, cause=Cause(actor="me", reason="r")),
         Act("b", Action.CANCEL, 7, OnTimeout.LEAVE, cause=Cause(reason="r")),
+        Act("c", Action.PAUSE, cause=Cause(actor="me")),
+        Act("c", Action.RESUME, cause=Cause(reason="r")),
+        Act("d", Action.PURGE),
         StartBatch("batch", Action.KILL, Filter(match_all=True)),
         ControlBatch("batch", ControlOperation.SET_RATE, max_rate=2.5),
     ]

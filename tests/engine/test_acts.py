@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_ACT
-from streams.engine.effects import Send, UpdateRow
-from streams.engine.errors import CommandRefusedError
+from streams.engine.effects import RemoveRow, Send, UpdateRow
 from streams.engine.lifecycle import TERMINAL, UNSTARTED
-from streams.model import Act, Action, Cause, Ending, OnTimeout, SignalKind, Status
-from support.engine_rows import NOW, SEQ, applied, of, row_at, table_with
+from streams.model import Act, Action, Cause, Ending, OnTimeout, Row, SignalKind, Status
+from support.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
 
 CAUSE = Cause(actor="ann", reason="wrong order")
 CASES = [(status, None) for status in Status if status is not Status.PAUSED] + [
@@ -70,15 +70,109 @@ def test_a_cancel_is_due_for_repetition_or_at_the_end_of_its_grace(grace_ms: int
     assert row.ending == Ending(Cause(), OnTimeout.LEAVE, NOW + (30_000 if grace_ms is None else grace_ms))
 
 
-@pytest.mark.parametrize("action", [Action.KILL, Action.CANCEL])
+@pytest.mark.parametrize("action", list(Action))
 def test_an_unknown_invocation_is_skipped(action: Action) -> None:
     """An act on nothing does nothing."""
     assert applied(Act("nobody", action), table_with()) == [SKIPPED_ACT]
 
 
+@pytest.mark.parametrize(("status", "paused_from"), CASES)
+@pytest.mark.parametrize("only_unstarted", [False, True])
+def test_every_cell_of_pause(status: Status, paused_from: Status | None, only_unstarted: bool) -> None:  # noqa: FBT001
+    """It keeps where it stood; its executor is told; paused, being cancelled or over, it is left alone."""
+    table = table_with(before := row_at(status, paused_from=paused_from, held=True, delta=4))
+    command = Act("a", Action.PAUSE, grace_ms=5, on_timeout=OnTimeout.LEAVE, only_unstarted=only_unstarted, cause=CAUSE)
+    effects = applied(command, table)
+    row, kept = table.rows["a"], {Status.PAUSED, Status.CANCELLING, *TERMINAL}
+    if status in kept or (only_unstarted and status not in UNSTARTED):
+        assert effects == [SKIPPED_ACT]
+        assert row is before
+        return
+    paused = replace(before, status=Status.PAUSED, paused_from=status, modified_at=NOW, due_at=None)
+    assert row == replace(paused, held=False, delta=None)
+    signals = of(Send, effects)
+    expected = Send(SignalKind.PAUSE, "a", b"encoded a", SEQ, 1, 0, NOW, None, CAUSE)
+    assert signals == ([] if status in UNSTARTED else [expected])
+
+
+@pytest.mark.parametrize(("status", "paused_from"), CASES)
+@pytest.mark.parametrize("only_unstarted", [False, True])
+def test_every_cell_of_resume(status: Status, paused_from: Status | None, only_unstarted: bool) -> None:  # noqa: FBT001
+    """What is paused starts, by its next attempt and with its payload; everything else is left alone."""
+    table = table_with(before := row_at(status, paused_from=paused_from, last_report_no=8, delta=4))
+    effects = applied(Act("a", Action.RESUME, only_unstarted=only_unstarted, cause=CAUSE), table)
+    row, attempt = table.rows["a"], before.attempt + 1
+    if paused_from is None or (only_unstarted and paused_from not in UNSTARTED):
+        assert effects == [SKIPPED_ACT]
+        assert row is before
+        return
+    assert (row.status, row.attempt, row.last_report_no, row.modified_at) == (Status.READY, attempt, -1, NOW)
+    assert (row.paused_from, row.due_at, row.delta) == (None, None, None)
+    assert row.started_seq == (AT.offset if paused_from in UNSTARTED else SEQ)
+    assert of(Send, effects) == [Send(SignalKind.START, "a", b"encoded a", SEQ, attempt, 0, NOW, b"payload")]
+
+
+@pytest.mark.parametrize(("status", "paused_from"), CASES)
+@pytest.mark.parametrize("only_unstarted", [False, True])
+def test_every_cell_of_purge(status: Status, paused_from: Status | None, only_unstarted: bool) -> None:  # noqa: FBT001
+    """What has ended is removed with its payload; what has not is left alone."""
+    table = table_with(row_at(status, paused_from=paused_from))
+    effects = applied(Act("a", Action.PURGE, only_unstarted=only_unstarted, cause=CAUSE), table)
+    if status in TERMINAL and not only_unstarted:
+        assert effects == [RemoveRow(SEQ, "a")]
+        assert (table.rows, table.payloads) == ({}, {})
+    else:
+        assert effects == [SKIPPED_ACT]
+        assert "a" in table.rows
+
+
+def test_what_ended_before_it_was_started_is_purged_as_unstarted() -> None:
+    """`only_unstarted` asks whether it was ever started, ended or not."""
+    table = table_with(row_at(Status.CANCELLED, started_seq=None, attempt=0))
+    assert applied(Act("a", Action.PURGE, only_unstarted=True), table) == [RemoveRow(SEQ, "a")]
+
+
+@pytest.mark.parametrize("lease_ms", [None, 700])
+def test_a_resumed_invocation_has_its_lease_again(lease_ms: int | None) -> None:
+    """Whatever starts an attempt gives it the time that its executor may be silent."""
+    applied(Act("a", Action.RESUME), table := table_with(paused(Status.RUNNING, lease_ms=lease_ms)))
+    assert table.rows["a"].due_at == (None if lease_ms is None else NOW + lease_ms)
+
+
+@pytest.mark.parametrize("scheduled_at", [NOW - 9, NOW])
+def test_a_schedule_that_ran_out_during_a_pause_fires_at_its_end(scheduled_at: int) -> None:
+    """It is overdue."""
+    applied(Act("a", Action.RESUME), table := table_with(paused(Status.SCHEDULED, scheduled_at=scheduled_at)))
+    row = table.rows["a"]
+    assert (row.status, row.attempt, row.seq, row.started_seq) == (Status.READY, 1, SEQ, AT.offset)
+
+
+def test_a_schedule_still_to_come_waits_again() -> None:
+    """At its old seq, for its old time, without a signal."""
+    table = table_with(before := paused(Status.SCHEDULED, scheduled_at=NOW + 1))
+    (effect,) = applied(Act("a", Action.RESUME), table)
+    scheduled = replace(before, status=Status.SCHEDULED, modified_at=NOW, due_at=NOW + 1, paused_from=None)
+    assert effect == UpdateRow(scheduled)
+
+
+def test_a_retry_that_was_scheduled_does_not_wait_for_a_time_long_gone() -> None:
+    """The time of its `Invoke` says nothing about an invocation that was started."""
+    table = table_with(paused(Status.BACKING_OFF, scheduled_at=NOW + 1))
+    applied(Act("a", Action.RESUME), table)
+    assert table.rows["a"].status is Status.READY
+
+
 @pytest.mark.parametrize("action", [Action.PAUSE, Action.RESUME, Action.PURGE])
-def test_what_is_not_built_is_refused_by_name(action: Action) -> None:
-    """It is never ignored."""
-    with pytest.raises(CommandRefusedError, match=f"Act.action {action}") as refused:
-        applied(Act("a", action), table_with(row_at(Status.RUNNING)))
-    assert refused.value.code == "not_supported"
+@pytest.mark.parametrize("start", [Status.SCHEDULED, Status.RUNNING, Status.PAUSED, Status.COMPLETED])
+def test_an_act_repeated_changes_nothing(action: Action, start: Status) -> None:
+    """At-least-once producers may say everything twice."""
+    paused_from = Status.RUNNING if start is Status.PAUSED else None
+    applied(Act("a", action), table := table_with(row_at(start, paused_from=paused_from)))
+    before = dict(table.rows)
+    assert applied(Act("a", action), table) == [SKIPPED_ACT]
+    assert table.rows == before
+
+
+def paused(paused_from: Status, **fields: object) -> Row:
+    """A row paused from there."""
+    return row_at(Status.PAUSED, paused_from=paused_from, **fields)

@@ -101,9 +101,6 @@ def test_the_same_id_with_other_content_conflicts() -> None:
         ({"max_rate": 1.5}, "not_supported: StartBatch.max_rate "),
         ({"standing_until": 5}, "not_supported: StartBatch.standing_until "),
         ({"expires_at": 5}, "not_supported: StartBatch.expires_at "),
-        ({"action": Action.PAUSE}, "not_supported: StartBatch.action PAUSE "),
-        ({"action": Action.RESUME}, "not_supported: StartBatch.action RESUME "),
-        ({"action": Action.PURGE}, "not_supported: StartBatch.action PURGE "),
     ],
 )
 def test_a_batch_that_breaks_a_rule_is_remembered_as_rejected(change: dict[str, object], error: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from support.memory_table import MemoryTable
 
 SIZES = PageSizes(7, 3)
+ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.PAUSE, Action.RESUME, Action.RESUME, Action.PURGE)
 REPORTED = (Status.RUNNING, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.COMPLETED, Status.CANCELLED)
 FILTERS = (
     Filter(match_all=True),
@@ -47,9 +48,9 @@ def lived(seed: int, steps: int) -> MemoryCluster:
                 retry_at = cluster.now + random.randrange(90_000)
                 cluster.run(ReportTransition(name, attempt, to=random.choice(REPORTED), retry_at=retry_at))
             case 6:
-                cluster.run(Act(name, random.choice((Action.KILL, Action.CANCEL)), 60_000))
+                cluster.run(Act(name, random.choice(ACTIONS), 60_000))
             case 7:
-                action, filter_ = random.choice((Action.KILL, Action.CANCEL)), random.choice(FILTERS)
+                action, filter_ = random.choice(ACTIONS), random.choice(FILTERS)
                 on_timeout = random.choice(list(OnTimeout))
                 dry_run = random.random() < 0.3
                 cluster.run(StartBatch(f"b-{step}", action, filter_, dry_run, grace_ms=60_000, on_timeout=on_timeout))

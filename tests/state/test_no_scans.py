@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from streams.codec import encode_invocation
 from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
 from streams.engine.view import At, PageQuery, PageSizes
@@ -44,6 +46,10 @@ def lived(table: Table) -> list[tuple[str, bytes | None]]:
     table.select(PageQuery(filter_, Action.KILL, -1, 10, 5, 2, 5))
     table.select(PageQuery(Filter(match_all=True), Action.KILL, -1, 10, 5, 2, 5))
     table.select(PageQuery(filter_, Action.KILL, -1, 10, 5, 2, 5, ("i-1", "i-2")))
+    ended = UpdateRow(replace(row(9).row, status=Status.FAILED, due_at=None))
+    table.absorb([ended], At(0, 10, 0))
+    purged = table.select(PageQuery(Filter(match_all=True), Action.PURGE, -1, 10, 10, 5)).rows
+    assert purged == (ended.row,)
     table.absorb([PutDelta(PageDelta(1, Ending(Cause("b")), changes), {Status.RUNNING: 4})], At(0, 11, 1))
     again = PageDelta(2, None, (Change(Status.KILLED, seqs=(5,)),))
     table.absorb([PutDelta(again, {Status.CANCELLING: 1})], At(0, 12, 2))

@@ -27,7 +27,7 @@ from streams.engine.effects import (
 from streams.engine.filters import Facts, matches
 from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
 from streams.engine.view import Page, PageSizes, StartedRow
-from streams.model import Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
+from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -103,7 +103,12 @@ class MemoryTable:
                 )
         cursor = seen[-1].seq if seen else query.cursor
         samples = [row.invocation_id for row in matched[: query.samples]]
-        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples)
+        whole = tuple(
+            row
+            for row in matched
+            if query.action is Action.PURGE or (query.action is Action.RESUME and row.status is Status.PAUSED)
+        )
+        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples, whole)
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows that time has something to do with."""

@@ -1,6 +1,6 @@
 """What must have happened, said a second time: plain Python over the records of the topics, without the engine.
 
-It knows invocations that arrive, are adopted, scheduled far ahead or reported on, and batches that KILL or CANCEL.
+It knows invocations that arrive, are adopted, scheduled far ahead or reported on, and batches of every action.
 A batch takes effect at each partition's cut-off at once: a test must not report on what a batch matches while it runs.
 """
 
@@ -45,21 +45,27 @@ _UNSTARTED = frozenset({Status.SCHEDULED, Status.PENDING})
 
 @dataclass
 class Expected:
-    """An invocation as it must stand; `ended_by`: the batch, `signals`: kinds that its executor must have got."""
+    """An invocation as it must stand; `ended_by`: the batch, `signals`: kinds that its executor must have got.
+
+    `attempt` is 0 before it is started.
+    """
 
     invocation: Invocation
     created_at: int
     status: Status
-    started: bool
+    attempt: int
+    scheduled_at: int | None = None
+    paused_from: Status | None = None
     ended_by: str | None = None
     signals: list[SignalKind] = field(default_factory=list)
 
 
 @dataclass
 class Prediction:
-    """The table as it must be; `cutoffs` and `matched` by batch and partition."""
+    """The table as it must be; `cutoffs` and `matched` by batch and partition, `purged`: rows that were removed."""
 
     rows: dict[Place, Expected] = field(default_factory=dict)
+    purged: dict[Place, Expected] = field(default_factory=dict)
     cutoffs: dict[str, dict[int, int]] = field(default_factory=dict)
     matched: dict[str, Counter[int]] = field(default_factory=dict)
 
@@ -82,15 +88,15 @@ def predict(log: Iterable[Entry]) -> Prediction:
         clocks[entry.partition] = clock = max(clocks[entry.partition], entry.timestamp)
         match _decode(entry):
             case Invoke() as invoke:
-                if invoke.invocation.invocation_id not in by_id:
+                if by_id.get(invoke.invocation.invocation_id) not in prediction.rows:
                     by_id[invoke.invocation.invocation_id] = place = (entry.partition, entry.offset)
                     prediction.rows[place] = _arrival(invoke, clock)
             case ReportTransition() as report:
-                reported = prediction.rows[by_id[report.invocation_id]]
-                if reported.started and reported.status not in _ENDED:
-                    reported.status = report.to
+                reported = prediction.rows.get(by_id[report.invocation_id])
+                if reported is not None and _follows(reported, report):
+                    reported.status, reported.paused_from = report.to, None
             case StartSlice() as start:
-                _strike(prediction, start, entry)
+                _strike(prediction, start, entry, clock)
             case _:
                 pass
     return prediction
@@ -98,29 +104,69 @@ def predict(log: Iterable[Entry]) -> Prediction:
 
 def _arrival(invoke: Invoke, clock: int) -> Expected:
     if invoke.adopt:
-        return Expected(invoke.invocation, clock, Status.RUNNING, started=True)
+        return Expected(invoke.invocation, clock, Status.RUNNING, 1)
     if invoke.scheduled_at is not None and invoke.scheduled_at > clock:
-        return Expected(invoke.invocation, clock, Status.SCHEDULED, started=False)
-    return Expected(invoke.invocation, clock, Status.READY, started=True, signals=[SignalKind.START])
+        return Expected(invoke.invocation, clock, Status.SCHEDULED, 0, invoke.scheduled_at)
+    return Expected(invoke.invocation, clock, Status.READY, 1, signals=[SignalKind.START])
 
 
-def _strike(prediction: Prediction, start: StartSlice, entry: Entry) -> None:
+def _follows(row: Expected, report: ReportTransition) -> bool:
+    held = row.status in {Status.PAUSED, Status.CANCELLING}
+    return row.attempt == report.attempt and row.status not in _ENDED and (report.to in _ENDED or not held)
+
+
+def _strike(prediction: Prediction, start: StartSlice, entry: Entry, clock: int) -> None:
     prediction.cutoffs.setdefault(start.batch_id, {})[entry.partition] = entry.offset
     matched = prediction.matched.setdefault(start.batch_id, Counter())
-    for (partition, _), row in prediction.rows.items():
-        if partition != entry.partition or row.status in _ENDED or not _matches(start.filter, row):
+    for place, row in list(prediction.rows.items()):
+        concerned = (row.status in _ENDED) == (start.action is Action.PURGE)
+        if place[0] != entry.partition or not concerned or not _matches(start.filter, row):
             continue
-        matched[partition] += 1
+        matched[place[0]] += 1
         if start.dry_run:
             continue
-        if row.started:
-            row.signals.append(SignalKind.KILL if start.action is Action.KILL else SignalKind.CANCEL)
-        if start.action is Action.KILL:
-            row.status, row.ended_by = Status.KILLED, start.batch_id
-        elif row.started:
-            row.status = Status.CANCELLING
-        else:
-            row.status, row.ended_by = Status.CANCELLED, start.batch_id
+        match start.action:
+            case Action.KILL | Action.CANCEL:
+                _end(row, start)
+            case Action.PAUSE:
+                _pause(row)
+            case Action.RESUME:
+                _resume(row, clock)
+            case Action.PURGE:
+                prediction.purged[place] = prediction.rows.pop(place)
+
+
+def _end(row: Expected, start: StartSlice) -> None:
+    if start.action is Action.CANCEL and row.status is Status.CANCELLING:
+        return
+    row.paused_from = None
+    if row.attempt:
+        row.signals.append(SignalKind.KILL if start.action is Action.KILL else SignalKind.CANCEL)
+    if start.action is Action.KILL:
+        row.status, row.ended_by = Status.KILLED, start.batch_id
+    elif row.attempt:
+        row.status = Status.CANCELLING
+    else:
+        row.status, row.ended_by = Status.CANCELLED, start.batch_id
+
+
+def _pause(row: Expected) -> None:
+    if row.status in {Status.PAUSED, Status.CANCELLING}:
+        return
+    row.status, row.paused_from = Status.PAUSED, row.status
+    if row.attempt:
+        row.signals.append(SignalKind.PAUSE)
+
+
+def _resume(row: Expected, clock: int) -> None:
+    if row.status is not Status.PAUSED:
+        return
+    row.paused_from = None
+    if not row.attempt and row.scheduled_at is not None and row.scheduled_at > clock:
+        row.status = Status.SCHEDULED
+        return
+    row.status, row.attempt = Status.READY, row.attempt + 1
+    row.signals.append(SignalKind.START)
 
 
 def _matches(wanted: Filter, row: Expected) -> bool:
@@ -154,6 +200,7 @@ class Folded:
     status: Status
     attempt: int
     due_at: int | None
+    paused_from: Status | None
     batch_id: str | None
     counted_by: str | None
     error: str | None
@@ -209,6 +256,7 @@ def _row(entry: Entry) -> tuple[int, Folded]:
         record.status,
         record.attempt,
         record.due_at,
+        record.paused_from,
         ending.cause.batch_id if ending else None,
         ending.counted_by if ending else None,
         ending.error if ending else None,
@@ -225,7 +273,7 @@ def _apply_delta(table: Table, entry: Entry) -> None:
         for distance in change.seqs:
             seq += distance
             row = table.rows[entry.partition, seq]
-            row.status, row.due_at = change.status, change.due_at
+            row.status, row.due_at, row.paused_from = change.status, change.due_at, change.paused_from
             row.batch_id = ending.cause.batch_id if ending else None
             row.counted_by = ending.counted_by if ending else None
             row.error = ending.error if ending else None
@@ -236,8 +284,11 @@ def _apply_delta(table: Table, entry: Entry) -> None:
 
 def check_table(expected: Prediction, table: Table) -> None:
     """Every invocation stands as it must, none is missing, none is extra, and `m/` counts them rightly."""
-    must = {place: (row.status, row.ended_by) for place, row in expected.rows.items()}
-    found = {place: (row.status, row.batch_id if row.status in _ENDED else None) for place, row in table.rows.items()}
+    must = {place: (row.status, row.ended_by, row.paused_from) for place, row in expected.rows.items()}
+    found = {
+        place: (row.status, row.batch_id if row.status in _ENDED else None, row.paused_from)
+        for place, row in table.rows.items()
+    }
     wrong = {place: (must.get(place), found.get(place)) for place in must.keys() | found.keys()}
     wrong = {place: pair for place, pair in wrong.items() if pair[0] != pair[1]}
     assert not wrong, f"{len(wrong)} rows differ, (expected, found): {dict(sorted(wrong.items())[:5])}"
@@ -263,7 +314,8 @@ def check_signals(entries: Iterable[Entry], expected: Prediction | None = None) 
     assert not twice, f"{len(twice)} signals stand there more than once: {twice[:5]}"
     found = Counter(((partition, seq), kind) for partition, seq, kind, _, _ in seen)
     if expected is not None:
-        must = Counter((place, kind) for place, row in expected.rows.items() for kind in row.signals)
+        rows = expected.rows | expected.purged
+        must = Counter((place, kind) for place, row in rows.items() for kind in row.signals)
         assert not must - found, f"{(must - found).total()} signals are missing: {list(must - found)[:5]}"
         assert not found - must, f"{(found - must).total()} signals are extra: {list(found - must)[:5]}"
     return found

@@ -62,7 +62,7 @@ SIZES = PageSizes(100, 100)
 IDS = (*(f"i-{n}" for n in range(8)), "ü" * 40, "x" * 256)
 BATCH_IDS = ("b-0", "b-1", "b-2")
 SERVICES = ("mail", "pay")
-ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE)
+ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.RESUME, Action.PURGE)
 FILTERS = (
     Filter(match_all=True),
     Filter(services=("mail",)),
@@ -104,7 +104,7 @@ def _op(random: Random) -> Op:
         case "page":
             wide = random.random() < 0.7
             window = (0, 0, 8, 8) if wide else (small(), small(), random.randint(1, 8), random.randint(1, 6))
-            return name, small() % 6, *window, random.random() < 0.2
+            return name, small(), *window, random.random() < 0.2
         case "slice":
             return name, small(), random.choice(list(SliceState))
         case "batch":
@@ -229,9 +229,9 @@ class Twin:
     def _page(self, action: int, filter_: int, cursor: int, scanned: int, matched: int, by_ids: bool) -> list[Effect]:  # noqa: FBT001
         query = PageQuery(
             filter=FILTERS[filter_ % len(FILTERS)],
-            action=ACTIONS[action % 3],
+            action=ACTIONS[action % 5],
             cursor=cursor - 1,
-            cutoff=self.offset - action // 3,
+            cutoff=self.offset - action // 5,
             max_scanned=scanned,
             max_matched=matched,
             samples=cursor,
@@ -240,6 +240,11 @@ class Twin:
         page, expected = self.table.select(query), self.plain.select(query)
         assert replace(page, last=True) == replace(expected, last=True)
         assert by_ids or page.last == expected.last
+        match query.action:
+            case Action.PURGE:
+                return [RemoveRow(row.seq, row.invocation_id) for row in page.rows]
+            case Action.RESUME:
+                return [UpdateRow(replace(row, status=Status.READY, paused_from=None, delta=None)) for row in page.rows]
         delta, left = _delta(query.action, page, self.now)
         return [PutDelta(delta, left)] if left else []
 

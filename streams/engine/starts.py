@@ -1,0 +1,61 @@
+"""How a row is started again: by its time, after a retry, by a lease that ran out, or by RESUME."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from streams.engine.effects import Send, UpdateRow
+from streams.engine.lifecycle import UNSTARTED, stands_at
+from streams.model import SignalKind, Status
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import Row
+
+
+def start(row: Row, at: At, view: View) -> list[Effect]:
+    """The row's next attempt: READY, with a START signal that carries its payload."""
+    attempt = row.attempt + 1
+    started = replace(
+        row,
+        status=Status.READY,
+        attempt=attempt,
+        last_report_no=-1,
+        modified_at=at.now,
+        started_seq=at.offset if row.started_seq is None else row.started_seq,
+        due_at=None if row.lease_ms is None else at.now + row.lease_ms,
+        paused_from=None,
+        held=False,
+        delta=None,
+    )
+    signal = Send(
+        SignalKind.START,
+        row.invocation_id,
+        row.encoded,
+        row.seq,
+        attempt,
+        0,
+        at.now,
+        view.payload(row),
+    )
+    return [UpdateRow(started), signal]
+
+
+def resume(row: Row, at: At, view: View) -> list[Effect]:
+    """A paused row goes on: scheduled again if its time is still to come, else by its next attempt."""
+    scheduled_at = row.scheduled_at
+    if scheduled_at is None or scheduled_at <= at.now or stands_at(row) not in UNSTARTED:
+        return start(row, at, view)
+    waiting = replace(
+        row,
+        status=Status.SCHEDULED,
+        modified_at=at.now,
+        due_at=scheduled_at,
+        paused_from=None,
+        held=False,
+        delta=None,
+    )
+    return [UpdateRow(waiting)]
