@@ -126,13 +126,13 @@ def select_page(
 
 
 def written_row_by_row(page: Page, action: Action) -> list[int]:
-    """Rising seqs of the page's rows of which the engine is given the whole, as `Page.rows` says."""
+    """Seqs of the page's rows of which the engine is given the whole, as `Page.rows` says."""
     match action:
         case Action.PURGE:
             return [row.seq for row in page.started]
         case Action.RESUME:
             started = [row.seq for row in page.started if row.status is Status.PAUSED]
-            return sorted([*page.unstarted.get(Status.PAUSED, ()), *started])
+            return [*page.unstarted.get(Status.PAUSED, ()), *started]
         case _:
             return []
 

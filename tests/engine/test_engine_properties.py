@@ -29,6 +29,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from support.histories import START, long_histories
 from support.memory_cluster import MemoryCluster, invoke
 from support.memory_table import MemoryTable
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
 
 IDS = [f"i{number}" for number in range(8)]
-START = 1_000_000
 
 ids = st.sampled_from([*IDS, "unknown"])
 graces = st.sampled_from([None, 0, 4_000, 20_000, -1])
@@ -86,7 +86,7 @@ pauses = st.integers(0, 12_000)
 """Milliseconds that go by before every partition gets a tick."""
 turns = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 """Which partitions apply a command next."""
-histories = st.lists(invokes | reports | single_acts | batches | pauses | turns, max_size=60)
+histories = st.lists(invokes | reports | single_acts | batches | pauses | turns, max_size=60) | long_histories
 sizes = st.builds(PageSizes, st.integers(1, 4), st.integers(1, 4))
 
 

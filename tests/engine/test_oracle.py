@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
@@ -22,31 +23,35 @@ if TYPE_CHECKING:
 IDS = tuple(f"i{number}" for number in range(6))
 FAR = 1_000_000_000
 
-invokes = st.builds(
-    invoke,
-    st.sampled_from(IDS),
-    service=st.sampled_from(("mail", "pay")),
-    scheduled_at=st.sampled_from((None, FAR)),
-)
-adopted = st.builds(invoke, st.sampled_from(IDS), adopt=st.just(value=True))
-reports = st.builds(
-    ReportTransition,
-    st.sampled_from(IDS),
-    attempt=st.integers(1, 3),
-    to=st.sampled_from((Status.RUNNING, Status.COMPLETED)),
-)
-filters = st.sampled_from((Filter(match_all=True), Filter(services=("mail",)), Filter(invocation_ids=IDS[:3])))
-batches = st.builds(
-    StartBatch,
-    st.integers(0, 10**9).map(str),
-    st.sampled_from(Action),
-    filters,
-    dry_run=st.sampled_from((False, False, True)),
-)
+FILTERS = (Filter(match_all=True), Filter(services=("mail",)), Filter(invocation_ids=IDS[:3]))
+REPORTED = (Status.RUNNING, Status.SUSPENDED, Status.COMPLETED)
+ACTIONS = (*Action, Action.PAUSE, Action.RESUME)
+
+
+def _history(seed: int, commands: int) -> list[Command]:
+    random = Random(seed)
+    return [_command(random, str(number)) for number in range(commands)]
+
+
+def _command(random: Random, name: str) -> Command:
+    invocation_id = random.choice(IDS)
+    match random.randrange(6):
+        case 0 | 1:
+            service, scheduled_at = random.choice(("mail", "pay")), random.choice((None, FAR))
+            return invoke(invocation_id, service=service, scheduled_at=scheduled_at)
+        case 2:
+            return invoke(invocation_id, adopt=True)
+        case 3:
+            return ReportTransition(invocation_id, random.randint(1, 3), to=random.choice(REPORTED))
+        case _:
+            return StartBatch(name, random.choice(ACTIONS), random.choice(FILTERS), random.random() < 0.2)
+
+
+histories = st.builds(_history, st.integers(0, 2**32), st.sampled_from((10, 60)))
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(invokes | adopted | reports | batches, max_size=40), st.integers(1, 3))
+@given(histories, st.integers(1, 3))
 def test_the_oracle_and_the_engine_always_say_the_same(history: list[Command], partitions: int) -> None:
     """Rows, signals and what each batch matched, for every action, over the log that the engine has written."""
     cluster = MemoryCluster(partitions, PageSizes(3, 2))

@@ -1,0 +1,68 @@
+"""Long random histories: what happens to a few invocations, one after the other and several at once.
+
+Drawn by hypothesis itself, histories stay too short, and too full of what is refused, to matter.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from hypothesis import strategies as st
+
+from streams.model import Act, Action, Filter, OnTimeout, ReportTransition, StartBatch, Status
+from support.memory_cluster import invoke
+
+if TYPE_CHECKING:
+    from streams.model import Command
+
+START: Final = 1_000_000
+_IDS: Final = tuple(f"i{number}" for number in range(8))
+_REPORTED: Final = (
+    *(Status.RUNNING, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF),
+    *(Status.COMPLETED, Status.CANCELLED, Status.FAILED),
+)
+_FILTERS: Final = (
+    *(Filter(match_all=True), Filter(services=("mail",)), Filter(invocation_ids=("i1", "i3", "i5", "nobody"))),
+    *(Filter(statuses=(Status.READY, Status.RUNNING)), Filter(modified_until=START + 20_000)),
+)
+_ENDED_ONLY: Final = (Filter(match_all=True), Filter(statuses=(Status.COMPLETED, Status.KILLED)))
+_ACTIONS: Final = (*(Action.KILL, Action.CANCEL, Action.PURGE), *(Action.PAUSE, Action.RESUME) * 2)
+_SHARES: Final = {"invoke": 5, "report": 5, "act": 4, "batch": 2, "time": 2, "turns": 3}
+
+
+def _history(seed: int, moves: int) -> list[Command | int | list[int]]:
+    """Commands to log, milliseconds that go by before every tick, and which partitions apply a command next."""
+    random = Random(seed)
+    return [_move(random, number) for number in range(moves)]
+
+
+def _move(random: Random, number: int) -> Command | int | list[int]:
+    (kind,) = random.choices(list(_SHARES), list(_SHARES.values()))
+    invocation_id, action = random.choice(_IDS), random.choice(_ACTIONS)
+    grace_ms, on_timeout = random.choice((None, 0, 4_000, 20_000)), random.choice(list(OnTimeout))
+    match kind:
+        case "invoke":
+            return invoke(
+                invocation_id,
+                scheduled_at=random.choice((None, None, START + random.randrange(90_000))),
+                service=random.choice(("mail", "bill")),
+                lease_ms=random.choice((None, 3_000, 30_000)),
+            )
+        case "report":
+            retry_at = START + random.randrange(60_000)
+            to, report_no = random.choice(_REPORTED), random.choice((None, number))
+            return ReportTransition(invocation_id, random.randint(1, 3), None, report_no, to, retry_at)
+        case "act":
+            return Act(invocation_id, action, grace_ms, on_timeout, random.random() < 0.2)
+        case "batch":
+            filter_ = random.choice(_ENDED_ONLY if action is Action.PURGE else _FILTERS)
+            dry_run = random.random() < 0.1
+            return StartBatch(f"b{number}", action, filter_, dry_run, grace_ms=grace_ms, on_timeout=on_timeout)
+        case "time":
+            return random.randrange(12_000)
+        case _:
+            return [random.randrange(3) for _ in range(random.randrange(1, 20))]
+
+
+long_histories = st.builds(_history, st.integers(0, 2**32), st.sampled_from((10, 40, 120, 120)))
