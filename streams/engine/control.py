@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from streams.engine.counters import SKIPPED_CONTROL
 from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
+from streams.engine.pace import FASTEST, SLOWEST
 from streams.model import ENGINE_VERSION, BatchState, ControlOperation, ControlSlice, SliceOperation, SlicePhase
 from streams.rules import check_control_batch
 
@@ -89,9 +90,10 @@ def put(batch: Batch, at: At) -> PutBatch:
 
 def share_of_rate(batch: Batch) -> float | None:
     """What each slice with pages to come gets of the rate; with a limit only one of them has its turn."""
-    if batch.max_rate is None or batch.start.limit is not None:
-        return batch.max_rate
-    return batch.max_rate / max(1, len(_paging(batch)))
+    if batch.max_rate is None:
+        return None
+    slices = 1 if batch.start.limit is not None else max(1, len(_paging(batch)))
+    return min(max(batch.max_rate / slices, SLOWEST), FASTEST)
 
 
 def hand_on(batch: Batch, partition: int, acted: int) -> tuple[Batch, list[Append]]:

@@ -18,8 +18,11 @@ PAGE_MS: Final = 100
 BURST_MS: Final = 500
 """What the rate allowed in this time is kept while a page is late; more is lost, so that no stall ends in a burst."""
 
-_SLOWEST: Final = 1e-6
-"""Rows a second below which waiting is reckoned as with this: 11 days a row, so that times stay times."""
+SLOWEST: Final = 1e-6
+"""Rows a second of a slice; it means a row in 11 days. A lower rate could ask for a time that is none."""
+
+FASTEST: Final = 1e9
+"""Rows a second of a slice; no slice comes near it. A higher rate could ask for a number that is none."""
 
 _ROUNDING: Final = 1e-6
 
@@ -53,7 +56,7 @@ def paced(slice_: Slice, now: int) -> Slice:
     if rate is not None and slice_.state is SliceState.RUNNING:
         missing = _page_rows(rate) - slice_.tokens
         if missing > _ROUNDING:
-            due_at = now + ceil(missing * 1000 / max(rate, _SLOWEST))
+            due_at = now + ceil(missing * 1000 / rate)
     return replace(slice_, due_at=due_at)
 
 

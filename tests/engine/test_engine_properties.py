@@ -140,9 +140,9 @@ class Watched(MemoryCluster):
         self.run()
         started = [batch_id for table in self.tables for batch_id in table.batches]
         self.run(*(ControlBatch(batch_id, ControlOperation.RESUME) for batch_id in started))
-        self.tick(after_ms=100_000)
         while any(slice_.due_at is not None for table in self.tables for slice_ in table.slices.values()):
             self.tick(after_ms=10_000)
+        self.tick(after_ms=100_000)
 
     def _only_who_may_acts(self, before: dict[str, Slice], table: MemoryTable, batch_id: str) -> None:
         """A page changes no slice that is paused, waits for its share of a limit or for its time, or is over."""
