@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PAGE_MS: Final = 100
 """A page takes what the rate allows in this time, or one row if that is less."""
 
-BURST_MS: Final = 500
+BURST_MS: Final = 800
 """What the rate allowed in this time is kept while a page is late; more is lost, so that no stall ends in a burst."""
 
 SLOWEST: Final = 1e-6
