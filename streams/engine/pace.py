@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from streams.model import Slice
 
 PAGE_MS: Final = 100
-"""A page takes what the rate allows in this time, or one row if that is less."""
+"""A slice waits until its rate has allowed a page of this time, or one row if that takes longer."""
 
 BURST_MS: Final = 800
-"""What the rate allowed in this time is kept while a page is late; more is lost, so that no stall ends in a burst."""
+"""A page that is late takes what the rate has allowed meanwhile, up to this time; more is lost.
+
+So the rate holds where turns are slow, and no stall ends in a burst of a tenth of what ten seconds allow.
+"""
 
 SLOWEST: Final = 1e-6
 """Rows a second of a slice; it means a row in 11 days. A lower rate could ask for a time that is none."""
@@ -63,7 +66,7 @@ def paced(slice_: Slice, now: int) -> Slice:
 def room(slice_: Slice, most: int) -> int:
     """How many rows the next page may act on: at most `most`, what the rate allows, and what is left of the budget."""
     if slice_.max_rate is not None:
-        most = min(most, floor(min(slice_.tokens, _page_rows(slice_.max_rate)) + _ROUNDING))
+        most = min(most, floor(slice_.tokens + _ROUNDING))
     return most if slice_.budget is None else min(most, slice_.budget - slice_.acted)
 
 
