@@ -8,6 +8,7 @@ import pytest
 
 from streams.control import merge
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
+from streams.engine.control import abort
 from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
 from streams.engine.effects import PutSlice
 from streams.engine.view import PageSizes
@@ -15,15 +16,20 @@ from streams.model import (
     ENGINE_VERSION,
     Action,
     BatchState,
+    Cause,
     ContinueSlice,
     ControlBatch,
     ControlOperation,
     ControlSlice,
     Filter,
+    OnTimeout,
     ReportTransition,
     SliceOperation,
+    SlicePhase,
+    SliceReport,
     SliceState,
     StartBatch,
+    StartSlice,
     Status,
 )
 from support.engine_rows import AT, applied
@@ -163,6 +169,55 @@ def test_an_abort_ends_slices_that_wait_for_their_share(limit: int | None) -> No
     cluster.run(control(ABORT))
     assert cluster.batch("b").state is state(cluster) is BatchState.ABORTED
     assert {slice_.filter.invocation_ids for slice_ in cluster.slices("b")} == {()}
+    told = [command for log in cluster.logs for _, command in log if isinstance(command, ControlSlice)]
+    assert {command.operation for command in told} == {SliceOperation.ABORT}
+
+
+def test_an_abort_leaves_paused_at_once() -> None:
+    """The header says so before any slice has heard of it."""
+    cluster = begun()
+    cluster.run(control(PAUSE))
+    lead = next(number for number, table in enumerate(cluster.tables) if "b" in table.batches)
+    cluster.send(control(ABORT))
+    cluster.step(lead)
+    assert cluster.batch("b").state is BatchState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("aborted", "end", "error"),
+    [
+        ((False, False), BatchState.COMPLETED, None),
+        ((True, False), BatchState.ABORTED, "expired"),
+        ((False, True), BatchState.ABORTED, "expired"),
+    ],
+)
+def test_a_batch_is_aborted_if_any_slice_is(aborted: tuple[bool, bool], end: BatchState, error: str | None) -> None:
+    """Where all were done before they heard of it, nothing was stopped, and nothing is said of an error."""
+    table = MemoryTable(2)
+    applied(StartBatch("b", Action.KILL, ALL, expires_at=AT.now + 5), table)
+    table.absorb(abort(table.batches["b"], "expired", AT), AT)
+    for partition, each in enumerate(aborted):
+        applied(SliceReport(ENGINE_VERSION, 0, "b", partition, SlicePhase.DRAINED, 7, 3, each), table)
+    assert (table.batches["b"].state, table.batches["b"].error) == (end, error)
+
+
+def test_a_share_that_is_granted_during_a_pause_waits_for_its_end() -> None:
+    """The slice stays paused with it, and goes on when it is resumed."""
+    table = MemoryTable(1)
+    start = StartSlice(1, 0, "b", 0, Action.KILL, ALL, False, 0, OnTimeout.KILL, Cause(batch_id="b"), budget=0)
+    applied(start, table)
+    for operation, after in [
+        (SliceOperation.PAUSE, SliceState.PAUSED),
+        (SliceOperation.RESUME, SliceState.WAITING),
+        (SliceOperation.PAUSE, SliceState.PAUSED),
+        (SliceOperation.GRANT, SliceState.PAUSED),
+        (SliceOperation.RESUME, SliceState.RUNNING),
+    ]:
+        assert not table.meta.page_outstanding
+        applied(ControlSlice(ENGINE_VERSION, 0, "b", operation, 5), table)
+        assert table.slices["b"].state is after
+    assert table.slices["b"].budget == 5
+    assert table.meta.page_outstanding
 
 
 def test_an_abort_that_finds_all_pages_done_stops_nothing() -> None:

@@ -9,23 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from streams.engine.effects import SetPage
 from streams.engine.pace import BURST_MS, FASTEST, SLOWEST, at_rate, paced, refilled, room
 from streams.engine.view import PageSizes
 from streams.model import (
     Action,
     BatchState,
+    Cause,
     ContinueSlice,
     ControlBatch,
     ControlOperation,
     ControlSlice,
     Filter,
+    OnTimeout,
     Slice,
     SliceOperation,
     SliceState,
     StartBatch,
+    StartSlice,
+    Status,
     Tick,
 )
+from support.engine_rows import NOW, applied
 from support.memory_cluster import MemoryCluster, invoke
+from support.memory_table import MemoryTable
 
 ALL = Filter(match_all=True)
 TURN_MS = 10
@@ -131,13 +138,13 @@ def test_a_slice_that_waits_has_no_page_outstanding() -> None:
     assert (table.slices["b"].acted, table.slices["b"].due_at) == (1, cluster.now + 1_000)
     cluster.send(StartBatch("c", Action.KILL, ALL, dry_run=True))
     cluster.step(0)
-    cluster.step(0)
     cluster.now += 1_000
     cluster.send(cluster.next_tick(0, table))
     cluster.run()
     pages = [command.batch_id for _, command in cluster.logs[0] if isinstance(command, ContinueSlice)]
     assert pages == ["b", "c", "b"]
     assert table.slices["b"].acted == 2
+    assert cluster.counts["stale_page"] == 0
 
 
 def test_ticks_wake_slices_within_their_bound() -> None:
@@ -148,6 +155,50 @@ def test_ticks_wake_slices_within_their_bound() -> None:
     ticks = [command for _, command in cluster.logs[0] if isinstance(command, Tick)]
     assert len(ticks) == 4
     assert {slice_.state for table in cluster.tables for slice_ in table.slices.values()} == {SliceState.COMPLETED}
+
+
+def test_what_is_due_first_is_done_first() -> None:
+    """Rows and slices alike, in order of their time, and no more than a tick may do."""
+    cluster = MemoryCluster(1)
+    cluster.run(invoke("a", scheduled_at=cluster.now + 1_500), StartBatch("b", Action.KILL, ALL, max_rate=1.0))
+    cluster.now += 2_000
+    cluster.send(cluster.next_tick(0, cluster.tables[0], max_rows=1))
+    cluster.step(0)
+    assert (cluster.slices("b")[0].due_at, cluster.row("a").status) == (None, Status.SCHEDULED)
+    cluster.run()
+    assert cluster.row("a").status is Status.KILLED
+    assert cluster.signals == []
+
+
+def test_a_page_on_its_way_when_the_rate_is_lowered_does_nothing() -> None:
+    """Its slice waits for its time first; the turn is passed on."""
+    table = MemoryTable(1)
+    applied(StartSlice(1, 0, "b", 0, Action.KILL, ALL, False, 0, OnTimeout.KILL, Cause(batch_id="b")), table)
+    assert table.meta.page_outstanding
+    applied(ControlSlice(1, 0, "b", SliceOperation.SET_RATE, max_rate=2.0), table)
+    assert table.slices["b"].due_at == NOW + 500
+    assert applied(ContinueSlice(1, 0, "b", 1, 10, 10), table) == [SetPage(1, False)]
+
+
+@pytest.mark.parametrize("max_rate", [1.0, 50.0])
+def test_a_pause_earns_nothing(max_rate: float) -> None:
+    """What a slice had when it was paused is what it has when it goes on."""
+    cluster = MemoryCluster(1)
+    cluster.run(*(invoke(f"i{number}") for number in range(99)), StartBatch("b", Action.KILL, ALL, max_rate=max_rate))
+    wait = (cluster.slices("b")[0].due_at or 0) - cluster.now
+    cluster.run(ControlBatch("b", ControlOperation.PAUSE))
+    cluster.now += 10_000
+    cluster.run(ControlBatch("b", ControlOperation.RESUME))
+    assert cluster.slices("b")[0].due_at == cluster.now + wait
+
+
+def test_a_stall_does_not_end_in_a_burst() -> None:
+    """After a minute without a worker the next ten seconds still hold the rate."""
+    cluster = started(50.0, 2_000)
+    cluster.turns(2)
+    cluster.now += 60_000
+    before = cluster.acted()
+    assert cluster.turns(10)[-1] - before <= 50 * 10 * 1.1
 
 
 def test_rows_that_need_nothing_cost_no_rate() -> None:
