@@ -6,11 +6,12 @@ Each check returns quietly, or raises `CommandRefusedError` with `invalid_<field
 from __future__ import annotations
 
 import unicodedata
+from math import inf
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
-from streams.model import Action, Status
+from streams.model import Action, ControlOperation, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +122,18 @@ def check_grace(grace_ms: int | None) -> None:
         refuse("grace_ms", f"is {grace_ms}: give 0 to {MAX_GRACE_MS} milliseconds, or leave it out")
 
 
+def check_limit(limit: int | None) -> None:
+    """A limit is at least one row; an absent one is fine."""
+    if limit is not None and limit < 1:
+        refuse("limit", f"is {limit}: give at least 1, or leave it out")
+
+
+def check_rate(max_rate: float | None) -> None:
+    """A rate is a number of rows a second above 0; an absent one is fine."""
+    if max_rate is not None and not 0 < max_rate < inf:
+        refuse("max_rate", f"is {max_rate}: give rows a second, a number above 0, or leave it out")
+
+
 def check_cause(cause: Cause) -> None:
     """A cause names ids and says why in at most 1,000 characters."""
     check_id("batch_id", cause.batch_id)
@@ -176,6 +189,8 @@ def check_start_batch(command: StartBatch) -> None:
     check_text("actor", command.actor)
     check_text("reason", command.reason)
     check_grace(command.grace_ms)
+    check_limit(command.limit)
+    check_rate(command.max_rate)
     check_filter(command.filter, command.action)
 
 
@@ -183,6 +198,12 @@ def check_control_batch(command: ControlBatch) -> None:
     """All fields of a `ControlBatch`."""
     check_id("batch_id", command.batch_id)
     check_text("actor", command.actor)
+    sets_rate = command.operation is ControlOperation.SET_RATE
+    if sets_rate and command.max_rate is None:
+        refuse("max_rate", "is missing from a SET_RATE: say how many rows a second")
+    if not sets_rate and command.max_rate is not None:
+        refuse("max_rate", f"is set with {command.operation}: leave it out, only SET_RATE takes one")
+    check_rate(command.max_rate)
 
 
 def check_cancel_flow(command: CancelFlow) -> None:

@@ -1,32 +1,28 @@
-"""`batch`: what is known of batches."""
+"""`batch`: what is known of batches, and control of those that run."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 from rich.table import Table
 
-from streams.cli import follow
+from streams.cli import control, follow
 from streams.cli.bar import COUNTERS
 from streams.cli.console import err, print_error, print_json, print_whole, settings_of_command
+from streams.cli.known import unknown, wait_until_known
 from streams.cli.times import duration_ms, iso
 from streams.client import ProgressReader
-from streams.errors import StreamsError
 
 if TYPE_CHECKING:
-    from streams.config import Settings
     from streams.model import BatchProgress
 
-app = typer.Typer(no_args_is_help=True, help="What is known of batches. Example: streams batch list")
+app = typer.Typer(no_args_is_help=True, help="Look at batches, and control those that run. Example: streams batch list")
+for _command in (control.pause, control.resume, control.abort, control.rate):
+    app.command()(_command)
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-_PATIENCE_S = 10.0
-_PAUSE_S = 0.5
-
-
 _BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False)]
 
 
@@ -38,7 +34,7 @@ def show(batch_id: _BatchId, *, json: _Json = False) -> None:
     """
     progress = ProgressReader(settings_of_command()).latest().get(batch_id)
     if progress is None:
-        raise _unknown(batch_id)
+        raise unknown(batch_id)
     _print(progress, as_json=json)
 
 
@@ -57,26 +53,13 @@ def watch(
     """
     timeout_ms = None if timeout is None else duration_ms(timeout)
     settings = settings_of_command()
-    _wait_until_known(settings, batch_id)
+    wait_until_known(settings, batch_id)
     watched = follow.watch(settings, batch_id, timeout_ms)
     if watched.last is not None:
         _print(watched.last, as_json=json)
     if watched.error is not None:
         print_error(watched.error)
     raise typer.Exit(watched.exit_code)
-
-
-def _wait_until_known(settings: Settings, batch_id: str) -> None:
-    """One that was started a moment ago may not have been heard of yet; one that nobody started never will be."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while batch_id not in ProgressReader(settings).latest():
-        if time.monotonic() > deadline:
-            raise _unknown(batch_id)
-        time.sleep(_PAUSE_S)
-
-
-def _unknown(batch_id: str) -> StreamsError:
-    return StreamsError(f"batch {batch_id} is not known: see `streams batch list`; a finished one is forgotten later")
 
 
 def _print(progress: BatchProgress, *, as_json: bool) -> None:

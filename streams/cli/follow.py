@@ -86,6 +86,8 @@ def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
     grid.add_row("state", Text(progress.state, style=STYLES.get(progress.state, "cyan")))
     if progress.error is not None:
         grid.add_row("error", Text(progress.error))
+    for name, bound in _bounds(progress):
+        grid.add_row(name, bound)
     for name in ("actor", "reason"):
         if getattr(progress, name) is not None:
             grid.add_row(name, Text(getattr(progress, name)))
@@ -102,3 +104,12 @@ def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
             more = ["..."] if len(ids[:ids_shown]) < len(ids) else []
             grid.add_row(name, Text("\n".join([*ids[:ids_shown], *more])))
     return grid
+
+
+def _bounds(progress: BatchProgress) -> Iterator[tuple[str, str]]:
+    if progress.limit is not None:
+        yield "limit", f"{progress.limit:,}"
+    if progress.max_rate is not None:
+        yield "max rate", f"{progress.max_rate:,g}/s"
+    if progress.expires_at is not None:
+        yield "expires", iso(progress.expires_at)

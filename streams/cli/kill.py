@@ -11,6 +11,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
+from streams.cli.bounds import Bounds
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.follow import Watched, table, watch
 from streams.cli.options import takes
@@ -67,8 +68,8 @@ class Cancelling:
     ] = OnTimeout.KILL
 
 
-@takes(Selection, Sending)
-def kill(selection: Selection, sending: Sending) -> None:
+@takes(Selection, Bounds, Sending)
+def kill(selection: Selection, bounds: Bounds, sending: Sending) -> None:
     """End invocations at once, whatever their executors do.
 
     Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
@@ -76,11 +77,11 @@ def kill(selection: Selection, sending: Sending) -> None:
 
     Example: streams kill --service billing --created-before 2h --reason "bad deploy"
     """
-    run(selection, sending, Action.KILL, Cancelling())
+    run(selection, bounds, sending, Action.KILL, Cancelling())
 
 
-@takes(Selection, Cancelling, Sending)
-def cancel(selection: Selection, cancelling: Cancelling, sending: Sending) -> None:
+@takes(Selection, Cancelling, Bounds, Sending)
+def cancel(selection: Selection, cancelling: Cancelling, bounds: Bounds, sending: Sending) -> None:
     """Ask executors to end invocations; those that do not within the grace are killed, or left.
 
     Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
@@ -88,10 +89,10 @@ def cancel(selection: Selection, cancelling: Cancelling, sending: Sending) -> No
 
     Example: streams cancel --service billing --label tenant=acme --grace 2m --on-timeout leave
     """
-    run(selection, sending, Action.CANCEL, cancelling)
+    run(selection, bounds, sending, Action.CANCEL, cancelling)
 
 
-def run(selection: Selection, sending: Sending, action: Action, cancelling: Cancelling) -> None:
+def run(selection: Selection, bounds: Bounds, sending: Sending, action: Action, cancelling: Cancelling) -> None:
     """Preview and question, the one command, and progress until the batch has ended.
 
     Raises:
@@ -107,8 +108,9 @@ def run(selection: Selection, sending: Sending, action: Action, cancelling: Canc
         grace_ms=_milliseconds("--grace", cancelling.grace),
         on_timeout=cancelling.on_timeout,
         reason=sending.reason,
-        actor=sending.actor or _whoever_this_is(),
+        actor=sending.actor or whoever_this_is(),
     )
+    start = bounds.of(start)
     timeout = _milliseconds("--timeout", sending.timeout)
     _refuse_invalid(start)
     settings = settings_of_command()
@@ -129,7 +131,8 @@ def run(selection: Selection, sending: Sending, action: Action, cancelling: Canc
     raise typer.Exit(watched.exit_code)
 
 
-def _whoever_this_is() -> str:
+def whoever_this_is() -> str:
+    """The actor of what is sent, unless another one is named: USER@HOST."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -188,11 +191,21 @@ def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) 
 def _same(start: StartBatch, progress: BatchProgress) -> bool:
     """Whether the progress is of this batch, and not of an earlier one that had its id."""
     ids = start.filter.invocation_ids
-    asked = (start.action, replace(start.filter, invocation_ids=None), start.dry_run, start.reason, start.actor)
+    asked = (
+        start.action,
+        replace(start.filter, invocation_ids=None),
+        start.dry_run,
+        start.limit,
+        start.expires_at,
+        start.reason,
+        start.actor,
+    )
     shown = (
         progress.action,
         replace(progress.filter, invocation_ids=None),
         progress.dry_run,
+        progress.limit,
+        progress.expires_at,
         progress.reason,
         progress.actor,
     )

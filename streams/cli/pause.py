@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from streams.cli.bounds import Bounds
 from streams.cli.kill import Cancelling, Sending, run
 from streams.cli.options import takes
 from streams.cli.selection import Selection
 from streams.model import Action
 
 
-@takes(Selection, Sending)
-def pause(selection: Selection, sending: Sending) -> None:
+@takes(Selection, Bounds, Sending)
+def pause(selection: Selection, bounds: Bounds, sending: Sending) -> None:
     """Hold invocations where they stand, until they are resumed, cancelled or killed.
 
     Executors are told to stop what runs. Different options narrow the choice, the same one given again widens it. A dry
@@ -17,11 +18,11 @@ def pause(selection: Selection, sending: Sending) -> None:
 
     Example: streams pause --service billing --label tenant=acme --reason "their database is down"
     """
-    run(selection, sending, Action.PAUSE, Cancelling())
+    run(selection, bounds, sending, Action.PAUSE, Cancelling())
 
 
-@takes(Selection, Sending)
-def resume(selection: Selection, sending: Sending) -> None:
+@takes(Selection, Bounds, Sending)
+def resume(selection: Selection, bounds: Bounds, sending: Sending) -> None:
     """Let paused invocations go on: what was started starts again, from its beginning, as its next attempt.
 
     What is not paused is skipped. Different options narrow the choice, the same one given again widens it. A dry run
@@ -29,11 +30,11 @@ def resume(selection: Selection, sending: Sending) -> None:
 
     Example: streams resume --status paused --service billing
     """
-    run(selection, sending, Action.RESUME, Cancelling())
+    run(selection, bounds, sending, Action.RESUME, Cancelling())
 
 
-@takes(Selection, Sending)
-def purge(selection: Selection, sending: Sending) -> None:
+@takes(Selection, Bounds, Sending)
+def purge(selection: Selection, bounds: Bounds, sending: Sending) -> None:
     """Remove ended invocations for good, with their payloads, before their retention is over.
 
     Only what has ended matches. Different options narrow the choice, the same one given again widens it. A dry run
@@ -41,4 +42,4 @@ def purge(selection: Selection, sending: Sending) -> None:
 
     Example: streams purge --status completed --modified-before 1h
     """
-    run(selection, sending, Action.PURGE, Cancelling())
+    run(selection, bounds, sending, Action.PURGE, Cancelling())

@@ -62,7 +62,7 @@ def question(start: StartBatch, count: int, grace: str | None) -> str:
 
 
 def _dry_run(settings: Settings, start: StartBatch, timeout: float | None) -> BatchProgress:
-    preview = replace(start, batch_id=new_batch_id(), dry_run=True)
+    preview = replace(start, batch_id=new_batch_id(), dry_run=True, max_rate=None, expires_at=None)
     err.print(f"preview: {describe(start.filter)}", markup=False)
     with Client(settings) as client:
         client.start_batch(preview)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from streams.engine.content import content_hash
+from streams.engine.control import RANK, hand_on, put, share_of_rate
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
@@ -24,21 +25,15 @@ from streams.model import (
     SlicePhase,
     StartSlice,
 )
-from streams.rules import check_filter, check_grace, check_id, check_text, refuse
+from streams.rules import check_filter, check_grace, check_id, check_limit, check_rate, check_text, refuse
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
     from streams.model import Filter, SliceReport, StartBatch
 
-_LATER: Final = ("limit", "max_rate", "standing_until", "expires_at")
-_RANK: Final[dict[SlicePhase | None, int]] = {
-    None: 0,
-    SlicePhase.STARTED: 1,
-    SlicePhase.PAGES_DONE: 2,
-    SlicePhase.DRAINED: 3,
-}
-_STATE_AT_RANK: Final = (BatchState.STARTING, BatchState.RUNNING, BatchState.DRAINING, BatchState.COMPLETED)
+_FIRST_HOLDER: Final = 0
+"""The partition that is the first to act when a limit goes from one to the next."""
 
 
 def start_batch(command: StartBatch, at: At, view: View) -> list[Effect]:
@@ -48,7 +43,7 @@ def start_batch(command: StartBatch, at: At, view: View) -> list[Effect]:
     known = view.batch(command.batch_id)
     if known is not None:
         return _again(known, digest)
-    error = _fault(command)
+    error = _fault(command, at)
     start = command if error else _resolved(command)
     ids = command.filter.invocation_ids
     batch = Batch(
@@ -62,8 +57,10 @@ def start_batch(command: StartBatch, at: At, view: View) -> list[Effect]:
         revision=at.offset,
         created_at=at.now,
         updated_at=at.now,
+        max_rate=start.max_rate,
+        holder=None if start.limit is None else _FIRST_HOLDER,
     )
-    return [PutBatch(batch)] if error else [PutBatch(batch), *_slices_of(start, at, view.partitions)]
+    return [PutBatch(batch)] if error else [PutBatch(batch), *_slices_of(start, share_of_rate(batch), at, view)]
 
 
 def _again(known: Batch, digest: int) -> list[Effect]:
@@ -76,22 +73,25 @@ def _again(known: Batch, digest: int) -> list[Effect]:
     )
 
 
-def _fault(command: StartBatch) -> str | None:
+def _fault(command: StartBatch, at: At) -> str | None:
     """`<code>: <message>` of the first rule that the batch breaks."""
     try:
-        _check(command)
+        _check(command, at)
     except CommandRefusedError as refusal:
         return f"{refusal.code}: {refusal.message}"
     return None
 
 
-def _check(command: StartBatch) -> None:
+def _check(command: StartBatch, at: At) -> None:
     check_text("actor", command.actor)
     check_text("reason", command.reason)
     check_grace(command.grace_ms)
-    for field in _LATER:
-        if getattr(command, field) is not None:
-            not_supported(f"StartBatch.{field}", "leave it out")
+    check_limit(command.limit)
+    check_rate(command.max_rate)
+    if command.expires_at is not None and command.expires_at <= at.now:
+        refuse("expires_at", f"{command.expires_at} has passed: give a later time in ms since 1970, or leave it out")
+    if command.standing_until is not None:
+        not_supported("StartBatch.standing_until", "leave it out")
     check_filter(command.filter, command.action)
 
 
@@ -102,8 +102,8 @@ def _resolved(command: StartBatch) -> StartBatch:
     return replace(command, grace_ms=DEFAULT_GRACE_MS)
 
 
-def _slices_of(start: StartBatch, at: At, partitions: int) -> list[Append]:
-    """One `StartSlice` for every partition."""
+def _slices_of(start: StartBatch, max_rate: float | None, at: At, view: View) -> list[Append]:
+    """One `StartSlice` for every partition, each with its share of the rate and of the limit."""
     cause = Cause(batch_id=start.batch_id, actor=start.actor, reason=start.reason)
     return [
         Append(
@@ -120,9 +120,11 @@ def _slices_of(start: StartBatch, at: At, partitions: int) -> list[Append]:
                 grace_ms=start.grace_ms or 0,
                 on_timeout=start.on_timeout,
                 cause=cause,
+                budget=None if start.limit is None else start.limit if partition == _FIRST_HOLDER else 0,
+                max_rate=max_rate,
             ),
         )
-        for partition, filter_ in enumerate(_split(start.filter, partitions))
+        for partition, filter_ in enumerate(_split(start.filter, view.partitions))
     ]
 
 
@@ -146,16 +148,16 @@ def slice_report(command: SliceReport, at: At, view: View) -> list[Effect]:
     index = command.slice_partition
     if not 0 <= index < len(batch.phases):
         refuse("slice_partition", f"is {index} of {len(batch.phases)}: only workers write these")
-    if _RANK[command.phase] <= _RANK[batch.phases[index]]:
+    before, now = RANK[batch.phases[index]], RANK[command.phase]
+    if now <= before:
         return [STALE_SLICE_REPORT]
     phases = (*batch.phases[:index], command.phase, *batch.phases[index + 1 :])
     cutoffs = (*batch.cutoffs[:index], command.cutoff, *batch.cutoffs[index + 1 :])
-    state = _STATE_AT_RANK[min(_RANK[phase] for phase in phases)]
-    return [
-        PutBatch(
-            replace(batch, phases=phases, cutoffs=cutoffs, state=state, revision=at.offset, updated_at=at.now),
-        ),
-    ]
+    batch = replace(batch, phases=phases, cutoffs=cutoffs, aborted=batch.aborted or command.aborted)
+    told: list[Append] = []
+    if before < RANK[SlicePhase.PAGES_DONE] <= now:
+        batch, told = hand_on(batch, index, command.acted)
+    return [put(batch, at), *told]
 
 
 def header_of(batch: Batch) -> BatchHeader:
@@ -167,7 +169,7 @@ def header_of(batch: Batch) -> BatchHeader:
         filter=start.filter,
         dry_run=start.dry_run,
         limit=start.limit,
-        max_rate=start.max_rate,
+        max_rate=batch.max_rate,
         grace_ms=start.grace_ms,
         on_timeout=start.on_timeout,
         standing_until=start.standing_until,

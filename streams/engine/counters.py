@@ -30,5 +30,8 @@ STALE_TICK: Final = Count("stale_tick")
 STALE_SLICE_REPORT: Final = Count("stale_slice_report")
 """A `SliceReport` that tells the lead nothing new."""
 
+SKIPPED_CONTROL: Final = Count("skipped_control")
+"""A `ControlBatch` or `ControlSlice` that came too late: numbered below another, or when all pages were done."""
+
 UNKNOWN_SLICE: Final = Count("unknown_slice")
 """A `ControlSlice` of a batch that the partition does not know."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streams.engine import acts, batches, invocations, pages, refusals, slices, ticks
+from streams.engine import acts, batches, control, invocations, pages, refusals, slice_control, slices, ticks
 from streams.model import (
     Act,
     CancelFlow,
@@ -32,11 +32,11 @@ HANDLERS: dict[type, Handler] = {
     ReportTransition: invocations.report,
     Act: acts.act,
     StartBatch: batches.start_batch,
-    ControlBatch: refusals.refuse_control_batch,
+    ControlBatch: control.control_batch,
     CancelFlow: refusals.refuse_cancel_flow,
     StartSlice: slices.start_slice,
     ContinueSlice: pages.continue_slice,
-    ControlSlice: slices.control_slice,
+    ControlSlice: slice_control.control_slice,
     SliceReport: batches.slice_report,
     Tick: ticks.tick,
 }

@@ -22,9 +22,31 @@ MAX_SAMPLES: Final = 20
 
 def report_of(slice_: Slice, at: At, phase: SlicePhase) -> Append:
     """Tells the lead of `slice_` how far it has come."""
-    acted = slice_.done + slice_.pending + slice_.failed
-    report = SliceReport(ENGINE_VERSION, slice_.lead, slice_.batch_id, at.partition, phase, slice_.cutoff, acted)
+    report = SliceReport(
+        ENGINE_VERSION,
+        slice_.lead,
+        slice_.batch_id,
+        at.partition,
+        phase,
+        slice_.cutoff,
+        slice_.acted,
+        slice_.aborted,
+    )
     return Append(slice_.lead, slice_.batch_id, report)
+
+
+def report_of_end(slice_: Slice, at: At) -> Append:
+    """Tells the lead that `slice_` has no pages left, and whether it waits for anything."""
+    return report_of(slice_, at, SlicePhase.PAGES_DONE if slice_.state is SliceState.DRAINING else SlicePhase.DRAINED)
+
+
+def without_pages(slice_: Slice) -> Slice:
+    """The slice with its pages done or given up: over as soon as nothing is pending."""
+    filter_, state = slice_.filter, SliceState.ABORTED if slice_.aborted else SliceState.COMPLETED
+    if filter_.invocation_ids:
+        # They have done their work, and would be written with every counter that still moves.
+        filter_ = replace(filter_, invocation_ids=())
+    return replace(slice_, filter=filter_, state=SliceState.DRAINING if slice_.pending else state)
 
 
 class Ledger:
@@ -49,14 +71,20 @@ class Ledger:
         moved = {outcome: getattr(slice_, outcome) + rows}
         self._slices[batch_id] = replace(slice_, pending=slice_.pending - rows, failures=failures, **moved)
 
+    def wake(self, batch_id: str) -> None:
+        """The time of the slice's next page has come."""
+        slice_ = self._slices.get(batch_id) or self._view.slice(batch_id)
+        if slice_ is not None:
+            self._slices[batch_id] = replace(slice_, due_at=None)
+
     def effects(self) -> list[Effect]:
         """The slices as they stand now, and a report for each that has become drained."""
         effects: list[Effect] = []
         for slice_ in self._slices.values():
             drained = slice_.state is SliceState.DRAINING and slice_.pending == 0
-            state = SliceState.COMPLETED if drained else slice_.state
-            written = replace(slice_, state=state, revision=self._at.offset, updated_at=self._at.now)
+            over = without_pages(slice_) if drained else slice_
+            written = replace(over, revision=self._at.offset, updated_at=self._at.now)
             effects.append(PutSlice(written))
             if drained:
-                effects.append(report_of(written, self._at, SlicePhase.DRAINED))
+                effects.append(report_of_end(written, self._at))
         return effects

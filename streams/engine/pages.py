@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from streams.engine.counters import STALE_PAGE
 from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll
-from streams.engine.ledger import MAX_SAMPLES, Ledger, report_of
+from streams.engine.ledger import MAX_SAMPLES, Ledger, report_of_end, without_pages
 from streams.engine.lifecycle import ENDED_BY, VERDICTS, Verdict, next_repeat
+from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.slices import next_in_rotation, next_page
 from streams.engine.starts import resume
 from streams.engine.validate import check_internal, check_positive
@@ -23,7 +24,6 @@ from streams.model import (
     Ending,
     PageDelta,
     SignalKind,
-    SlicePhase,
     SliceState,
     Status,
 )
@@ -62,39 +62,49 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
         return [STALE_PAGE]
     slice_ = view.slice(command.batch_id)
     running = view.running_slices()
-    if slice_ is None or slice_.state is not SliceState.RUNNING:
+    if slice_ is None or slice_.state is not SliceState.RUNNING or slice_.due_at is not None:
         return next_page(next_in_rotation(command.batch_id, running, goes_on=False), at, view)
+    slice_ = refilled(slice_, at.now)
     page, cursor, last = _select(slice_, command, view)
     plan = _plan(slice_.action, page)
     effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view)
     moved = _advanced(slice_, page, plan, cursor, last, at)
     effects.append(PutSlice(moved))
-    if last:
-        drained = moved.state is SliceState.COMPLETED
-        effects.append(report_of(moved, at, SlicePhase.DRAINED if drained else SlicePhase.PAGES_DONE))
-    effects += next_page(next_in_rotation(command.batch_id, running, goes_on=not last), at, view)
+    runs = moved.state is SliceState.RUNNING
+    if not runs:
+        effects.append(report_of_end(moved, at))
+    goes_on = runs and moved.due_at is None
+    effects += next_page(next_in_rotation(command.batch_id, running, goes_on), at, view)
     return effects
 
 
 def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, int, bool]:
-    """The page, where the cursor stands after it, and whether it is the last one."""
+    """The page, where the cursor stands after it, and whether nothing is left behind it."""
+    most = room(slice_, command.max_matched)
     query = PageQuery(
         filter=slice_.filter,
         action=slice_.action,
         cursor=slice_.cursor,
         cutoff=slice_.cutoff,
         max_scanned=command.max_scanned,
-        max_matched=command.max_matched,
+        max_matched=most,
         samples=MAX_SAMPLES - len(slice_.samples),
     )
     ids = slice_.filter.invocation_ids
     if ids is None:
         page = view.select(query)
         return page, page.cursor, page.last
-    cursor = min(len(ids), slice_.cursor + min(command.max_scanned, command.max_matched))
-    chunk = ids[slice_.cursor : cursor]
     # The chunk stands for the filter's ids, which need not be looked through again.
-    page = view.select(replace(query, filter=replace(slice_.filter, invocation_ids=None), ids=chunk))
+    query = replace(query, filter=replace(slice_.filter, invocation_ids=None))
+    size = min(command.max_scanned, command.max_matched)
+    while True:
+        chunk = ids[slice_.cursor : slice_.cursor + size]
+        page = view.select(replace(query, ids=chunk))
+        if _matched(page) <= most:
+            break
+        # Most ids may match nothing: only a chunk that turns out to hold too many rows is cut.
+        size = max(most, size // 2)
+    cursor = slice_.cursor + len(chunk)
     return replace(page, scanned=len(chunk)), cursor, cursor == len(ids)
 
 
@@ -194,26 +204,21 @@ def _left(page: Page, plan: _Plan) -> dict[Status, int]:
 def _advanced(slice_: Slice, page: Page, plan: _Plan, cursor: int, last: bool, at: At) -> Slice:  # noqa: FBT001
     """The slice with the page counted."""
     done, pending = len(plan.done), len(plan.asked)
+    acted = done + pending
     if slice_.dry_run:
-        done, pending = done + pending, 0
-    pending += slice_.pending
-    state, filter_ = slice_.state, slice_.filter
-    if last:
-        state = SliceState.DRAINING if pending else SliceState.COMPLETED
-        if filter_.invocation_ids:
-            # They have done their work, and would be written with every counter that still moves.
-            filter_ = replace(filter_, invocation_ids=())
-    return replace(
+        done, pending = acted, 0
+    moved = replace(
         slice_,
-        filter=filter_,
-        state=state,
         cursor=cursor,
         scanned=slice_.scanned + page.scanned,
-        matched=slice_.matched + len(plan.done) + len(plan.asked) + plan.skipped,
+        matched=slice_.matched + acted + plan.skipped,
         done=slice_.done + done,
-        pending=pending,
+        pending=slice_.pending + pending,
         skipped=slice_.skipped + plan.skipped,
         samples=(slice_.samples + tuple(page.samples))[:MAX_SAMPLES],
         revision=at.offset,
         updated_at=at.now,
+        acted=slice_.acted + acted,
+        tokens=slice_.tokens if slice_.max_rate is None else slice_.tokens - acted,
     )
+    return without_pages(moved) if last or used_up(moved) else paced(moved, at.now)

@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.engine.validate import not_supported
-from streams.rules import check_control_batch, check_id
+from streams.rules import check_id
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
-    from streams.model import CancelFlow, ControlBatch
-
-
-def refuse_control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
-    """No batch can be paused, resumed, aborted or throttled yet."""
-    del at, view
-    check_control_batch(command)
-    not_supported(f"ControlBatch.operation {command.operation}", "let the batch run to its end")
+    from streams.model import CancelFlow
 
 
 def refuse_cancel_flow(command: CancelFlow, at: At, view: View) -> list[Effect]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from streams.engine.counters import REPEATED_SLICE, UNKNOWN_SLICE
-from streams.engine.effects import Append, PutSlice, RemoveSlice, SetPage
+from streams.engine.counters import REPEATED_SLICE
+from streams.engine.effects import Append, PutSlice, SetPage
 from streams.engine.ledger import report_of
+from streams.engine.pace import first_tokens, paced
 from streams.engine.validate import check_internal
 from streams.model import (
     ENGINE_VERSION,
     ContinueSlice,
     Slice,
-    SliceOperation,
     SlicePhase,
     SliceProgress,
     SliceState,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
-    from streams.model import ControlSlice, StartSlice
+    from streams.model import StartSlice
 
 
 def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
@@ -41,7 +41,7 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
         grace_ms=command.grace_ms,
         on_timeout=command.on_timeout,
         cause=command.cause,
-        state=SliceState.RUNNING,
+        state=SliceState.WAITING if command.budget == 0 else SliceState.RUNNING,
         cutoff=at.offset,
         cursor=-1 if ids is None else 0,
         scan_total=view.row_total() if ids is None else len(ids),
@@ -56,9 +56,14 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
         revision=at.offset,
         created_at=at.now,
         updated_at=at.now,
+        budget=command.budget,
+        max_rate=command.max_rate,
+        tokens=0.0 if command.max_rate is None else first_tokens(at.partition, view.partitions),
+        tokens_at=at.now,
     )
+    slice_ = paced(slice_, at.now)
     effects: list[Effect] = [PutSlice(slice_), report_of(slice_, at, SlicePhase.STARTED)]
-    if not view.meta.page_outstanding:
+    if slice_.state is SliceState.RUNNING and slice_.due_at is None and not view.meta.page_outstanding:
         effects += next_page(command.batch_id, at, view)
     return effects
 
@@ -82,18 +87,6 @@ def next_in_rotation(batch_id: str, running: Sequence[str], goes_on: bool) -> st
     if others:
         return others[0]
     return batch_id if goes_on else None
-
-
-def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
-    """The lead changes the slice."""
-    check_internal(command, at)
-    if view.slice(command.batch_id) is None:
-        return [UNKNOWN_SLICE]
-    match command.operation:
-        case SliceOperation.FORGET:
-            return [RemoveSlice(command.batch_id)]
-        case _:
-            assert_never(command.operation)
 
 
 def progress_of(slice_: Slice, partition: int) -> SliceProgress:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
 from streams.engine.acts import ended, signal
+from streams.engine.control import EXPIRED, abort, expiry_of
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, RemoveBatch, RemoveRow, SetTick, UpdateRow
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import next_repeat
+from streams.engine.slices import next_page
 from streams.engine.starts import start
 from streams.engine.validate import check_internal, check_positive
 from streams.model import (
     ENGINE_VERSION,
+    Batch,
     ControlSlice,
     OnTimeout,
+    Row,
     SignalKind,
+    Slice,
     SliceOperation,
     Status,
     Tick,
@@ -26,7 +32,6 @@ from streams.model import (
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
-    from streams.model import Row
 
 
 def tick(command: Tick, at: At, view: View) -> list[Effect]:
@@ -37,13 +42,23 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
         return [STALE_TICK]
     effects: list[Effect] = [SetTick(command.tick_no)]
     left = command.max_rows
+    due = _due(min(command.due_until, at.now), left, view)
     ledger = Ledger(at, view)
-    due = view.due(min(command.due_until, at.now), left)
-    for row in due:
-        effects += _due(row, at, view, ledger)
+    woken = None
+    for _, piece in due:
+        match piece:
+            case Row():
+                effects += _due_row(piece, at, view, ledger)
+            case Slice():
+                ledger.wake(piece.batch_id)
+                woken = woken or piece.batch_id
+            case Batch():
+                effects += abort(piece, EXPIRED, at)
     effects += ledger.effects()
+    if woken is not None and not view.meta.page_outstanding:
+        effects += next_page(woken, at, view)
     left -= len(due)
-    left -= _forget_rows(command, {row.seq for row in due}, left, view, effects)
+    left -= _forget_rows(command, {piece.seq for _, piece in due if isinstance(piece, Row)}, left, view, effects)
     left -= _forget_batches(command, left, view, effects)
     if left == 0:
         successor = replace(command, engine_version=ENGINE_VERSION, tick_no=command.tick_no + 1)
@@ -51,7 +66,16 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
     return effects
 
 
-def _due(row: Row, at: At, view: View, ledger: Ledger) -> list[Effect]:
+def _due(until: int, limit: int, view: View) -> list[tuple[int, Row | Slice | Batch]]:
+    """The first pieces of work that are due, in order of their time."""
+    pieces: list[tuple[int | None, Row | Slice | Batch]] = [(row.due_at, row) for row in view.due(until, limit)]
+    pieces += [(slice_.due_at, slice_) for slice_ in view.due_slices(until, limit)]
+    pieces += [(expiry_of(batch), batch) for batch in view.expiring(until, limit)]
+    due = [(time, piece) for time, piece in pieces if time is not None]
+    return sorted(due, key=itemgetter(0))[:limit]
+
+
+def _due_row(row: Row, at: At, view: View, ledger: Ledger) -> list[Effect]:
     """What time does to a row: a schedule fires, a retry begins, a lease ran out, or a cancel got no answer."""
     match row.status:
         case Status.SCHEDULED | Status.BACKING_OFF | Status.READY | Status.RUNNING:

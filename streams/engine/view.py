@@ -106,13 +106,19 @@ class View(Protocol):
         """This partition's part of a batch."""
 
     def running_slices(self) -> Sequence[str]:
-        """Ids of the batches whose slice is RUNNING here, in order of their cut-off."""
+        """Ids of the batches whose slice takes turns here, in order of their cut-off: RUNNING, with no `due_at`."""
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows."""
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
+
+    def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
+        """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
+
+    def expiring(self, until: int, limit: int) -> Sequence[Batch]:
+        """Batches led here with pages to come and `expires_at <= until`, in order of it, then id."""
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""

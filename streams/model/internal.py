@@ -9,7 +9,10 @@ from streams.model.vocabulary import Action, OnTimeout, SliceOperation, SlicePha
 
 
 class StartSlice(Record, frozen=True):
-    """The lead tells a partition to begin its part; the offset of this record is the slice's cut-off."""
+    """The lead tells a partition to begin its part; the offset of this record is the slice's cut-off.
+
+    `budget`, `max_rate`: as in `Slice`.
+    """
 
     engine_version: int
     partition: int
@@ -21,6 +24,8 @@ class StartSlice(Record, frozen=True):
     grace_ms: int
     on_timeout: OnTimeout
     cause: Cause
+    budget: int | None = None
+    max_rate: float | None = None
 
 
 class ContinueSlice(Record, frozen=True):
@@ -35,16 +40,25 @@ class ContinueSlice(Record, frozen=True):
 
 
 class ControlSlice(Record, frozen=True):
-    """The lead changes a partition's slice."""
+    """The lead changes a partition's slice.
+
+    `budget`: with GRANT, how many rows of the limit are left for this slice; with 0 it is over. `max_rate`: with
+    SET_RATE, the slice's share, rows a second.
+    """
 
     engine_version: int
     partition: int
     batch_id: str
     operation: SliceOperation
+    budget: int | None = None
+    max_rate: float | None = None
 
 
 class SliceReport(Record, frozen=True):
-    """A slice tells its lead (`partition`) how far it has come."""
+    """A slice tells its lead (`partition`) how far it has come.
+
+    `acted`: rows that its pages have acted on. `aborted`: an abort came before its last page.
+    """
 
     engine_version: int
     partition: int
@@ -53,6 +67,7 @@ class SliceReport(Record, frozen=True):
     phase: SlicePhase
     cutoff: int
     acted: int
+    aborted: bool = False
 
 
 class Tick(Record, frozen=True):

@@ -87,6 +87,9 @@ class Batch(Record, frozen=True):
 
     `start` has the filter's invocation ids removed once they are handed to the slices; `ids` is their count.
     `phases[p]` is the last phase partition p reported, None before its first report; `cutoffs[p]` likewise, -1.
+    `control_no`: the highest of its controls. `max_rate`: as it is now, `start` has what was asked for at first.
+    `paused`, `aborting`: as asked for last. `aborted`: some slice was aborted before its last page. With a limit,
+    `acted` counts rows of the slices whose pages are done, and `holder` is the partition that has what is left.
     """
 
     start: StartBatch
@@ -99,12 +102,22 @@ class Batch(Record, frozen=True):
     revision: int
     created_at: int
     updated_at: int
+    control_no: int | None = None
+    max_rate: float | None = None
+    paused: bool = False
+    aborting: bool = False
+    aborted: bool = False
+    acted: int = 0
+    holder: int | None = None
 
 
 class Slice(Record, frozen=True):
     """`s/<batch id>`: one partition's part of a batch.
 
     `cursor`: the seq up to which rows are handled (-1 at the start), or, with a filter by ids, how many ids are.
+    `acted`: rows that its pages have acted on, whatever became of them. `budget`: how many it may act on in all, None
+    without a limit. `max_rate`: its share, rows a second; `tokens` is how many rows that allowed it up to `tokens_at`
+    and it has not acted on. `due_at`: when they allow its next page; until then it takes no turn.
     """
 
     batch_id: str
@@ -130,6 +143,13 @@ class Slice(Record, frozen=True):
     revision: int
     created_at: int
     updated_at: int
+    acted: int = 0
+    budget: int | None = None
+    max_rate: float | None = None
+    tokens: float = 0.0
+    tokens_at: int = 0
+    due_at: int | None = None
+    aborted: bool = False
 
 
 class Meta(Record, frozen=True):

@@ -67,6 +67,11 @@ class SliceOperation(StrEnum):
     """What the lead asks of a partition's slice."""
 
     FORGET = "FORGET"
+    PAUSE = "PAUSE"
+    RESUME = "RESUME"
+    ABORT = "ABORT"
+    SET_RATE = "SET_RATE"
+    GRANT = "GRANT"
 
 
 class SlicePhase(StrEnum):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from streams.codec import decode, encode
 from streams.engine.batches import header_of
+from streams.engine.control import expiry_of
 from streams.engine.effects import (
     Append,
     Count,
@@ -33,6 +34,7 @@ from streams.engine.slices import progress_of
 from streams.engine.view import View
 from streams.model import ENGINE_VERSION, Batch, BatchState, Meta, Slice, SliceState
 from streams.state import reads
+from streams.state.deadlines import Deadlines
 from streams.state.errors import ChangelogError
 from streams.state.mapping import META_KEY, batch_key, slice_key, unpack_ending
 from streams.state.overlay import Changelog, Overlay
@@ -92,6 +94,8 @@ class Table(View):
         self._changed_batches: dict[str, Batch | None] = {}
         self._changed_slices: dict[str, Slice | None] = {}
         self._running: tuple[str, ...] | None = None
+        self._due_slices = Deadlines()
+        self._expiring = Deadlines()
         self._reload()
 
     # --- a turn ---
@@ -131,17 +135,21 @@ class Table(View):
         match effect:
             case PutSlice(slice=slice_):
                 self._slices[slice_.batch_id] = slice_
+                self._due_slices.set(slice_.batch_id, slice_.due_at)
                 self._changed_slices[slice_.batch_id] = slice_
                 self._running = None
             case RemoveSlice(batch_id=batch_id):
                 self._slices.pop(batch_id, None)
+                self._due_slices.set(batch_id, None)
                 self._changed_slices[batch_id] = None
                 self._running = None
             case PutBatch(batch=batch):
                 self._batches[batch.start.batch_id] = batch
+                self._expiring.set(batch.start.batch_id, expiry_of(batch))
                 self._changed_batches[batch.start.batch_id] = batch
             case RemoveBatch(batch_id=batch_id):
                 self._batches.pop(batch_id, None)
+                self._expiring.set(batch_id, None)
                 self._changed_batches[batch_id] = None
             case SetPage(page=page, outstanding=outstanding):
                 self._meta = replace(self._meta, page=page, page_outstanding=outstanding)
@@ -259,9 +267,13 @@ class Table(View):
         return tuple(self._slices.values())
 
     def running_slices(self) -> Sequence[str]:
-        """Ids of the batches whose slice is RUNNING here, in order of their cut-off."""
+        """Ids of the batches whose slice takes turns here, in order of their cut-off: RUNNING, with no `due_at`."""
         if self._running is None:
-            running = [slice_ for slice_ in self._slices.values() if slice_.state is SliceState.RUNNING]
+            running = [
+                slice_
+                for slice_ in self._slices.values()
+                if slice_.state is SliceState.RUNNING and slice_.due_at is None
+            ]
             self._running = tuple(slice_.batch_id for slice_ in sorted(running, key=attrgetter("cutoff")))
         return self._running
 
@@ -276,6 +288,14 @@ class Table(View):
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
         return self._overlay.due(until, limit)
+
+    def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
+        """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
+        return [self._slices[batch_id] for batch_id in self._due_slices.due(until, limit)]
+
+    def expiring(self, until: int, limit: int) -> Sequence[Batch]:
+        """Batches led here with pages to come and `expires_at <= until`, in order of it, then id."""
+        return [self._batches[batch_id] for batch_id in self._expiring.due(until, limit)]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""
@@ -298,7 +318,8 @@ class Table(View):
 
     def next_due(self) -> int | None:
         """The earliest due_at of what may become due, ms; None when nothing may."""
-        return reads.next_due(self._db)
+        times = (reads.next_due(self._db), self._due_slices.earliest(), self._expiring.earliest())
+        return min((time for time in times if time is not None), default=None)
 
     def retention_due(self, ended_before: int, batches_before: int) -> bool:
         """Whether a Tick with these bounds (ms) would find anything to forget or to write out."""
@@ -334,6 +355,12 @@ class Table(View):
         self._changed_batches.clear()
         self._changed_slices.clear()
         self._running = None
+        self._due_slices.clear()
+        self._expiring.clear()
+        for slice_ in self._slices.values():
+            self._due_slices.set(slice_.batch_id, slice_.due_at)
+        for batch in self._batches.values():
+            self._expiring.set(batch.start.batch_id, expiry_of(batch))
         self.last_page = None
 
 

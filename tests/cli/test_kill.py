@@ -26,12 +26,12 @@ def _progress(start: StartBatch, state: BatchState, **changes: Any) -> BatchProg
         "action": start.action,
         "filter": start.filter,
         "dry_run": start.dry_run,
-        "limit": None,
-        "max_rate": None,
+        "limit": start.limit,
+        "max_rate": start.max_rate,
         "grace_ms": start.grace_ms,
         "on_timeout": start.on_timeout,
         "standing_until": None,
-        "expires_at": None,
+        "expires_at": start.expires_at,
         "reason": start.reason,
         "actor": start.actor,
         "invocation_ids_count": None,
@@ -342,3 +342,43 @@ def test_the_end_of_an_earlier_batch_with_the_same_id_is_not_taken_for_success(s
     result = service.run("kill", "--all", "-y", "--batch-id", "b-7")
     assert result.exit_code == 1
     assert "taken by an earlier batch" in result.stderr
+
+
+def test_a_batch_may_be_bounded(service: Service) -> None:
+    """How many, how fast, until when: all of it stands in the command, and is shown with the result."""
+    bounds = ["--limit", "500", "--max-rate", "12.5", "--expires-at", "2100-01-01T00:00:00Z"]
+    result = service.run("cancel", "-s", "billing", "--batch-id", "b-7", "-y", *bounds)
+    assert result.exit_code == 0
+    (start,) = service.sent
+    assert (start.limit, start.max_rate, start.expires_at) == (500, 12.5, 4_102_444_800_000)
+    shown = " ".join(result.stdout.split())
+    assert "limit 500 max rate 12.5/s expires 2100-01-01 00:00:00Z" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--limit", "0"], "limit is 0"),
+        (["--max-rate", "0"], "max_rate is 0.0"),
+        (["--max-rate", "nan"], "max_rate is nan"),
+        (["--expires-at", "soon"], "--expires-at"),
+    ],
+)
+def test_a_bound_that_is_none_is_not_sent(service: Service, words: list[str], told: str) -> None:
+    """It is not understood."""
+    result = service.run("kill", "-s", "billing", "-y", *words)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert not service.sent
+
+
+def test_a_preview_is_limited_but_neither_slow_nor_short_lived(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts what the batch would end, as fast as it can."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.run("kill", "-s", "billing", "--limit", "5", "--max-rate", "1", "--expires-at", "1h", typed="y\n")
+    dry, wet = service.sent
+    assert (dry.dry_run, dry.limit, dry.max_rate, dry.expires_at) == (True, 5, None, None)
+    assert (wet.dry_run, wet.limit, wet.max_rate) == (False, 5, 1.0)
+    assert wet.expires_at is not None

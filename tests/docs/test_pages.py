@@ -37,6 +37,7 @@ CODES = {
     "not_supported",
     "conflicting_invoke",
     "batch_id_conflict",
+    "unknown_batch",
     *codec.errors.Code.__args__,  # type: ignore[attr-defined]
 }
 

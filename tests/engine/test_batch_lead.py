@@ -97,10 +97,14 @@ def test_the_same_id_with_other_content_conflicts() -> None:
         ({"grace_ms": -1}, "invalid_grace_ms: grace_ms "),
         ({"reason": "x" * 1_001}, "invalid_reason: reason "),
         ({"actor": "x" * 1_001}, "invalid_actor: actor "),
-        ({"limit": 5}, "not_supported: StartBatch.limit "),
-        ({"max_rate": 1.5}, "not_supported: StartBatch.max_rate "),
+        ({"limit": 0}, "invalid_limit: limit is 0"),
+        ({"limit": -1}, "invalid_limit: limit "),
+        ({"max_rate": 0.0}, "invalid_max_rate: max_rate is 0.0"),
+        ({"max_rate": -1.5}, "invalid_max_rate: max_rate "),
+        ({"max_rate": float("nan")}, "invalid_max_rate: max_rate is nan"),
+        ({"max_rate": float("inf")}, "invalid_max_rate: max_rate is inf"),
         ({"standing_until": 5}, "not_supported: StartBatch.standing_until "),
-        ({"expires_at": 5}, "not_supported: StartBatch.expires_at "),
+        ({"expires_at": NOW}, "invalid_expires_at: expires_at 1000000 has passed"),
     ],
 )
 def test_a_batch_that_breaks_a_rule_is_remembered_as_rejected(change: dict[str, object], error: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.engine import CommandRefusedError, apply
+from streams.control import merge
+from streams.engine import CommandRefusedError, apply, header_of, progress_of
 from streams.engine.effects import Count, PutSlice, Send, SendAll
 from streams.engine.lifecycle import TERMINAL
 from streams.engine.view import At, PageSizes
@@ -21,6 +22,8 @@ from streams.model import (
     BatchState,
     Command,
     ContinueSlice,
+    ControlBatch,
+    ControlOperation,
     Filter,
     OnTimeout,
     ReportTransition,
@@ -35,6 +38,7 @@ from support.memory_table import MemoryTable
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
+    from streams.model import Slice
 
 IDS = [f"i{number}" for number in range(8)]
 
@@ -72,21 +76,32 @@ filters = st.sampled_from(
         Filter(modified_until=START + 5_000),
     ],
 )
+batch_ids = st.sampled_from([f"b{number}" for number in range(5)])
 batches = st.builds(
     StartBatch,
-    st.sampled_from([f"b{number}" for number in range(5)]),
+    batch_ids,
     acts,
     filters,
     dry_run=st.sampled_from([False, False, True]),
+    limit=st.none() | st.integers(0, 5),
+    max_rate=st.none() | st.sampled_from([0.5, 7.0, 1_000.0]),
     grace_ms=graces,
     on_timeout=timeouts,
+    expires_at=st.none() | st.integers(START, START + 20_000),
+)
+control_nos = st.none() | st.integers(0, 9)
+operations = st.sampled_from([ControlOperation.PAUSE, ControlOperation.RESUME, ControlOperation.ABORT])
+controls = st.builds(ControlBatch, batch_ids, operations, control_nos) | st.builds(
+    ControlBatch, batch_ids, st.just(ControlOperation.SET_RATE), control_nos, st.sampled_from([0.0, 0.5, 30.0, 1e9])
 )
 single_acts = st.builds(Act, ids, acts, graces, timeouts, st.booleans())
 pauses = st.integers(0, 12_000)
 """Milliseconds that go by before every partition gets a tick."""
 turns = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 """Which partitions apply a command next."""
-histories = st.lists(invokes | reports | single_acts | batches | pauses | turns, max_size=60) | long_histories
+histories = (
+    st.lists(invokes | reports | single_acts | batches | controls | pauses | turns, max_size=60) | long_histories
+)
 sizes = st.builds(PageSizes, st.integers(1, 4), st.integers(1, 4))
 
 
@@ -101,9 +116,14 @@ class Watched(MemoryCluster):
         """Apply the partition's next command, then look whether every promise still holds."""
         table = self.tables[partition]
         before = {row.seq: row for row in table.rows.values()}
+        slices = dict(table.slices)
+        _, command = self.logs[partition][self.applied[partition]]
         effects = super().step(partition)
         self._each_row_ends_once(partition, before, table)
         self._a_paused_row_rests(table)
+        if isinstance(command, ContinueSlice):
+            self._only_who_may_acts(slices, table, command.batch_id)
+        self._limits_hold()
         self._counters_add_up(table, effects)
         self._one_page_is_outstanding(partition, table)
         return effects
@@ -121,7 +141,25 @@ class Watched(MemoryCluster):
             else:
                 self.send(move)
         self.run()
+        started = [batch_id for table in self.tables for batch_id in table.batches]
+        self.run(*(ControlBatch(batch_id, ControlOperation.RESUME) for batch_id in started))
+        while any(slice_.due_at is not None for table in self.tables for slice_ in table.slices.values()):
+            self.tick(after_ms=10_000)
         self.tick(after_ms=100_000)
+
+    def _only_who_may_acts(self, before: dict[str, Slice], table: MemoryTable, batch_id: str) -> None:
+        """A page changes no slice that is paused, waits for its share of a limit or for its time, or is over."""
+        was = before.get(batch_id)
+        if was is not None and (was.state is not SliceState.RUNNING or was.due_at is not None):
+            assert table.slices[batch_id] is was
+
+    def _limits_hold(self) -> None:
+        for table in self.tables:
+            for batch_id, batch in table.batches.items():
+                slices = self.slices(batch_id)
+                assert batch.start.limit is None or sum(slice_.acted for slice_ in slices) <= max(batch.start.limit, 0)
+                acted_on = [slice_.done + slice_.pending + slice_.failed for slice_ in slices]
+                assert all(least <= slice_.acted for least, slice_ in zip(acted_on, slices, strict=True))
 
     def _each_row_ends_once(self, partition: int, before: dict[int, Row], table: MemoryTable) -> None:
         for row in table.rows.values():
@@ -153,13 +191,28 @@ class Watched(MemoryCluster):
             assert min(counts) >= 0
             assert slice_.pending == waiting[slice_.batch_id]
             assert (slice_.state is SliceState.DRAINING) <= (slice_.pending > 0)
-            assert (slice_.state is SliceState.COMPLETED) <= (slice_.pending == 0)
+            assert (slice_.state in {SliceState.COMPLETED, SliceState.ABORTED}) <= (slice_.pending == 0)
+            assert (slice_.state is SliceState.ABORTED) <= slice_.aborted
+            assert (slice_.due_at is not None) <= (slice_.state is SliceState.RUNNING)
 
     def _one_page_is_outstanding(self, partition: int, table: MemoryTable) -> None:
         ahead = self.logs[partition][self.applied[partition] :]
         pages = [command for _, command in ahead if isinstance(command, ContinueSlice)]
         assert len(pages) == table.meta.page_outstanding
-        assert table.meta.page_outstanding == bool(table.running_slices())
+        assert bool(table.running_slices()) <= table.meta.page_outstanding
+        assert (not ahead) <= (table.meta.page_outstanding == bool(table.running_slices()))
+
+
+def shown(cluster: MemoryCluster, batch_id: str) -> BatchState:
+    """The batch's state as the gateway makes it out of header and slices."""
+    slices = {
+        partition: progress_of(table.slices[batch_id], partition)
+        for partition, table in enumerate(cluster.tables)
+        if batch_id in table.slices
+    }
+    progress = merge.progress(merge.Merge(header_of(cluster.batch(batch_id)), slices))
+    assert progress is not None
+    return progress.state
 
 
 @settings(max_examples=150, deadline=None)
@@ -167,12 +220,16 @@ class Watched(MemoryCluster):
 def test_a_history_keeps_every_promise(
     history: list[Command | int | list[int]], page_sizes: PageSizes, partitions: int
 ) -> None:
-    """Counters add up at every step, each row ends once, batches complete, no signal is sent twice."""
+    """Counters add up at every step, each row ends once, batches come to an end, no signal is sent twice."""
     cluster = Watched(partitions, page_sizes)
     cluster.play(history)
     for table in cluster.tables:
-        assert all(batch.state in {BatchState.COMPLETED, BatchState.REJECTED} for batch in table.batches.values())
-        assert all(slice_.state is SliceState.COMPLETED for slice_ in table.slices.values())
+        for batch_id, batch in table.batches.items():
+            assert batch.state in {BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED}
+            assert (batch.state is BatchState.COMPLETED) <= (batch.error is None)
+            assert (batch.state is BatchState.ABORTED) <= batch.aborting
+            assert shown(cluster, batch_id) is batch.state
+        assert all(slice_.state in {SliceState.COMPLETED, SliceState.ABORTED} for slice_ in table.slices.values())
     keys = Counter((partition, send.seq, send.kind, send.attempt, send.repeat) for partition, send in cluster.signals)
     assert not [key for key, times in keys.items() if times > 1]
 

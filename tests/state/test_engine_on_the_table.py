@@ -14,7 +14,19 @@ from streams.codec import encode_invocation
 from streams.engine import apply
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
-from streams.model import Act, Action, Command, Filter, Invoke, OnTimeout, ReportTransition, StartBatch, Status
+from streams.model import (
+    Act,
+    Action,
+    Command,
+    ControlBatch,
+    ControlOperation,
+    Filter,
+    Invoke,
+    OnTimeout,
+    ReportTransition,
+    StartBatch,
+    Status,
+)
 from streams.state.store import Store
 from streams.state.table import Table
 from support.memory_cluster import MemoryCluster, invoke
@@ -36,9 +48,10 @@ FILTERS = (
 def lived(seed: int, steps: int) -> MemoryCluster:
     """Two partitions on which invocations, batches and time went on for a while."""
     random, cluster = Random(seed), MemoryCluster(2, SIZES)
+    batches: list[str] = []
     for step in range(steps):
         name = f"i-{random.randrange(30)}"
-        match random.randrange(9):
+        match random.randrange(11):
             case 0 | 1 | 2:
                 fields = {"lease_ms": random.choice((None, 40_000)), "labels": random.choice(({}, {"team": "a"}))}
                 scheduled_at = random.choice((None, None, cluster.now + 50_000))
@@ -53,7 +66,15 @@ def lived(seed: int, steps: int) -> MemoryCluster:
                 action, filter_ = random.choice(ACTIONS), random.choice(FILTERS)
                 on_timeout = random.choice(list(OnTimeout))
                 dry_run = random.random() < 0.3
-                cluster.run(StartBatch(f"b-{step}", action, filter_, dry_run, grace_ms=60_000, on_timeout=on_timeout))
+                limit, max_rate = random.choice((None, None, 2, 9)), random.choice((None, None, 0.01, 3.0))
+                expires_at = random.choice((None, cluster.now + 40_000))
+                start = StartBatch(f"b-{step}", action, filter_, dry_run, limit, max_rate, 60_000, on_timeout)
+                batches.append(start.batch_id)
+                cluster.run(replace(start, expires_at=expires_at))
+            case 8 | 9 if batches:
+                operation = random.choice(list(ControlOperation))
+                max_rate = 5.0 if operation is ControlOperation.SET_RATE else None
+                cluster.run(ControlBatch(random.choice(batches), operation, max_rate=max_rate))
             case _:
                 cluster.tick(random.choice((1, 30_000, 30_000, 30_000, 86_400_000)), random.choice((3, 1_000)))
     return cluster

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from streams.engine.control import expiry_of
 from streams.engine.effects import (
     Append,
     Count,
@@ -78,8 +79,10 @@ class MemoryTable:
         return self.slices.get(batch_id)
 
     def running_slices(self) -> Sequence[str]:
-        """Ids of running slices, by cut-off."""
-        running = [slice_ for slice_ in self.slices.values() if slice_.state is SliceState.RUNNING]
+        """Ids of running slices that wait for no time, by cut-off."""
+        running = [
+            slice_ for slice_ in self.slices.values() if slice_.state is SliceState.RUNNING and slice_.due_at is None
+        ]
         return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
 
     def select(self, query: PageQuery) -> Page:
@@ -118,6 +121,17 @@ class MemoryTable:
             if row.due_at is not None and row.due_at <= until and row.status is not Status.PAUSED and not row.held
         ]
         return sorted(due, key=lambda row: (row.due_at or 0, row.seq))[:limit]
+
+    def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
+        """Slices whose time has come."""
+        due = [(slice_.due_at, name) for name, slice_ in self.slices.items() if slice_.due_at is not None]
+        return [self.slices[name] for time, name in sorted(due)[:limit] if time <= until]
+
+    def expiring(self, until: int, limit: int) -> Sequence[Batch]:
+        """Batches whose pages took too long."""
+        times = [(expiry_of(batch), name) for name, batch in self.batches.items()]
+        due = sorted((time, name) for time, name in times if time is not None and time <= until)
+        return [self.batches[name] for _, name in due[:limit]]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """Rows that ended before a time."""

@@ -106,9 +106,9 @@ def _op(random: Random) -> Op:
             window = (0, 0, 8, 8) if wide else (small(), small(), random.randint(1, 8), random.randint(1, 6))
             return name, small(), *window, random.random() < 0.2
         case "slice":
-            return name, small(), random.choice(list(SliceState))
+            return name, small(), random.choice(list(SliceState)), due_at
         case "batch":
-            return name, small(), random.choice(list(BatchState))
+            return name, small(), random.choice(list(BatchState)), due_at
         case _:
             return name, small()
 
@@ -253,12 +253,12 @@ class Twin:
         assert list(rows) == self.plain.on_old_deltas(self.now, limit + 1)
         return [UpdateRow(replace(row, delta=None)) for row in rows]
 
-    def _slice(self, name: int, state: SliceState) -> list[Effect]:
+    def _slice(self, name: int, state: SliceState, due_at: int | None) -> list[Effect]:
         batch_id, now = BATCH_IDS[name % 3], self.now
         zeros = (0,) * 7
         slice_ = Slice(
             batch_id, 0, Action.KILL, FILTERS[0], False, 0, OnTimeout.KILL, Cause(), state, self.offset, -1, *zeros,
-            (), (), self.offset, now, now,
+            (), (), self.offset, now, now, due_at=due_at,
         )  # fmt: skip
         return [PutSlice(slice_)]
 
@@ -266,8 +266,8 @@ class Twin:
         batch_id = BATCH_IDS[name % 3]
         return [RemoveSlice(batch_id)] if batch_id in self.plain.slices else []
 
-    def _batch(self, name: int, state: BatchState) -> list[Effect]:
-        start = StartBatch(BATCH_IDS[name % 3], Action.KILL, FILTERS[0])
+    def _batch(self, name: int, state: BatchState, expires_at: int | None) -> list[Effect]:
+        start = StartBatch(BATCH_IDS[name % 3], Action.KILL, FILTERS[0], expires_at=expires_at)
         return [PutBatch(Batch(start, 1, None, state, None, (None,), (-1,), self.offset, self.now, self.now))]
 
     def _unbatch(self, name: int) -> list[Effect]:
@@ -283,6 +283,9 @@ class Twin:
         limit += 1
         assert list(table.running_slices()) == plain.running_slices()
         assert list(table.finished_batches(before, limit)) == plain.finished_batches(before, limit)
+        for until in (4, 9):
+            assert list(table.due_slices(until, limit)) == plain.due_slices(until, limit)
+            assert list(table.expiring(until, limit)) == plain.expiring(until, limit)
         if self.store.in_transaction:
             assert list(table.due(limit, limit)) == plain.due(limit, limit)
             assert list(table.ended(before, limit)) == plain.ended(before, limit)

@@ -1,0 +1,37 @@
+"""A batch that a command is about: what is known of it, or that nothing is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from streams.client import ProgressReader
+from streams.errors import StreamsError
+
+if TYPE_CHECKING:
+    from streams.config import Settings
+    from streams.model import BatchProgress
+
+_PATIENCE_S = 10.0
+_PAUSE_S = 0.5
+
+
+def wait_until_known(settings: Settings, batch_id: str) -> BatchProgress:
+    """The batch as it stands.
+
+    One that was started a moment ago may not have been heard of yet; one that nobody started never will be.
+
+    Raises:
+        StreamsError: it was not heard of in time.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while (progress := ProgressReader(settings).latest().get(batch_id)) is None:
+        if time.monotonic() > deadline:
+            raise unknown(batch_id)
+        time.sleep(_PAUSE_S)
+    return progress
+
+
+def unknown(batch_id: str) -> StreamsError:
+    """What to say of a batch that nobody has heard of."""
+    return StreamsError(f"batch {batch_id} is not known: see `streams batch list`; a finished one is forgotten later")

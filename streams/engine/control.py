@@ -1,0 +1,145 @@
+"""A batch that runs, under its lead's control: paused, resumed, aborted, its rate and its limit shared out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, assert_never
+
+from msgspec.structs import replace
+
+from streams.engine.counters import SKIPPED_CONTROL
+from streams.engine.effects import Append, PutBatch
+from streams.engine.errors import CommandRefusedError
+from streams.engine.pace import FASTEST, SLOWEST
+from streams.model import ENGINE_VERSION, BatchState, ControlOperation, ControlSlice, SliceOperation, SlicePhase
+from streams.rules import check_control_batch
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import Batch, ControlBatch
+
+RANK: Final[dict[SlicePhase | None, int]] = {
+    None: 0,
+    SlicePhase.STARTED: 1,
+    SlicePhase.PAGES_DONE: 2,
+    SlicePhase.DRAINED: 3,
+}
+"""How far a slice is that has reported this phase last."""
+_PAGES_DONE: Final = RANK[SlicePhase.PAGES_DONE]
+_STATE_AT_RANK: Final = (BatchState.STARTING, BatchState.RUNNING, BatchState.DRAINING, BatchState.COMPLETED)
+_PAGING: Final = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
+
+EXPIRED: Final = "expired"
+"""Error of a batch that its `expires_at` has aborted."""
+
+
+def control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
+    """Change a batch that has pages to come; what comes too late, or out of order, changes nothing."""
+    check_control_batch(command)
+    batch = view.batch(command.batch_id)
+    if batch is None:
+        raise CommandRefusedError(
+            "unknown_batch",
+            f"batch_id {command.batch_id} is no batch that is known here: check the id; finished ones are forgotten",
+        )
+    if not _has_pages(batch) or _outdated(command, batch):
+        return [SKIPPED_CONTROL]
+    if command.control_no is not None:
+        batch = replace(batch, control_no=command.control_no)
+    match command.operation:
+        case ControlOperation.PAUSE:
+            return [put(replace(batch, paused=True), at), *_tell(batch, SliceOperation.PAUSE)]
+        case ControlOperation.RESUME:
+            return [put(replace(batch, paused=False), at), *_tell(batch, SliceOperation.RESUME)]
+        case ControlOperation.ABORT:
+            return abort(batch, None, at)
+        case ControlOperation.SET_RATE:
+            batch = replace(batch, max_rate=command.max_rate)
+            return [put(batch, at), *_tell_rate(batch)]
+        case _:
+            assert_never(command.operation)
+
+
+def _outdated(command: ControlBatch, batch: Batch) -> bool:
+    number, last = command.control_no, batch.control_no
+    return number is not None and last is not None and number <= last
+
+
+def abort(batch: Batch, error: str | None, at: At) -> list[Effect]:
+    """No further pages; `error` says why, unless a client has asked for it."""
+    stopped = replace(batch, paused=False, aborting=True, error=error)
+    return [put(stopped, at), *_tell(batch, SliceOperation.ABORT)]
+
+
+def expiry_of(batch: Batch) -> int | None:
+    """When time aborts the batch, ms; None when it never will."""
+    return batch.start.expires_at if _has_pages(batch) else None
+
+
+def put(batch: Batch, at: At) -> PutBatch:
+    """The batch as far as its slowest slice, written at `at`."""
+    slowest = min(RANK[phase] for phase in batch.phases)
+    state, error = _STATE_AT_RANK[slowest], batch.error
+    if batch.paused and slowest < _PAGES_DONE:
+        state = BatchState.PAUSED
+    if state is BatchState.COMPLETED:
+        # An abort that found all pages done has stopped nothing.
+        state, error = (BatchState.ABORTED, error) if batch.aborted else (state, None)
+    return PutBatch(replace(batch, state=state, error=error, revision=at.offset, updated_at=at.now))
+
+
+def share_of_rate(batch: Batch) -> float | None:
+    """What each slice with pages to come gets of the rate; with a limit only one of them has its turn."""
+    if batch.max_rate is None:
+        return None
+    slices = 1 if batch.start.limit is not None else max(1, len(_paging(batch)))
+    return min(max(batch.max_rate / slices, SLOWEST), FASTEST)
+
+
+def hand_on(batch: Batch, partition: int, acted: int) -> tuple[Batch, list[Append]]:
+    """The pages of `partition` are done: what it had of the rate or leaves of the limit goes to the others.
+
+    Args:
+        batch: with the phase of `partition` noted.
+        partition: whose slice it is.
+        acted: rows that the slice has acted on.
+    """
+    limit = batch.start.limit
+    if batch.aborting:
+        return batch, []
+    if limit is None:
+        return batch, _tell_rate(batch)
+    if batch.holder != partition:
+        return batch, []
+    batch = replace(batch, acted=batch.acted + acted, holder=None)
+    left, others = limit - batch.acted, _paging(batch)
+    if left > 0 and others:
+        batch, others = replace(batch, holder=others[0]), others[:1]
+    return batch, [_to_slice(batch, other, SliceOperation.GRANT, budget=max(left, 0)) for other in others]
+
+
+def _has_pages(batch: Batch) -> bool:
+    return batch.state in _PAGING and not batch.aborting
+
+
+def _paging(batch: Batch) -> list[int]:
+    """Partitions whose slice has pages to come, as far as the lead knows."""
+    return [partition for partition, phase in enumerate(batch.phases) if RANK[phase] < _PAGES_DONE]
+
+
+def _tell(batch: Batch, operation: SliceOperation) -> list[Append]:
+    return [_to_slice(batch, partition, operation) for partition in _paging(batch)]
+
+
+def _tell_rate(batch: Batch) -> list[Append]:
+    share = share_of_rate(batch)
+    if share is None:
+        return []
+    return [_to_slice(batch, partition, SliceOperation.SET_RATE, max_rate=share) for partition in _paging(batch)]
+
+
+def _to_slice(
+    batch: Batch, partition: int, operation: SliceOperation, budget: int | None = None, max_rate: float | None = None
+) -> Append:
+    batch_id = batch.start.batch_id
+    return Append(partition, batch_id, ControlSlice(ENGINE_VERSION, partition, batch_id, operation, budget, max_rate))

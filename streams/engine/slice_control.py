@@ -1,0 +1,73 @@
+"""What a slice does when its lead pauses, resumes or aborts it, changes its rate, or grants it what is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, assert_never
+
+from msgspec.structs import replace
+
+from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
+from streams.engine.effects import PutSlice, RemoveSlice
+from streams.engine.ledger import report_of_end, without_pages
+from streams.engine.pace import at_rate, first_tokens, paced, refilled, used_up
+from streams.engine.slices import next_page
+from streams.engine.validate import check_internal
+from streams.model import SliceOperation, SliceState
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import ControlSlice, Slice
+
+_PAGING: Final = frozenset({SliceState.WAITING, SliceState.RUNNING, SliceState.PAUSED})
+"""States of a slice that has pages to come."""
+
+
+def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
+    """The lead changes the slice; one whose pages are done can only be forgotten."""
+    check_internal(command, at)
+    slice_ = view.slice(command.batch_id)
+    if slice_ is None:
+        return [UNKNOWN_SLICE]
+    if command.operation is SliceOperation.FORGET:
+        return [RemoveSlice(command.batch_id)]
+    if slice_.state not in _PAGING:
+        return [SKIPPED_CONTROL]
+    changed = _changed(refilled(slice_, at.now), command, at, view)
+    changed = replace(paced(changed, at.now), revision=at.offset, updated_at=at.now)
+    effects: list[Effect] = [PutSlice(changed)]
+    if changed.state not in _PAGING:
+        effects.append(report_of_end(changed, at))
+    elif changed.state is SliceState.RUNNING and changed.due_at is None and not view.meta.page_outstanding:
+        effects += next_page(command.batch_id, at, view)
+    return effects
+
+
+def _changed(slice_: Slice, command: ControlSlice, at: At, view: View) -> Slice:
+    match command.operation:
+        case SliceOperation.PAUSE:
+            return replace(slice_, state=SliceState.PAUSED)
+        case SliceOperation.RESUME:
+            return _resumed(slice_)
+        case SliceOperation.ABORT:
+            return without_pages(replace(slice_, aborted=True))
+        case SliceOperation.SET_RATE:
+            first = first_tokens(at.partition, view.partitions)
+            return slice_ if command.max_rate is None else at_rate(slice_, command.max_rate, first, at.now)
+        case SliceOperation.GRANT:
+            return _granted(slice_, command.budget or 0)
+        case SliceOperation.FORGET:
+            raise AssertionError("a slice that is forgotten is not changed")
+        case _:
+            assert_never(command.operation)
+
+
+def _resumed(slice_: Slice) -> Slice:
+    return replace(slice_, state=SliceState.WAITING if used_up(slice_) else SliceState.RUNNING)
+
+
+def _granted(slice_: Slice, budget: int) -> Slice:
+    if not budget:
+        return without_pages(slice_)
+    granted = replace(slice_, budget=slice_.acted + budget)
+    return granted if slice_.state is SliceState.PAUSED else replace(granted, state=SliceState.RUNNING)
