@@ -159,6 +159,24 @@ def test_a_pause_stops_without_a_word() -> None:
     assert (world.said("a"), world.said("b"), world.committed()) == ([RUNNING], [RUNNING, COMPLETED], 4)
 
 
+def test_a_resume_starts_again_whatever_becomes_of_the_paused_attempt() -> None:
+    """A handler that never looked may still run; only the new attempt is reported on from then on."""
+    world = ExecutorWorld(lambda: ManualRunner(obedient=False))
+    world.start("a", 1)
+    world.step()
+    paused = world.runner.find("a")
+    world.signal(SignalKind.PAUSE, "a", 1)
+    world.start("a", 1, attempt=2)
+    world.step()
+    assert world.runner.interrupted[0] is paused
+    world.runner.end(paused)
+    world.step()
+    world.runner.end(world.runner.find("a"))
+    world.step()
+    said = [(report.to, report.attempt) for report in world.reports("a")]
+    assert (said, world.committed()) == ([(RUNNING, 1), (RUNNING, 2), (COMPLETED, 2)], 3)
+
+
 def test_a_cancel_of_what_does_not_run_here_is_answered() -> None:
     """Otherwise an invocation whose START was dealt with before a restart could only be killed."""
     world = ExecutorWorld()
