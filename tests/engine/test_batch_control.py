@@ -10,7 +10,7 @@ from streams.control import merge
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
 from streams.engine.control import abort
 from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
-from streams.engine.effects import PutSlice
+from streams.engine.effects import Append, PutSlice
 from streams.engine.view import PageSizes
 from streams.model import (
     ENGINE_VERSION,
@@ -32,7 +32,7 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support.engine_rows import AT, applied
+from support.engine_rows import AT, applied, of
 from support.memory_cluster import MemoryCluster, invoke
 from support.memory_table import MemoryTable
 
@@ -194,10 +194,11 @@ def test_an_abort_leaves_paused_at_once() -> None:
 def test_a_batch_is_aborted_if_any_slice_is(aborted: tuple[bool, bool], end: BatchState, error: str | None) -> None:
     """Where all were done before they heard of it, nothing was stopped, and nothing is said of an error."""
     table = MemoryTable(2)
-    applied(StartBatch("b", Action.KILL, ALL, expires_at=AT.now + 5), table)
+    applied(StartBatch("b", Action.KILL, ALL, max_rate=5.0, expires_at=AT.now + 5), table)
     table.absorb(abort(table.batches["b"], "expired", AT), AT)
     for partition, each in enumerate(aborted):
-        applied(SliceReport(ENGINE_VERSION, 0, "b", partition, SlicePhase.DRAINED, 7, 3, each), table)
+        report = SliceReport(ENGINE_VERSION, 0, "b", partition, SlicePhase.DRAINED, 7, 3, each)
+        assert not of(Append, applied(report, table)), "nothing is handed on to slices that were told to end"
     assert (table.batches["b"].state, table.batches["b"].error) == (end, error)
 
 
