@@ -126,6 +126,7 @@ def test_missing_topic_is_named_and_not_created(broker: Broker) -> None:
             Client(settings)
 
 
+@pytest.mark.broker  # it waits ten seconds for one
 def test_wrong_address_is_named_with_the_reason() -> None:
     """One line, within the connect timeout."""
     with pytest.raises(BrokerUnavailableError, match=r"no Kafka broker at 127\.0\.0\.1:1 \(.*refused.*\)"):

@@ -1,0 +1,128 @@
+"""Batches under control, on a real broker: a rate, a limit, a pause, an abort, and workers that die meanwhile."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.config import Topic
+from streams.model import Action, BatchState, ControlBatch, ControlOperation, Filter, StartBatch, Status
+from support import oracle
+from support.workload import DAY_MS, invoke, now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.harness import Progress, Service
+    from support.programs import Program
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+
+ALL = Filter(services=("billing",))
+
+
+def _loaded(service: Service, count: int) -> tuple[Program, Program]:
+    """Two workers, and so many invocations that wait for tomorrow."""
+    tomorrow = now_ms() + DAY_MS
+    a, b = service.worker("a"), service.worker("b")
+    service.send_many(invoke(f"i-{number}", "billing", scheduled_at=tomorrow) for number in range(count))
+    service.await_partitions(a, b)
+    service.settle()
+    return a, b
+
+
+def _control(service: Service, batch_id: str, operation: ControlOperation, max_rate: float | None = None) -> None:
+    service.send(ControlBatch(batch_id, operation, max_rate=max_rate))
+
+
+def _killed(service: Service) -> int:
+    table = oracle.fold(service.read(Topic.CHANGELOG))
+    return sum(row.status is Status.KILLED for row in table.rows.values())
+
+
+def _seconds(progress: Progress) -> float:
+    """From the batch's start to the end of its last slice, by the log's clock."""
+    assert progress.header is not None
+    return (max(each.updated_at for each in progress.slices.values()) - progress.header.created_at) / 1_000
+
+
+def test_a_rate_is_kept_over_all_partitions(make_service: Callable[..., Service], scale: float) -> None:
+    """100,000 at 5,000 a second take 18 to 22 seconds; a smaller run as long, by as much."""
+    service = make_service()
+    count = int(100_000 * scale)
+    _loaded(service, count)
+    service.start_batch(StartBatch("slow", Action.KILL, ALL, max_rate=count / 20))
+    progress = service.await_batch("slow")
+    assert progress.counters == (count, count, 0, 0, 0)
+    assert 18 <= _seconds(progress) <= 22
+    service.verify()
+
+
+def test_a_rate_is_changed_while_the_batch_runs(make_service: Callable[..., Service], scale: float) -> None:
+    """What would take minutes is over in seconds once it may go faster."""
+    service = make_service()
+    count = int(100_000 * scale)
+    _loaded(service, count)
+    service.start_batch(StartBatch("slow", Action.KILL, ALL, max_rate=count / 200))
+    service.await_progress("slow", lambda progress: progress.total("done") > 0, what="under way")
+    _control(service, "slow", ControlOperation.SET_RATE, count / 4)
+    progress = service.await_batch("slow", timeout=30)
+    assert progress.counters == (count, count, 0, 0, 0)
+    assert 3.5 <= _seconds(progress) <= 12
+    service.verify()
+
+
+def test_a_limit_is_exact_over_all_partitions(make_service: Callable[..., Service]) -> None:
+    """Of 8,000 that match 1,234 are killed, and not one more, though four partitions and two workers take part."""
+    service = make_service()
+    _loaded(service, 8_000)
+    service.start_batch(StartBatch("some", Action.KILL, ALL, limit=1_234))
+    progress = service.await_batch("some")
+    assert (progress.state, progress.total("done")) == (BatchState.COMPLETED, 1_234)
+    assert _killed(service) == 1_234
+    service.verify()
+
+
+def test_control_outlives_the_worker(make_service: Callable[..., Service]) -> None:
+    """A batch is paused, its worker killed and started again: it is still paused, goes on when told, and is aborted."""
+    service = make_service()
+    a, b = _loaded(service, 4_000)
+    service.start_batch(StartBatch("long", Action.KILL, ALL, max_rate=200.0))
+    service.await_progress("long", lambda progress: progress.total("done") > 0, what="under way")
+    _control(service, "long", ControlOperation.PAUSE)
+    service.await_progress("long", lambda progress: progress.state is BatchState.PAUSED, what="PAUSED")
+    service.settle()
+    for worker in (a, b):
+        worker.kill9()
+        worker.start()
+    service.await_partitions(a, b)
+    before = service.progress("long", to_end=True)
+    time.sleep(2)
+    after = service.progress("long", to_end=True)
+    assert (after.state, after.counters) == (BatchState.PAUSED, before.counters)
+    _control(service, "long", ControlOperation.RESUME)
+    done = before.total("done")
+    service.await_progress("long", lambda progress: progress.total("done") > done, what="going on")
+    _control(service, "long", ControlOperation.ABORT)
+    progress = service.await_batch("long")
+    assert progress.state is BatchState.ABORTED
+    assert done < progress.total("done") < 4_000
+    assert _killed(service) == progress.total("done")
+    service.verify()
+
+
+def test_paused_invocations_rest_until_resumed_and_purged_ones_are_gone(make_service: Callable[..., Service]) -> None:
+    """PAUSE, RESUME and PURGE by filter, each by one record: table and signals are what the oracle says."""
+    service = make_service()
+    a, b = service.worker("a"), service.worker("b")
+    service.await_partitions(a, b)
+    service.send_many(invoke(f"i-{number}", "billing") for number in range(2_000))
+    for batch_id, action in (("pause", Action.PAUSE), ("resume", Action.RESUME), ("kill", Action.KILL)):
+        service.start_batch(StartBatch(batch_id, action, ALL))
+        assert service.await_batch(batch_id).counters == (2_000, 2_000, 0, 0, 0)
+    service.start_batch(StartBatch("purge", Action.PURGE, Filter(statuses=(Status.KILLED,))))
+    assert service.await_batch("purge").counters == (2_000, 2_000, 0, 0, 0)
+    _, table = service.check()
+    assert not table.rows
