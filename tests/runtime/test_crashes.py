@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAR = 10**14
-SHARDS = 4
+SHARDS = 8
 
 
 class Outcome(NamedTuple):
@@ -117,7 +117,7 @@ def test_the_undisturbed_run_is_what_the_protocol_says(undisturbed: tuple[Outcom
 
 @pytest.mark.parametrize(
     "shard",
-    # Every fourth step is quick enough for each change; `make test` has them all.
+    # Every eighth step is quick enough for each change; `make test` has them all.
     [0, *(pytest.param(shard, marks=pytest.mark.chaos) for shard in range(1, SHARDS))],
 )
 def test_a_death_at_any_step_changes_nothing(
@@ -167,6 +167,7 @@ def test_an_error_in_a_transaction_changes_nothing(
             assert world.deaths == 0
 
 
+@pytest.mark.chaos
 @given(data=st.data())
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_deaths_in_a_row_change_nothing(
