@@ -1,0 +1,84 @@
+"""The next turn's pages, worked out while Kafka commits this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from streams.config import Topic
+from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from support.worker_world import PARTITIONS, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from streams.runtime.turn import Turn
+
+ROWS = 4_000
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One service with rows on both partitions, and a kill of them in the log."""
+    made = World(tmp_path)
+    made.invoke(*(Invoke(Invocation(f"i-{number}", "mail", "send")) for number in range(ROWS)))
+    made.run_until_idle()
+    made.send(StartBatch("kill", Action.KILL, Filter(match_all=True)), key="kill")
+    yield made
+    made.close()
+
+
+def _until_ahead(world: World) -> Turn:
+    """Turns until the worker has worked ahead; what it has."""
+    for _ in range(50):
+        world._alive().step()
+        world.cluster.now += 1
+        ahead = world._alive()._ahead
+        if ahead is not None:
+            return ahead
+    raise AssertionError("the worker never works ahead")
+
+
+def _assert_killed_once(world: World) -> None:
+    assert set(world.statuses().values()) == {"KILLED"}
+    signals = world.signals()
+    assert len(set(signals)) == len(signals)
+    assert sum(kind == "KILL" for _, kind, *_ in signals) == ROWS
+    world.assert_log_and_changelog_agree()
+
+
+def test_a_page_done_ahead_is_committed_with_its_own_turn(world: World) -> None:
+    """Its partition's table is ahead of what is committed by that page, and by no more than that."""
+    ahead = _until_ahead(world)
+    (task,) = ahead.tasks
+    assert task.store.in_transaction
+    committed = world.published_count(Topic.CHANGELOG)
+    world._alive().step()
+    assert world._alive()._ahead is not ahead
+    assert world.published_count(Topic.CHANGELOG) > committed
+    world.run_until_idle()
+    _assert_killed_once(world)
+
+
+@pytest.mark.parametrize("which", ["the one ahead", "the other"])
+def test_a_partition_lost_meanwhile_takes_what_was_done_ahead_with_it(world: World, which: str) -> None:
+    """The partitions come back, and every page is done once."""
+    (task,) = _until_ahead(world).tasks
+    partition = task.partition if which == "the one ahead" else PARTITIONS - 1 - task.partition
+    worker = world._alive()
+    names = [TopicPartition(world.settings.topic(Topic.COMMANDS), partition)]
+    worker.rebalance.on_lost(worker._consumer, names)
+    worker.rebalance.on_assign(worker._consumer, names)
+    world.run_until_idle()
+    _assert_killed_once(world)
+
+
+def test_a_death_with_a_page_done_ahead_repeats_nothing(world: World) -> None:
+    """What is committed in Kafka and not in SQLite is replayed from the changelog."""
+    _until_ahead(world)
+    world.die()
+    world.run_until_idle()
+    _assert_killed_once(world)
