@@ -54,7 +54,8 @@ def service(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def _start(block: Block, service: Service, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", block.text],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **service.environment},
+        # Unbuffered: threads that print at once garble Python 3.11's buffer.
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **service.environment},
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,19 +43,25 @@ def demo(
     Example: streams demo --invocations 50000 --keep
     """
     settings_of_command()
-    signal.signal(signal.SIGTERM, _interrupt)
+    asked = threading.Event()
+
+    def interrupt(_number: int, _frame: object) -> None:
+        asked.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         with _service() as (settings, children):
             Story(settings, children, Workload(invocations)).tell()
             if keep:
                 _stay(settings, children)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception):
+        # What is interrupted may fail in a way of its own: a client's callback, or a child that got the signal too.
+        if not asked.is_set():
+            raise
         err.print("stopped; nothing is left running")
         raise typer.Exit(Exit.INTERRUPTED) from None
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager

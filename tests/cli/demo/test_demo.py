@@ -103,7 +103,7 @@ def test_an_interrupted_demo_stops_what_it_started(demo: Demo, number: signal.Si
     assert demo.await_others(none=False, seconds=30)
     demo.process.send_signal(number)
     _, stderr = demo.process.communicate(timeout=60)
-    assert demo.process.returncode == 130
+    assert demo.process.returncode == 130, stderr
     assert "nothing is left running" in stderr
     assert demo.await_others(none=True, seconds=30)  # what was killed may take a moment to vanish
 
