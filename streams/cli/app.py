@@ -10,7 +10,20 @@ import typer
 from confluent_kafka import KafkaException
 
 from streams import __version__
-from streams.cli import batch, dead_letters, invoke, kill, pause, processes, schemas, send, tail, topics, verify
+from streams.cli import (
+    batch,
+    dead_letters,
+    interrupts,
+    invoke,
+    kill,
+    pause,
+    processes,
+    schemas,
+    send,
+    tail,
+    topics,
+    verify,
+)
 from streams.cli.console import Exit, out, print_error
 from streams.cli.demo import demo
 from streams.errors import StreamsError
@@ -59,6 +72,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; a known error is one line and exit code 1, `STREAMS_DEBUG=1` shows where it came from."""
+    interrupts.never_dropped()
     try:
         app()
     except Exception as error:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("streams.worker")
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _SWITCH_S = 0.0005
 """How long a thread may keep the interpreter: the one that commits must not wait 5 ms between two requests."""
 
@@ -44,6 +45,9 @@ def run(settings: Settings) -> int:
     observer = Observer(wall_clock)
     with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
         _run_until_signal(Worker(settings, observer=observer))
+    # All is done: a second Ctrl-C that comes only now has nothing left to stop and must not look like a failure.
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     return 0
 
 
@@ -55,7 +59,7 @@ def _run_until_signal(worker: Worker) -> None:
         log.info("stopping after this turn; once more to stop at once", signal=signal.Signals(number).name)
         worker.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         signal.signal(number, on_signal)
     sys.setswitchinterval(_SWITCH_S)
     worker.run()

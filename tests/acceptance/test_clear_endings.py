@@ -154,15 +154,16 @@ def test_sigterm_ends_a_worker_in_good_order(make_service: Callable[..., Service
 
 
 def test_a_second_interrupt_stops_at_once(make_service: Callable[..., Service]) -> None:
-    """Ctrl-C ends it after the turn; a second one does not wait for that, and nothing is lost or repeated."""
+    """Ctrl-C ends it after the turn; a second signal does not wait for that, and nothing is lost or repeated."""
     service = make_service()
     worker = service.worker("a")
     service.await_partitions(worker)
     service.send_many(invocations(30_000))
-    worker.send(signal.SIGINT)
-    worker.await_event("stopping after this turn; once more to stop at once")
-    worker.send(signal.SIGINT)
-    assert worker.wait() == 128 + signal.SIGINT
+    # Frozen, it meets both at once when it goes on: however short its turns are, the second does not come too late.
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        worker.send(number)
+    assert worker.wait() in {128 + signal.SIGINT, 128 + signal.SIGTERM}
+    assert worker.events("stopping after this turn; once more to stop at once")
     assert worker.events("stopped at once")
     assert not worker.events("worker stopped")
     worker.start()
