@@ -152,12 +152,12 @@ def _part(part: Part) -> dict[str, object]:
 
 def _batch(found: Batch) -> dict[str, object]:
     phases = {} if found.state == "REJECTED" else dict(enumerate(found.phases))
-    facts = {"state": found.state, "failed": found.error is not None, "max_rate": found.max_rate, "phases": phases}
+    facts = {"state": found.state, "failed": found.error is not None and found.state in OVER, "max_rate": found.max_rate, "phases": phases}
     return facts | {"control_no": found.control_no, "updated_at": found.updated_at}
 
 
 def _lead(lead: Lead) -> dict[str, object]:
-    facts = {"state": lead.state, "failed": lead.error is not None, "max_rate": lead.max_rate, "phases": lead.phases}
+    facts = {"state": lead.state, "failed": lead.failed, "max_rate": lead.max_rate, "phases": lead.phases}
     return facts | {"control_no": lead.control_no, "updated_at": lead.updated_at}
 
 

@@ -24,26 +24,25 @@ def tick(p: Partition, command: Tick) -> None:
         return
     p.tick_no = command.tick_no
     work = [*_due(p, min(command.due_until, p.clock)), *_ended(p, command)]
+    # Rows that rest on old page deltas are written out anew: nothing shows but that less room is left for the rest.
+    resting = [row for row in p.rows.values() if row.paged_at is not None and row.paged_at < command.batches_ended_before]
     for piece in work[: command.max_rows]:
         _do(p, piece, command)
     room = command.max_rows - len(work)
-    # Rows that rest on old page deltas are written out anew: nothing shows but that less room is left for the rest.
-    resting = [row for row in p.rows.values() if row.paged_at is not None and row.paged_at < command.batches_ended_before]
-    left = _forget_batches(p, command, range(max(room - 2 * len(resting), 0), max(room, 0) + 1))
-    if room >= 2 * len(resting):
+    least = room - len(resting)
+    forgotten, left = _forget_batches(p, command, range(max(least, 0), max(room, 0) + 1))
+    if least > 0:
         for row in resting:
             row.paged_at = None
     p.keep_turning()
     successor = replace(command, tick_no=command.tick_no + 1)
-    if room < 0 or left:
-        p.append(p.number, successor)
-    elif room <= 2 * len(resting) and (p.number, successor) in p.seen.appended:
-        # No room is left, so it may well be that there is more.
+    # When no room is left there may well be more, or not.
+    if room < 0 or left or (least <= forgotten and (p.number, successor) in p.seen.appended):
         p.append(p.number, successor)
 
 
-def _forget_batches(p: Partition, command: Tick, allowed: range) -> int:
-    """Finished batches, oldest first, as many as the engine had room for; returns how many are left."""
+def _forget_batches(p: Partition, command: Tick, allowed: range) -> tuple[int, int]:
+    """Finished batches, oldest first, as many as the engine had room for; returns how many, and how many are left."""
     old = [lead for lead in p.leads.values() if lead.state in _LAST and lead.updated_at < command.batches_ended_before]
     old.sort(key=lambda lead: (lead.updated_at, lead.start.batch_id))
     forgets = [each for _, each in p.seen.appended if isinstance(each, ControlSlice)]
@@ -52,7 +51,7 @@ def _forget_batches(p: Partition, command: Tick, allowed: range) -> int:
         p.wrong(f"{len(chosen)} of {len(old)} old batches are forgotten, {allowed} were allowed")
     for lead in old[: len(chosen)]:
         leads.forget(p, lead)
-    return len(old) - len(chosen)
+    return len(chosen), len(old) - len(chosen)
 
 
 def _due(p: Partition, until: int) -> list[object]:

@@ -85,7 +85,7 @@ def _part_of(p: Partition, wanted: Filter, partition: int) -> Filter:
 
 
 def control_batch(p: Partition, command: ControlBatch) -> None:
-    """Acts on what has pages to come; a control numbered below an earlier one is ignored."""
+    """Acts on what has pages to come; one whose number does not rise is ignored."""
     sets_rate = command.operation is ControlOperation.SET_RATE
     if sets_rate != (command.max_rate is not None) or not 0 < (command.max_rate or 1) < inf:
         raise Refused("invalid_max_rate")
@@ -112,7 +112,7 @@ def control_batch(p: Partition, command: ControlBatch) -> None:
 def _late(lead: Lead, control_no: int | None) -> bool:
     if control_no is None:
         return False
-    if lead.control_no is not None and control_no < lead.control_no:
+    if lead.control_no is not None and control_no <= lead.control_no:
         return True
     lead.control_no = control_no
     return False
@@ -120,7 +120,7 @@ def _late(lead: Lead, control_no: int | None) -> bool:
 
 def abort(p: Partition, lead: Lead, error: str | None) -> None:
     """No more pages; what is being cancelled is waited for."""
-    lead.aborting, lead.error, lead.updated_at = True, error, p.clock
+    lead.aborting, lead.paused, lead.error, lead.updated_at = True, False, error, p.clock
     _to_unfinished(p, lead, SliceOperation.ABORT)
 
 
@@ -131,7 +131,7 @@ def _to_unfinished(p: Partition, lead: Lead, operation: SliceOperation) -> None:
 
 def forget(p: Partition, lead: Lead) -> None:
     """A finished batch is forgotten as a whole."""
-    for partition in lead.phases:
+    for partition in range(p.partitions):
         p.append(partition, ControlSlice(ENGINE_VERSION, partition, lead.start.batch_id, SliceOperation.FORGET))
     del p.leads[lead.start.batch_id]
 
@@ -153,8 +153,6 @@ def slice_report(p: Partition, command: SliceReport) -> None:
     lead.updated_at = p.clock
     if was_unfinished and place not in lead.unfinished:
         lead.acted[place] = command.acted
-    if not lead.unfinished and not lead.aborted:
-        lead.error = None
     _take_choices(p, lead)
 
 
@@ -186,5 +184,5 @@ def _check_shares(p: Partition, lead: Lead) -> None:
     if lead.max_rate is not None and unfinished and not lead.aborting:
         at_work = unfinished if lead.start.limit is None else [each for each in unfinished if lead.budgets.get(each)]
         shares = sum(lead.shares.get(each) or 0.0 for each in at_work)
-        if not isclose(shares, lead.max_rate):
+        if at_work and not isclose(shares, lead.max_rate):
             p.wrong(f"{name}: shares of its rate sum to {shares}, not {lead.max_rate}")

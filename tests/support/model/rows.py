@@ -122,7 +122,7 @@ def act(p: Partition, command: Act) -> None:
     if command.grace_ms is not None and not 0 <= command.grace_ms <= DAY_MS:
         raise Refused("invalid_grace_ms")
     row = p.rows.get(command.invocation_id)
-    if row is None or (command.only_unstarted and row.started):
+    if row is None or (command.only_unstarted and row.started_seq is not None):
         return
     grace_ms = GRACE_MS if command.grace_ms is None else command.grace_ms
     if carry_out(p, row, command.action, command.cause, grace_ms, command.on_timeout, None):

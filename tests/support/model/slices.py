@@ -83,15 +83,14 @@ def continue_slice(p: Partition, command: ContinueSlice) -> None:
     if not p.outstanding or command.page != p.page:
         return
     part = p.parts.get(command.batch_id)
-    cutoff = -1 if part is None else part.cutoff
-    if part is not None and part.takes_turns:
-        _page(p, part, command)
-        pace(p, part)
+    if part is None or not part.takes_turns:
+        p.turn_page(p.taking_turns())
+        return
+    _page(p, part, command)
+    pace(p, part)
     taking = p.taking_turns()
-    later = [batch_id for batch_id in taking if p.parts[batch_id].cutoff > cutoff]
+    later = [batch_id for batch_id in taking if p.parts[batch_id].cutoff > part.cutoff]
     p.turn_page((later or taking)[:1])
-    if part is None:
-        p.out.next_page = set(taking)
 
 
 def _page(p: Partition, part: Part, command: ContinueSlice) -> None:
@@ -125,8 +124,8 @@ def _candidates(p: Partition, part: Part) -> list[tuple[int, Row | None]]:
 
 
 def _chosen_stop(p: Partition, part: Part) -> int | None:
-    """With a rate or a limit a page may end early: where, is the engine's choice."""
-    if part.max_rate is None and part.budget is None:
+    """With a rate, a limit or a list of ids a page may end before its sizes say: where, is the engine's choice."""
+    if part.max_rate is None and part.budget is None and part.start.filter.invocation_ids is None:
         return None
     found = p.seen.slice(part.start.batch_id)
     return None if found is None else found.cursor

@@ -109,6 +109,11 @@ class Lead:
     acted: dict[int, int] = field(default_factory=dict)
 
     @property
+    def failed(self) -> bool:
+        """Whether it is over, and its header must say why."""
+        return self.error is not None and self.state in {BatchState.ABORTED, BatchState.REJECTED}
+
+    @property
     def unfinished(self) -> list[int]:
         """Partitions with pages to come."""
         return [partition for partition, phase in self.phases.items() if phase not in PAGES_OVER]
