@@ -74,17 +74,22 @@ def brief(value: object) -> str:
 
 def outcome(entry: Entry, did: Did, must: Outcome) -> None:
     """Dead letter, signals, what is appended to the log, and that the engine's own choices are allowed."""
-    what = f"at {entry.offset}, {entry.timestamp}: {brief(entry.command)}"
+    try:
+        _outcome(did, must)
+    except Difference as difference:
+        raise Difference(f"at {entry.offset}, {entry.timestamp}: {brief(entry.command)}: {difference}") from None
+
+
+def _outcome(did: Did, must: Outcome) -> None:
     if must.wrong:
-        raise Difference(f"{what}: {must.wrong}")
-    same(f"{what}: dead letter", did.refused, must.refused)
-    same(f"{what}: signals", _sorted(did.signals), _sorted(must.signals))
+        raise Difference(", ".join(must.wrong))
+    same("dead letter", did.refused, must.refused)
+    same("signals", _sorted(did.signals), _sorted(must.signals))
     pages = [command for _, command in did.appended if isinstance(command, ContinueSlice)]
     others = [(to, _without_choices(command)) for to, command in did.appended if not isinstance(command, ContinueSlice)]
-    same(f"{what}: appended", _sorted(others), _sorted((to, _without_choices(each)) for to, each in must.appended))
-    allowed = len(pages) == bool(must.next_page) and all(page.batch_id in must.next_page for page in pages)
-    if not allowed:
-        raise Difference(f"{what}: pages {brief(pages)}, the next one is of {must.next_page or 'none'}")
+    same("appended", _sorted(others), _sorted((to, _without_choices(each)) for to, each in must.appended))
+    if len(pages) != bool(must.next_page) or any(page.batch_id not in must.next_page for page in pages):
+        raise Difference(f"pages {brief(pages)}, the next one is of {must.next_page or 'none'}")
 
 
 def signal(sent: Send) -> Signal:
@@ -101,7 +106,8 @@ def _without_choices(command: Command) -> Command:
 
 
 def _sorted(values: Iterable[Any]) -> list[Any]:
-    return sorted(values, key=repr)
+    found = list(values)
+    return sorted(found, key=repr) if len(found) > 1 else found
 
 
 # --- what is remembered -----------------------------------------------------------------------------------------
@@ -140,14 +146,14 @@ def _row(row: Any, _: object = None) -> dict[str, object]:
 
 def _slice(found: Slice) -> dict[str, object]:
     facts: dict[str, object] = {name: getattr(found, name) for name in (*COUNTERS, "acted", "budget", "max_rate")}
-    facts |= {name: getattr(found, name) for name in ("state", "cutoff", "cursor", "samples", "failures", "due_at")}
-    return facts
+    facts |= {name: getattr(found, name) for name in ("state", "cutoff", "cursor", "due_at")}
+    return facts | {"samples": sorted(found.samples), "failures": found.failures}
 
 
 def _part(part: Part) -> dict[str, object]:
     facts: dict[str, object] = {name: getattr(part, name) for name in (*COUNTERS, "acted", "budget", "max_rate")}
     facts |= {name: getattr(part, name) for name in ("state", "cutoff", "cursor", "due_at")}
-    return facts | {"samples": tuple(part.samples), "failures": tuple(part.failures)}
+    return facts | {"samples": sorted(part.samples), "failures": tuple(part.failures)}
 
 
 def _batch(found: Batch) -> dict[str, object]:
@@ -183,6 +189,7 @@ class Watch:
     def __init__(self) -> None:
         self.revisions: dict[str, int] = {}
         self.ended: dict[int, Status] = {}
+        self.ended_by: Counter[str | None] = Counter()
 
     def after(self, model: Partition, signals: Sequence[Signal]) -> None:
         """No START after the end, and no end after the end."""
@@ -190,10 +197,18 @@ class Watch:
             if sent.kind is SignalKind.START and sent.seq in self.ended:
                 raise Difference(f"{sent.invocation.invocation_id} is started after it has ended: {sent}")
         for row in model.rows.values():
-            if row.ended:
-                same(f"end of {row.invocation_id}", row.status, self.ended.setdefault(row.seq, row.status))
+            if row.ended and row.seq not in self.ended:
+                self.ended[row.seq] = row.status
+                self.ended_by[row.ending.cause.batch_id if row.ending else None] += 1
+            elif row.ended:
+                same(f"end of {row.invocation_id}", row.status, self.ended[row.seq])
             elif row.seq in self.ended:
                 raise Difference(f"{row.invocation_id} had ended and is {row.status}")
+        for name, part in model.parts.items():
+            if part.start.action in {Action.KILL, Action.CANCEL} and not part.start.dry_run:
+                # What was left alone when its grace was over may still end by it.
+                if not part.done <= self.ended_by[name] <= part.done + part.failed:
+                    raise Difference(f"{name} has ended {self.ended_by[name]} and counts {part.done}, {part.failed}")
 
     def published(self, model: Partition, records: Sequence[tuple[str, bytes | None]]) -> None:
         """Progress adds up, is what the model says, and its revision rises."""

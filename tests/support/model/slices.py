@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from support.model.state import Row
 
 MOST_SHOWN = 20
+ROUNDING = 1e-6
 
 
 def start_slice(p: Partition, command: StartSlice) -> None:
@@ -48,6 +49,7 @@ def control_slice(p: Partition, command: ControlSlice) -> None:
         return
     if part.over:
         return
+    _allow(p, part)
     match command.operation:
         case SliceOperation.PAUSE:
             part.paused = True
@@ -75,6 +77,15 @@ def pace(p: Partition, part: Part) -> None:
     part.due_at = due_at
 
 
+def _allow(p: Partition, part: Part) -> None:
+    """What the rate lets it act on: at most a second's rows, or one, at once, and so many a second."""
+    if part.max_rate is None:
+        return
+    most = max(part.max_rate, 1.0)
+    earned = (p.clock - part.allowed_at) * part.max_rate / 1_000
+    part.allowed, part.allowed_at = most if part.allowed is None else min(most, part.allowed + earned), p.clock
+
+
 # --- a page -----------------------------------------------------------------------------------------------------
 
 
@@ -86,7 +97,13 @@ def continue_slice(p: Partition, command: ContinueSlice) -> None:
     if part is None or not part.takes_turns:
         p.turn_page(p.taking_turns())
         return
+    _allow(p, part)
+    acted = part.acted
     _page(p, part, command)
+    if part.allowed is not None:
+        part.allowed -= part.acted - acted
+        if part.allowed < -ROUNDING:
+            p.wrong(f"{command.batch_id} acts on {part.acted - acted} rows, {-part.allowed} more than its rate allows")
     pace(p, part)
     taking = p.taking_turns()
     later = [batch_id for batch_id in taking if p.parts[batch_id].cutoff > part.cutoff]

@@ -52,7 +52,10 @@ class Row:
 
 @dataclass
 class Part:
-    """A slice; `paused`: as the lead asked last, `over`: no more pages, `due_at`: its rate lets it wait until then."""
+    """A slice; `paused`: as the lead asked last, `over`: no more pages, `due_at`: its rate lets it wait until then.
+
+    `allowed`: how many rows its rate lets it act on at `allowed_at`; None as long as it never had one.
+    """
 
     start: StartSlice
     cutoff: int
@@ -64,6 +67,8 @@ class Part:
     over: bool = False
     aborted: bool = False
     due_at: int | None = None
+    allowed: float | None = None
+    allowed_at: int = 0
     scanned: int = 0
     matched: int = 0
     done: int = 0
