@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from streams.codec import decode, decode_invocation, decode_row
+from streams import codec
 from streams.model import (
     Action,
     Batch,
@@ -34,10 +35,13 @@ if TYPE_CHECKING:
     from streams.engine.effects import Send
     from streams.model import Command, Ending
     from support.model.partition import Outcome, Partition
-    from support.model.state import Lead, Part, Row
+    from support.model.state import Lead, Part
     from support.model_twin import Did, Entry
 
 OVER = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
+# What has not changed since the last turn need not be decoded again.
+decode = lru_cache(4_096)(codec.decode)
+decode_row = lru_cache(4_096)(codec.decode_row)
 COUNTERS = ("scan_total", "scanned", "matched", "done", "pending", "skipped", "failed")
 
 
@@ -59,9 +63,11 @@ def same(what: str, found: object, must: object) -> None:
 def brief(value: object) -> str:
     """The value without what has its default."""
     if isinstance(value, Struct):
-        fields = zip(value.__struct_fields__, (*[...] * 99, *value.__struct_defaults__)[-len(value.__struct_fields__):])
-        given = [(name, getattr(value, name)) for name, default in fields if getattr(value, name) not in (default, None)]
-        return f"{type(value).__name__}({', '.join(f'{name}={brief(each)}' for name, each in given)})"
+        names, defaults = value.__struct_fields__, value.__struct_defaults__
+        usual = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+        given = {name: getattr(value, name) for name in names}
+        given = {name: each for name, each in given.items() if each is not None and usual.get(name, ...) != each}
+        return f"{type(value).__name__}({', '.join(f'{name}={brief(each)}' for name, each in given.items())})"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{name}: {brief(each)}' for name, each in value.items())}}}"
     if isinstance(value, (list, tuple)):
@@ -94,7 +100,7 @@ def _outcome(did: Did, must: Outcome) -> None:
 
 def signal(sent: Send) -> Signal:
     """The signal that executors get."""
-    invocation = decode_invocation(sent.encoded)
+    invocation = codec.decode_invocation(sent.encoded)
     return Signal(sent.kind, invocation, sent.seq, sent.attempt, sent.repeat, sent.at, sent.payload, sent.cause)
 
 
@@ -121,8 +127,11 @@ def table(model: Partition, dump: Mapping[str, bytes], next_offset: int) -> None
         same(f"row {name}", _row(row), _row(model.rows[name], model.rows[name].status))
     payloads = {key[2:]: _as(Payload, value).payload for key, value in dump.items() if key.startswith("p/")}
     kept = {name: row.invoke.payload for name, row in model.rows.items() if row.invoke.payload is not None}
-    same("payloads", {name: payloads.get(name) for name, row in model.rows.items() if not row.ended and name in kept},
-         {name: payload for name, payload in kept.items() if not model.rows[name].ended})
+    same(
+        "payloads",
+        {name: payloads.get(name) for name, row in model.rows.items() if not row.ended and name in kept},
+        {name: payload for name, payload in kept.items() if not model.rows[name].ended},
+    )
     slices = {key[2:]: _as(Slice, value) for key, value in dump.items() if key.startswith("s/")}
     same("slices", {name: _slice(each) for name, each in slices.items()}, {n: _part(p) for n, p in model.parts.items()})
     batches = {key[2:]: _as(Batch, value) for key, value in dump.items() if key.startswith("b/")}
@@ -158,7 +167,12 @@ def _part(part: Part) -> dict[str, object]:
 
 def _batch(found: Batch) -> dict[str, object]:
     phases = {} if found.state == "REJECTED" else dict(enumerate(found.phases))
-    facts = {"state": found.state, "failed": found.error is not None and found.state in OVER, "max_rate": found.max_rate, "phases": phases}
+    facts = {
+        "state": found.state,
+        "failed": found.error is not None and found.state in OVER,
+        "max_rate": found.max_rate,
+        "phases": phases,
+    }
     return facts | {"control_no": found.control_no, "updated_at": found.updated_at}
 
 
@@ -205,10 +219,12 @@ class Watch:
             elif row.seq in self.ended:
                 raise Difference(f"{row.invocation_id} had ended and is {row.status}")
         for name, part in model.parts.items():
-            if part.start.action in {Action.KILL, Action.CANCEL} and not part.start.dry_run:
-                # What was left alone when its grace was over may still end by it.
-                if not part.done <= self.ended_by[name] <= part.done + part.failed:
-                    raise Difference(f"{name} has ended {self.ended_by[name]} and counts {part.done}, {part.failed}")
+            ends = part.start.action in {Action.KILL, Action.CANCEL} and not part.start.dry_run
+            # What was left alone when its grace was over may still end by it.
+            if ends and not part.done <= self.ended_by[name] <= part.done + part.failed:
+                raise Difference(
+                    f"{name} has ended {self.ended_by[name]}, counts {part.done} done, {part.failed} failed"
+                )
 
     def published(self, model: Partition, records: Sequence[tuple[str, bytes | None]]) -> None:
         """Progress adds up, is what the model says, and its revision rises."""

@@ -35,10 +35,13 @@ OBJECTS: Final = False
 STANDING: Final = False
 
 IDS: Final = tuple(f"i{number}" for number in range(12))
-_MOVES: Final = {"invoke": 7, "report": 8, "act": 5, "batch": 4, "control": 3, "time": 4, "turn": 10, "repeat": 1}
-_ACTIONS: Final = (Action.KILL, Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.PAUSE, Action.RESUME, Action.PURGE)
+_MOVES: Final = {"invoke": 8, "report": 10, "act": 5, "batch": 5, "control": 3, "time": 5, "turn": 10, "repeat": 2}
+_ACTIONS: Final = (
+    *(Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.KILL, Action.KILL, Action.PAUSE, Action.PAUSE),
+    *(Action.RESUME, Action.PURGE),
+)
 _REPORTED: Final = (
-    *(Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.COMPLETED, Status.CANCELLED, Status.CANCELLED),
+    *(Status.RUNNING, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.COMPLETED, Status.CANCELLED),
     *(Status.FAILED, Status.READY),
 )
 _REPEATED: Final = (ContinueSlice, SliceReport, Tick)
@@ -52,6 +55,7 @@ class Life:
         self.cluster = cluster
         self.batches: list[StartBatch] = []
         self._report_no = 0
+        self._controlled = ""
 
     def go_on(self, random: Random, moves: int) -> None:
         """So many random moves."""
@@ -73,7 +77,7 @@ class Life:
                 lease_ms=random.choice((None, None, 3_000, 0 if random.random() < 0.1 else 20_000)),
                 labels=random.choice(({}, {"team": "a"})),
             )
-            after = random.choice((None, None, None, -5, 8_000))
+            after = random.choice((None, None, None, -5, 8_000, 60_000))
             scheduled_at = None if after is None else self.cluster.now + after
             payload = random.choice((None, b"payload"))
             self.cluster.send(Invoke(invocation, scheduled_at, random.random() < 0.15, payload))
@@ -101,6 +105,14 @@ class Life:
 
     def _act(self, random: Random) -> None:
         rows = self._rows()
+        paused = [row for row in rows if row.status is Status.PAUSED]
+        if paused and random.random() < 0.4:
+            self.cluster.send(Act(random.choice(paused).invocation_id, Action.RESUME))
+            return
+        asked = [row for row in rows if row.status is Status.CANCELLING]
+        if asked and random.random() < 0.2:
+            self.cluster.send(Act(random.choice(asked).invocation_id, Action.KILL))
+            return
         name = random.choice(rows).invocation_id if rows and random.random() < 0.9 else random.choice(IDS)
         cause = random.choice((Cause(), Cause(actor="ann", reason="why")))
         unstarted_only = random.random() < 0.15
@@ -116,9 +128,9 @@ class Life:
             f"b{len(self.batches) - bool(again)}",
             random.choice(_ACTIONS),
             self._filter(random),
-            random.random() < 0.15,
-            random.choice((None, None, None, 1, 2, 4, 0 if random.random() < 0.1 else 3)),
-            random.choice((None, None, None, None, 0.3, 7.0, 1_000.0)),
+            random.random() < 0.1,
+            random.choice((None, None, None, None, None, 1, 2, 4, 0 if random.random() < 0.1 else 3)),
+            random.choice((None, None, None, None, None, None, 0.3, 7.0, 1_000.0)),
             self._grace(random),
             self._on_timeout(random),
             expires_at=random.choice((None, None, None, self.cluster.now + random.choice((0, 1, 4_000, 30_000)))),
@@ -128,9 +140,12 @@ class Life:
         self.cluster.send(start)
 
     def _filter(self, random: Random) -> Filter:
-        filters = [Filter(match_all=True)] * 4
+        filters = [Filter(match_all=True)] * 8
         filters += [Filter(services=("mail",)), Filter(labels={"team": "a"}), Filter(deployment_ids=("d1",))]
-        filters += [Filter(statuses=(Status.READY, Status.RUNNING)), Filter(statuses=(Status.PAUSED, Status.CANCELLING))]
+        filters += [
+            Filter(statuses=(Status.READY, Status.RUNNING)),
+            Filter(statuses=(Status.PAUSED, Status.CANCELLING)),
+        ]
         filters += [Filter(invocation_ids=(*IDS[::2], "nobody")), Filter(modified_until=self.cluster.now - 3_000)]
         filters += [Filter(created_from=self.cluster.now - 5_000)]
         if self.batches:
@@ -144,17 +159,20 @@ class Life:
             return
         open_ = [name for pair in self.cluster.pairs for name, lead in pair.model.leads.items() if lead.unfinished]
         name = random.choice(open_ if open_ and random.random() < 0.9 else [self.batches[-1].batch_id, "unknown"])
+        if self._controlled in open_ and random.random() < 0.7:
+            name = self._controlled
+        self._controlled = name
         operation = random.choice(_OPERATIONS)
         max_rate = random.choice((0.5, 30.0, 1e6)) if operation is ControlOperation.SET_RATE else None
-        number = random.choice((None, None, random.randint(1, 6)))
+        number = random.choice((None, random.randint(1, 6), random.randint(1, 6)))
         self.cluster.send(ControlBatch(name, operation, number, max_rate))
 
     # --- time and turns ---
 
     def _time(self, random: Random) -> None:
-        self.cluster.now += random.choice((1, 300, 1_000, 3_000, 6_000, 31_000))
+        self.cluster.now += random.choice((1, 300, 1_000, 3_000, 6_000, 6_000, 31_000))
         for partition in range(self.cluster.partitions):
-            if random.random() < 0.7:
+            if random.random() < 0.8:
                 self.cluster.tick(partition, random.choice((1, 2, 3, 1_000)))
 
     def _turn(self, random: Random) -> None:
@@ -168,7 +186,7 @@ class Life:
             self.cluster.send(random.choice(written))
 
     def _grace(self, random: Random) -> int | None:
-        return random.choice((None, 0, 2_000, 8_000, 20_000, -1 if random.random() < 0.1 else 12_000))
+        return random.choice((None, None, 0, 2_000, 8_000, 20_000, -1 if random.random() < 0.1 else 12_000))
 
     def _on_timeout(self, random: Random) -> OnTimeout:
         return random.choice(list(OnTimeout))

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from streams.engine.view import PageSizes
 from support.model_life import Life
 from support.model_twin import BATCH_RETENTION_MS, RETENTION_MS, Cluster
+from support.model_world import WorkerWorld
 
 partitions_ = st.integers(0, 2)
 
@@ -42,7 +43,7 @@ class Machine(RuleBasedStateMachine):
     def live_long(self, seed: int) -> None:
         """The same, for a while."""
         assert self.life is not None
-        self.life.go_on(Random(seed), 30)
+        self.life.go_on(Random(seed), 40)
 
     @rule()
     def settle(self) -> None:
@@ -76,3 +77,12 @@ class Machine(RuleBasedStateMachine):
                 self.cluster.finish(self.life.batches)
         finally:
             self.cluster.close()
+
+
+class WorkerMachine(Machine):
+    """The same with a worker on the fake cluster, which dies at any of its steps."""
+
+    @initialize()
+    def begin(self) -> None:  # type: ignore[override]
+        """A worker and its topics."""
+        self.life = Life(WorkerWorld())

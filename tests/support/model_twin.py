@@ -1,24 +1,32 @@
-"""The engine on its SQLite tables and the model side by side: every command goes to both, and both must say the same."""
+"""The engine on its SQLite tables and the model side by side: every command goes to both, both must say the same."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from streams.codec import decode, decode_row, encode_invocation
+from streams.codec import encode_invocation
 from streams.engine import apply, home, partition_of, routing_key
 from streams.engine.effects import Append, Send, SendAll
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
-from streams.model import ENGINE_VERSION, ContinueSlice, ControlBatch, ControlOperation, Invoke, Signal, StartBatch, Tick
+from streams.model import (
+    ENGINE_VERSION,
+    ContinueSlice,
+    ControlBatch,
+    ControlOperation,
+    Invoke,
+    Signal,
+    StartBatch,
+    Tick,
+)
 from streams.state.store import Store
 from streams.state.table import Table
 from support import model_check as check
 from support.model import apply as protocol
-from support.model.partition import Outcome, Partition, Seen
+from support.model.partition import Partition, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,12 +57,16 @@ class Did(NamedTuple):
 
 
 class Pair:
-    """One partition, twice; `changelog` holds what its committed turns have written."""
+    """One partition, twice; `changelog` and so on hold what its committed turns have written."""
 
     def __init__(self, number: int, partitions: int, sizes: PageSizes) -> None:
         self.number, self.partitions, self.sizes = number, partitions, sizes
         self.model = Partition(number, partitions, lambda name: partition_of(routing_key(name), partitions))
         self.changelog: list[tuple[str, bytes | None]] = []
+        self.progress: dict[str, bytes | None] = {}
+        self.signals: list[Signal] = []
+        self.dead_letters: list[str] = []
+        self.appended: list[tuple[int, Command]] = []
         self.next_offset = 0
         self.watch = check.Watch()
         self._open()
@@ -79,8 +91,13 @@ class Pair:
             must = protocol.apply(self.model, entry.offset, entry.timestamp, command, seen)
             check.outcome(entry, did, must)
             self.watch.after(self.model, did.signals)
+            self.signals += did.signals
+            self.dead_letters += [] if did.refused is None else [did.refused]
         self.changelog += self.table.flush()
-        self.watch.published(self.model, [(key, value) for key, value in self.table.published()])
+        published = self.table.published()
+        self.watch.published(self.model, published)
+        self.progress.update(published)
+        self.appended += appended
         self.table.commit(len(self.changelog), 0)
         self.next_offset = entries[-1].offset + 1
         self.check()
@@ -184,6 +201,7 @@ class Cluster:
         self.sound = True
         self.logs: list[list[Entry]] = [[] for _ in range(partitions)]
         self.pairs = [Pair(number, partitions, sizes) for number in range(partitions)]
+        self.taken = [0] * partitions
 
     def close(self) -> None:
         """Nothing is needed any more."""
@@ -205,7 +223,7 @@ class Cluster:
         """What a turn of the partition takes: at most so many, up to the first page and what follows it."""
         entries: list[Entry] = []
         pages = 0
-        for entry in self.logs[partition][self.pairs[partition].next_offset :][:most]:
+        for entry in self.logs[partition][self.taken[partition] :][:most]:
             pages += isinstance(entry.command, (ContinueSlice, Tick))
             if pages > 1:
                 break
@@ -214,15 +232,21 @@ class Cluster:
 
     def turn(self, partition: int, most: int = 1_000) -> bool:
         """A turn of the partition; whether there was anything to do."""
+        appended = self.apply(partition, most)
+        for to, command in appended or ():
+            self.logs[to].append(Entry(len(self.logs[to]), self.now, command))
+        return appended is not None
+
+    def apply(self, partition: int, most: int = 1_000) -> list[tuple[int, Command]] | None:
+        """Both sides take a turn; what it appends to the logs, None if there was nothing to do."""
         entries = self.next_turn(partition, most)
         if not entries:
-            return False
+            return None
         self.sound = False
         appended = self.pairs[partition].turn(entries)
+        self.taken[partition] += len(entries)
         self.sound = True
-        for to, command in appended:
-            self.logs[to].append(Entry(len(self.logs[to]), self.now, command))
-        return True
+        return appended
 
     def abort(self, partition: int, most: int) -> None:
         """A turn whose transaction is aborted."""
@@ -244,7 +268,7 @@ class Cluster:
 
     def settle(self) -> None:
         """Turns until nothing is left to apply."""
-        while any([self.turn(partition) for partition in range(self.partitions)]):
+        while sum(self.turn(partition) for partition in range(self.partitions)):
             pass
 
     def tick(self, partition: int, max_rows: int = 1_000) -> None:

@@ -25,7 +25,9 @@ def tick(p: Partition, command: Tick) -> None:
     p.tick_no = command.tick_no
     work = [*_due(p, min(command.due_until, p.clock)), *_ended(p, command)]
     # Rows that rest on old page deltas are written out anew: nothing shows but that less room is left for the rest.
-    resting = [row for row in p.rows.values() if row.paged_at is not None and row.paged_at < command.batches_ended_before]
+    resting = [
+        row for row in p.rows.values() if row.paged_at is not None and row.paged_at < command.batches_ended_before
+    ]
     for piece in work[: command.max_rows]:
         _do(p, piece, command)
     room = command.max_rows - len(work)
@@ -56,12 +58,11 @@ def _forget_batches(p: Partition, command: Tick, allowed: range) -> tuple[int, i
 
 def _due(p: Partition, until: int) -> list[object]:
     work: list[tuple[int, int, int | str, object]] = []
-    for row in p.rows.values():
-        if row.due_at is not None and row.due_at <= until and row.status is not Status.PAUSED and not row.held:
-            work.append((row.due_at, 0, row.seq, row))
-    for part in p.parts.values():
-        if part.due_at is not None and part.due_at <= until:
-            work.append((part.due_at, 1, part.start.batch_id, part))
+    rests = {Status.PAUSED}
+    due = [row for row in p.rows.values() if row.due_at is not None and row.due_at <= until]
+    work += [(row.due_at or 0, 0, row.seq, row) for row in due if row.status not in rests and not row.held]
+    parts = [part for part in p.parts.values() if part.due_at is not None and part.due_at <= until]
+    work += [(part.due_at or 0, 1, part.start.batch_id, part) for part in parts]
     for lead in p.leads.values():
         expires_at = lead.start.expires_at
         if expires_at is not None and expires_at <= until and lead.unfinished and not lead.aborting:

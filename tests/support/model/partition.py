@@ -7,14 +7,13 @@ slice wait, where a page of such a slice ends) is taken from what the engine did
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from streams.model import ENGINE_VERSION, ContinueSlice, Signal, SignalKind, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streams.model import Cause, Command
     from support.model.state import Lead, Part, Row

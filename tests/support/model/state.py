@@ -98,7 +98,7 @@ class Part:
 
 @dataclass
 class Lead:
-    """A batch at its lead; `shares` and `budgets` by partition, as told last; `acted` of slices whose pages are over."""
+    """A batch at its lead; by partition `shares` and `budgets` as told last, `acted` once its pages are over."""
 
     start: StartBatch
     error: str | None
