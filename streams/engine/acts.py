@@ -10,6 +10,7 @@ from streams.engine.counters import SKIPPED_ACT
 from streams.engine.effects import RemoveRow, Send, UpdateRow
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, Verdict, next_repeat, verdict
+from streams.engine.objects import promotions
 from streams.engine.starts import resume
 from streams.model import Ending, SignalKind, Status
 from streams.rules import check_act
@@ -46,7 +47,7 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
             effects = [RemoveRow(row.seq, row.invocation_id)]
         case _:
             assert_never(found)
-    return effects
+    return effects if row.object_key is None else effects + promotions(effects, at, view)
 
 
 def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:

@@ -13,6 +13,7 @@ from streams.engine.counters import STALE_PAGE
 from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll
 from streams.engine.ledger import MAX_SAMPLES, Ledger, report_of_end, without_pages
 from streams.engine.lifecycle import ENDED_BY, VERDICTS, Verdict, next_repeat
+from streams.engine.objects import promotions
 from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.slices import next_in_rotation, next_page
 from streams.engine.starts import resume
@@ -69,6 +70,8 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     plan = _plan(slice_.action, page)
     effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view)
     moved = _advanced(slice_, page, plan, cursor, last, at)
+    if not slice_.dry_run:
+        effects += _promote(slice_, page, plan, effects, at, view)
     effects.append(PutSlice(moved))
     runs = moved.state is SliceState.RUNNING
     if not runs:
@@ -142,6 +145,20 @@ def _act(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Eff
             return [RemoveRow(row.seq, row.invocation_id) for row in page.rows]
         case _:
             assert_never(slice_.action)
+
+
+def _promote(slice_: Slice, page: Page, plan: _Plan, effects: list[Effect], at: At, view: View) -> list[Effect]:
+    """What waits for the objects that the page has touched; `effects` are the page's."""
+    match slice_.action:
+        case Action.RESUME:
+            return promotions(effects, at, view)
+        case Action.KILL | Action.CANCEL if page.objects:
+            return promotions((), at, view, page.objects, frozenset(plan.done))
+        case Action.PAUSE if page.objects:
+            shelved = chain.from_iterable(seqs for status, seqs in page.unstarted.items() if status in _SHELVED)
+            return promotions((), at, view, page.objects, frozenset(shelved))
+        case _:
+            return []
 
 
 def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:

@@ -1,4 +1,4 @@
-"""How a row is started again: by its time, after a retry, by a lease that ran out, or by RESUME."""
+"""How a row is started: by its time, from an inbox, after a retry, by a lease that ran out, or by RESUME."""
 
 from __future__ import annotations
 
@@ -45,17 +45,29 @@ def start(row: Row, at: At, view: View) -> list[Effect]:
 
 
 def resume(row: Row, at: At, view: View) -> list[Effect]:
-    """A paused row goes on: scheduled again if its time is still to come, else by its next attempt."""
-    scheduled_at = row.scheduled_at
-    if scheduled_at is None or scheduled_at <= at.now or stands_at(row) not in UNSTARTED:
+    """A paused row goes on: if it was never started as an arrival, else by its next attempt."""
+    if stands_at(row) not in UNSTARTED:
         return start(row, at, view)
-    waiting = replace(
+    scheduled_at = row.scheduled_at
+    if scheduled_at is None or scheduled_at <= at.now:
+        return arrive(row, at, view)
+    return [UpdateRow(_waiting(row, Status.SCHEDULED, scheduled_at, at))]
+
+
+def arrive(row: Row, at: At, view: View) -> list[Effect]:
+    """The time of a row has come that was never started: it goes to the inbox of its object, or is started."""
+    if row.object_key is None:
+        return start(row, at, view)
+    return [UpdateRow(_waiting(row, Status.PENDING, None, at))]
+
+
+def _waiting(row: Row, status: Status, due_at: int | None, at: At) -> Row:
+    return replace(
         row,
-        status=Status.SCHEDULED,
+        status=status,
         modified_at=at.now,
-        due_at=scheduled_at,
+        due_at=due_at,
         paused_from=None,
         held=False,
         delta=None,
     )
-    return [UpdateRow(waiting)]

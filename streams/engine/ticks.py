@@ -13,8 +13,9 @@ from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, RemoveBatch, RemoveRow, SetTick, UpdateRow
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import next_repeat
+from streams.engine.objects import promotions
 from streams.engine.slices import next_page
-from streams.engine.starts import start
+from streams.engine.starts import arrive, start
 from streams.engine.validate import check_internal, check_positive
 from streams.model import (
     ENGINE_VERSION,
@@ -54,6 +55,7 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
                 woken = woken or piece.batch_id
             case Batch():
                 effects += abort(piece, EXPIRED, at)
+    effects += promotions(effects, at, view)
     effects += ledger.effects()
     if woken is not None and not view.meta.page_outstanding:
         effects += next_page(woken, at, view)
@@ -78,7 +80,9 @@ def _due(until: int, limit: int, view: View) -> list[tuple[int, Row | Slice | Ba
 def _due_row(row: Row, at: At, view: View, ledger: Ledger) -> list[Effect]:
     """What time does to a row: a schedule fires, a retry begins, a lease ran out, or a cancel got no answer."""
     match row.status:
-        case Status.SCHEDULED | Status.BACKING_OFF | Status.READY | Status.RUNNING:
+        case Status.SCHEDULED:
+            return arrive(row, at, view)
+        case Status.BACKING_OFF | Status.READY | Status.RUNNING:
             return start(row, at, view)
         case Status.CANCELLING:
             return _unanswered(row, at, ledger)

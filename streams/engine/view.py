@@ -8,8 +8,13 @@ from streams.model import Record, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from streams.model import Action, Batch, Filter, Meta, Row, Slice
+
+
+Object = tuple[str, str]
+"""A virtual object: its service and its key."""
 
 
 class At(NamedTuple):
@@ -63,7 +68,8 @@ class Page(Record, frozen=True):
     `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
     need nothing but their number. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
     `rows`: in order of seq, what is written row by row: of RESUME the matched rows that are PAUSED, of PURGE all of
-    them, of other actions none.
+    them, of other actions none. `objects`: of KILL, CANCEL and PAUSE the objects of matched rows, in order; they may
+    be left out if nothing waits for them.
     """
 
     scanned: int
@@ -73,6 +79,17 @@ class Page(Record, frozen=True):
     started: list[StartedRow]
     samples: list[str]
     rows: tuple[Row, ...] = ()
+    objects: tuple[Object, ...] = ()
+
+
+class Inbox(Record, frozen=True):
+    """An object: whether an invocation of it is started, and the first of those that wait for it.
+
+    That one is PENDING and has the lowest seq.
+    """
+
+    started: bool
+    head: Row | None
 
 
 class View(Protocol):
@@ -110,6 +127,9 @@ class View(Protocol):
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows."""
+
+    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+        """How these objects stand, in their order, as if the rows with the seqs of `without` were not there."""
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""

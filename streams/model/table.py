@@ -36,7 +36,7 @@ class Row(Record, frozen=True):
 
     `encoded`: Avro bytes of the `Invocation`. `lease_ms`: as in the invocation. `last_report_no` is -1 when the
     attempt has not reported. `delta`: offset of the `PageDelta` the row rests on; None when it rests on its own
-    record. The last two fields are no part of the row's record.
+    record. `object_key`: as in the invocation. The last three fields are no part of the row's record.
     """
 
     invocation_id: str
@@ -57,6 +57,7 @@ class Row(Record, frozen=True):
     ending: Ending | None = None
     lease_ms: int | None = None
     delta: int | None = None
+    object_key: str | None = None
 
 
 class Payload(Record, frozen=True):

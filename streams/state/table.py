@@ -45,9 +45,10 @@ from streams.state.select import select_page, written_row_by_row
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
-    from streams.engine.view import At, Page, PageQuery, PageSizes
+    from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes
     from streams.model import Row
     from streams.state.select import Window
     from streams.state.store import Store
@@ -284,6 +285,10 @@ class Table(View):
         seqs = written_row_by_row(page, query.action)
         self.last_page = replace(page, rows=self._overlay.rows(seqs)) if seqs else page
         return self.last_page
+
+    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+        """How these objects stand, in their order, as if the rows with the seqs of `without` were not there."""
+        return self._overlay.inboxes(objects, without)
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streams.control import merge
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
 from streams.engine.effects import Count, PutSlice, Send, SendAll
-from streams.engine.lifecycle import TERMINAL
+from streams.engine.lifecycle import STARTED, TERMINAL, UNSTARTED, stands_at
 from streams.engine.view import At, PageSizes
 from streams.model import (
     Act,
@@ -121,6 +121,7 @@ class Watched(MemoryCluster):
         effects = super().step(partition)
         self._each_row_ends_once(partition, before, table)
         self._a_paused_row_rests(table)
+        self._objects_have_their_order(before, table)
         if isinstance(command, ContinueSlice):
             self._only_who_may_acts(slices, table, command.batch_id)
         self._limits_hold()
@@ -176,6 +177,19 @@ class Watched(MemoryCluster):
             assert row.paused_from not in {Status.PAUSED, Status.CANCELLING, *TERMINAL}
             assert row.status is not Status.PAUSED or row.due_at is None
             assert (row.status is Status.SCHEDULED) <= (row.due_at is not None)
+
+    def _objects_have_their_order(self, before: dict[int, Row], table: MemoryTable) -> None:
+        """What was in an inbox starts when nothing of its object is started, and nothing waits before it."""
+        for each in {table.object_of(row) for row in table.rows.values()} - {None}:
+            rows = [row for row in table.rows.values() if table.object_of(row) == each]
+            started = [row for row in rows if stands_at(row) in STARTED]
+            waiting = [row for row in rows if row.status is Status.PENDING]
+            assert started or not waiting
+            for row in started:
+                was = before.get(row.seq)
+                if was is not None and stands_at(was) in UNSTARTED:
+                    assert started == [row]
+                    assert all(other.seq > row.seq for other in waiting)
 
     def _counters_add_up(self, table: MemoryTable, effects: list[Effect]) -> None:
         written = [effect.slice.batch_id for effect in effects if isinstance(effect, PutSlice)]

@@ -27,14 +27,15 @@ from streams.engine.effects import (
 )
 from streams.engine.filters import Facts, matches
 from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
-from streams.engine.view import Page, PageSizes, StartedRow
+from streams.engine.view import Inbox, Page, PageSizes, StartedRow
 from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
-    from streams.engine.view import At, PageQuery
+    from streams.engine.view import At, Object, PageQuery
 
 _OVER = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
 
@@ -111,7 +112,24 @@ class MemoryTable:
             for row in matched
             if query.action is Action.PURGE or (query.action is Action.RESUME and row.status is Status.PAUSED)
         )
-        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples, whole)
+        objects = {self.object_of(row) for row in matched if query.action not in {Action.RESUME, Action.PURGE}}
+        found = sorted(each for each in objects if each is not None) if self._anything_waits() else ()
+        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples, whole, tuple(found))
+
+    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+        """How these objects stand, by looking at every row."""
+        found = {}
+        for each in objects:
+            rows = [row for row in self.rows.values() if self.object_of(row) == each and row.seq not in without]
+            waiting = [row for row in rows if row.status is Status.PENDING]
+            started = any(stands_at(row) not in {*UNSTARTED, *TERMINAL} for row in rows)
+            found[each] = Inbox(started, min(waiting, key=lambda row: row.seq, default=None))
+        return found
+
+    def object_of(self, row: Row) -> Object | None:
+        """The row's object, by its invocation."""
+        invocation = self.invocations[row.invocation_id]
+        return None if invocation.object_key is None else (invocation.service, invocation.object_key)
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows that time has something to do with."""
@@ -232,6 +250,9 @@ class MemoryTable:
                 )
         assert found == left
         self.deltas[at.offset] = delta
+
+    def _anything_waits(self) -> bool:
+        return any(row.status is Status.PENDING and self.object_of(row) for row in self.rows.values())
 
     def _matches(self, row: Row, query: PageQuery) -> bool:
         return matches(query.filter, query.action, query.cutoff, Facts(row, self.invocations[row.invocation_id]))

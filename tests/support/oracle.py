@@ -1,6 +1,7 @@
 """What must have happened, said a second time: plain Python over the records of the topics, without the engine.
 
-It knows invocations that arrive, are adopted, scheduled far ahead or reported on, and batches of every action.
+It knows invocations that arrive, are adopted, scheduled far ahead or reported on, of objects and not, and batches of
+every action.
 A batch takes effect at each partition's cut-off at once: a test must not report on what a batch matches while it runs.
 """
 
@@ -91,12 +92,15 @@ def predict(log: Iterable[Entry]) -> Prediction:
                 if by_id.get(invoke.invocation.invocation_id) not in prediction.rows:
                     by_id[invoke.invocation.invocation_id] = place = (entry.partition, entry.offset)
                     prediction.rows[place] = _arrival(invoke, clock)
+                    _promote(prediction.rows)
             case ReportTransition() as report:
                 reported = prediction.rows.get(by_id[report.invocation_id])
                 if reported is not None and _follows(reported, report):
                     reported.status, reported.paused_from = report.to, None
+                    _promote(prediction.rows)
             case StartSlice() as start:
                 _strike(prediction, start, entry, clock)
+                _promote(prediction.rows)
             case _:
                 pass
     return prediction
@@ -107,7 +111,21 @@ def _arrival(invoke: Invoke, clock: int) -> Expected:
         return Expected(invoke.invocation, clock, Status.RUNNING, 1)
     if invoke.scheduled_at is not None and invoke.scheduled_at > clock:
         return Expected(invoke.invocation, clock, Status.SCHEDULED, 0, invoke.scheduled_at)
+    if invoke.invocation.object_key is not None:
+        return Expected(invoke.invocation, clock, Status.PENDING, 0)
     return Expected(invoke.invocation, clock, Status.READY, 1, signals=[SignalKind.START])
+
+
+def _promote(rows: dict[Place, Expected]) -> None:
+    """Of each object of which none is started, the first that waits is."""
+    inboxes: dict[tuple[int, str, str | None], list[Expected]] = {}
+    for (partition, _), row in sorted(rows.items(), key=lambda item: item[0]):
+        inboxes.setdefault((partition, row.invocation.service, row.invocation.object_key), []).append(row)
+    for inbox in inboxes.values():
+        waiting = [row for row in inbox if row.status is Status.PENDING]
+        if waiting and not any((row.paused_from or row.status) not in _UNSTARTED | _ENDED for row in inbox):
+            waiting[0].status, waiting[0].attempt = Status.READY, 1
+            waiting[0].signals.append(SignalKind.START)
 
 
 def _follows(row: Expected, report: ReportTransition) -> bool:
@@ -164,6 +182,9 @@ def _resume(row: Expected, clock: int) -> None:
     row.paused_from = None
     if not row.attempt and row.scheduled_at is not None and row.scheduled_at > clock:
         row.status = Status.SCHEDULED
+        return
+    if not row.attempt and row.invocation.object_key is not None:
+        row.status = Status.PENDING
         return
     row.status, row.attempt = Status.READY, row.attempt + 1
     row.signals.append(SignalKind.START)
