@@ -10,6 +10,7 @@ from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_INVOKE, STALE_REPORT
 from streams.engine.effects import InsertRow, Send, UpdateRow
 from streams.engine.errors import CommandRefusedError
+from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import follows
 from streams.engine.objects import object_of, promotions
@@ -61,7 +62,7 @@ def _waiting(command: Invoke, at: At, digest: int, view: View) -> list[Effect] |
     if not inbox.started and inbox.head is None:
         return None
     arrived: list[Effect] = [InsertRow(row, command.invocation, command.payload)]
-    return arrived if inbox.started else [*arrived, *promotions((), at, view, [object_])]
+    return arrived if inbox.started else [*arrived, *promotions((), at, view, Guards(view), [object_])]
 
 
 def _arrived(
@@ -158,5 +159,5 @@ def _ended(command: ReportTransition, row: Row, at: At, view: View) -> list[Effe
         ledger.settle(asked.counted_by, "done" if command.to is Status.CANCELLED else "skipped")
         effects += ledger.effects()
     if row.object_key is not None:
-        effects += promotions(effects, at, view)
+        effects += promotions(effects, at, view, Guards(view))
     return effects

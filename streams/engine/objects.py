@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
+    from streams.engine.guards import Guards
     from streams.engine.view import At, Object, View
     from streams.model import Row
 
@@ -39,6 +40,7 @@ def promotions(
     effects: Iterable[Effect],
     at: At,
     view: View,
+    guards: Guards,
     objects: Sequence[Object] = (),
     gone: AbstractSet[int] = frozenset(),
 ) -> list[Effect]:
@@ -48,6 +50,7 @@ def promotions(
         effects: of the command, which the view does not show yet; of its rows, those that it updates.
         at: where the command stands.
         view: the table before the command.
+        guards: of the same view.
         objects: further objects it has touched.
         gone: seqs of rows that it has taken from these objects in another way.
     """
@@ -65,5 +68,5 @@ def promotions(
         if inbox.head is not None:
             waiting.append(inbox.head)
         if waiting and not inbox.started:
-            following += start(min(waiting, key=_SEQ), at, view)
+            following += start(min(waiting, key=_SEQ), at, view, guards)
     return following

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    from streams.model import Action, Batch, Filter, Meta, Row, Slice
+    from streams.model import Action, Batch, Filter, Invocation, Meta, Row, Slice
 
 
 Object = tuple[str, str]
@@ -67,9 +67,9 @@ class Page(Record, frozen=True):
     `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: nothing is left below the cut-off.
     `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
     need nothing but their number. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
-    `rows`: in order of seq, what is written row by row: of RESUME the matched rows that are PAUSED, of PURGE all of
-    them, of other actions none. `objects`: of KILL, CANCEL and PAUSE the objects of matched rows, in order; they may
-    be left out if nothing waits for them.
+    `rows`: in order of seq, what is written row by row: of RESUME the matched rows that are PAUSED, of PAUSE those of
+    them that are held, of PURGE all matched rows, of other actions none. `objects`: of KILL, CANCEL and PAUSE the
+    objects of matched rows, in order; they may be left out if nothing waits for them.
     """
 
     scanned: int
@@ -124,6 +124,15 @@ class View(Protocol):
 
     def running_slices(self) -> Sequence[str]:
         """Ids of the batches whose slice takes turns here, in order of their cut-off: RUNNING, with no `due_at`."""
+
+    def guarding(self) -> Sequence[Slice]:
+        """Slices that guard starts, as `guards.guarding` says."""
+
+    def invocation(self, row: Row) -> Invocation:
+        """The part of the row that never changes."""
+
+    def held(self, after: int, limit: int) -> Sequence[Row]:
+        """Held rows with `seq > after`, in order of seq."""
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows."""

@@ -157,7 +157,8 @@ class Meta(Record, frozen=True):
     """`m/`: the partition's own record.
 
     `clock`: the highest timestamp seen. `counts`: rows by status. `page`: number of the newest `ContinueSlice`;
-    it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done.
+    it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done. `release_no` and
+    `release_outstanding`: as `page`, of `ReleaseHeld`; with `release_again` its pages begin anew after the last one.
     """
 
     engine_version: int = ENGINE_VERSION
@@ -170,3 +171,6 @@ class Meta(Record, frozen=True):
     page: int = 0
     page_outstanding: bool = False
     tick_no: int = 0
+    release_no: int = 0
+    release_outstanding: bool = False
+    release_again: bool = False

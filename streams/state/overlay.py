@@ -120,6 +120,11 @@ class Overlay:
             for each, (started, seq) in zip(objects, found, strict=True)
         }
 
+    def held(self, after: int, limit: int) -> list[Row]:
+        """As `View.held`."""
+        self.write()
+        return self._adopt(reads.held_rows(self._db, after, limit))
+
     def due(self, until: int, limit: int) -> list[Row]:
         """As `View.due`."""
         self.write()

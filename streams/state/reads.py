@@ -49,6 +49,12 @@ def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int
     return [(bool(holds), head) for holds, head in found]
 
 
+def held_rows(db: sqlite3.Connection, after: int, limit: int) -> list[Params]:
+    """Columns of held rows with `seq > after`, in order of seq."""
+    sql = f"{SELECT_ROW} invocations i INDEXED BY invocations_held WHERE held = 1 AND seq > ? ORDER BY seq LIMIT ?"
+    return db.execute(sql, (after, limit)).fetchall()
+
+
 def due_rows(db: sqlite3.Connection, until: int, limit: int) -> list[Params]:
     """Columns of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
     sql = f"{SELECT_ROW} invocations i WHERE {_DUE} AND due_at <= ? ORDER BY due_at, seq LIMIT ?"

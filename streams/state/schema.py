@@ -78,6 +78,7 @@ SCHEMA: Final = (
     f"CREATE INDEX invocations_ended ON invocations(modified_at) WHERE status >= {FIRST_TERMINAL} AND delta IS NULL",
     f"CREATE INDEX invocations_holding ON invocations(service, object_key) WHERE {HOLDS}",
     f"CREATE INDEX invocations_inbox ON invocations(service, object_key) WHERE {WAITS}",
+    "CREATE INDEX invocations_held ON invocations(held) WHERE held = 1",
     "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     # Compaction moves a row's record behind its payload's: on restore such a payload waits here for its row.
     "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",

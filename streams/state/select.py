@@ -128,11 +128,11 @@ def select_page(
 
 
 def written_row_by_row(page: Page, action: Action) -> list[int]:
-    """Seqs of the page's rows of which the engine is given the whole, as `Page.rows` says."""
+    """Seqs of the page's rows among which are those that `Page.rows` gives the engine."""
     match action:
         case Action.PURGE:
             return [row.seq for row in page.started]
-        case Action.RESUME:
+        case Action.RESUME | Action.PAUSE:
             started = [row.seq for row in page.started if row.status is Status.PAUSED]
             return [*page.unstarted.get(Status.PAUSED, ()), *started]
         case _:

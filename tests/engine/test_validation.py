@@ -21,6 +21,7 @@ from streams.model import (
     Filter,
     FlowAction,
     OnTimeout,
+    ReleaseHeld,
     ReportTransition,
     SliceOperation,
     SlicePhase,
@@ -40,6 +41,7 @@ INTERNAL: list[Command] = [
     ContinueSlice(1, 0, "b", 1, 10, 10),
     ControlSlice(1, 0, "b", SliceOperation.FORGET),
     SliceReport(1, 0, "b", 0, SlicePhase.STARTED, 5, 0),
+    ReleaseHeld(1, 0, 1, -1, 10),
     Tick(1, 0, 1, 5, 5, 5, 5, 10),
 ]
 

@@ -125,6 +125,7 @@ def facts(table: MemoryTable | Table, plain: MemoryTable) -> dict[str, object]:
         "slices": {name: table.slice(name) for name in plain.slices},
         "total": table.row_total(),
         "marks": (meta.page, meta.page_outstanding, meta.tick_no),
+        "release": (meta.release_no, meta.release_outstanding, meta.release_again),
     }
 
 

@@ -22,10 +22,12 @@ from streams.engine.effects import (
     Send,
     SendAll,
     SetPage,
+    SetRelease,
     SetTick,
     UpdateRow,
 )
 from streams.engine.filters import Facts, matches
+from streams.engine.guards import guarding
 from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
 from streams.engine.view import Inbox, Page, PageSizes, StartedRow
 from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
@@ -86,6 +88,19 @@ class MemoryTable:
         ]
         return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
 
+    def guarding(self) -> Sequence[Slice]:
+        """Slices that guard starts."""
+        return [slice_ for slice_ in self.slices.values() if guarding(slice_)]
+
+    def invocation(self, row: Row) -> Invocation:
+        """Its invocation, kept until the row is removed."""
+        return self.invocations[row.invocation_id]
+
+    def held(self, after: int, limit: int) -> Sequence[Row]:
+        """Held rows behind a seq."""
+        held = [row for row in self.rows.values() if row.held and row.seq > after]
+        return sorted(held, key=lambda row: row.seq)[:limit]
+
     def select(self, query: PageQuery) -> Page:
         """One page, row by row, by the filter in Python."""
         rows = sorted((row for row in self.rows.values() if row.seq < query.cutoff), key=lambda row: row.seq)
@@ -110,7 +125,9 @@ class MemoryTable:
         whole = tuple(
             row
             for row in matched
-            if query.action is Action.PURGE or (query.action is Action.RESUME and row.status is Status.PAUSED)
+            if query.action is Action.PURGE
+            or (query.action is Action.RESUME and row.status is Status.PAUSED)
+            or (query.action is Action.PAUSE and row.status is Status.PAUSED and row.held)
         )
         objects = {self.object_of(row) for row in matched if query.action not in {Action.RESUME, Action.PURGE}}
         found = sorted(each for each in objects if each is not None) if self._anything_waits() else ()
@@ -183,6 +200,9 @@ class MemoryTable:
                     self._apply_delta(delta, left, at)
                 case SetPage(page, outstanding):
                     self.meta = replace(self.meta, page=page, page_outstanding=outstanding)
+                case SetRelease(release_no, outstanding, again):
+                    marks = {"release_no": release_no, "release_outstanding": outstanding, "release_again": again}
+                    self.meta = replace(self.meta, **marks)
                 case SetTick(tick_no):
                     self.meta = replace(self.meta, tick_no=tick_no)
                 case Send() | SendAll() | Append() | Count():

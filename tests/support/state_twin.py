@@ -23,6 +23,7 @@ from streams.engine.effects import (
     RemoveRow,
     RemoveSlice,
     SetPage,
+    SetRelease,
     SetTick,
     UpdateRow,
 )
@@ -277,19 +278,23 @@ class Twin:
         return [RemoveBatch(batch_id)] if batch_id in self.plain.batches else []
 
     def _marks(self, number: int) -> list[Effect]:
-        return [SetPage(number, outstanding=number % 2 == 0), SetTick(number)]
+        again = SetRelease(number, outstanding=number % 2 == 0, again=number % 3 == 0)
+        return [SetPage(number, outstanding=number % 2 == 0), again, SetTick(number)]
 
     def _look(self, limit: int) -> list[Effect]:
         """Ask everything of both."""
         table, plain, before = self.table, self.plain, self.now
         limit += 1
         assert list(table.running_slices()) == plain.running_slices()
+        guards = {slice_.batch_id: slice_ for slice_ in plain.guarding()}
+        assert {slice_.batch_id: slice_ for slice_ in table.guarding()} == guards
         assert list(table.finished_batches(before, limit)) == plain.finished_batches(before, limit)
         for until in (4, 9):
             assert list(table.due_slices(until, limit)) == plain.due_slices(until, limit)
             assert list(table.expiring(until, limit)) == plain.expiring(until, limit)
         if self.store.in_transaction:
             assert list(table.due(limit, limit)) == plain.due(limit, limit)
+            assert list(table.held(limit - 2, limit)) == plain.held(limit - 2, limit)
             assert list(table.ended(before, limit)) == plain.ended(before, limit)
             assert list(table.on_old_deltas(before, limit)) == plain.on_old_deltas(before, limit)
             without = {row.seq for row in plain.rows.values() if row.seq % 3 == limit % 3}
@@ -298,6 +303,7 @@ class Twin:
                 row = plain.row(name)
                 assert table.row(name) == row
                 if row is not None:
+                    assert table.invocation(row) == plain.invocation(row)
                     assert table.payload(row) == plain.payload(row)
         return []
 
