@@ -83,7 +83,7 @@ class Page(Record, frozen=True):
 
 
 class Inbox(Record, frozen=True):
-    """An object: whether an invocation of it is started, and the first of those that wait for it.
+    """An object: whether an invocation of it is started, and if none is, the first of those that wait for it.
 
     That one is PENDING and has the lowest seq.
     """

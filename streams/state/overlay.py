@@ -11,7 +11,7 @@ from streams.engine.view import Inbox
 from streams.model import Payload
 from streams.state import reads
 from streams.state.deltas import RESTING, Endings, apply_delta, count_resting, drop_deserted, release, seqs_of
-from streams.state.inboxes import Changed
+from streams.state.inboxes import Inboxes
 from streams.state.mapping import (
     delta_key,
     insert_rows,
@@ -56,7 +56,7 @@ class Overlay:
         self._removed: dict[int, str] = {}
         self._standing: dict[int, reads.Standing] = {}
         self._released: dict[int, int] = {}
-        self._of_objects = Changed()
+        self._inboxes = Inboxes()
         self._deltas: set[int] = set()
         self._changelog: Changelog = []
 
@@ -72,7 +72,8 @@ class Overlay:
         """Forget the turn's rows, which the store now holds."""
         for held in (self._rows, self._inserted, self._updated, self._removed, self._standing, self._released):
             held.clear()
-        self._of_objects.clear()
+        self._inboxes.written()
+        self._inboxes.forget()
         self._deltas.clear()
         self._changelog = []
 
@@ -110,7 +111,9 @@ class Overlay:
 
     def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
         """As `View.inboxes`."""
-        changed = self._of_objects
+        changed = self._inboxes
+        if len(objects) == 1 and not without and (known := changed.known(objects[0])) is not None:
+            return {objects[0]: known}
         if self._removed or changed.too_many(objects):
             self.write()
         found = reads.inboxes(self._db, objects, [*without, *changed.seqs(objects)])
@@ -155,7 +158,7 @@ class Overlay:
         self._rows[row.invocation_id] = row
         self._inserted[row.seq] = effect
         if row.object_key is not None:
-            self._of_objects.put(row)
+            self._inboxes.put(row)
         self._count(row.status, 1)
         self.total += 1
 
@@ -175,7 +178,7 @@ class Overlay:
         if row.delta is not None:
             row = replace(row, delta=None)
         if row.object_key is not None:
-            self._of_objects.put(row)
+            self._inboxes.put(row)
         self._rows[row.invocation_id] = row
         self._updated[row.seq] = row
 
@@ -190,10 +193,11 @@ class Overlay:
         self._rows[invocation_id] = None
         self._updated.pop(seq, None)
         inserted = self._inserted.pop(seq, None)
+        self._inboxes.forget()
         if inserted is None:
             self._removed[seq] = invocation_id
         else:
-            self._of_objects.remove(inserted.row)
+            self._inboxes.remove(inserted.row)
 
     def put_delta(self, effect: PutDelta, offset: int, page: Window | None) -> None:
         """A page changed many rows; `offset` of the command that caused it, `page` what it selected last."""
@@ -216,6 +220,7 @@ class Overlay:
         for change in delta.changes:
             self._count(change.status, len(change.seqs))
         self._standing.clear()
+        self._inboxes.forget()
         if self._rows:
             changed = set(seqs)
             self._rows = {name: row for name, row in self._rows.items() if row is None or row.seq not in changed}
@@ -252,7 +257,7 @@ class Overlay:
         changelog += self._payloads_of_inserted(tombstones)
         changelog += [(key, None) for key in tombstones]
         self._inserted.clear()
-        self._of_objects.clear()
+        self._inboxes.written()
 
     def finish(self) -> Changelog:
         """Write everything; returns the turn's changelog of rows, payloads and deltas."""

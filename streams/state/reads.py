@@ -40,13 +40,14 @@ def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> list[Params]:
 
 
 def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int]) -> list[tuple[bool, int | None]]:
-    """For each object whether a row holds it, and the first seq that waits for it, rows `without` left aside."""
+    """For each object whether a row holds it, or the first seq that waits for it, rows `without` left aside."""
     theirs = """FROM invocations WHERE service = json_extract(j.value, '$[0]')
         AND object_key = json_extract(j.value, '$[1]') AND seq NOT IN (SELECT value FROM json_each(?2)) AND """
-    sql = f"""SELECT EXISTS (SELECT 1 {theirs} {HOLDS}), (SELECT seq {theirs} {WAITS} ORDER BY seq LIMIT 1)
+    sql = f"""SELECT CASE WHEN EXISTS (SELECT 1 {theirs} {HOLDS}) THEN -1
+        ELSE (SELECT seq {theirs} {WAITS} ORDER BY seq LIMIT 1) END
         FROM json_each(?1) j ORDER BY j.key"""  # noqa: S608 - our own names
     found = db.execute(sql, (json_list([list(each) for each in objects]), json_list(without))).fetchall()
-    return [(bool(holds), head) for holds, head in found]
+    return [(True, None) if seq == -1 else (False, seq) for (seq,) in found]
 
 
 def held_rows(db: sqlite3.Connection, after: int, limit: int) -> list[Params]:

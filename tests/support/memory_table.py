@@ -140,7 +140,8 @@ class MemoryTable:
             rows = [row for row in self.rows.values() if self.object_of(row) == each and row.seq not in without]
             waiting = [row for row in rows if row.status is Status.PENDING]
             started = any(stands_at(row) not in {*UNSTARTED, *TERMINAL} for row in rows)
-            found[each] = Inbox(started, min(waiting, key=lambda row: row.seq, default=None))
+            head = min(waiting, key=lambda row: row.seq, default=None)
+            found[each] = Inbox(started, None if started else head)
         return found
 
     def object_of(self, row: Row) -> Object | None:
