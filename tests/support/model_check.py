@@ -203,7 +203,7 @@ class Watch:
     def __init__(self) -> None:
         self.revisions: dict[str, int] = {}
         self.ended: dict[int, Status] = {}
-        self.ended_by: Counter[str | None] = Counter()
+        self.ended_by: Counter[tuple[str | None, int | None]] = Counter()
 
     def after(self, model: Partition, signals: Sequence[Signal]) -> None:
         """No START after the end, and no end after the end."""
@@ -213,7 +213,10 @@ class Watch:
         for row in model.rows.values():
             if row.ended and row.seq not in self.ended:
                 self.ended[row.seq] = row.status
-                self.ended_by[row.ending.cause.batch_id if row.ending else None] += 1
+                name = row.ending.cause.batch_id if row.ending else None
+                # An id may be taken again once its batch is forgotten.
+                part = model.parts.get(name or "")
+                self.ended_by[name, part and part.cutoff] += 1
             elif row.ended:
                 same(f"end of {row.invocation_id}", row.status, self.ended[row.seq])
             elif row.seq in self.ended:
@@ -221,9 +224,9 @@ class Watch:
         for name, part in model.parts.items():
             ends = part.start.action in {Action.KILL, Action.CANCEL} and not part.start.dry_run
             # What was left alone when its grace was over may still end by it.
-            if ends and not part.done <= self.ended_by[name] <= part.done + part.failed:
+            if ends and not part.done <= self.ended_by[name, part.cutoff] <= part.done + part.failed:
                 raise Difference(
-                    f"{name} has ended {self.ended_by[name]}, counts {part.done} done, {part.failed} failed"
+                    f"{name} has ended {self.ended_by[name, part.cutoff]}, counts {part.done} done, {part.failed} failed"
                 )
 
     def published(self, model: Partition, records: Sequence[tuple[str, bytes | None]]) -> None:

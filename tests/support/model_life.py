@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from support.model.state import Row
     from support.model_twin import Cluster
 
-OBJECTS: Final = False
+OBJECTS: Final = True
 STANDING: Final = False
 
-IDS: Final = tuple(f"i{number}" for number in range(12))
+_KEYED: Final = tuple(f"mail/{key}~{number}" for key in "klm" for number in range(4)) if OBJECTS else ()
+IDS: Final = (*(f"i{number}" for number in range(8 if OBJECTS else 12)), *_KEYED)
 _MOVES: Final = {"invoke": 8, "report": 10, "act": 5, "batch": 5, "control": 3, "time": 5, "turn": 10, "repeat": 2}
 _ACTIONS: Final = (
     *(Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.KILL, Action.KILL, Action.PAUSE, Action.PAUSE),
@@ -71,8 +72,9 @@ class Life:
             name = random.choice(unknown if unknown and random.random() < 0.8 else IDS)
             invocation = Invocation(
                 name,
-                random.choice(("mail", "bill")),
+                "mail" if "~" in name else random.choice(("mail", "bill")),
                 "send",
+                name[5] if "~" in name else "k" if random.random() < 0.02 else None,
                 deployment_id=random.choice((None, None, "d0", "d1")),
                 lease_ms=random.choice((None, None, 3_000, 0 if random.random() < 0.1 else 20_000)),
                 labels=random.choice(({}, {"team": "a"})),
@@ -150,6 +152,8 @@ class Life:
         filters += [Filter(created_from=self.cluster.now - 5_000)]
         if self.batches:
             filters.append(Filter(batch_ids=tuple(each.batch_id for each in self.batches[-4:])))
+        if OBJECTS:
+            filters += [Filter(object_keys=("k", "l")), Filter(statuses=(Status.PENDING,))]
         if random.random() < 0.05:
             filters = [Filter(), Filter(services=()), Filter(statuses=(Status.KILLED,))]
         return random.choice(filters)

@@ -18,6 +18,7 @@ from streams.model import (
     ControlBatch,
     ControlOperation,
     Invoke,
+    ReleaseHeld,
     Signal,
     StartBatch,
     Tick,
@@ -224,7 +225,7 @@ class Cluster:
         entries: list[Entry] = []
         pages = 0
         for entry in self.logs[partition][self.taken[partition] :][:most]:
-            pages += isinstance(entry.command, (ContinueSlice, Tick))
+            pages += isinstance(entry.command, (ContinueSlice, ReleaseHeld, Tick))
             if pages > 1:
                 break
             entries.append(entry)

@@ -17,7 +17,7 @@ from streams import codec
 from streams.config import Topic
 from streams.engine import home
 from streams.engine.view import PageSizes
-from streams.model import ContinueSlice, Invoke, Signal, Tick
+from streams.model import ContinueSlice, Invoke, ReleaseHeld, Signal, Tick
 from streams.state.store import Store
 from support import model_check as check
 from support.fake_kafka import Crash, failure
@@ -157,6 +157,8 @@ class WorkerWorld(Cluster):
 def _known_by(command: Command) -> str:
     """The command without what is the worker's choice."""
     match command:
+        case ReleaseHeld():
+            return repr(replace(command, max_rows=0))
         case ContinueSlice():
             return repr(replace(command, max_scanned=0, max_matched=0))
         case Invoke():

@@ -10,13 +10,14 @@ from streams.model import (
     ControlBatch,
     ControlSlice,
     Invoke,
+    ReleaseHeld,
     ReportTransition,
     SliceReport,
     StartBatch,
     StartSlice,
     Tick,
 )
-from support.model import due, leads, rows, slices
+from support.model import due, held, leads, objects, rows, slices
 from support.model.partition import Refused, never
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _RULES = {
     StartSlice: slices.start_slice,
     ControlSlice: slices.control_slice,
     ContinueSlice: slices.continue_slice,
+    ReleaseHeld: held.release_held,
     Tick: due.tick,
 }
 
@@ -43,6 +45,10 @@ def apply(p: Partition, offset: int, timestamp: int, command: Command, seen: See
     rule = _RULES.get(type(command)) or never(f"the model does not know {type(command).__name__}")
     try:
         rule(p, command)  # type: ignore[operator]
+        objects.promote(p)
+        held.take_release(p)
+        if not held.at_rest(p):
+            p.wrong("something is held, though no slice guards it, and no page that releases it is outstanding")
     except Refused as refused:
         out.refused = refused.code
     return out

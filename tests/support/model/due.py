@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from streams.model import BatchState, ControlSlice, OnTimeout, SignalKind, SliceOperation, Status
-from support.model import leads, objects, rows, slices
+from support.model import leads, rows, slices
 from support.model.state import Part, Row
 
 if TYPE_CHECKING:
@@ -97,11 +97,10 @@ def _row_due(p: Partition, row: Row) -> None:
     match row.status:
         case Status.CANCELLING:
             _unanswered(p, row)
-        case Status.SCHEDULED if row.invoke.invocation.object_key is not None:
-            row.status, row.due_at, row.modified_at, row.paged_at = Status.PENDING, None, p.clock, None
-            objects.promote(p, row.invoke.invocation)
         case _ if slices.guarded(p, row):
             row.held = True
+        case Status.SCHEDULED:
+            rows.arrive(p, row)
         case _:
             rows.start(p, row)
 
@@ -120,7 +119,7 @@ def _unanswered(p: Partition, row: Row) -> None:
         rows.over(p, row, Status.KILLED, ending.cause)
         p.signal(SignalKind.KILL, row, 0, ending.cause)
         slices.settle(p, row, ending, "done")
-        objects.promote(p, row.invoke.invocation)
+        p.touch(row)
     else:
         row.due_at, row.modified_at = None, p.clock
         row.ending = replace(ending, counted_by=None)

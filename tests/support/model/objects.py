@@ -17,10 +17,16 @@ def check(invocation: Invocation) -> None:
     """The id of a keyed invocation begins with its service and object."""
     key = invocation.object_key
     if key is not None and invocation.invocation_id.rpartition("~")[0] != f"{invocation.service}/{key}":
-        raise Refused("invalid_object_key")
+        raise Refused("invalid_invocation_id")
 
 
-def promote(p: Partition, invocation: Invocation) -> None:
+def promote(p: Partition) -> None:
+    """Each object that the command has touched is looked at once, at its end."""
+    for invocation in {(each.service, each.object_key): each for each in p.touched}.values():
+        _promote(p, invocation)
+
+
+def _promote(p: Partition, invocation: Invocation) -> None:
     """The head of the inbox is started if none of the object is; not what a batch is about to end."""
     if invocation.object_key is None:
         return

@@ -15,7 +15,7 @@ from streams.model import ENGINE_VERSION, ContinueSlice, Signal, SignalKind, Sli
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streams.model import Cause, Command
+    from streams.model import Cause, Command, Invocation
     from support.model.state import Lead, Part, Row
 
 
@@ -66,6 +66,9 @@ class Partition:
         self.page = 0
         self.outstanding = False
         self.tick_no = 0
+        self.release_no = 0
+        self.releasing = False
+        self.touched: list[Invocation] = []
         self.clock = 0
         self.offset = -1
         self.seen = Seen(lambda _: None, ())
@@ -74,6 +77,7 @@ class Partition:
     def at(self, offset: int, timestamp: int, seen: Seen) -> Outcome:
         """The next command stands here."""
         self.offset, self.clock, self.seen, self.out = offset, max(self.clock, timestamp), seen, Outcome()
+        self.touched = []
         return self.out
 
     def in_order(self) -> list[Row]:
@@ -85,6 +89,10 @@ class Partition:
         payload = row.invoke.payload if kind is SignalKind.START else None
         sent = Signal(kind, row.invoke.invocation, row.seq, row.attempt, repeat, self.clock, payload, cause)
         self.out.signals.append(sent)
+
+    def touch(self, row: Row) -> None:
+        """Its object may be free, or have another head, when the command is done."""
+        self.touched.append(row.invoke.invocation)
 
     def append(self, partition: int, command: Command) -> None:
         """Write to the log in the same transaction."""

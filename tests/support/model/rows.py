@@ -25,9 +25,9 @@ def invoke(p: Partition, command: Invoke) -> None:
     invocation = command.invocation
     if invocation.lease_ms is not None and invocation.lease_ms < 1:
         raise Refused("invalid_lease_ms")
+    objects.check(invocation)
     if command.adopt and command.scheduled_at is not None:
         raise Refused("invalid_scheduled_at")
-    objects.check(invocation)
     known = p.rows.get(invocation.invocation_id)
     if known is not None:
         if replace(known.invoke, encoded=b"") != replace(command, encoded=b""):
@@ -45,12 +45,12 @@ def invoke(p: Partition, command: Invoke) -> None:
 def arrive(p: Partition, row: Row) -> None:
     """It is scheduled, waits for its object, or is started."""
     scheduled_at = row.invoke.scheduled_at
-    row.paused_from = None
+    row.paused_from, row.held, row.modified_at, row.paged_at = None, False, p.clock, None
     if scheduled_at is not None and scheduled_at > p.clock:
         row.status, row.due_at = Status.SCHEDULED, scheduled_at
     elif row.invoke.invocation.object_key is not None:
         row.status, row.due_at = Status.PENDING, None
-        objects.promote(p, row.invoke.invocation)
+        p.touch(row)
     else:
         start(p, row)
 
@@ -100,7 +100,7 @@ def report(p: Partition, command: ReportTransition) -> None:
         by_cancel = asked is not None and command.to is Status.CANCELLED
         over(p, row, command.to, asked.cause if asked is not None and by_cancel else None, command.error)
         slices.settle(p, row, asked, "done" if by_cancel else "skipped")
-        objects.promote(p, row.invoke.invocation)
+        p.touch(row)
         return
     row.status = command.to
     row.due_at = {Status.BACKING_OFF: command.retry_at, Status.RUNNING: _lease(p, row)}.get(command.to)
@@ -127,7 +127,6 @@ def act(p: Partition, command: Act) -> None:
     grace_ms = GRACE_MS if command.grace_ms is None else command.grace_ms
     if carry_out(p, row, command.action, command.cause, grace_ms, command.on_timeout, None):
         row.paged_at = None
-        objects.promote(p, row.invoke.invocation)
 
 
 def concerns(row: Row, action: Action) -> bool:
@@ -138,7 +137,8 @@ def concerns(row: Row, action: Action) -> bool:
         case Action.CANCEL:
             return not row.ended and row.status is not Status.CANCELLING
         case Action.PAUSE:
-            return not row.ended and row.status not in {Status.CANCELLING, Status.PAUSED}
+            # What waits, held, for its RESUME to take effect does not wait any more.
+            return not row.ended and (row.status not in {Status.CANCELLING, Status.PAUSED} or row.held)
         case Action.RESUME:
             return row.status is Status.PAUSED
         case Action.PURGE:
@@ -152,6 +152,8 @@ def carry_out(
     if not concerns(row, action):
         return False
     started, asked = row.started, row.ending if row.status is Status.CANCELLING else None
+    if action is not Action.PURGE:
+        p.touch(row)
     match action:
         case Action.KILL:
             over(p, row, Status.KILLED, cause)
@@ -166,6 +168,8 @@ def carry_out(
             row.ending = Ending(cause, on_timeout, grace_until, 0, batch_id)
             row.due_at = min(p.clock + FIRST_REPEAT_MS, grace_until)
             p.signal(SignalKind.CANCEL, row, 0, cause)
+        case Action.PAUSE if row.status is Status.PAUSED:
+            row.held = False
         case Action.PAUSE:
             row.paused_from, row.status, row.held, row.modified_at = row.status, Status.PAUSED, False, p.clock
             if started:
@@ -179,10 +183,11 @@ def carry_out(
 
 def resume(p: Partition, row: Row) -> None:
     """As an arrival if it was never started, else its next attempt; not what a batch is about to end."""
-    if slices.guarded(p, row):
+    scheduled_at = row.invoke.scheduled_at
+    later = row.paused_from in NOT_STARTED and scheduled_at is not None and scheduled_at > p.clock
+    if not later and slices.guarded(p, row):
         row.held = True
         return
-    row.modified_at, row.paged_at, row.held = p.clock, None, False
     if row.paused_from in NOT_STARTED:
         arrive(p, row)
     else:

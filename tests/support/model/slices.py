@@ -13,12 +13,12 @@ from streams.model import (
     SliceState,
     Status,
 )
-from support.model import objects, rows
+from support.model import rows
 from support.model.filters import matches
 from support.model.state import Part
 
 if TYPE_CHECKING:
-    from streams.model import ContinueSlice, ControlSlice, Ending, Invocation, StartSlice
+    from streams.model import ContinueSlice, ControlSlice, Ending, StartSlice
     from support.model.partition import Partition
     from support.model.state import Row
 
@@ -114,7 +114,6 @@ def _page(p: Partition, part: Part, command: ContinueSlice) -> None:
     todo = _candidates(p, part)
     taken = todo[: command.max_scanned]
     stop = _chosen_stop(p, part)
-    touched: list[Invocation] = []
     matched = 0
     for position, row in taken:
         if matched == command.max_matched or (stop is not None and position > stop):
@@ -124,9 +123,6 @@ def _page(p: Partition, part: Part, command: ContinueSlice) -> None:
         if row is not None and matches(part.start.filter, part.start.action, row, part.cutoff):
             matched += 1
             _match(p, part, row)
-            touched.append(row.invoke.invocation)
-    for invocation in touched:
-        objects.promote(p, invocation)
     left = [position for position, _ in todo if position > part.cursor]
     if not left or (part.budget is not None and part.acted >= part.budget):
         pages_over(p, part)
@@ -199,6 +195,18 @@ def settle(p: Partition, row: Row, asked: Ending | None, counter: str) -> None:
 
 
 def guarded(p: Partition, row: Row) -> bool:
-    """Whether a running CANCEL or KILL slice is about to end the row: then it is not started."""
-    del p, row
-    return False
+    """Whether a running CANCEL or KILL slice is about to end the row: then it is not started.
+
+    Dry runs, limited and paused slices guard nothing.
+    """
+    return any(_guards(part, row) for part in p.parts.values())
+
+
+def _guards(part: Part, row: Row) -> bool:
+    start = part.start
+    if start.action not in {Action.KILL, Action.CANCEL} or start.dry_run or part.budget is not None:
+        return False
+    if part.state is not SliceState.RUNNING or not matches(start.filter, start.action, row, part.cutoff):
+        return False
+    ids = start.filter.invocation_ids
+    return (row.seq if ids is None else ids.index(row.invocation_id) + 1) > part.cursor
