@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from confluent_kafka import KafkaError, TopicCollection, TopicPartition
@@ -74,6 +75,24 @@ def test_earliest_after_trimming(world: World) -> None:
         future.result(30)
     (earliest,) = world.admin.list_offsets({TopicPartition(topic, 0): EARLIEST}).values()
     assert earliest.result(30).offset == 1
+
+
+def test_members_of_a_group(world: World) -> None:
+    """A group has the members that are in it; one that nobody was ever in has none, or is not found."""
+    topic, group = world.topic(), uuid4().hex
+    assert _members(world, group) == 0
+    member = world.member(group, topic)
+    assert _members(world, group) == 1
+    member.close()
+    world.until(lambda: _members(world, group) == 0)
+
+
+def _members(world: World, group: str) -> int:
+    future = world.admin.describe_consumer_groups([group])[group]
+    if (failed := future.exception(30)) is not None:
+        assert failed.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND
+        return 0
+    return len(future.result().members)
 
 
 def _described(world: World, topic: str) -> object:
