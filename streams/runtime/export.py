@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+import time
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from streams.runtime.reading import Progress
 
 _TIMEOUT_S: Final = 10.0
+_PAUSE_S: Final = 0.2
+_PASSING: Final = frozenset(
+    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
+)
+"""What a group's coordinator says for a moment after a start or an election."""
 _EVERY: Final = 1_000
 
 
@@ -142,19 +148,29 @@ def _clear_errors() -> Iterator[None]:
 
 def _members(admin: Any, group: str) -> str | None:
     """Why the group is not at rest; None when nobody is in it."""
-    future = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
-    try:
-        members = len(future.result(_TIMEOUT_S).members)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return None
-        raise
+    members = _described(admin, group)
     if not members:
         return None
     return (
         f"group {group} has {members} member{'s' if members > 1 else ''}: stop the workers; one with a worker id is "
         "gone STREAMS_SESSION_TIMEOUT_MS after it has stopped"
     )
+
+
+def _described(admin: Any, group: str) -> int:
+    """How many members a group has; a broker that has just started is given time to learn it."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            future = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+            return len(future.result(_TIMEOUT_S).members)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.GROUP_ID_NOT_FOUND:
+                return 0
+            if code not in _PASSING or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE_S)
 
 
 def _waiting(reading: Reading, topic: str, store: Store) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from streams import codec
 from streams.cli.records import command_of, to_json
@@ -33,6 +34,7 @@ from streams.model import (
 from streams.runtime import reading
 from streams.runtime.export import Exported, NotAtRestError, commands, restored
 from streams.state.live import status_counts
+from support.fake_kafka import failure
 from support.memory_cluster import MemoryCluster
 from support.worker_world import PARTITIONS, World
 
@@ -270,6 +272,16 @@ def test_a_service_that_is_not_at_rest_is_refused(world: World) -> None:
     assert len(unrest) == 2
     assert forced.invocations == exported.invocations - 1
     assert any(b'"runs"' in line for line in lines)
+
+
+def test_a_group_that_the_broker_cannot_tell_of_yet_is_asked_again(world: World) -> None:
+    """As it is for a moment after a start; what does not pass is an error."""
+    faults = world.cluster.faults
+    faults.fail("describe_groups", failure(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
+    assert _lines(world)[2] == []
+    faults.fail("describe_groups", failure(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    with pytest.raises(KafkaException, match="GROUP_AUTHORIZATION_FAILED"):
+        _lines(world)
 
 
 def test_a_tick_that_nobody_has_applied_is_no_reason_to_wait(world: World) -> None:

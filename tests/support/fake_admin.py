@@ -118,6 +118,7 @@ class FakeAdminClient:
         """Members of groups; a group that nobody has ever been in has none, or is not found, by the broker's age."""
 
         def describe(name: str) -> ConsumerGroupDescription:
+            self._cluster.faults.step("describe_groups")
             if name not in self._cluster.groups:
                 raise failure(KafkaError.GROUP_ID_NOT_FOUND)
             ids = [(known, member.id) for known, member in self._cluster.groups[name].members.items()]
