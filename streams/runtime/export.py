@@ -22,7 +22,7 @@ from streams.errors import StreamsError
 from streams.model import Tick
 from streams.runtime.kafka import KafkaClients
 from streams.runtime.reading import Reading
-from streams.runtime.startup import learn_topics
+from streams.runtime.startup import described_topic
 from streams.state.errors import ChangelogError, StoreUnusableError
 from streams.state.live import live_rows, status_counts, unfinished_batches
 from streams.state.schema import TERMINAL
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
     from streams.engine.moving import Terms
-    from streams.model import Act, Invoke, ReportTransition, Status
+    from streams.model import Act, Invoke, Meta, ReportTransition, Status
     from streams.runtime.kafka import Clients
     from streams.runtime.reading import Progress
 
@@ -94,21 +94,24 @@ def restored(
         KafkaException: the group may not be described.
     """
     made = clients or KafkaClients()
-    topics = learn_topics(made, settings)
-    members = _members(made.admin(settings.kafka_properties()), settings.group_id)
+    admin = made.admin(settings.kafka_properties())
+    log, changelog = settings.topic(Topic.COMMANDS), settings.topic(Topic.CHANGELOG)
+    # Whether the counts are equal is no matter here: somebody who has added partitions can leave this way.
+    partitions, tables = (len(described_topic(admin, name).partitions) for name in (log, changelog))
+    members = _members(admin, settings.group_id)
     if members and not force:
         raise NotAtRestError(members)
     with _clear_errors(), ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="streams-export-"))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streams-export-")))
         reading = stack.enter_context(closing(Reading(settings, made, progress or (lambda *_: None))))
         stores = []
-        changelog = settings.topic(Topic.CHANGELOG)
-        for partition in range(topics.facts.partitions):
-            store = Store.open(Path(folder) / f"{partition}.sqlite3", partition)
+        for partition in range(tables):
+            store = Store.open(folder / f"{partition}.sqlite3", partition)
             stack.callback(store.close)
             reading.restore(store, changelog, reading.bounds(changelog, partition, IsolationLevel.READ_UNCOMMITTED))
             stores.append(store)
-        waiting = [_waiting(reading, topics.commands, store) for store in stores]
+        metas = [store.meta for store in stores] + [None] * (partitions - tables)
+        waiting = [_waiting(reading, log, partition, metas[partition]) for partition in range(partitions)]
         unrest = [line for line in (members, *waiting) if line is not None]
         if unrest and not force:
             raise NotAtRestError("\n".join(unrest))
@@ -148,7 +151,7 @@ def _clear_errors() -> Iterator[None]:
 
 def _members(admin: Any, group: str) -> str | None:
     """Why the group is not at rest; None when nobody is in it."""
-    members = _described(admin, group)
+    members = _member_count(admin, group)
     if not members:
         return None
     return (
@@ -157,7 +160,7 @@ def _members(admin: Any, group: str) -> str | None:
     )
 
 
-def _described(admin: Any, group: str) -> int:
+def _member_count(admin: Any, group: str) -> int:
     """How many members a group has; a broker that has just started is given time to learn it."""
     deadline = time.monotonic() + _TIMEOUT_S
     while True:
@@ -173,17 +176,17 @@ def _described(admin: Any, group: str) -> int:
         time.sleep(_PAUSE_S)
 
 
-def _waiting(reading: Reading, topic: str, store: Store) -> str | None:
+def _waiting(reading: Reading, log: str, partition: int, meta: Meta | None) -> str | None:
     """Why the partition is not at rest; None when all of its commands have been applied, but for ticks."""
-    begin, end = reading.bounds(topic, store.partition, IsolationLevel.READ_UNCOMMITTED)
-    applied = begin if store.meta is None else max(begin, store.meta.next_offset)
-    records = reading.read(topic, store.partition, (applied, end))
+    begin, end = reading.bounds(log, partition, IsolationLevel.READ_UNCOMMITTED)
+    applied = begin if meta is None else max(begin, meta.next_offset)
+    records = reading.read(log, partition, (applied, end))
     first = next((each.offset() for each in records if not _is_tick(each.value())), None)
     if first is None:
         return None
     return (
-        f"{topic}, partition {store.partition}: commands from offset {first} on (the log ends at {end}) have not been "
-        "applied: run the workers until they are, with nobody sending more, and stop them"
+        f"{log}, partition {partition}: commands from offset {first} on (the log ends at {end}) have not been applied: "
+        "run the workers until they are, with nobody sending more, and stop them"
     )
 
 

@@ -35,6 +35,7 @@ from streams.runtime import reading
 from streams.runtime.export import Exported, NotAtRestError, commands, restored
 from streams.state.live import status_counts
 from support.fake_kafka import failure
+from support.fake_log import Log
 from support.memory_cluster import MemoryCluster
 from support.worker_world import PARTITIONS, World
 
@@ -272,6 +273,18 @@ def test_a_service_that_is_not_at_rest_is_refused(world: World) -> None:
     assert len(unrest) == 2
     assert forced.invocations == exported.invocations - 1
     assert any(b'"runs"' in line for line in lines)
+
+
+def test_a_log_that_has_got_more_partitions_is_left_this_way(world: World) -> None:
+    """No worker takes such a log; what somebody has sent to the new partitions counts as not applied."""
+    name = world.settings.topic(Topic.COMMANDS)
+    world.cluster.topics[name].logs.append(Log((name, PARTITIONS)))
+    lines, exported, _ = _lines(world)
+    assert exported.invocations == len(LIVE)
+    assert _statuses(_sent(world, lines)) == MOVED
+    world.log(codec.encode(Act("runs", Action.KILL)), "runs", PARTITIONS)
+    with pytest.raises(NotAtRestError, match=r"t\.commands, partition 2: commands from offset 0 on"):
+        _lines(world)
 
 
 def test_a_group_that_the_broker_cannot_tell_of_yet_is_asked_again(world: World) -> None:
