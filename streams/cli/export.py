@@ -44,7 +44,11 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE|-", dir_okay=False, help="Written whole or not at all; - is stdout."
+            "--output",
+            "-o",
+            metavar="FILE|-",
+            dir_okay=False,
+            help="A file is written whole or not at all; - is stdout.",
         ),
     ] = Path("-"),
     started: Annotated[
