@@ -8,7 +8,7 @@ import time
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import msgspec
 import typer
@@ -152,24 +152,28 @@ class _Sink:
 
 
 def _tell(exported: Exported, terms: Terms) -> None:
-    """What was written, in what shape, and what stays behind."""
-    say: Any = err.print
-    say(f"{exported.invocations:,} invocations exported in {exported.commands:,} commands{_listed(exported.moved)}")
+    """What was written, what to know of it, and what stays behind."""
+    which = f" ({_listed(exported.moved)})" if exported.moved else ""
+    err.print(f"exported, in {exported.commands:,} commands: {exported.invocations:,}{which}", markup=False)
     in_hand = exported.moved[Status.READY] + exported.moved[Status.RUNNING]
-    if in_hand and terms.restart:
-        say(f"{in_hand:,} of them start again, with a START")
-    elif in_hand:
-        say(f"{in_hand:,} of them are adopted, RUNNING without a START: whoever runs them reports as attempt 1")
-    if exported.shelved:
-        say(f"{exported.shelved:,} were paused before their start: send them before {iso(terms.no_start_before)}")
-    if exported.ended:
-        say(f"{exported.ended.total():,} have ended and stay behind{_listed(exported.ended)}")
-    if exported.batches:
-        more = len(exported.batches) - _LISTED
-        named = ", ".join(exported.batches[:_LISTED]) + (f" and {more:,} more" if more > 0 else "")
-        say(f"{len(exported.batches):,} batches that are not over stay behind: {named}", markup=False)
+    if terms.restart:
+        _say("started again, with a START", in_hand)
+    else:
+        _say("adopted, RUNNING without a START; whoever runs them reports as attempt 1", in_hand)
+    _say(f"paused before their start, to be sent before {iso(terms.no_start_before)}", exported.shelved)
+    _say("ended, left behind", exported.ended.total(), _listed(exported.ended))
+    _say("batches that are not over, left behind", len(exported.batches), _named(exported.batches))
+
+
+def _say(what: str, count: int, which: str = "") -> None:
+    """One line, unless there is nothing to tell."""
+    if count:
+        err.print(f"{what}: {count:,}{f' ({which})' if which else ''}", markup=False)
 
 
 def _listed(counts: Counter[Status]) -> str:
-    named = ", ".join(f"{status} {counts[status]:,}" for status in Status if counts[status])
-    return f": {named}" if named else ""
+    return ", ".join(f"{status} {counts[status]:,}" for status in Status if counts[status])
+
+
+def _named(ids: list[str]) -> str:
+    return ", ".join(ids[:_LISTED] + (["..."] if len(ids) > _LISTED else []))

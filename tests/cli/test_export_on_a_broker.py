@@ -112,8 +112,8 @@ def test_a_service_moves_to_more_partitions(broker: Broker, tmp_path: Path) -> N
         assert worker.terminate() == 0
         exported = old.command("export", "--output", str(file))
         assert (exported.returncode, exported.stdout) == (0, "")
-        assert f"{len(KINDS) * EACH} invocations exported" in exported.stderr
-        assert f"{EACH} have ended and stay behind: COMPLETED {EACH}" in exported.stderr
+        assert f": {len(KINDS) * EACH} (SCHEDULED {EACH}, READY {EACH}, RUNNING {EACH}, " in exported.stderr
+        assert f"ended, left behind: {EACH} (COMPLETED {EACH})" in exported.stderr
         assert [each.name for each in tmp_path.glob("table*")] == ["table.jsonl"]
         before = _rows(old)
 
@@ -157,7 +157,7 @@ def _rest_of_the_verb(old: Service, file: Path) -> None:
     assert "not at rest: " in forced.stderr
     assert _whats(forced.stdout) == _whats(file.read_text(encoding="utf-8"))
     anew = old.command("export", "--force", "--started", "restart")
-    assert f"{2 * EACH} of them start again, with a START" in anew.stderr
+    assert f"started again, with a START: {2 * EACH}\n" in anew.stderr
     lines = [json.loads(line) for line in anew.stdout.split("\n")[:-1]]
     assert sum(line["type"] == "Invoke" and not line.get("adopt") for line in lines) == 4 * EACH
     missing = old.command("export", "--force", "--output", "no/such/folder/file")
