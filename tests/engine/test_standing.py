@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -319,54 +320,55 @@ def test_what_says_nothing_of_an_arrival_is_refused_with_a_rule(change: dict[str
     assert not cluster.slices("b")
 
 
-words = st.sampled_from(["a", "b"])
-lists = st.sampled_from([None, None, ("a",), ("b", "a")])
-labels = st.sampled_from([{}, {"a": "a"}, {"a": "b"}, {"a": "a", "b": "b"}])
-times = st.none() | st.integers(0, 9)
-filters = st.builds(
-    Filter, created_from=times, created_until=times, services=lists, handlers=lists, object_keys=lists,
-    deployment_ids=lists, flow_ids=lists, parent_ids=lists, labels=st.none() | labels.filter(bool),
-)  # fmt: skip
-maybe = st.none() | words
-arrivals = st.builds(
-    Invocation, st.just("i"), words, words, object_key=maybe, deployment_id=maybe, flow_id=maybe, parent_id=maybe,
-    labels=labels,
-)  # fmt: skip
-
-
-def slice_of(number: int, filter_: Filter, state: SliceState, until: int | None) -> Slice:
-    """One of three slices, each with a cut-off of its own."""
-    numbers = (5 - number, -1, *(0,) * 7)
-    name = f"b{number}"
+def slice_of(random: Random) -> Slice:
+    """One of three slices, each with a cut-off of its own, and a filter that matches now and then."""
+    lists = {name: random.choice((None, None, None, ("a",), ("b", "a"))) for name in LISTS}
+    filter_ = Filter(
+        **lists,  # type: ignore[arg-type]
+        created_from=random.choice((None, None, 1)),
+        created_until=random.choice((None, None, 3)),
+        labels=random.choice((None, None, {"a": "a"}, {"a": "a", "b": "b"})),
+    )
+    number, until = random.randrange(3), random.choice((None, *range(1, 5)))
+    state, name = random.choice((SliceState.RUNNING,) * 4 + tuple(SliceState)), f"b{number}"
     return Slice(
-        name, 0, Action.KILL, filter_, False, 0, OnTimeout.KILL, Cause(name), state, *numbers, (), (), 0, 0, 0,
-        standing_until=until,
+        name, 0, Action.KILL, filter_, False, 0, OnTimeout.KILL, Cause(name), state, 5 - number, -1, *(0,) * 7,
+        (), (), 0, 0, 0, standing_until=until,
     )  # fmt: skip
 
 
-slices = st.builds(
-    slice_of, st.integers(0, 2), filters, st.sampled_from([SliceState.RUNNING, SliceState.RUNNING, *SliceState]), times
-)
+LISTS = ("services", "handlers", "object_keys", "deployment_ids", "flow_ids", "parent_ids")
 
 
-@given(st.lists(slices | st.integers(0, 2), max_size=6), arrivals, st.integers(0, 9))
-def test_a_door_finds_the_rule_that_an_onlooker_would_name(
-    changes: list[Slice | int], invocation: Invocation, now: int
-) -> None:
+def invocation_of(random: Random) -> Invocation:
+    """One whose fields are those of a filter, or absent."""
+    fields = {name: random.choice(("a", "a", "b", None)) for name in ("object_key", "deployment_id", "flow_id")}
+    labels = random.choice(({}, {"a": "a"}, {"a": "b"}, {"a": "a", "b": "b", "c": "c"}))
+    return Invocation("i", random.choice("aab"), random.choice("aab"), parent_id="a", labels=labels, **fields)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 2**32))
+def test_a_door_finds_the_rule_that_an_onlooker_would_name(seed: int) -> None:
     """Filters made ready say what the filter says word by word, whatever has come and gone."""
+    random = Random(seed)
     door, plain = Door(), MemoryTable()
-    for change in changes:
-        if isinstance(change, int):
-            door.remove(f"b{change}")
-            plain.slices.pop(f"b{change}", None)
+    for _ in range(12):
+        if random.random() < 0.2:
+            gone = f"b{random.randrange(3)}"
+            door.remove(gone)
+            plain.slices.pop(gone, None)
+        elif random.random() < 0.1:
+            plain.slices.popitem() if plain.slices else None
+            door.reset(reversed(plain.slices.values()))
         else:
-            door.put(change)
-            plain.slices[change.batch_id] = change
-    expected = plain.at_the_door(invocation, now)
-    assert door.first(invocation, now) == expected
-    door.reset(reversed(plain.slices.values()))
-    assert door.first(invocation, now) == expected
-    if expected is not None:
-        moved = replace(expected, matched=9, done=9)
-        door.put(moved)
-        assert door.first(invocation, now) is moved
+            put = slice_of(random)
+            door.put(put)
+            plain.slices[put.batch_id] = put
+        for _ in range(8):
+            invocation, now = invocation_of(random), random.randrange(5)
+            expected = plain.at_the_door(invocation, now)
+            assert door.first(invocation, now) is expected
+            if expected is not None:
+                moved = plain.slices[expected.batch_id] = replace(expected, matched=9, done=9)
+                door.put(moved)
+                assert door.first(invocation, now) is moved
