@@ -11,11 +11,11 @@ import signal
 import sys
 from typing import Any
 
-from bench import applied, batches, cancel, compare, doomed, kill, shares
+from bench import applied, batches, cancel, compare, doomed, kill, retention, shares
 from bench.report import machine, print_table, write
 from streams import broker
 
-_WHAT = ("applied", "kill", "latency", "cancel", "doomed", "batches", "compare", "all")
+_WHAT = ("applied", "kill", "latency", "cancel", "doomed", "batches", "retention", "compare", "all")
 
 
 def main() -> None:
@@ -61,6 +61,8 @@ def _measure(options: argparse.Namespace, bootstrap: str, figures: dict[str, Any
         figures["doomed"] = doomed.measure(bootstrap, options.rows, options.form or doomed.FORMS)
     if options.what == "batches":
         figures["batches"] = batches.measure(bootstrap, options.rows, options.batches)
+    if options.what == "retention":
+        figures["retention"] = retention.measure(bootstrap, options.rows)
     if options.what == "compare":
         figures["compare"] = compare.measure(bootstrap, options.commands, options.faust_commands, options.quix_python)
 
@@ -92,6 +94,9 @@ def _show_others(figures: dict[str, Any]) -> None:
     if "batches" in figures:
         title = f"{figures['batches']['batches']} batches at once on the same rows, pings beside them, ms"
         print_table(title, batches.HEAD, batches.rows(figures["batches"]))
+    if "retention" in figures:
+        print_table("Forgotten once its retention is over", retention.HEAD, retention.rows(figures["retention"]))
+        print_table("From a ping to its signal, ms", kill.HEAD_PING, kill.ping_rows(figures["retention"]))
     if "compare" in figures:
         print_table(
             "The same job: Avro in, row, signal out, exactly once", compare.HEAD, compare.rows(figures["compare"])
