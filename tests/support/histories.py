@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streams.model import Act, Action, Filter, OnTimeout, ReportTransition, StartBatch, Status
 from support.memory_cluster import invoke
@@ -58,7 +59,9 @@ def _move(random: Random, number: int) -> Command | int | list[int]:
         case "batch":
             filter_ = random.choice(_ENDED_ONLY if action is Action.PURGE else _FILTERS)
             dry_run = random.random() < 0.1
-            return StartBatch(f"b{number}", action, filter_, dry_run, grace_ms=grace_ms, on_timeout=on_timeout)
+            start = StartBatch(f"b{number}", action, filter_, dry_run, grace_ms=grace_ms, on_timeout=on_timeout)
+            until = START + random.randrange(20_000, 200_000) if random.random() < 0.2 else None
+            return replace(start, standing_until=until)
         case "time":
             return random.randrange(12_000)
         case _:
