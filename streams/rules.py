@@ -171,9 +171,22 @@ def check_invocation(invocation: Invocation) -> None:
         refuse("lease_ms", f"is {lease_ms}: give 1 to {MAX_LEASE_MS} milliseconds, or leave it out")
     if invocation.labels and (fault := labels_fault(invocation.labels)):
         refuse("labels", fault)
-    check_id("object_key", invocation.object_key)
+    if invocation.object_key is not None:
+        _check_object(invocation.invocation_id, invocation.service, invocation.object_key)
     check_id("flow_id", invocation.flow_id)
     check_id("parent_id", invocation.parent_id)
+
+
+def _check_object(invocation_id: str, service: str, object_key: str) -> None:
+    """What stands before the last `~` of the id names the object, so that its invocations share a partition."""
+    check_id("object_key", object_key)
+    head, _, unique = invocation_id.rpartition("~")
+    if not unique or head != f"{service}/{object_key}":
+        refuse(
+            "invocation_id",
+            f"{invocation_id} is none of object {object_key} of {service}: make it {service}/{object_key}~ and "
+            "something unique without a ~, or leave the object_key out",
+        )
 
 
 def check_invoke(command: Invoke) -> None:

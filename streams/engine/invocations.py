@@ -10,8 +10,10 @@ from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_INVOKE, STALE_REPORT
 from streams.engine.effects import InsertRow, Send, UpdateRow
 from streams.engine.errors import CommandRefusedError
+from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import follows
+from streams.engine.objects import object_of, promotions
 from streams.engine.standing import turn_away
 from streams.engine.validate import check_invoke
 from streams.model import Ending, Row, SignalKind, Status
@@ -48,9 +50,24 @@ def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
     if command.adopt:
         row = _arrived(command, at, digest, _RUNNING, 1, at.offset, due_at)
         return [InsertRow(row, invocation, command.payload)]
+    if invocation.object_key is not None and (waiting := _waiting(command, at, digest, view)) is not None:
+        return waiting
     row = _arrived(command, at, digest, _READY, 1, at.offset, due_at)
     start = Send(_START, row.invocation_id, command.encoded, at.offset, 1, 0, at.now, command.payload)
     return [InsertRow(row, invocation, command.payload), start]
+
+
+def _waiting(command: Invoke, at: At, digest: int, view: View) -> list[Effect] | None:
+    """A new invocation of an object in its inbox; None when nothing is before it."""
+    row = _arrived(command, at, digest, _PENDING, 0, None, None)
+    object_ = object_of(row)
+    if object_ is None:
+        raise AssertionError(f"invocation {row.invocation_id} waits for no object")
+    inbox = view.inboxes([object_], frozenset())[object_]
+    if not inbox.started and inbox.head is None:
+        return None
+    arrived: list[Effect] = [InsertRow(row, command.invocation, command.payload)]
+    return arrived if inbox.started else [*arrived, *promotions((), at, view, Guards(view), [object_])]
 
 
 def _arrived(
@@ -78,6 +95,7 @@ def _arrived(
         scheduled_at=command.scheduled_at,
         due_at=due_at,
         lease_ms=invocation.lease_ms,
+        object_key=invocation.object_key,
     )
 
 
@@ -145,4 +163,6 @@ def _ended(command: ReportTransition, row: Row, at: At, view: View) -> list[Effe
         ledger = Ledger(at, view)
         ledger.settle(asked.counted_by, "done" if command.to is Status.CANCELLED else "skipped")
         effects += ledger.effects()
+    if row.object_key is not None:
+        effects += promotions(effects, at, view, Guards(view))
     return effects

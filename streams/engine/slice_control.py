@@ -10,6 +10,7 @@ from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
 from streams.engine.effects import PutSlice, RemoveSlice
 from streams.engine.ledger import report_of_end, without_pages
 from streams.engine.pace import at_rate, first_tokens, paced, refilled, used_up
+from streams.engine.release import let_go
 from streams.engine.slices import next_page, takes_turns
 from streams.engine.validate import check_internal
 from streams.model import SliceOperation, SliceState
@@ -30,12 +31,12 @@ def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
     if slice_ is None:
         return [UNKNOWN_SLICE]
     if command.operation is SliceOperation.FORGET:
-        return [RemoveSlice(command.batch_id)]
+        return [RemoveSlice(command.batch_id), *let_go(slice_, None, at, view)]
     if slice_.state not in _PAGING:
         return [SKIPPED_CONTROL]
     changed = _changed(refilled(slice_, at.now), command, at, view)
     changed = replace(paced(changed, at.now), revision=at.offset, updated_at=at.now)
-    effects: list[Effect] = [PutSlice(changed)]
+    effects: list[Effect] = [PutSlice(changed), *let_go(slice_, changed, at, view)]
     if changed.state not in _PAGING:
         effects.append(report_of_end(changed, at))
     elif takes_turns(changed) and not view.meta.page_outstanding:

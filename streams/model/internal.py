@@ -71,6 +71,16 @@ class SliceReport(Record, frozen=True):
     aborted: bool = False
 
 
+class ReleaseHeld(Record, frozen=True):
+    """Start held rows that no slice guards any longer: those behind the seq `after`, at most `max_rows` looked at."""
+
+    engine_version: int
+    partition: int
+    release_no: int
+    after: int
+    max_rows: int
+
+
 class Tick(Record, frozen=True):
     """Time acts: handle what is due, at most `max_rows` pieces of work."""
 
@@ -96,9 +106,10 @@ Command = (
     | ContinueSlice
     | ControlSlice
     | SliceReport
+    | ReleaseHeld
     | Tick
 )
 """What may stand in the command log."""
 
-Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | Tick
+Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | ReleaseHeld | Tick
 """Commands that only workers write; each carries its partition and the engine's version."""

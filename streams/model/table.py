@@ -36,7 +36,7 @@ class Row(Record, frozen=True):
 
     `encoded`: Avro bytes of the `Invocation`. `lease_ms`: as in the invocation. `last_report_no` is -1 when the
     attempt has not reported. `delta`: offset of the `PageDelta` the row rests on; None when it rests on its own
-    record. The last two fields are no part of the row's record.
+    record. `object_key`: as in the invocation. The last three fields are no part of the row's record.
     """
 
     invocation_id: str
@@ -57,6 +57,7 @@ class Row(Record, frozen=True):
     ending: Ending | None = None
     lease_ms: int | None = None
     delta: int | None = None
+    object_key: str | None = None
 
 
 class Payload(Record, frozen=True):
@@ -162,7 +163,8 @@ class Meta(Record, frozen=True):
     """`m/`: the partition's own record.
 
     `clock`: the highest timestamp seen. `counts`: rows by status. `page`: number of the newest `ContinueSlice`;
-    it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done.
+    it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done. `release_no` and
+    `release_outstanding`: as `page`, of `ReleaseHeld`; with `release_again` its pages begin anew after the last one.
     """
 
     engine_version: int = ENGINE_VERSION
@@ -175,3 +177,6 @@ class Meta(Record, frozen=True):
     page: int = 0
     page_outstanding: bool = False
     tick_no: int = 0
+    release_no: int = 0
+    release_outstanding: bool = False
+    release_again: bool = False

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.state.deltas import AMONG_SEQS
 from streams.state.mapping import SELECT_ROW, Params, json_list
-from streams.state.schema import FIRST_TERMINAL, PAUSED
+from streams.state.schema import FIRST_TERMINAL, HOLDS, PAUSED, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
+    from streams.engine.view import Object
     from streams.state.old_deltas import OldDeltas
 
 _DUE: Final = f"due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}"
@@ -33,6 +35,23 @@ def row_by_id(db: sqlite3.Connection, invocation_id: str) -> Params | None:
 def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> list[Params]:
     """Columns of the rows with these seqs, in one statement, in order of seq."""
     return db.execute(f"{SELECT_ROW} invocations i WHERE {AMONG_SEQS} ORDER BY seq", (json_list(seqs),)).fetchall()
+
+
+def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int]) -> list[tuple[bool, int | None]]:
+    """For each object whether a row holds it, or the first seq that waits for it, rows `without` left aside."""
+    theirs = """FROM invocations WHERE service = json_extract(j.value, '$[0]')
+        AND object_key = json_extract(j.value, '$[1]') AND seq NOT IN (SELECT value FROM json_each(?2)) AND """
+    sql = f"""SELECT CASE WHEN EXISTS (SELECT 1 {theirs} {HOLDS}) THEN -1
+        ELSE (SELECT seq {theirs} {WAITS} ORDER BY seq LIMIT 1) END
+        FROM json_each(?1) j ORDER BY j.key"""  # noqa: S608 - our own names
+    found = db.execute(sql, (json_list([list(each) for each in objects]), json_list(without))).fetchall()
+    return [(True, None) if seq == -1 else (False, seq) for (seq,) in found]
+
+
+def held_rows(db: sqlite3.Connection, after: int, limit: int) -> list[Params]:
+    """Columns of held rows with `seq > after`, in order of seq."""
+    sql = f"{SELECT_ROW} invocations i INDEXED BY invocations_held WHERE held = 1 AND seq > ? ORDER BY seq LIMIT ?"
+    return db.execute(sql, (after, limit)).fetchall()
 
 
 def due_rows(db: sqlite3.Connection, until: int, limit: int) -> list[Params]:

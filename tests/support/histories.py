@@ -15,16 +15,21 @@ from streams.model import Act, Action, Filter, OnTimeout, ReportTransition, Star
 from support.memory_cluster import invoke
 
 if TYPE_CHECKING:
-    from streams.model import Command
+    from streams.model import Command, Invoke
 
 START: Final = 1_000_000
-_IDS: Final = tuple(f"i{number}" for number in range(8))
+_IDS: Final = (*(f"i{number}" for number in range(6)), *(f"mail/k~{number}" for number in range(5)), "bill/k~0")
+"""Half of them are of objects."""
 _REPORTED: Final = (
     *(Status.RUNNING, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF),
     *(Status.COMPLETED, Status.CANCELLED, Status.FAILED),
 )
 _FILTERS: Final = (
-    *(Filter(match_all=True), Filter(services=("mail",)), Filter(invocation_ids=("i1", "i3", "i5", "nobody"))),
+    *(
+        Filter(match_all=True),
+        Filter(services=("mail",)),
+        Filter(invocation_ids=("i1", "i3", "i5", "mail/k~1", "nobody")),
+    ),
     *(Filter(statuses=(Status.READY, Status.RUNNING)), Filter(modified_until=START + 20_000)),
 )
 _ENDED_ONLY: Final = (Filter(match_all=True), Filter(statuses=(Status.COMPLETED, Status.KILLED)))
@@ -38,15 +43,26 @@ def _history(seed: int, moves: int) -> list[Command | int | list[int]]:
     return [_move(random, number) for number in range(moves)]
 
 
+def invoke_any(invocation_id: str, *, scheduled_at: int | None, adopt: bool, **fields: object) -> Invoke:
+    """An `Invoke`; of an object if the id says so. What is adopted has no time to start at."""
+    if adopt:
+        scheduled_at = None
+    head = invocation_id.rpartition("~")[0]
+    if head:
+        fields["service"], fields["object_key"] = head.split("/")
+    return invoke(invocation_id, scheduled_at=scheduled_at, adopt=adopt, **fields)
+
+
 def _move(random: Random, number: int) -> Command | int | list[int]:
     (kind,) = random.choices(list(_SHARES), list(_SHARES.values()))
     invocation_id, action = random.choice(_IDS), random.choice(_ACTIONS)
     grace_ms, on_timeout = random.choice((None, 0, 4_000, 20_000)), random.choice(list(OnTimeout))
     match kind:
         case "invoke":
-            return invoke(
+            return invoke_any(
                 invocation_id,
                 scheduled_at=random.choice((None, None, START + random.randrange(90_000))),
+                adopt=random.random() < 0.05,
                 service=random.choice(("mail", "bill")),
                 lease_ms=random.choice((None, 3_000, 30_000)),
             )
@@ -60,7 +76,7 @@ def _move(random: Random, number: int) -> Command | int | list[int]:
             filter_ = random.choice(_ENDED_ONLY if action is Action.PURGE else _FILTERS)
             dry_run = random.random() < 0.1
             start = StartBatch(f"b{number}", action, filter_, dry_run, grace_ms=grace_ms, on_timeout=on_timeout)
-            until = START + random.randrange(20_000, 200_000) if random.random() < 0.2 else None
+            until = START + random.randrange(20_000, 100_000) if random.random() < 0.2 else None
             return replace(start, standing_until=until)
         case "time":
             return random.randrange(12_000)
