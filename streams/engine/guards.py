@@ -29,19 +29,11 @@ def guarding(slice_: Slice) -> bool:
 
 
 class Guards:
-    """The slices that guard rows while a command is applied.
+    """The slices that guard rows while a command is applied; `view` shows the table before it."""
 
-    Args:
-        view: the table before the command.
-        moved: a slice as the command leaves it.
-    """
-
-    def __init__(self, view: View, moved: Slice | None = None) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
         self._slices = view.guarding()
-        if moved is not None:
-            others = [slice_ for slice_ in self._slices if slice_.batch_id != moved.batch_id]
-            self._slices = [*others, moved] if guarding(moved) else others
 
     def against(self, row: Row) -> bool:
         """Whether a slice has the row still to come, and matches it as it stands."""

@@ -73,7 +73,7 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     page, cursor, last = _select(slice_, command, view)
     plan = _plan(slice_.action, page)
     moved = _advanced(slice_, page, plan, cursor, last, at)
-    effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, Guards(view, moved))
+    effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, Guards(view))
     effects += [PutSlice(moved), *let_go(slice_, moved, at, view)]
     if moved.state is not SliceState.RUNNING:
         effects.append(report_of_end(moved, at))
@@ -135,7 +135,8 @@ def _matched(page: Page) -> int:
 def _act(slice_: Slice, page: Page, plan: _Plan, at: At, view: View, guards: Guards) -> list[Effect]:
     """What the page does: one delta for all rows, or row by row where each takes a record of its own in any case.
 
-    At its end each object that it has touched is looked at once.
+    At its end each object that it has touched is looked at once. It makes no difference that its slice guards what the
+    page itself has passed: of that, nothing that it matches is left.
     """
     match slice_.action:
         case Action.KILL | Action.CANCEL:

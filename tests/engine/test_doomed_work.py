@@ -23,6 +23,7 @@ from streams.model import (
     ControlOperation,
     ControlSlice,
     Filter,
+    Invocation,
     OnTimeout,
     ReleaseHeld,
     ReportTransition,
@@ -177,7 +178,44 @@ def test_a_report_takes_the_mark_off() -> None:
     assert (table.rows["a"].held, table.rows["a"].due_at) == (False, NOW + 50)
 
 
+def _keyed(row: Row) -> MemoryTable:
+    row = replace(row, invocation_id="mail/k~0", object_key="k")
+    table = table_with(row)
+    table.invocations[row.invocation_id] = Invocation(row.invocation_id, "mail", "send", "k")
+    return table
+
+
+@pytest.mark.parametrize("filter_", [Filter(modified_until=NOW), Filter(statuses=(Status.SCHEDULED,))])
+def test_a_guarded_schedule_of_an_object_does_not_go_to_its_inbox(filter_: Filter) -> None:
+    """There it would be another row, which the batch might not match any longer."""
+    table = guarded(_keyed(row_at(Status.SCHEDULED, due_at=NOW)), slice_of(filter_))
+    tick(table)
+    row = table.rows["mail/k~0"]
+    assert (row.status, row.held, row.modified_at) == (Status.SCHEDULED, True, 200)
+    table.meta = replace(table.meta, release_no=1, release_outstanding=True)
+    table.slices["b"] = slice_of(filter_, state=SliceState.PAUSED)
+    applied(ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 10), table)
+    assert (table.rows["mail/k~0"].status, table.rows["mail/k~0"].held) == (Status.READY, False)
+
+
+def test_a_guarded_resume_of_an_object_does_not_go_to_its_inbox() -> None:
+    """Likewise."""
+    table = guarded(
+        _keyed(row_at(Status.PAUSED, paused_from=Status.PENDING)), slice_of(Filter(statuses=(Status.PAUSED,)))
+    )
+    applied(Act("mail/k~0", Action.RESUME), table)
+    assert (table.rows["mail/k~0"].status, table.rows["mail/k~0"].held) == (Status.PAUSED, True)
+
+
 # --- letting go ---
+
+
+def test_the_end_of_a_slice_lets_go_too() -> None:
+    """Though its pages have ended whatever it held, pages look for what is left."""
+    table = table_with(row_at(Status.SCHEDULED, "z", seq=AT.offset, held=True))
+    guarded(table, slice_of())
+    effects = applied(ContinueSlice(ENGINE_VERSION, 0, "b", 1, 10, 10), table)
+    assert of(SetRelease, effects) == [SetRelease(1, outstanding=True, again=False)]
 
 
 def test_a_page_lets_go_only_of_what_no_slice_guards() -> None:
@@ -270,7 +308,7 @@ def test_what_two_batches_hold_is_let_go_when_neither_does() -> None:
 
 def test_pages_begin_anew_for_a_slice_that_lets_go_behind_them() -> None:
     """What the first pages passed because the second slice held it is let go by the next."""
-    rows = [row_at(Status.SCHEDULED, f"i{number}", seq=number, held=True, due_at=5) for number in range(4)]
+    rows = [row_at(Status.SCHEDULED, f"i{number}", seq=number, held=True, due_at=5) for number in range(6)]
     cluster = MemoryCluster()
     table = cluster.tables[0] = guarded(table_with(*rows), slice_of(max_rate=1.0, due_at=NOW + 9))
     cluster.logs[0] = [(NOW, Act("nobody", Action.KILL))] * AT.offset
