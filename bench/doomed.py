@@ -40,7 +40,7 @@ _HEAD_START_MS = 500
 """Before the first falls due the batch has reached every partition."""
 _LOADED_A_SECOND = 8_000
 """So fast a worker fills its table on any machine."""
-_SETTLE_S = 10.0
+_SETTLE_S = 30.0
 FORMS = ("scheduled", "objects")
 
 

@@ -372,3 +372,37 @@ def test_a_door_finds_the_rule_that_an_onlooker_would_name(seed: int) -> None:
                 moved = plain.slices[expected.batch_id] = replace(expected, matched=9, done=9)
                 door.put(moved)
                 assert door.first(invocation, now) is moved
+
+
+def test_what_the_pages_held_is_let_go_though_the_rule_still_stands() -> None:
+    """A rule guards no start of what came before it: only the pages did, and they are done."""
+    cluster = MemoryCluster(1, PageSizes(2, 2))
+    cluster.run(*(invoke(f"i{n}", scheduled_at=BEGAN + 5) for n in range(6)))
+    cluster.send(rule(filter=Filter(deployment_ids=("old",))))
+    cluster.run()
+    held = replace(cluster.row("i5"), held=True)
+    cluster.tables[0].rows["i5"] = held
+    cluster.send(StartBatch("c", Action.KILL, Filter(services=("other",)), standing_until=UNTIL))
+    cluster.run()
+    assert cluster.batch("b").state is cluster.batch("c").state is BatchState.RUNNING
+    assert not cluster.row("i5").held
+    cluster.tick(after_ms=5)
+    assert {cluster.row(f"i{n}").status for n in range(6)} == {Status.READY}
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_what_is_ended_at_the_door_takes_no_place_in_an_inbox(adopt: bool) -> None:  # noqa: FBT001
+    """It is never promoted, holds no object once it has ended, and leaves the one that waits where it is."""
+    cluster = MemoryCluster(1)
+    cluster.run(*(invoke(f"mail/k~{n}", object_key="k", labels={"keep": "yes"}) for n in range(2)))
+    cluster.run(rule(Action.CANCEL, filter=Filter(labels={"keep": "no"}), grace_ms=9_000))
+    cluster.run(invoke("mail/k~doomed", object_key="k", labels={"keep": "no"}, adopt=adopt))
+    cluster.run(invoke("mail/k~last", object_key="k", labels={"keep": "yes"}))
+    cluster.run(ReportTransition("mail/k~0", 1, to=Status.COMPLETED))
+    if adopt:
+        assert cluster.row("mail/k~1").status is Status.PENDING, "the adopted one has not ended yet"
+        cluster.run(ReportTransition("mail/k~doomed", 1, to=Status.CANCELLED))
+    assert cluster.row("mail/k~doomed").status is Status.CANCELLED
+    assert (cluster.row("mail/k~1").status, cluster.row("mail/k~last").status) == (Status.READY, Status.PENDING)
+    assert [name for name, kind in told(cluster) if kind is SignalKind.START] == ["mail/k~0", "mail/k~1"]
+    assert counted(cluster) == (1, 1, 0, 0, 0)
