@@ -33,6 +33,8 @@ By an `Act` or by a page of a batch; *due* is what a `Tick` does once the time o
 AFTER_ACTIONS = """
 - Of a paused invocation that was never started, RESUME makes what its `Invoke` would make now: SCHEDULED if its time is
   still to come, else READY + START.
+- An invocation of an object is PENDING where another one would be READY + START for the first time; then, as whenever
+  one of its object has ended or been paused in the inbox, the first that waits is READY + START if none is started.
 - An unanswered cancel that is due is asked again; once its grace is over, `on_timeout` KILL kills it, LEAVE leaves it.
 - A page of a batch only looks at what its action could concern: PURGE matches what has ended, every other action what
   has not. The rest counts as *skipped* for an `Act`, and not at all for a batch.

@@ -51,6 +51,10 @@ _ID_LISTS: Final = (
     "invocation_ids",
     "batch_ids",
 )
+_STANDING: Final = frozenset({Action.CANCEL, Action.KILL})
+_NEVER_STANDING: Final = ("statuses", "modified_from", "modified_until", "invocation_ids", "batch_ids")
+_AT_THE_DOOR: Final = "it says nothing of an invocation that arrives"
+_UNBOUNDED: Final = "what arrives is ended at once, however much it is"
 _RANGES: Final = (("created_from", "created_until"), ("modified_from", "modified_until"))
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -134,6 +138,20 @@ def check_rate(max_rate: float | None) -> None:
         refuse("max_rate", f"is {max_rate}: give rows a second, a number above 0, or leave it out")
 
 
+def check_standing(command: StartBatch) -> None:
+    """Only a CANCEL or KILL stands, and only by what can be said of an invocation that arrives."""
+    if command.standing_until is None:
+        return
+    if command.action not in _STANDING:
+        refuse("standing_until", f"is set with {command.action}: leave it out, only CANCEL and KILL stand")
+    for field in _NEVER_STANDING:
+        if getattr(command.filter, field) is not None:
+            refuse("standing_until", f"is set together with filter.{field}: leave one of them out, {_AT_THE_DOOR}")
+    for field in ("limit", "max_rate"):
+        if getattr(command, field) is not None:
+            refuse("standing_until", f"is set together with {field}: leave one of them out, {_UNBOUNDED}")
+
+
 def check_cause(cause: Cause) -> None:
     """A cause names ids and says why in at most 1,000 characters."""
     check_id("batch_id", cause.batch_id)
@@ -153,9 +171,22 @@ def check_invocation(invocation: Invocation) -> None:
         refuse("lease_ms", f"is {lease_ms}: give 1 to {MAX_LEASE_MS} milliseconds, or leave it out")
     if invocation.labels and (fault := labels_fault(invocation.labels)):
         refuse("labels", fault)
-    check_id("object_key", invocation.object_key)
+    if invocation.object_key is not None:
+        _check_object(invocation.invocation_id, invocation.service, invocation.object_key)
     check_id("flow_id", invocation.flow_id)
     check_id("parent_id", invocation.parent_id)
+
+
+def _check_object(invocation_id: str, service: str, object_key: str) -> None:
+    """What stands before the last `~` of the id names the object, so that its invocations share a partition."""
+    check_id("object_key", object_key)
+    head, _, unique = invocation_id.rpartition("~")
+    if not unique or head != f"{service}/{object_key}":
+        refuse(
+            "invocation_id",
+            f"{invocation_id} is none of object {object_key} of {service}: make it {service}/{object_key}~ and "
+            "something unique without a ~, or leave the object_key out",
+        )
 
 
 def check_invoke(command: Invoke) -> None:
@@ -192,6 +223,7 @@ def check_start_batch(command: StartBatch) -> None:
     check_limit(command.limit)
     check_rate(command.max_rate)
     check_filter(command.filter, command.action)
+    check_standing(command)
 
 
 def check_control_batch(command: ControlBatch) -> None:

@@ -74,7 +74,7 @@ class Records:
         return command
 
     def decode_row(self, data: bytes | None) -> tuple[Row, Invocation]:
-        """The row that an `InvocationRow` holds, with `encoded` and `lease_ms`, and its invocation."""
+        """The row that an `InvocationRow` holds, with what it carries of its invocation, and the invocation."""
         data = data or b""
         row: tuple[Row, Invocation] = _read(self._rows[data[:_HEADER]], data, _HEADER)
         return row
@@ -138,4 +138,5 @@ def _read(read: Reader, data: bytes, at: int) -> Any:
 def _row(invocation: Invocation, *rest: Any) -> tuple[Row, Invocation]:
     """`rest`: the other fields of an `InvocationRow`, then the invocation's bytes."""
     new_row: Callable[..., Row] = Row
-    return new_row(invocation.invocation_id, rest[-1], *rest[:-1], invocation.lease_ms), invocation
+    row = new_row(invocation.invocation_id, rest[-1], *rest[:-1], invocation.lease_ms, object_key=invocation.object_key)
+    return row, invocation

@@ -8,10 +8,12 @@ from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_ACT
 from streams.engine.effects import RemoveRow, Send, UpdateRow
+from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, Verdict, next_repeat, verdict
+from streams.engine.objects import promotions
 from streams.engine.starts import resume
-from streams.model import Ending, SignalKind, Status
+from streams.model import Action, Ending, SignalKind, Status
 from streams.rules import check_act
 
 if TYPE_CHECKING:
@@ -27,9 +29,10 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
     if row is None or (command.only_unstarted and row.started_seq is not None):
         return [SKIPPED_ACT]
     found = verdict(command.action, row)
+    guards = Guards(view)
     match found:
         case Verdict.SKIP:
-            effects: list[Effect] = [SKIPPED_ACT]
+            effects = _skip(row, command)
         case Verdict.END:
             effects = [UpdateRow(ended(row, ENDED_BY[command.action], at.now, Ending(command.cause)))]
         case Verdict.STOP:
@@ -41,12 +44,19 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
         case Verdict.HALT:
             effects = [UpdateRow(_paused(row, at.now)), signal(SignalKind.PAUSE, row, 0, at.now, command.cause)]
         case Verdict.GO_ON:
-            effects = resume(row, at, view)
+            effects = resume(row, at, view, guards)
         case Verdict.REMOVE:
             effects = [RemoveRow(row.seq, row.invocation_id)]
         case _:
             assert_never(found)
-    return effects
+    return effects if row.object_key is None else effects + promotions(effects, at, view, guards)
+
+
+def _skip(row: Row, command: Act) -> list[Effect]:
+    """Nothing to do; but a paused row may be held from going on, which a PAUSE forgets."""
+    if command.action is Action.PAUSE and row.status is Status.PAUSED and row.held:
+        return [UpdateRow(replace(row, held=False, delta=None))]
+    return [SKIPPED_ACT]
 
 
 def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:

@@ -24,6 +24,9 @@ REPEATED_SLICE: Final = Count("repeated_slice")
 STALE_PAGE: Final = Count("stale_page")
 """A `ContinueSlice` that is not the outstanding one."""
 
+STALE_RELEASE: Final = Count("stale_release")
+"""A `ReleaseHeld` that is not the outstanding one."""
+
 STALE_TICK: Final = Count("stale_tick")
 """A `Tick` whose number is not the next."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streams.engine import acts, batches, control, invocations, pages, refusals, slice_control, slices, ticks
+from streams.engine import acts, batches, control, invocations, pages, refusals, release, slice_control, slices, ticks
 from streams.model import (
     Act,
     CancelFlow,
@@ -13,6 +13,7 @@ from streams.model import (
     ControlBatch,
     ControlSlice,
     Invoke,
+    ReleaseHeld,
     ReportTransition,
     SliceReport,
     StartBatch,
@@ -38,6 +39,7 @@ HANDLERS: dict[type, Handler] = {
     ContinueSlice: pages.continue_slice,
     ControlSlice: slice_control.control_slice,
     SliceReport: batches.slice_report,
+    ReleaseHeld: release.release_held,
     Tick: ticks.tick,
 }
 

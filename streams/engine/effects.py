@@ -85,6 +85,14 @@ class SetPage(Record, frozen=True):
     outstanding: bool
 
 
+class SetRelease(Record, frozen=True):
+    """Number of the newest `ReleaseHeld`, whether it is outstanding, and whether its pages begin anew when done."""
+
+    release_no: int
+    outstanding: bool
+    again: bool
+
+
 class SetTick(Record, frozen=True):
     """Number of the last `Tick` done."""
 
@@ -144,6 +152,7 @@ Effect = (
     | PutSlice
     | RemoveSlice
     | SetPage
+    | SetRelease
     | SetTick
     | Send
     | SendAll

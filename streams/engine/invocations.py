@@ -10,8 +10,11 @@ from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_INVOKE, STALE_REPORT
 from streams.engine.effects import InsertRow, Send, UpdateRow
 from streams.engine.errors import CommandRefusedError
+from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import follows
+from streams.engine.objects import object_of, promotions
+from streams.engine.standing import turn_away
 from streams.engine.validate import check_invoke
 from streams.model import Ending, Row, SignalKind, Status
 from streams.rules import TERMINAL, check_report
@@ -23,17 +26,22 @@ if TYPE_CHECKING:
 
 # An enum's member costs as much to look up as a row to copy.
 _START = SignalKind.START
-_SCHEDULED, _READY, _RUNNING, _BACKING_OFF = Status.SCHEDULED, Status.READY, Status.RUNNING, Status.BACKING_OFF
+_SCHEDULED, _PENDING, _READY = Status.SCHEDULED, Status.PENDING, Status.READY
+_RUNNING, _BACKING_OFF = Status.RUNNING, Status.BACKING_OFF
 
 
 def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
-    """A new invocation is started, scheduled or adopted; one that is here already is left alone."""
+    """A new invocation is started, scheduled, adopted, or ended by a rule; one that is here already is left alone."""
     check_invoke(command)
     invocation = command.invocation
     digest = content_hash(command)
     known = view.row(invocation.invocation_id)
     if known is not None:
         return _again(known, digest)
+    rule = view.at_the_door(invocation, at.now)
+    if rule is not None:
+        status, attempt, started_seq = (_RUNNING, 1, at.offset) if command.adopt else (_PENDING, 0, None)
+        return turn_away(_arrived(command, at, digest, status, attempt, started_seq, None), rule, command, at)
     scheduled_at = command.scheduled_at
     if scheduled_at is not None and scheduled_at > at.now:
         row = _arrived(command, at, digest, _SCHEDULED, 0, None, scheduled_at)
@@ -42,9 +50,24 @@ def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
     if command.adopt:
         row = _arrived(command, at, digest, _RUNNING, 1, at.offset, due_at)
         return [InsertRow(row, invocation, command.payload)]
+    if invocation.object_key is not None and (waiting := _waiting(command, at, digest, view)) is not None:
+        return waiting
     row = _arrived(command, at, digest, _READY, 1, at.offset, due_at)
     start = Send(_START, row.invocation_id, command.encoded, at.offset, 1, 0, at.now, command.payload)
     return [InsertRow(row, invocation, command.payload), start]
+
+
+def _waiting(command: Invoke, at: At, digest: int, view: View) -> list[Effect] | None:
+    """A new invocation of an object in its inbox; None when nothing is before it."""
+    row = _arrived(command, at, digest, _PENDING, 0, None, None)
+    object_ = object_of(row)
+    if object_ is None:
+        raise AssertionError(f"invocation {row.invocation_id} waits for no object")
+    inbox = view.inboxes([object_], frozenset())[object_]
+    if not inbox.started and inbox.head is None:
+        return None
+    arrived: list[Effect] = [InsertRow(row, command.invocation, command.payload)]
+    return arrived if inbox.started else [*arrived, *promotions((), at, view, Guards(view), [object_])]
 
 
 def _arrived(
@@ -72,6 +95,7 @@ def _arrived(
         scheduled_at=command.scheduled_at,
         due_at=due_at,
         lease_ms=invocation.lease_ms,
+        object_key=invocation.object_key,
     )
 
 
@@ -139,4 +163,6 @@ def _ended(command: ReportTransition, row: Row, at: At, view: View) -> list[Effe
         ledger = Ledger(at, view)
         ledger.settle(asked.counted_by, "done" if command.to is Status.CANCELLED else "skipped")
         effects += ledger.effects()
+    if row.object_key is not None:
+        effects += promotions(effects, at, view, Guards(view))
     return effects

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 from msgspec.structs import replace
 
 from streams.engine.counters import STALE_PAGE
-from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll
-from streams.engine.ledger import MAX_SAMPLES, Ledger, report_of_end, without_pages
+from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll, UpdateRow
+from streams.engine.guards import Guards
+from streams.engine.ledger import MAX_SAMPLES, Ledger, pages_over, report_of_end
 from streams.engine.lifecycle import ENDED_BY, VERDICTS, Verdict, next_repeat
+from streams.engine.objects import promotions
 from streams.engine.pace import paced, refilled, room, used_up
-from streams.engine.slices import next_in_rotation, next_page
+from streams.engine.release import let_go
+from streams.engine.slices import next_in_rotation, next_page, takes_turns
 from streams.engine.starts import resume
 from streams.engine.validate import check_internal, check_positive
 from streams.engine.view import PageQuery
@@ -29,6 +32,8 @@ from streams.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streams.engine.effects import Effect
     from streams.engine.view import At, Page, StartedRow, View
     from streams.model import ContinueSlice, Slice
@@ -62,19 +67,17 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
         return [STALE_PAGE]
     slice_ = view.slice(command.batch_id)
     running = view.running_slices()
-    if slice_ is None or slice_.state is not SliceState.RUNNING or slice_.due_at is not None:
+    if slice_ is None or not takes_turns(slice_):
         return next_page(next_in_rotation(command.batch_id, running, goes_on=False), at, view)
     slice_ = refilled(slice_, at.now)
     page, cursor, last = _select(slice_, command, view)
     plan = _plan(slice_.action, page)
-    effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view)
     moved = _advanced(slice_, page, plan, cursor, last, at)
-    effects.append(PutSlice(moved))
-    runs = moved.state is SliceState.RUNNING
-    if not runs:
+    effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, Guards(view))
+    effects += [PutSlice(moved), *let_go(slice_, moved, at, view)]
+    if moved.state is not SliceState.RUNNING:
         effects.append(report_of_end(moved, at))
-    goes_on = runs and moved.due_at is None
-    effects += next_page(next_in_rotation(command.batch_id, running, goes_on), at, view)
+    effects += next_page(next_in_rotation(command.batch_id, running, takes_turns(moved)), at, view)
     return effects
 
 
@@ -113,7 +116,7 @@ def _plan(action: Action, page: Page) -> _Plan:
         case Action.PAUSE:
             halted = [row for row in page.started if row.status in _HALTED]
             shelved = chain.from_iterable(seqs for status, seqs in page.unstarted.items() if status in _SHELVED)
-            done = sorted(chain(shelved, map(_SEQ, halted)))
+            done = sorted(chain(shelved, map(_SEQ, halted), map(_SEQ, page.rows)))
             return _Plan(done, [], halted, _matched(page) - len(done))
         case Action.RESUME | Action.PURGE:
             return _Plan(list(map(_SEQ, page.rows)), [], [], _matched(page) - len(page.rows))
@@ -129,37 +132,50 @@ def _matched(page: Page) -> int:
     return sum(map(len, page.unstarted.values())) + len(page.started)
 
 
-def _act(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
-    """What the page does: one delta for all rows, or row by row where each takes a record of its own in any case."""
+def _act(slice_: Slice, page: Page, plan: _Plan, at: At, view: View, guards: Guards) -> list[Effect]:
+    """What the page does: one delta for all rows, or row by row where each takes a record of its own in any case.
+
+    At its end each object that it has touched is looked at once. It makes no difference that its slice guards what the
+    page itself has passed: of that, nothing that it matches is left.
+    """
     match slice_.action:
         case Action.KILL | Action.CANCEL:
-            return _end(slice_, page, plan, at, view)
+            ended = _end(slice_, page, plan, at, view)
+            return ended + _promoted(page, plan.done, at, view, guards)
         case Action.PAUSE:
-            return _pause(slice_, page, plan, at)
+            shelved = chain.from_iterable(page.unstarted.get(status, ()) for status in _SHELVED)
+            return _pause(slice_, page, plan, at) + _promoted(page, shelved, at, view, guards)
         case Action.RESUME:
-            return [effect for row in page.rows for effect in resume(row, at, view)]
+            resumed = [effect for row in page.rows for effect in resume(row, at, view, guards)]
+            return resumed + promotions(resumed, at, view, guards)
         case Action.PURGE:
             return [RemoveRow(row.seq, row.invocation_id) for row in page.rows]
         case _:
             assert_never(slice_.action)
 
 
+def _promoted(page: Page, gone: Iterable[int], at: At, view: View, guards: Guards) -> list[Effect]:
+    """What follows for the page's objects, of which it has taken the rows with the seqs `gone`."""
+    return promotions((), at, view, guards, page.objects, frozenset(gone)) if page.objects else []
+
+
 def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
-    """One delta for all rows, and a signal for each that was started."""
+    """One delta for all rows, a signal for each that was started, and no mark on what was held for its RESUME."""
     places: defaultdict[Status, list[int]] = defaultdict(list)
     for status, seqs in page.unstarted.items():
         if status in _SHELVED:
             places[status] = seqs
     for row in plan.signalled:
         places[row.status].append(row.seq)
+    unmarked: list[Effect] = [UpdateRow(replace(row, held=False, delta=None)) for row in page.rows]
     if not places:
-        return []
+        return unmarked
     changes = tuple(Change(Status.PAUSED, status, seqs=_differences(seqs)) for status, seqs in places.items())
     left = {status: len(seqs) for status, seqs in places.items()}
     effects: list[Effect] = [PutDelta(PageDelta(at.now, None, changes), left)]
     if plan.signalled:
         effects.append(SendAll(SignalKind.PAUSE, plan.signalled, at.now, slice_.cause))
-    return effects
+    return effects + unmarked
 
 
 def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
@@ -221,4 +237,4 @@ def _advanced(slice_: Slice, page: Page, plan: _Plan, cursor: int, last: bool, a
         acted=slice_.acted + acted,
         tokens=slice_.tokens if slice_.max_rate is None else slice_.tokens - acted,
     )
-    return without_pages(moved) if last or used_up(moved) else paced(moved, at.now)
+    return pages_over(moved) if last or used_up(moved) else paced(moved, at.now)

@@ -1,4 +1,4 @@
-"""What a slice does when its lead pauses, resumes or aborts it, changes its rate, or grants it what is left."""
+"""What a slice does when its lead pauses, resumes or aborts it, changes its rate, grants it rows, or lifts its rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
 from streams.engine.effects import PutSlice, RemoveSlice
 from streams.engine.ledger import report_of_end, without_pages
 from streams.engine.pace import at_rate, first_tokens, paced, refilled, used_up
-from streams.engine.slices import next_page
+from streams.engine.release import let_go
+from streams.engine.slices import next_page, takes_turns
 from streams.engine.validate import check_internal
 from streams.model import SliceOperation, SliceState
 
@@ -30,15 +31,15 @@ def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
     if slice_ is None:
         return [UNKNOWN_SLICE]
     if command.operation is SliceOperation.FORGET:
-        return [RemoveSlice(command.batch_id)]
+        return [RemoveSlice(command.batch_id), *let_go(slice_, None, at, view)]
     if slice_.state not in _PAGING:
         return [SKIPPED_CONTROL]
     changed = _changed(refilled(slice_, at.now), command, at, view)
     changed = replace(paced(changed, at.now), revision=at.offset, updated_at=at.now)
-    effects: list[Effect] = [PutSlice(changed)]
+    effects: list[Effect] = [PutSlice(changed), *let_go(slice_, changed, at, view)]
     if changed.state not in _PAGING:
         effects.append(report_of_end(changed, at))
-    elif changed.state is SliceState.RUNNING and changed.due_at is None and not view.meta.page_outstanding:
+    elif takes_turns(changed) and not view.meta.page_outstanding:
         effects += next_page(command.batch_id, at, view)
     return effects
 
@@ -56,6 +57,9 @@ def _changed(slice_: Slice, command: ControlSlice, at: At, view: View) -> Slice:
             return slice_ if command.max_rate is None else at_rate(slice_, command.max_rate, first, at.now)
         case SliceOperation.GRANT:
             return _granted(slice_, command.budget or 0)
+        case SliceOperation.LIFT:
+            lifted = replace(slice_, standing_until=None, pages_done=False)
+            return without_pages(lifted) if slice_.pages_done else lifted
         case SliceOperation.FORGET:
             raise AssertionError("a slice that is forgotten is not changed")
         case _:

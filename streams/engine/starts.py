@@ -1,4 +1,4 @@
-"""How a row is started again: by its time, after a retry, by a lease that ran out, or by RESUME."""
+"""How a row is started: by its time, from an inbox, after a retry, by a lease that ran out, or by RESUME."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from streams.engine.effects import Send, UpdateRow
+from streams.engine.guards import hold
 from streams.engine.lifecycle import UNSTARTED, stands_at
 from streams.model import SignalKind, Status
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
+    from streams.engine.guards import Guards
     from streams.engine.view import At, View
     from streams.model import Row
 
 
-def start(row: Row, at: At, view: View) -> list[Effect]:
-    """The row's next attempt: READY, with a START signal that carries its payload."""
+def start(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
+    """The row's next attempt, unless it is guarded: READY, with a START signal that carries its payload."""
+    if guards.against(row):
+        return hold(row)
     attempt = row.attempt + 1
     started = replace(
         row,
@@ -44,18 +48,33 @@ def start(row: Row, at: At, view: View) -> list[Effect]:
     return [UpdateRow(started), signal]
 
 
-def resume(row: Row, at: At, view: View) -> list[Effect]:
-    """A paused row goes on: scheduled again if its time is still to come, else by its next attempt."""
+def resume(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
+    """A paused row goes on: if it was never started as an arrival, else by its next attempt."""
+    if stands_at(row) not in UNSTARTED:
+        return start(row, at, view, guards)
     scheduled_at = row.scheduled_at
-    if scheduled_at is None or scheduled_at <= at.now or stands_at(row) not in UNSTARTED:
-        return start(row, at, view)
-    waiting = replace(
+    if scheduled_at is None or scheduled_at <= at.now:
+        return arrive(row, at, view, guards)
+    return [UpdateRow(_waiting(row, Status.SCHEDULED, scheduled_at, at))]
+
+
+def arrive(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
+    """The time of a row has come that was never started: it goes to the inbox of its object, or is started."""
+    if row.object_key is None:
+        return start(row, at, view, guards)
+    if guards.against(row):
+        # In the inbox it would be another row, of another time, which the guarding batch might not match any longer.
+        return hold(row)
+    return [UpdateRow(_waiting(row, Status.PENDING, None, at))]
+
+
+def _waiting(row: Row, status: Status, due_at: int | None, at: At) -> Row:
+    return replace(
         row,
-        status=Status.SCHEDULED,
+        status=status,
         modified_at=at.now,
-        due_at=scheduled_at,
+        due_at=due_at,
         paused_from=None,
         held=False,
         delta=None,
     )
-    return [UpdateRow(waiting)]

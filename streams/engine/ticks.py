@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec.structs import replace
 
 from streams.engine.acts import ended, signal
-from streams.engine.control import EXPIRED, abort, expiry_of
+from streams.engine.control import expiry_of, lapse
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, RemoveBatch, RemoveRow, SetTick, UpdateRow
+from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import next_repeat
+from streams.engine.objects import promotions
 from streams.engine.slices import next_page
-from streams.engine.starts import start
+from streams.engine.starts import arrive, start
 from streams.engine.validate import check_internal, check_positive
 from streams.model import (
     ENGINE_VERSION,
@@ -43,17 +45,18 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
     effects: list[Effect] = [SetTick(command.tick_no)]
     left = command.max_rows
     due = _due(min(command.due_until, at.now), left, view)
-    ledger = Ledger(at, view)
+    ledger, guards = Ledger(at, view), Guards(view)
     woken = None
     for _, piece in due:
         match piece:
             case Row():
-                effects += _due_row(piece, at, view, ledger)
+                effects += _due_row(piece, at, view, guards, ledger)
             case Slice():
                 ledger.wake(piece.batch_id)
                 woken = woken or piece.batch_id
             case Batch():
-                effects += abort(piece, EXPIRED, at)
+                effects += lapse(piece, at)
+    effects += promotions(effects, at, view, guards)
     effects += ledger.effects()
     if woken is not None and not view.meta.page_outstanding:
         effects += next_page(woken, at, view)
@@ -75,11 +78,13 @@ def _due(until: int, limit: int, view: View) -> list[tuple[int, Row | Slice | Ba
     return sorted(due, key=itemgetter(0))[:limit]
 
 
-def _due_row(row: Row, at: At, view: View, ledger: Ledger) -> list[Effect]:
+def _due_row(row: Row, at: At, view: View, guards: Guards, ledger: Ledger) -> list[Effect]:
     """What time does to a row: a schedule fires, a retry begins, a lease ran out, or a cancel got no answer."""
     match row.status:
-        case Status.SCHEDULED | Status.BACKING_OFF | Status.READY | Status.RUNNING:
-            return start(row, at, view)
+        case Status.SCHEDULED:
+            return arrive(row, at, view, guards)
+        case Status.BACKING_OFF | Status.READY | Status.RUNNING:
+            return start(row, at, view, guards)
         case Status.CANCELLING:
             return _unanswered(row, at, ledger)
         case _:

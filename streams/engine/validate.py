@@ -23,8 +23,6 @@ def check_invoke(command: Invoke) -> None:
     """All fields of an `Invoke`, and that this version knows what it asks for."""
     rules.check_invoke(command)
     invocation = command.invocation
-    if invocation.object_key is not None:
-        not_supported("object_key", "leave it out")
     if invocation.flow_id is not None:
         not_supported("flow_id", "leave it out")
     if invocation.parent_id is not None:

@@ -8,8 +8,13 @@ from streams.model import Record, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
-    from streams.model import Action, Batch, Filter, Meta, Row, Slice
+    from streams.model import Action, Batch, Filter, Invocation, Meta, Row, Slice
+
+
+Object = tuple[str, str]
+"""A virtual object: its service and its key."""
 
 
 class At(NamedTuple):
@@ -62,8 +67,9 @@ class Page(Record, frozen=True):
     `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: nothing is left below the cut-off.
     `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
     need nothing but their number. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
-    `rows`: in order of seq, what is written row by row: of RESUME the matched rows that are PAUSED, of PURGE all of
-    them, of other actions none.
+    `rows`: in order of seq, what is written row by row: of RESUME the matched rows that are PAUSED, of PAUSE those of
+    them that are held, of PURGE all matched rows, of other actions none. `objects`: of KILL, CANCEL and PAUSE the
+    objects of matched rows, in order; they may be left out if nothing waits for them.
     """
 
     scanned: int
@@ -73,6 +79,17 @@ class Page(Record, frozen=True):
     started: list[StartedRow]
     samples: list[str]
     rows: tuple[Row, ...] = ()
+    objects: tuple[Object, ...] = ()
+
+
+class Inbox(Record, frozen=True):
+    """An object: whether an invocation of it is started, and if none is, the first of those that wait for it.
+
+    That one is PENDING and has the lowest seq.
+    """
+
+    started: bool
+    head: Row | None
 
 
 class View(Protocol):
@@ -105,11 +122,29 @@ class View(Protocol):
     def slice(self, batch_id: str) -> Slice | None:
         """This partition's part of a batch."""
 
+    def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
+        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that of the first cut-off.
+
+        A rule ends what its filter matches while its slice is RUNNING, until `standing_until`.
+        """
+
     def running_slices(self) -> Sequence[str]:
-        """Ids of the batches whose slice takes turns here, in order of their cut-off: RUNNING, with no `due_at`."""
+        """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
+
+    def guarding(self) -> Sequence[Slice]:
+        """Slices that guard starts, as `guards.guarding` says."""
+
+    def invocation(self, row: Row) -> Invocation:
+        """The part of the row that never changes."""
+
+    def held(self, after: int, limit: int) -> Sequence[Row]:
+        """Held rows with `seq > after`, in order of seq."""
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows."""
+
+    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+        """How these objects stand, in their order, as if the rows with the seqs of `without` were not there."""
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
@@ -118,7 +153,7 @@ class View(Protocol):
         """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
-        """Batches led here with pages to come and `expires_at <= until`, in order of it, then id."""
+        """Batches led here that time acts on at `until` or before (`expiry_of`), in order of that time, then id."""
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""

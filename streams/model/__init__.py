@@ -6,7 +6,16 @@ Field names, order and defaults are those of `schemas/<Record>.avsc`; a test hol
 
 from streams.model.base import ENGINE_VERSION, Record
 from streams.model.commands import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
-from streams.model.internal import Command, ContinueSlice, ControlSlice, Internal, SliceReport, StartSlice, Tick
+from streams.model.internal import (
+    Command,
+    ContinueSlice,
+    ControlSlice,
+    Internal,
+    ReleaseHeld,
+    SliceReport,
+    StartSlice,
+    Tick,
+)
 from streams.model.published import BatchHeader, BatchProgress, Signal, SliceProgress
 from streams.model.shared import Cause, Ending, Filter, Invocation
 from streams.model.table import Batch, Change, InvocationRow, Meta, PageDelta, Payload, Row, Slice
@@ -53,6 +62,7 @@ __all__ = [
     "PageDelta",
     "Payload",
     "Record",
+    "ReleaseHeld",
     "ReportTransition",
     "Row",
     "Signal",

@@ -11,7 +11,7 @@ from streams.model.vocabulary import Action, OnTimeout, SliceOperation, SlicePha
 class StartSlice(Record, frozen=True):
     """The lead tells a partition to begin its part; the offset of this record is the slice's cut-off.
 
-    `budget`, `max_rate`: as in `Slice`.
+    `budget`, `max_rate`, `standing_until`: as in `Slice`.
     """
 
     engine_version: int
@@ -26,6 +26,7 @@ class StartSlice(Record, frozen=True):
     cause: Cause
     budget: int | None = None
     max_rate: float | None = None
+    standing_until: int | None = None
 
 
 class ContinueSlice(Record, frozen=True):
@@ -70,6 +71,16 @@ class SliceReport(Record, frozen=True):
     aborted: bool = False
 
 
+class ReleaseHeld(Record, frozen=True):
+    """Start held rows that no slice guards any longer: those behind the seq `after`, at most `max_rows` looked at."""
+
+    engine_version: int
+    partition: int
+    release_no: int
+    after: int
+    max_rows: int
+
+
 class Tick(Record, frozen=True):
     """Time acts: handle what is due, at most `max_rows` pieces of work."""
 
@@ -95,9 +106,10 @@ Command = (
     | ContinueSlice
     | ControlSlice
     | SliceReport
+    | ReleaseHeld
     | Tick
 )
 """What may stand in the command log."""
 
-Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | Tick
+Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | ReleaseHeld | Tick
 """Commands that only workers write; each carries its partition and the engine's version."""

@@ -10,14 +10,14 @@ from confluent_kafka import murmur2
 
 from streams import codec
 from streams.engine.routing import home, routing_key
-from streams.model import Act, Command, ContinueSlice, Invoke, ReportTransition, Tick
+from streams.model import Act, Command, ContinueSlice, Invoke, ReleaseHeld, ReportTransition, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from streams.runtime.task import PartitionTask
 
-PAGES = (ContinueSlice, Tick)
+PAGES = (ContinueSlice, ReleaseHeld, Tick)
 """Commands that handle many rows: a partition does one of them in a turn at most."""
 
 

@@ -68,7 +68,7 @@ _decode_ending: Final = msgspec.msgpack.Decoder(Ending).decode
 _encode_json: Final = msgspec.json.Encoder().encode
 
 
-def json_list(values: list[int] | list[str]) -> str:
+def json_list(values: list[int] | list[str] | list[list[str]]) -> str:
     """The list as text for `json_each`."""
     return _encode_json(values).decode()
 
@@ -148,7 +148,7 @@ _OPTIONAL: Final = (
 _MOVING: Final = _OPTIONAL[:7]
 SELECT_ROW: Final = """SELECT i.id, i.rest, i.seq, i.content_hash, i.status, i.attempt, i.last_report_no, i.created_at,
     i.modified_at, i.started_seq, i.pinned, i.scheduled_at, i.due_at, i.paused_from, i.held, i.ending, i.lease_ms,
-    i.delta FROM """
+    i.delta, i.object_key FROM """
 
 
 _NONES: Final = repeat(None)
@@ -265,6 +265,7 @@ def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row
         ending,
         lease_ms,
         delta,
+        object_key,
     ) = columns
     return Row(
         invocation_id,
@@ -285,4 +286,5 @@ def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row
         unpack_ending(ending) if delta is None else delta_ending(delta),
         lease_ms,
         delta,
+        object_key,
     )

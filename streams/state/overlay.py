@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from streams.codec import encode, encode_delta, encode_row
+from streams.engine.view import Inbox
 from streams.model import Payload
 from streams.state import reads
 from streams.state.deltas import RESTING, Endings, apply_delta, count_resting, drop_deserted, release, seqs_of
+from streams.state.inboxes import Inboxes
 from streams.state.mapping import (
     delta_key,
     insert_rows,
@@ -19,13 +21,16 @@ from streams.state.mapping import (
     row_of,
     update_rows,
 )
+from streams.state.old_deltas import OldDeltas
 from streams.state.schema import STATUSES
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
+    from streams.engine.view import Object
     from streams.model import Row, Status
     from streams.state.select import Window
 
@@ -46,12 +51,14 @@ class Overlay:
         self.counts_changed = False
         self.total = 0
         self._db = db
+        self._old_deltas = OldDeltas(db)
         self._rows: dict[str, Row | None] = {}
         self._inserted: dict[int, InsertRow] = {}
         self._updated: dict[int, Row] = {}
         self._removed: dict[int, str] = {}
         self._standing: dict[int, reads.Standing] = {}
         self._released: dict[int, int] = {}
+        self._inboxes = Inboxes()
         self._deltas: set[int] = set()
         self._changelog: Changelog = []
 
@@ -61,12 +68,15 @@ class Overlay:
         self.counts_changed = False
         self.total = sum(counts.values())
         self.endings.clear()
+        self._old_deltas.clear()
         self.forget()
 
     def forget(self) -> None:
         """Forget the turn's rows, which the store now holds."""
         for held in (self._rows, self._inserted, self._updated, self._removed, self._standing, self._released):
             held.clear()
+        self._inboxes.written()
+        self._inboxes.forget()
         self._deltas.clear()
         self._changelog = []
 
@@ -99,8 +109,27 @@ class Overlay:
         return None if found is None else bytes(found[0])
 
     def rows(self, seqs: list[int]) -> tuple[Row, ...]:
-        """The rows with these seqs, in order of seq, once everything is written."""
+        """The rows with these seqs, in order of seq, once what changed of them is written."""
         return tuple(self._adopt(reads.rows_by_seqs(self._db, seqs))) if seqs else ()
+
+    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+        """As `View.inboxes`."""
+        changed = self._inboxes
+        if len(objects) == 1 and not without and (known := changed.known(objects[0])) is not None:
+            return {objects[0]: known}
+        if self._removed or changed.too_many(objects):
+            self.write()
+        found = reads.inboxes(self._db, objects, [*without, *changed.seqs(objects)])
+        heads = {row.seq: row for row in self.rows([seq for _, seq in found if seq is not None])}
+        return {
+            each: changed.over(each, Inbox(started, None if seq is None else heads[seq]), without)
+            for each, (started, seq) in zip(objects, found, strict=True)
+        }
+
+    def held(self, after: int, limit: int) -> list[Row]:
+        """As `View.held`."""
+        self.write()
+        return self._adopt(reads.held_rows(self._db, after, limit))
 
     def due(self, until: int, limit: int) -> list[Row]:
         """As `View.due`."""
@@ -110,12 +139,12 @@ class Overlay:
     def on_old_deltas(self, before: int, limit: int) -> list[Row]:
         """As `View.on_old_deltas`."""
         self.write()
-        return self._adopt(reads.rows_on_deltas(self._db, before, limit))
+        return self._adopt(reads.rows_on_deltas(self._db, self._old_deltas, before, limit))
 
     def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
         """As `View.ended`."""
         self.write()
-        found = reads.ended_rows(self._db, before, limit)
+        found = reads.ended_rows(self._db, self._old_deltas, before, limit)
         self._standing.update((standing.seq, standing) for standing in found)
         return [(standing.seq, standing.invocation_id) for standing in found]
 
@@ -131,6 +160,8 @@ class Overlay:
         row = effect.row
         self._rows[row.invocation_id] = row
         self._inserted[row.seq] = effect
+        if row.object_key is not None:
+            self._inboxes.put(row)
         self._count(row.status, 1)
         self.total += 1
 
@@ -149,6 +180,8 @@ class Overlay:
             self._standing.pop(row.seq, None)
         if row.delta is not None:
             row = replace(row, delta=None)
+        if row.object_key is not None:
+            self._inboxes.put(row)
         self._rows[row.invocation_id] = row
         self._updated[row.seq] = row
 
@@ -162,8 +195,12 @@ class Overlay:
             self._release({delta: 1})
         self._rows[invocation_id] = None
         self._updated.pop(seq, None)
-        if self._inserted.pop(seq, None) is None:
+        inserted = self._inserted.pop(seq, None)
+        self._inboxes.forget()
+        if inserted is None:
             self._removed[seq] = invocation_id
+        else:
+            self._inboxes.remove(inserted.row)
 
     def put_delta(self, effect: PutDelta, offset: int, page: Window | None) -> None:
         """A page changed many rows; `offset` of the command that caused it, `page` what it selected last."""
@@ -186,6 +223,7 @@ class Overlay:
         for change in delta.changes:
             self._count(change.status, len(change.seqs))
         self._standing.clear()
+        self._inboxes.forget()
         if self._rows:
             changed = set(seqs)
             self._rows = {name: row for name, row in self._rows.items() if row is None or row.seq not in changed}
@@ -222,6 +260,7 @@ class Overlay:
         changelog += self._payloads_of_inserted(tombstones)
         changelog += [(key, None) for key in tombstones]
         self._inserted.clear()
+        self._inboxes.written()
 
     def finish(self) -> Changelog:
         """Write everything; returns the turn's changelog of rows, payloads and deltas."""

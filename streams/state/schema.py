@@ -24,14 +24,21 @@ STATUSES: Final = (
     Status.KILLED,
 )
 CODES: Final = {status: code for code, status in enumerate(STATUSES)}
+PENDING: Final = CODES[Status.PENDING]
 FIRST_STARTED: Final = CODES[Status.READY]
 PAUSED: Final = CODES[Status.PAUSED]
 FIRST_TERMINAL: Final = CODES[Status.COMPLETED]
 UNSTARTED: Final = frozenset(STATUSES[:FIRST_STARTED])
 TERMINAL: Final = frozenset(STATUSES[FIRST_TERMINAL:])
 
+HOLDS: Final = f"""object_key IS NOT NULL AND status >= {FIRST_STARTED} AND status < {FIRST_TERMINAL}
+    AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED})"""
+"""Which rows take their object; a query that says just this finds them by its index."""
+WAITS: Final = f"object_key IS NOT NULL AND status = {PENDING}"
+"""Which rows are in the inbox of their object; likewise."""
+
 APPLICATION_ID: Final = 0x73747265
-VERSION: Final = 1
+VERSION: Final = 2
 
 # `invocations.rest` is the encoded invocation without its leading id, which has a column already. `ending` and
 # `batch_id` are those of the row's own record: where `delta` is set they are null and the delta's hold instead.
@@ -69,6 +76,9 @@ SCHEMA: Final = (
     f"""CREATE INDEX invocations_due ON invocations(due_at)
         WHERE due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}""",
     f"CREATE INDEX invocations_ended ON invocations(modified_at) WHERE status >= {FIRST_TERMINAL} AND delta IS NULL",
+    f"CREATE INDEX invocations_holding ON invocations(service, object_key) WHERE {HOLDS}",
+    f"CREATE INDEX invocations_inbox ON invocations(service, object_key) WHERE {WAITS}",
+    "CREATE INDEX invocations_held ON invocations(held) WHERE held = 1",
     "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     # Compaction moves a row's record behind its payload's: on restore such a payload waits here for its row.
     "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",

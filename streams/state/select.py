@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from streams.engine.view import Page, StartedRow
 from streams.model import Action, Status
 from streams.state.mapping import json_list, label_text, with_id
-from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES
+from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
-    from streams.engine.view import PageQuery
+    from streams.engine.view import Object, PageQuery
     from streams.model import Filter
 
 _BOUND_ONE_BY_ONE: Final = 32
@@ -122,15 +122,17 @@ def select_page(
                 StartedRow(seq, invocation_id, with_id(rest, invocation_id), STATUSES[status], attempt, counted)
             )
     samples = _ids_of(db, [row[0] for row in found[: query.samples]])
-    return Page(scanned, cursor, last, unstarted, started, samples), _window_of(query, cursor, len(found))
+    window = _window_of(query, cursor, len(found))
+    objects = _objects_of(db, query.action, window, found)
+    return Page(scanned, cursor, last, unstarted, started, samples, objects=objects), window
 
 
 def written_row_by_row(page: Page, action: Action) -> list[int]:
-    """Seqs of the page's rows of which the engine is given the whole, as `Page.rows` says."""
+    """Seqs of the page's rows among which are those that `Page.rows` gives the engine."""
     match action:
         case Action.PURGE:
             return [row.seq for row in page.started]
-        case Action.RESUME:
+        case Action.RESUME | Action.PAUSE:
             started = [row.seq for row in page.started if row.status is Status.PAUSED]
             return [*page.unstarted.get(Status.PAUSED, ()), *started]
         case _:
@@ -143,6 +145,22 @@ def _window_of(query: PageQuery, cursor: int, matched: int) -> Window | None:
     condition = condition_of(query.filter, query.action, query.cutoff)
     sql = f"seq > ? AND seq <= ? AND {condition.sql}"
     return Window(Condition(sql, (query.cursor, cursor, *condition.params)), matched)
+
+
+def _objects_of(db: sqlite3.Connection, action: Action, window: Window | None, found: list[Any]) -> tuple[Object, ...]:
+    """Objects of the matched rows, as `Page.objects` says."""
+    if not found or action in (Action.RESUME, Action.PURGE) or not _anything_waits(db):
+        return ()
+    matched = Condition(f"seq {_IN_JSON}", (json_list([row[0] for row in found]),)) if window is None else window[0]
+    sql = "SELECT DISTINCT service, object_key FROM invocations WHERE object_key IS NOT NULL AND "
+    return tuple(db.execute(f"{sql} {matched.sql} ORDER BY 1, 2", matched.params).fetchall())
+
+
+def _anything_waits(db: sqlite3.Connection) -> bool:
+    """Whether the inbox of any object has anything in it."""
+    # Every service lies behind the empty one: the index is entered at its first row instead of being gone through.
+    first = f"SELECT 1 FROM invocations WHERE service > '' AND {WAITS} LIMIT 1"  # noqa: S608 - our own names
+    return db.execute(first).fetchone() is not None
 
 
 def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec.structs import replace
 
-from streams.codec import decode, encode
+from streams.codec import decode, decode_invocation, encode
 from streams.engine.batches import header_of
 from streams.engine.control import expiry_of
 from streams.engine.effects import (
@@ -27,12 +27,15 @@ from streams.engine.effects import (
     Send,
     SendAll,
     SetPage,
+    SetRelease,
     SetTick,
     UpdateRow,
 )
-from streams.engine.slices import progress_of
+from streams.engine.guards import guarding
+from streams.engine.slices import progress_of, takes_turns
+from streams.engine.standing import Door
 from streams.engine.view import View
-from streams.model import ENGINE_VERSION, Batch, BatchState, Meta, Slice, SliceState
+from streams.model import ENGINE_VERSION, Action, Batch, BatchState, Meta, Slice
 from streams.state import reads
 from streams.state.deadlines import Deadlines
 from streams.state.errors import ChangelogError
@@ -45,10 +48,11 @@ from streams.state.select import select_page, written_row_by_row
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
-    from streams.engine.view import At, Page, PageQuery, PageSizes
-    from streams.model import Row
+    from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes
+    from streams.model import Invocation, Row
     from streams.state.select import Window
     from streams.state.store import Store
 
@@ -94,6 +98,8 @@ class Table(View):
         self._changed_batches: dict[str, Batch | None] = {}
         self._changed_slices: dict[str, Slice | None] = {}
         self._running: tuple[str, ...] | None = None
+        self._door = Door()
+        self._guarding: dict[str, Slice] = {}
         self._due_slices = Deadlines()
         self._expiring = Deadlines()
         self._reload()
@@ -131,15 +137,21 @@ class Table(View):
                 case _:
                     self._absorb_rarer(effect)
 
-    def _absorb_rarer(self, effect: PutBatch | RemoveBatch | PutSlice | RemoveSlice | SetPage | SetTick) -> None:
+    def _absorb_rarer(
+        self, effect: PutBatch | RemoveBatch | PutSlice | RemoveSlice | SetPage | SetRelease | SetTick
+    ) -> None:
         match effect:
             case PutSlice(slice=slice_):
                 self._slices[slice_.batch_id] = slice_
+                self._door.put(slice_)
                 self._due_slices.set(slice_.batch_id, slice_.due_at)
+                self._guard(slice_)
                 self._changed_slices[slice_.batch_id] = slice_
                 self._running = None
             case RemoveSlice(batch_id=batch_id):
                 self._slices.pop(batch_id, None)
+                self._door.remove(batch_id)
+                self._guarding.pop(batch_id, None)
                 self._due_slices.set(batch_id, None)
                 self._changed_slices[batch_id] = None
                 self._running = None
@@ -153,6 +165,9 @@ class Table(View):
                 self._changed_batches[batch_id] = None
             case SetPage(page=page, outstanding=outstanding):
                 self._meta = replace(self._meta, page=page, page_outstanding=outstanding)
+            case SetRelease(release_no=release_no, outstanding=outstanding, again=again):
+                marks = {"release_no": release_no, "release_outstanding": outstanding, "release_again": again}
+                self._meta = replace(self._meta, **marks)
             case SetTick(tick_no=tick_no):
                 self._meta = replace(self._meta, tick_no=tick_no)
 
@@ -266,24 +281,43 @@ class Table(View):
         """This partition's parts of all batches."""
         return tuple(self._slices.values())
 
+    def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
+        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that of the first cut-off."""
+        return self._door.first(invocation, now)
+
     def running_slices(self) -> Sequence[str]:
-        """Ids of the batches whose slice takes turns here, in order of their cut-off: RUNNING, with no `due_at`."""
+        """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
         if self._running is None:
-            running = [
-                slice_
-                for slice_ in self._slices.values()
-                if slice_.state is SliceState.RUNNING and slice_.due_at is None
-            ]
+            running = [slice_ for slice_ in self._slices.values() if takes_turns(slice_)]
             self._running = tuple(slice_.batch_id for slice_ in sorted(running, key=attrgetter("cutoff")))
         return self._running
+
+    def guarding(self) -> Sequence[Slice]:
+        """Slices that guard starts, as `guards.guarding` says."""
+        return tuple(self._guarding.values())
+
+    def invocation(self, row: Row) -> Invocation:
+        """The part of the row that never changes."""
+        return decode_invocation(row.encoded)
+
+    def held(self, after: int, limit: int) -> Sequence[Row]:
+        """Held rows with `seq > after`, in order of seq."""
+        return self._overlay.held(after, limit)
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows; kept as `last_page` until the next turn."""
         self._overlay.write()
         page, self._window = select_page(self._db, query, self._counted_by)
         seqs = written_row_by_row(page, query.action)
-        self.last_page = replace(page, rows=self._overlay.rows(seqs)) if seqs else page
-        return self.last_page
+        if seqs and (query.action is not Action.PAUSE or self._overlay.held(-1, 1)):
+            rows = self._overlay.rows(seqs)
+            page = replace(page, rows=tuple(row for row in rows if row.held or query.action is not Action.PAUSE))
+        self.last_page = page
+        return page
+
+    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+        """How these objects stand, in their order, as if the rows with the seqs of `without` were not there."""
+        return self._overlay.inboxes(objects, without)
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
@@ -294,7 +328,7 @@ class Table(View):
         return [self._slices[batch_id] for batch_id in self._due_slices.due(until, limit)]
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
-        """Batches led here with pages to come and `expires_at <= until`, in order of it, then id."""
+        """Batches led here that time acts on at `until` or before, in order of that time, then id."""
         return [self._batches[batch_id] for batch_id in self._expiring.due(until, limit)]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
@@ -327,6 +361,11 @@ class Table(View):
             self.finished_batches(batches_before, 1)
         )
 
+    def _guard(self, slice_: Slice) -> None:
+        self._guarding.pop(slice_.batch_id, None)
+        if guarding(slice_):
+            self._guarding[slice_.batch_id] = slice_
+
     def _counted_by(self, delta: int | None, packed: bytes | None) -> str | None:
         ending = unpack_ending(packed) if delta is None else self._overlay.endings(delta)
         return None if ending is None else ending.counted_by
@@ -355,10 +394,13 @@ class Table(View):
         self._changed_batches.clear()
         self._changed_slices.clear()
         self._running = None
+        self._door.reset(self._slices.values())
+        self._guarding.clear()
         self._due_slices.clear()
         self._expiring.clear()
         for slice_ in self._slices.values():
             self._due_slices.set(slice_.batch_id, slice_.due_at)
+            self._guard(slice_)
         for batch in self._batches.values():
             self._expiring.set(batch.start.batch_id, expiry_of(batch))
         self.last_page = None

@@ -64,7 +64,8 @@ REFUSED: dict[str, tuple[StartBatch, str]] = {
     "reason too long": (StartBatch("r", Action.KILL, SOME, reason="x" * 1_001), "reason"),
     "limit": (StartBatch("r", Action.KILL, SOME, limit=0), "invalid_limit: limit"),
     "max_rate": (StartBatch("r", Action.KILL, SOME, max_rate=0.0), "invalid_max_rate: max_rate"),
-    "standing": (StartBatch("r", Action.KILL, SOME, standing_until=2**41), "not_supported: StartBatch.standing_until"),
+    "standing": (StartBatch("r", Action.KILL, SOME, standing_until=2**40), "invalid_standing_until: standing_until"),
+    "standing with a limit": (StartBatch("r", Action.KILL, SOME, limit=5, standing_until=2**41), "together with limit"),
     "expires": (StartBatch("r", Action.KILL, SOME, expires_at=2**40), "invalid_expires_at: expires_at"),
     "terminal status of a resume": (
         StartBatch("r", Action.RESUME, Filter(statuses=(Status.PAUSED, Status.KILLED))),
@@ -84,7 +85,7 @@ def test_each_refusal_names_the_field_and_touches_nothing(make_service: Callable
     service.send(
         ControlBatch("no-such-batch", ControlOperation.PAUSE),
         CancelFlow("flow-1", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL),
-        Invoke(Invocation("keyed/k~1", "keyed", "run", object_key="k")),
+        Invoke(Invocation("keyed-k-1", "keyed", "run", object_key="k")),
         Invoke(Invocation("member", "billing", "run", flow_id="flow-1")),
         Invoke(Invocation("child", "billing", "run", parent_id="inv-0000001")),
     )
@@ -95,7 +96,11 @@ def test_each_refusal_names_the_field_and_touches_nothing(make_service: Callable
         assert progress.slices == {}, name
     log = service.settle()
     refused = [letter.headers for letter in service.read(Topic.DEAD_LETTERS)]
-    assert sorted(headers["error-code"] for headers in refused) == ["not_supported"] * 4 + ["unknown_batch"]
+    assert sorted(headers["error-code"] for headers in refused) == [
+        "invalid_invocation_id",
+        *["not_supported"] * 3,
+        "unknown_batch",
+    ]
     for what in ("no-such-batch", "CancelFlow", "object_key", "flow_id", "parent_id"):
         assert any(what in headers["error-message"] for headers in refused), what
     assert not any(isinstance(codec.decode(entry.value), StartSlice) for entry in log), "no slice is to be started"

@@ -32,7 +32,8 @@ def row_of(record: InvocationRow) -> Row:
     invocation = record.invocation
     values: dict[str, Any] = {name: getattr(record, name) for name in ROW_FIELDS}
     encoded = codec.encode_invocation(invocation)
-    return Row(invocation.invocation_id, encoded, lease_ms=invocation.lease_ms, **values)
+    carried = {"lease_ms": invocation.lease_ms, "object_key": invocation.object_key}
+    return Row(invocation.invocation_id, encoded, **carried, **values)  # type: ignore[arg-type]
 
 
 @settings(deadline=None)

@@ -80,7 +80,8 @@ def test_an_unknown_invocation_is_skipped(action: Action) -> None:
 @pytest.mark.parametrize("only_unstarted", [False, True])
 def test_every_cell_of_pause(status: Status, paused_from: Status | None, only_unstarted: bool) -> None:  # noqa: FBT001
     """It keeps where it stood; its executor is told; paused, being cancelled or over, it is left alone."""
-    table = table_with(before := row_at(status, paused_from=paused_from, held=True, delta=4))
+    held = status is not Status.PAUSED
+    table = table_with(before := row_at(status, paused_from=paused_from, held=held, delta=4))
     command = Act("a", Action.PAUSE, grace_ms=5, on_timeout=OnTimeout.LEAVE, only_unstarted=only_unstarted, cause=CAUSE)
     effects = applied(command, table)
     row, kept = table.rows["a"], {Status.PAUSED, Status.CANCELLING, *TERMINAL}

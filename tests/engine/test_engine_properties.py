@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from streams.control import merge
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
 from streams.engine.effects import Count, PutSlice, Send, SendAll
-from streams.engine.lifecycle import TERMINAL
+from streams.engine.filters import Facts, matches
+from streams.engine.lifecycle import STARTED, TERMINAL, UNSTARTED, stands_at
 from streams.engine.view import At, PageSizes
 from streams.model import (
     Act,
@@ -26,12 +27,15 @@ from streams.model import (
     ControlOperation,
     Filter,
     OnTimeout,
+    ReleaseHeld,
     ReportTransition,
     Row,
+    SignalKind,
     SliceState,
     StartBatch,
     Status,
 )
+from support.engine_rows import of
 from support.histories import START, long_histories
 from support.memory_cluster import MemoryCluster, invoke
 from support.memory_table import MemoryTable
@@ -89,6 +93,16 @@ batches = st.builds(
     on_timeout=timeouts,
     expires_at=st.none() | st.integers(START, START + 20_000),
 )
+rules = st.builds(
+    StartBatch,
+    batch_ids,
+    st.sampled_from([Action.KILL, Action.CANCEL]),
+    st.sampled_from([Filter(match_all=True), Filter(services=("mail",))]),
+    grace_ms=graces,
+    on_timeout=timeouts,
+    standing_until=st.integers(START, START + 30_000),
+    expires_at=st.none() | st.integers(START, START + 30_000),
+)
 control_nos = st.none() | st.integers(0, 9)
 operations = st.sampled_from([ControlOperation.PAUSE, ControlOperation.RESUME, ControlOperation.ABORT])
 controls = st.builds(ControlBatch, batch_ids, operations, control_nos) | st.builds(
@@ -99,9 +113,8 @@ pauses = st.integers(0, 12_000)
 """Milliseconds that go by before every partition gets a tick."""
 turns = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 """Which partitions apply a command next."""
-histories = (
-    st.lists(invokes | reports | single_acts | batches | controls | pauses | turns, max_size=60) | long_histories
-)
+moves = invokes | reports | single_acts | batches | rules | controls | pauses | turns
+histories = st.lists(moves, max_size=60) | long_histories
 sizes = st.builds(PageSizes, st.integers(1, 4), st.integers(1, 4))
 
 
@@ -121,6 +134,9 @@ class Watched(MemoryCluster):
         effects = super().step(partition)
         self._each_row_ends_once(partition, before, table)
         self._a_paused_row_rests(table)
+        self._objects_have_their_order(before, table)
+        self._no_work_is_doomed(table, before, effects)
+        self._what_is_held_is_held_by_somebody(partition, table)
         if isinstance(command, ContinueSlice):
             self._only_who_may_acts(slices, table, command.batch_id)
         self._limits_hold()
@@ -176,6 +192,45 @@ class Watched(MemoryCluster):
             assert row.paused_from not in {Status.PAUSED, Status.CANCELLING, *TERMINAL}
             assert row.status is not Status.PAUSED or row.due_at is None
             assert (row.status is Status.SCHEDULED) <= (row.due_at is not None)
+
+    def _objects_have_their_order(self, before: dict[int, Row], table: MemoryTable) -> None:
+        """What was in an inbox starts when nothing of its object is started, and nothing waits before it."""
+        for each in {table.object_of(row) for row in table.rows.values()} - {None}:
+            rows = [row for row in table.rows.values() if table.object_of(row) == each]
+            started = [row for row in rows if stands_at(row) in STARTED]
+            waiting = [row for row in rows if row.status is Status.PENDING]
+            assert started or not waiting or min(waiting, key=lambda row: row.seq).held
+            for row in started:
+                was = before.get(row.seq)
+                if was is not None and stands_at(was) in UNSTARTED:
+                    assert started == [row]
+                    assert all(other.seq > row.seq for other in waiting)
+
+    def _no_work_is_doomed(self, table: MemoryTable, before: dict[int, Row], effects: list[Effect]) -> None:
+        """What a slice was going to end, as it stood, is not started."""
+        for send in of(Send, effects):
+            if send.kind is SignalKind.START and send.seq in before:
+                assert not self._guards(table, before[send.seq])
+
+    def _what_is_held_is_held_by_somebody(self, partition: int, table: MemoryTable) -> None:
+        """A mark stays only as long as a slice guards its row, or pages to let it go are under way."""
+        for row in table.rows.values():
+            assert not row.held or self._guards(table, row) or table.meta.release_outstanding
+            assert not row.held or row.status not in {Status.SUSPENDED, Status.CANCELLING, *TERMINAL}
+        ahead = self.logs[partition][self.applied[partition] :]
+        assert sum(isinstance(command, ReleaseHeld) for _, command in ahead) == table.meta.release_outstanding
+
+    def _guards(self, table: MemoryTable, row: Row) -> bool:
+        """Whether a slice has the row before it, said without the engine's words for it."""
+        for slice_ in table.slices.values():
+            ids = slice_.filter.invocation_ids
+            to_come = slice_.cursor < row.seq if ids is None else row.invocation_id in ids[slice_.cursor :]
+            acts = slice_.action in {Action.KILL, Action.CANCEL} and not slice_.dry_run and slice_.budget is None
+            facts = Facts(row, table.invocations[row.invocation_id])
+            matched = matches(slice_.filter, slice_.action, slice_.cutoff, facts)
+            if slice_.state is SliceState.RUNNING and to_come and acts and matched:
+                return True
+        return False
 
     def _counters_add_up(self, table: MemoryTable, effects: list[Effect]) -> None:
         written = [effect.slice.batch_id for effect in effects if isinstance(effect, PutSlice)]

@@ -14,16 +14,17 @@ from streams.engine.view import PageSizes
 from streams.model import Action, Filter, ReportTransition, StartBatch, Status
 from streams.rules import TERMINAL
 from support import oracle
-from support.memory_cluster import MemoryCluster, invoke
+from support.histories import invoke_any
+from support.memory_cluster import MemoryCluster
 from support.reading import Entry
 
 if TYPE_CHECKING:
     from streams.model import Command
 
-IDS = tuple(f"i{number}" for number in range(6))
+IDS = (*(f"mail/k~{number}" for number in range(4)), *(f"i{number}" for number in range(4)))
 FAR = 1_000_000_000
 
-FILTERS = (Filter(match_all=True), Filter(services=("mail",)), Filter(invocation_ids=IDS[:3]))
+FILTERS = (Filter(match_all=True), Filter(handlers=("send",)), Filter(invocation_ids=IDS[1:6]))
 REPORTED = (Status.RUNNING, Status.SUSPENDED, Status.COMPLETED)
 ACTIONS = (*Action, Action.PAUSE, Action.RESUME)
 
@@ -37,10 +38,10 @@ def _command(random: Random, name: str) -> Command:
     invocation_id = random.choice(IDS)
     match random.randrange(6):
         case 0 | 1:
-            service, scheduled_at = random.choice(("mail", "pay")), random.choice((None, FAR))
-            return invoke(invocation_id, service=service, scheduled_at=scheduled_at)
+            handler, scheduled_at = random.choice(("send", "receive")), random.choice((None, FAR))
+            return invoke_any(invocation_id, scheduled_at=scheduled_at, adopt=False, handler=handler)
         case 2:
-            return invoke(invocation_id, adopt=True)
+            return invoke_any(invocation_id, scheduled_at=None, adopt=True)
         case 3:
             return ReportTransition(invocation_id, random.randint(1, 3), to=random.choice(REPORTED))
         case _:

@@ -21,6 +21,7 @@ from streams.model import (
     Filter,
     FlowAction,
     OnTimeout,
+    ReleaseHeld,
     ReportTransition,
     SliceOperation,
     SlicePhase,
@@ -40,6 +41,7 @@ INTERNAL: list[Command] = [
     ContinueSlice(1, 0, "b", 1, 10, 10),
     ControlSlice(1, 0, "b", SliceOperation.FORGET),
     SliceReport(1, 0, "b", 0, SlicePhase.STARTED, 5, 0),
+    ReleaseHeld(1, 0, 1, -1, 10),
     Tick(1, 0, 1, 5, 5, 5, 5, 10),
 ]
 
@@ -62,7 +64,7 @@ INTERNAL: list[Command] = [
         ("invalid_labels", invoke(labels={"k": LONG_TEXT})),
         ("invalid_payload", replace(invoke(), payload=b"x" * (256 * 1024 + 1))),
         ("invalid_scheduled_at", invoke(scheduled_at=5, adopt=True)),
-        ("not_supported", invoke(object_key="k")),
+        ("invalid_invocation_id", invoke(object_key="k")),
         ("not_supported", invoke(flow_id="f")),
         ("not_supported", invoke(parent_id="p")),
         ("invalid_invocation_id", ReportTransition("", attempt=1)),
@@ -108,6 +110,7 @@ def test_a_broken_rule_is_refused_with_the_fields_name(code: str, command: Comma
         invoke("ä" * 256),
         invoke("a b\u00a0c\u200d~d"),
         invoke("~"),
+        invoke("mail/k~1", object_key="k"),
         invoke(labels={"x" * 1_000: "y" * 1_000, "": ""}),
         invoke(lease_ms=1),
         replace(invoke(), payload=b"x" * (256 * 1024)),

@@ -29,7 +29,8 @@ from streams.model import (
 )
 from streams.state.store import Store
 from streams.state.table import Table
-from support.memory_cluster import MemoryCluster, invoke
+from support.histories import invoke_any
+from support.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
     from support.memory_table import MemoryTable
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
 SIZES = PageSizes(7, 3)
 ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.PAUSE, Action.RESUME, Action.RESUME, Action.PURGE)
 REPORTED = (Status.RUNNING, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.COMPLETED, Status.CANCELLED)
+NAMES = (*(f"i-{n}" for n in range(15)), *(f"mail/{n % 4}~{n}" for n in range(15)))
 FILTERS = (
     Filter(match_all=True),
     Filter(statuses=(Status.RUNNING, Status.SUSPENDED, Status.CANCELLING)),
-    Filter(invocation_ids=tuple(f"i-{n}" for n in range(0, 30, 2))),
+    Filter(invocation_ids=NAMES[::2]),
     Filter(labels={"team": "a"}, modified_until=1_500_000),
 )
 
@@ -50,12 +52,12 @@ def lived(seed: int, steps: int) -> MemoryCluster:
     random, cluster = Random(seed), MemoryCluster(2, SIZES)
     batches: list[str] = []
     for step in range(steps):
-        name = f"i-{random.randrange(30)}"
+        name = random.choice(NAMES)
         match random.randrange(11):
             case 0 | 1 | 2:
                 fields = {"lease_ms": random.choice((None, 40_000)), "labels": random.choice(({}, {"team": "a"}))}
                 scheduled_at = random.choice((None, None, cluster.now + 50_000))
-                cluster.run(invoke(name, scheduled_at=scheduled_at, adopt=random.random() < 0.2, **fields))
+                cluster.run(invoke_any(name, scheduled_at=scheduled_at, adopt=random.random() < 0.2, **fields))
             case 3 | 4 | 5:
                 attempt = random.randint(1, 2)
                 retry_at = cluster.now + random.randrange(90_000)
@@ -70,7 +72,8 @@ def lived(seed: int, steps: int) -> MemoryCluster:
                 expires_at = random.choice((None, cluster.now + 40_000))
                 start = StartBatch(f"b-{step}", action, filter_, dry_run, limit, max_rate, 60_000, on_timeout)
                 batches.append(start.batch_id)
-                cluster.run(replace(start, expires_at=expires_at))
+                until = random.choice((None, None, cluster.now + 40_000, cluster.now + 90_000))
+                cluster.run(replace(start, expires_at=expires_at, standing_until=until))
             case 8 | 9 if batches:
                 operation = random.choice(list(ControlOperation))
                 max_rate = 5.0 if operation is ControlOperation.SET_RATE else None
@@ -123,6 +126,7 @@ def facts(table: MemoryTable | Table, plain: MemoryTable) -> dict[str, object]:
         "slices": {name: table.slice(name) for name in plain.slices},
         "total": table.row_total(),
         "marks": (meta.page, meta.page_outstanding, meta.tick_no),
+        "release": (meta.release_no, meta.release_outstanding, meta.release_again),
     }
 
 

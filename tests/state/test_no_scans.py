@@ -54,6 +54,8 @@ def lived(table: Table) -> list[tuple[str, bytes | None]]:
     again = PageDelta(2, None, (Change(Status.KILLED, seqs=(5,)),))
     table.absorb([PutDelta(again, {Status.CANCELLING: 1})], At(0, 12, 2))
     table.due(9, 5)
+    table.held(2, 5)
+    table.inboxes([("mail", "k"), ("mail", "l")], {1, 2})
     resting = table.on_old_deltas(9, 1)
     gone = table.ended(9, 5)[1:]
     table.absorb([*map(UpdateRow, resting), *(RemoveRow(*ended) for ended in gone)], At(0, 13, 2))

@@ -22,19 +22,23 @@ from streams.engine.effects import (
     Send,
     SendAll,
     SetPage,
+    SetRelease,
     SetTick,
     UpdateRow,
 )
 from streams.engine.filters import Facts, matches
+from streams.engine.guards import guarding
 from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
-from streams.engine.view import Page, PageSizes, StartedRow
+from streams.engine.slices import takes_turns
+from streams.engine.view import Inbox, Page, PageSizes, StartedRow
 from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
-    from streams.engine.view import At, PageQuery
+    from streams.engine.view import At, Object, PageQuery
 
 _OVER = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
 
@@ -78,12 +82,33 @@ class MemoryTable:
         """A slice of this partition."""
         return self.slices.get(batch_id)
 
+    def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
+        """The first rule that stands and matches, by the filter in Python, of a row as it would arrive."""
+        row = Row(invocation.invocation_id, b"", -1, 0, Status.PENDING, 0, -1, now, now)
+        for slice_ in sorted(self.slices.values(), key=lambda slice_: slice_.cutoff):
+            until = slice_.standing_until
+            stands = slice_.state is SliceState.RUNNING and until is not None and now < until
+            if stands and matches(slice_.filter, slice_.action, slice_.cutoff, Facts(row, invocation)):
+                return slice_
+        return None
+
     def running_slices(self) -> Sequence[str]:
         """Ids of running slices that wait for no time, by cut-off."""
-        running = [
-            slice_ for slice_ in self.slices.values() if slice_.state is SliceState.RUNNING and slice_.due_at is None
-        ]
+        running = [slice_ for slice_ in self.slices.values() if takes_turns(slice_)]
         return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
+
+    def guarding(self) -> Sequence[Slice]:
+        """Slices that guard starts."""
+        return [slice_ for slice_ in self.slices.values() if guarding(slice_)]
+
+    def invocation(self, row: Row) -> Invocation:
+        """Its invocation, kept until the row is removed."""
+        return self.invocations[row.invocation_id]
+
+    def held(self, after: int, limit: int) -> Sequence[Row]:
+        """Held rows behind a seq."""
+        held = [row for row in self.rows.values() if row.held and row.seq > after]
+        return sorted(held, key=lambda row: row.seq)[:limit]
 
     def select(self, query: PageQuery) -> Page:
         """One page, row by row, by the filter in Python."""
@@ -109,9 +134,29 @@ class MemoryTable:
         whole = tuple(
             row
             for row in matched
-            if query.action is Action.PURGE or (query.action is Action.RESUME and row.status is Status.PAUSED)
+            if query.action is Action.PURGE
+            or (query.action is Action.RESUME and row.status is Status.PAUSED)
+            or (query.action is Action.PAUSE and row.status is Status.PAUSED and row.held)
         )
-        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples, whole)
+        objects = {self.object_of(row) for row in matched if query.action not in {Action.RESUME, Action.PURGE}}
+        found = sorted(each for each in objects if each is not None) if self._anything_waits() else ()
+        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples, whole, tuple(found))
+
+    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+        """How these objects stand, by looking at every row."""
+        found = {}
+        for each in objects:
+            rows = [row for row in self.rows.values() if self.object_of(row) == each and row.seq not in without]
+            waiting = [row for row in rows if row.status is Status.PENDING]
+            started = any(stands_at(row) not in {*UNSTARTED, *TERMINAL} for row in rows)
+            head = min(waiting, key=lambda row: row.seq, default=None)
+            found[each] = Inbox(started, None if started else head)
+        return found
+
+    def object_of(self, row: Row) -> Object | None:
+        """The row's object, by its invocation."""
+        invocation = self.invocations[row.invocation_id]
+        return None if invocation.object_key is None else (invocation.service, invocation.object_key)
 
     def due(self, until: int, limit: int) -> Sequence[Row]:
         """Rows that time has something to do with."""
@@ -165,6 +210,9 @@ class MemoryTable:
                     self._apply_delta(delta, left, at)
                 case SetPage(page, outstanding):
                     self.meta = replace(self.meta, page=page, page_outstanding=outstanding)
+                case SetRelease(release_no, outstanding, again):
+                    marks = {"release_no": release_no, "release_outstanding": outstanding, "release_again": again}
+                    self.meta = replace(self.meta, **marks)
                 case SetTick(tick_no):
                     self.meta = replace(self.meta, tick_no=tick_no)
                 case Send() | SendAll() | Append() | Count():
@@ -232,6 +280,9 @@ class MemoryTable:
                 )
         assert found == left
         self.deltas[at.offset] = delta
+
+    def _anything_waits(self) -> bool:
+        return any(row.status is Status.PENDING and self.object_of(row) for row in self.rows.values())
 
     def _matches(self, row: Row, query: PageQuery) -> bool:
         return matches(query.filter, query.action, query.cutoff, Facts(row, self.invocations[row.invocation_id]))

@@ -1,6 +1,7 @@
 """What must have happened, said a second time: plain Python over the records of the topics, without the engine.
 
-It knows invocations that arrive, are adopted, scheduled far ahead or reported on, and batches of every action.
+It knows invocations that arrive, are adopted, scheduled far ahead or reported on, of objects and not, and batches of
+every action.
 A batch takes effect at each partition's cut-off at once: a test must not report on what a batch matches while it runs.
 """
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int]
 """(partition, seq): what an invocation is known by."""
+Object = tuple[int, str, str | None]
+"""(partition, service, object key)."""
 
 _ENDED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
 _UNSTARTED = frozenset({Status.SCHEDULED, Status.PENDING})
@@ -66,6 +69,7 @@ class Prediction:
 
     rows: dict[Place, Expected] = field(default_factory=dict)
     purged: dict[Place, Expected] = field(default_factory=dict)
+    objects: dict[Object, list[Place]] = field(default_factory=dict)
     cutoffs: dict[str, dict[int, int]] = field(default_factory=dict)
     matched: dict[str, Counter[int]] = field(default_factory=dict)
 
@@ -90,13 +94,20 @@ def predict(log: Iterable[Entry]) -> Prediction:
             case Invoke() as invoke:
                 if by_id.get(invoke.invocation.invocation_id) not in prediction.rows:
                     by_id[invoke.invocation.invocation_id] = place = (entry.partition, entry.offset)
-                    prediction.rows[place] = _arrival(invoke, clock)
+                    prediction.rows[place] = row = _arrival(invoke, clock)
+                    object_ = _object(place, row)
+                    prediction.objects.setdefault(object_, []).append(place)
+                    _promote(prediction, object_)
             case ReportTransition() as report:
-                reported = prediction.rows.get(by_id[report.invocation_id])
+                place = by_id[report.invocation_id]
+                reported = prediction.rows.get(place)
                 if reported is not None and _follows(reported, report):
                     reported.status, reported.paused_from = report.to, None
+                    _promote(prediction, _object(place, reported))
             case StartSlice() as start:
                 _strike(prediction, start, entry, clock)
+                for object_ in prediction.objects:
+                    _promote(prediction, object_)
             case _:
                 pass
     return prediction
@@ -107,7 +118,22 @@ def _arrival(invoke: Invoke, clock: int) -> Expected:
         return Expected(invoke.invocation, clock, Status.RUNNING, 1)
     if invoke.scheduled_at is not None and invoke.scheduled_at > clock:
         return Expected(invoke.invocation, clock, Status.SCHEDULED, 0, invoke.scheduled_at)
+    if invoke.invocation.object_key is not None:
+        return Expected(invoke.invocation, clock, Status.PENDING, 0)
     return Expected(invoke.invocation, clock, Status.READY, 1, signals=[SignalKind.START])
+
+
+def _object(place: Place, row: Expected) -> Object:
+    return place[0], row.invocation.service, row.invocation.object_key
+
+
+def _promote(prediction: Prediction, object_: Object) -> None:
+    """If none of the object is started, the first that waits is."""
+    inbox = [prediction.rows[place] for place in prediction.objects[object_] if place in prediction.rows]
+    waiting = [row for row in inbox if row.status is Status.PENDING]
+    if waiting and not any((row.paused_from or row.status) not in _UNSTARTED | _ENDED for row in inbox):
+        waiting[0].status, waiting[0].attempt = Status.READY, 1
+        waiting[0].signals.append(SignalKind.START)
 
 
 def _follows(row: Expected, report: ReportTransition) -> bool:
@@ -164,6 +190,9 @@ def _resume(row: Expected, clock: int) -> None:
     row.paused_from = None
     if not row.attempt and row.scheduled_at is not None and row.scheduled_at > clock:
         row.status = Status.SCHEDULED
+        return
+    if not row.attempt and row.invocation.object_key is not None:
+        row.status = Status.PENDING
         return
     row.status, row.attempt = Status.READY, row.attempt + 1
     row.signals.append(SignalKind.START)

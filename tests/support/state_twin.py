@@ -23,6 +23,7 @@ from streams.engine.effects import (
     RemoveRow,
     RemoveSlice,
     SetPage,
+    SetRelease,
     SetTick,
     UpdateRow,
 )
@@ -59,7 +60,8 @@ if TYPE_CHECKING:
     from streams.engine.view import Page
 
 SIZES = PageSizes(100, 100)
-IDS = (*(f"i-{n}" for n in range(8)), "ü" * 40, "x" * 256)
+IDS = (*(f"i-{n}" for n in range(4)), *(f"pay/ü~{n}" for n in range(4)), "ü" * 40, "x" * 256)
+OBJECTS = (("pay", "ü"), ("pay", "ü "), ("mail", "ü"))
 BATCH_IDS = ("b-0", "b-1", "b-2")
 SERVICES = ("mail", "pay")
 ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.RESUME, Action.PURGE)
@@ -78,7 +80,7 @@ ENDINGS = (
 )
 
 _SHARES = {"insert": 9, "update": 5, "remove": 3, "page": 6, "write_out": 1, "slice": 1, "unslice": 1, "batch": 1}
-_SHARES |= {"unbatch": 1, "marks": 1, "look": 2}
+_SHARES |= {"unbatch": 1, "marks": 1, "look": 2, "inboxes": 3}
 
 Op = tuple[Any, ...]
 History = list[tuple[bool, list[Op]]]
@@ -95,7 +97,7 @@ def _op(random: Random) -> Op:
     (name,) = random.choices(list(_SHARES), list(_SHARES.values()))
     small = partial(random.randrange, 10)
     due_at = small() if random.random() < 0.6 else None
-    statuses = list(Status)
+    statuses = [*Status, Status.PENDING, Status.PENDING]
     match name:
         case "insert":
             return name, small(), small(), random.choice(statuses), due_at, random.choice((None, b"", b"paid"))
@@ -197,9 +199,9 @@ class Twin:
         known = self.plain.rows.get(IDS[name])
         if known is not None:
             effects.append(RemoveRow(known.seq, known.invocation_id))
-        invocation = Invocation(
-            IDS[name], SERVICES[shape % 2], "run", lease_ms=shape or None, labels={"k": "v"} if shape > 4 else {}
-        )
+        service, key = ("pay", "ü") if "~" in IDS[name] else (SERVICES[shape % 2], None)
+        labels = {"k": "v"} if shape > 4 else {}
+        invocation = Invocation(IDS[name], service, "run", key, lease_ms=shape or None, labels=labels)
         row = Row(
             invocation.invocation_id,
             encode_invocation(invocation),
@@ -212,6 +214,7 @@ class Twin:
             self.now,
             due_at=due_at,
             lease_ms=invocation.lease_ms,
+            object_key=key,
         )
         return [*effects, InsertRow(_moved(row, status, due_at, shape), invocation, payload)]
 
@@ -275,26 +278,39 @@ class Twin:
         return [RemoveBatch(batch_id)] if batch_id in self.plain.batches else []
 
     def _marks(self, number: int) -> list[Effect]:
-        return [SetPage(number, outstanding=number % 2 == 0), SetTick(number)]
+        again = SetRelease(number, outstanding=number % 2 == 0, again=number % 3 == 0)
+        return [SetPage(number, outstanding=number % 2 == 0), again, SetTick(number)]
 
     def _look(self, limit: int) -> list[Effect]:
         """Ask everything of both."""
         table, plain, before = self.table, self.plain, self.now
         limit += 1
         assert list(table.running_slices()) == plain.running_slices()
+        guards = {slice_.batch_id: slice_ for slice_ in plain.guarding()}
+        assert {slice_.batch_id: slice_ for slice_ in table.guarding()} == guards
         assert list(table.finished_batches(before, limit)) == plain.finished_batches(before, limit)
         for until in (4, 9):
             assert list(table.due_slices(until, limit)) == plain.due_slices(until, limit)
             assert list(table.expiring(until, limit)) == plain.expiring(until, limit)
         if self.store.in_transaction:
             assert list(table.due(limit, limit)) == plain.due(limit, limit)
+            assert list(table.held(limit - 2, limit)) == plain.held(limit - 2, limit)
             assert list(table.ended(before, limit)) == plain.ended(before, limit)
             assert list(table.on_old_deltas(before, limit)) == plain.on_old_deltas(before, limit)
+            without = {row.seq for row in plain.rows.values() if row.seq % 3 == limit % 3}
+            assert table.inboxes(OBJECTS, without) == plain.inboxes(OBJECTS, without)
             for name in IDS:
                 row = plain.row(name)
                 assert table.row(name) == row
                 if row is not None:
+                    assert table.invocation(row) == plain.invocation(row)
                     assert table.payload(row) == plain.payload(row)
+        return []
+
+    def _inboxes(self, number: int) -> list[Effect]:
+        """Ask for them amid unwritten changes."""
+        without = {seq for seq in range(self.offset) if seq % 6 == number}
+        assert self.table.inboxes(OBJECTS, without) == self.plain.inboxes(OBJECTS, without)
         return []
 
     def _pick(self, pick: int) -> Row | None:

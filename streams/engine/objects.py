@@ -1,0 +1,72 @@
+"""Virtual objects: one started invocation at a time each; the others wait in its inbox, in order of seq."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from streams.engine.effects import UpdateRow
+from streams.engine.lifecycle import STARTED, stands_at
+from streams.engine.starts import start
+from streams.model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from streams.engine.effects import Effect
+    from streams.engine.guards import Guards
+    from streams.engine.view import At, Object, View
+    from streams.model import Row
+
+_SEQ = attrgetter("seq")
+
+
+def object_of(row: Row) -> Object | None:
+    """The object that the row is about, None when it is about none."""
+    key = row.object_key
+    if key is None:
+        return None
+    named = row.invocation_id.rpartition("~")[0]
+    return named[: -len(key) - 1], key
+
+
+def holds(row: Row) -> bool:
+    """Whether an object is taken by this row of it."""
+    return stands_at(row) in STARTED
+
+
+def promotions(
+    effects: Iterable[Effect],
+    at: At,
+    view: View,
+    guards: Guards,
+    objects: Sequence[Object] = (),
+    gone: AbstractSet[int] = frozenset(),
+) -> list[Effect]:
+    """What follows from a command for the inboxes of the objects it touched: each is looked at once.
+
+    Args:
+        effects: of the command, which the view does not show yet; of its rows, those that it updates.
+        at: where the command stands.
+        view: the table before the command.
+        guards: of the same view.
+        objects: further objects it has touched.
+        gone: seqs of rows that it has taken from these objects in another way.
+    """
+    changed: dict[Object, list[Row]] = {each: [] for each in objects}
+    for effect in effects:
+        if isinstance(effect, UpdateRow) and (touched := object_of(effect.row)) is not None:
+            changed.setdefault(touched, []).append(effect.row)
+    free = [each for each, rows in changed.items() if not any(map(holds, rows))]
+    if not free:
+        return []
+    without = gone | {row.seq for rows in changed.values() for row in rows}
+    following: list[Effect] = []
+    for each, inbox in view.inboxes(free, without).items():
+        waiting = [row for row in changed[each] if row.status is Status.PENDING]
+        if inbox.head is not None:
+            waiting.append(inbox.head)
+        if waiting and not inbox.started:
+            following += start(min(waiting, key=_SEQ), at, view, guards)
+    return following

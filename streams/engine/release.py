@@ -1,0 +1,78 @@
+"""A slice that guards no longer lets go of what it held, page by page, unless another slice guards it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from streams.engine.counters import STALE_RELEASE
+from streams.engine.effects import Append, SetRelease, UpdateRow
+from streams.engine.guards import Guards, guarding
+from streams.engine.objects import promotions
+from streams.engine.starts import arrive, resume, start
+from streams.engine.validate import check_internal, check_positive
+from streams.model import ENGINE_VERSION, ReleaseHeld, Status
+
+if TYPE_CHECKING:
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import Row, Slice
+
+_ROWS_A_PAGE: Final = 200
+"""Each may be a start of its own: so many take about as long as a page of a batch."""
+_BEGINNING: Final = -1
+
+
+def let_go(before: Slice, after: Slice | None, at: At, view: View) -> list[Effect]:
+    """What follows for held rows when a slice is changed; `after` is None when it is forgotten."""
+    if not guarding(before) or (after is not None and guarding(after)):
+        return []
+    meta = view.meta
+    if meta.release_outstanding:
+        # Its pages may have passed what this slice held.
+        return [SetRelease(meta.release_no, outstanding=True, again=True)]
+    if not view.held(_BEGINNING, 1):
+        return []
+    return _next(meta.release_no + 1, _BEGINNING, _ROWS_A_PAGE, at, again=False)
+
+
+def release_held(command: ReleaseHeld, at: At, view: View) -> list[Effect]:
+    """Start what was held and no slice guards any longer, at most `max_rows`; a page already done is a no-op."""
+    check_internal(command, at)
+    check_positive("max_rows", command.max_rows)
+    meta = view.meta
+    if not meta.release_outstanding or command.release_no != meta.release_no:
+        return [STALE_RELEASE]
+    guards = Guards(view)
+    rows = view.held(command.after, command.max_rows)
+    effects = [effect for row in rows for effect in _released(row, at, view, guards)]
+    effects += promotions(effects, at, view, guards)
+    number = meta.release_no + 1
+    if len(rows) == command.max_rows:
+        return effects + _next(number, rows[-1].seq, command.max_rows, at, again=meta.release_again)
+    if meta.release_again:
+        return effects + _next(number, _BEGINNING, command.max_rows, at, again=False)
+    return [*effects, SetRelease(meta.release_no, outstanding=False, again=False)]
+
+
+def _released(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
+    """What the row was held from."""
+    if guards.against(row):
+        return []
+    match row.status:
+        case Status.PENDING:
+            return [UpdateRow(replace(row, held=False, delta=None))]
+        case Status.PAUSED:
+            return resume(row, at, view, guards)
+        case Status.SCHEDULED:
+            return arrive(row, at, view, guards)
+        case Status.READY | Status.RUNNING | Status.BACKING_OFF:
+            return start(row, at, view, guards)
+        case _:
+            raise AssertionError(f"invocation {row.invocation_id} is {row.status} and can never be held")
+
+
+def _next(number: int, after: int, max_rows: int, at: At, *, again: bool) -> list[Effect]:
+    command = ReleaseHeld(ENGINE_VERSION, at.partition, number, after, max_rows)
+    return [SetRelease(number, outstanding=True, again=again), Append(at.partition, f"release/{at.partition}", command)]

@@ -1,0 +1,157 @@
+"""The model finds mistakes: each of these, made in the engine, is noticed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from msgspec.structs import replace
+
+from streams.engine import (
+    acts,
+    control,
+    dispatch,
+    invocations,
+    ledger,
+    lifecycle,
+    pages,
+    slice_control,
+    starts,
+    ticks,
+)
+from streams.engine.effects import UpdateRow
+from streams.model import ContinueSlice, Status
+from support.model_check import Difference
+from support.model_machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Mistake = Callable[[pytest.MonkeyPatch], None]
+
+PATIENCE = 100
+"""Lives in which a mistake must show; most need less than ten."""
+
+
+def a_late_cutoff(patch: pytest.MonkeyPatch) -> None:
+    """A page matches what was invoked after the batch had started."""
+    select = pages._select
+    patch.setattr(pages, "_select", lambda slice_, command, view: select(replace(slice_, cutoff=10**9), command, view))
+
+
+def skipped_is_done(patch: pytest.MonkeyPatch) -> None:
+    """What has ended by itself counts as ended by the batch."""
+    settle = ledger.Ledger.settle
+
+    def wrong(self: Any, batch_id: str, outcome: Any, rows: int = 1, failure: str | None = None) -> None:
+        settle(self, batch_id, "done" if outcome == "skipped" else outcome, rows, failure)
+
+    patch.setattr(ledger.Ledger, "settle", wrong)
+
+
+def grace_ends_twice(patch: pytest.MonkeyPatch) -> None:
+    """What was left alone when its grace was over is still counted by its batch."""
+    unanswered = ticks._unanswered
+
+    def wrong(row: Any, *rest: Any) -> Any:
+        counted_by = row.ending.counted_by
+        for effect in unanswered(row, *rest):
+            if isinstance(effect, UpdateRow) and effect.row.status is Status.CANCELLING:
+                yield UpdateRow(replace(effect.row, ending=replace(effect.row.ending, counted_by=counted_by)))
+            else:
+                yield effect
+
+    patch.setattr(ticks, "_unanswered", wrong)
+
+
+def the_same_attempt_again(patch: pytest.MonkeyPatch) -> None:
+    """RESUME starts the attempt that was paused."""
+    start = starts.start
+
+    def wrong(row: Any, *rest: Any) -> Any:
+        return start(replace(row, attempt=row.attempt - 1) if row.paused_from and row.attempt else row, *rest)
+
+    patch.setattr(starts, "start", wrong)
+
+
+def an_overtaken_control(patch: pytest.MonkeyPatch) -> None:
+    """A control with a lower number than an earlier one is obeyed."""
+    patch.setattr(control, "_outdated", lambda *_: False)
+
+
+def a_page_done_twice(patch: pytest.MonkeyPatch) -> None:
+    """A page that stands in the log twice is done twice."""
+    once = dispatch.HANDLERS[ContinueSlice]
+
+    def wrong(command: Any, at: Any, view: Any) -> Any:
+        return once(replace(command, page=view.meta.page), at, view)
+
+    patch.setitem(dispatch.HANDLERS, ContinueSlice, wrong)
+
+
+def an_old_attempt(patch: pytest.MonkeyPatch) -> None:
+    """The report of an attempt that is over is applied."""
+    stale = invocations._stale
+    patch.setattr(invocations, "_stale", lambda command, row: stale(replace(command, attempt=row.attempt), row))
+
+
+def one_beyond_the_limit(patch: pytest.MonkeyPatch) -> None:
+    """A slice with a share of a limit acts on a row more."""
+    room = pages.room
+    patch.setattr(pages, "room", lambda slice_, most: room(slice_, most) + (slice_.budget is not None))
+
+
+def taken_from_nobody(patch: pytest.MonkeyPatch) -> None:
+    """A single KILL takes a row from a batch, which goes on waiting for it."""
+    stop = acts._stop
+    patch.setattr(acts, "_stop", lambda row, *rest: stop(row, *rest)[:2])
+
+
+def started_too_early(patch: pytest.MonkeyPatch) -> None:
+    """RESUME starts what is scheduled for later."""
+    patch.setattr(acts, "resume", starts.start)
+
+
+def an_abort_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A slice that was aborted before its last page says that it is complete."""
+    whole = ledger.without_pages
+    patch.setattr(slice_control, "without_pages", lambda slice_: whole(replace(slice_, aborted=False)))
+
+
+def asked_beyond_the_grace(patch: pytest.MonkeyPatch) -> None:
+    """A cancel's next repeat may lie behind the end of its grace."""
+    patch.setattr(ticks, "next_repeat", lambda now, repeat, _: now + (lifecycle.FIRST_REPEAT_MS << repeat))
+
+
+MISTAKES = (
+    a_late_cutoff,
+    skipped_is_done,
+    grace_ends_twice,
+    the_same_attempt_again,
+    an_overtaken_control,
+    a_page_done_twice,
+    an_old_attempt,
+    one_beyond_the_limit,
+    taken_from_nobody,
+    started_too_early,
+    an_abort_forgotten,
+    asked_beyond_the_grace,
+)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+def test_a_mistake_is_found(mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within so many lives the engine and the model differ."""
+    mistake(monkeypatch)
+    lives = settings(
+        max_examples=PATIENCE,
+        stateful_step_count=10,
+        phases=[Phase.generate],
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    with pytest.raises(Difference):
+        run_state_machine_as_test(seed(1)(Machine), settings=lives)

@@ -1,0 +1,40 @@
+"""Virtual objects: one started invocation at a time, the inbox in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.model import Status
+from support.model import rows, slices
+from support.model.partition import Refused
+
+if TYPE_CHECKING:
+    from streams.model import Invocation
+    from support.model.partition import Partition
+
+
+def check(invocation: Invocation) -> None:
+    """The id of a keyed invocation begins with its service and object."""
+    key = invocation.object_key
+    if key is not None and invocation.invocation_id.rpartition("~")[0] != f"{invocation.service}/{key}":
+        raise Refused("invalid_object_key")
+
+
+def promote(p: Partition, invocation: Invocation) -> None:
+    """The head of the inbox is started if none of the object is; not what a batch is about to end."""
+    if invocation.object_key is None:
+        return
+    mates = [
+        row
+        for row in p.in_order()
+        if row.invoke.invocation.service == invocation.service
+        and row.invoke.invocation.object_key == invocation.object_key
+    ]
+    inbox = [row for row in mates if row.status is Status.PENDING]
+    if any(row.started for row in mates) or not inbox:
+        return
+    head = inbox[0]
+    if slices.guarded(p, head):
+        head.held = True
+    else:
+        rows.start(p, head)
