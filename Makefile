@@ -28,7 +28,7 @@ demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks 
 
 .PHONY: test
 test: check ## check, then every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
-	@$(BIN)/pytest -q -m "(broker or chaos) and not stack"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "(broker or chaos) and not stack"
 
 .PHONY: check
 check: lint ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker

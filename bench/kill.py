@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, TopicPartition
-
 from bench import workload
 from bench.applied import rates
-from bench.report import load_average, percentile
+from bench.batch import Ran, latency, pings, run
+from bench.report import load_average
 from bench.service import PARTITIONS, BenchError, Service, say, service
 from bench.shares import profiled
 from streams import codec
-from streams.client import Client, new_batch_id
+from streams.client import new_batch_id
 from streams.config import Topic
-from streams.model import Action, BatchHeader, BatchState, ContinueSlice, Filter, SliceProgress, StartBatch
+from streams.model import Action, ContinueSlice, Filter, StartBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bench.workload import Record
 
 _WARM_UP_S = 12.0
@@ -111,21 +103,21 @@ def _measure(made: Service, name: str, records: list[Record], *, restore: bool, 
     made.start_worker()
     figures: dict[str, Any] = {"rows": len(records), "load": rates(made.await_applied(ends, name))}
     figures["state_mb"] = made.state_mb()
-    with _pings(made) as pings:
+    with pings(made) as found:
         time.sleep(_WARM_UP_S)
         begins = made.ends(Topic.COMMANDS)
         say(f"{name}: idle")
         began = time.time()
         time.sleep(_IDLE_S)
         say(f"{name}: kill")
-        used, sent = made.cpu_s(), time.time()
+        used = made.cpu_s()
         with profiled(made.worker_pid, made.folder / "profile" if profile else None) as figures["profile"]:
-            progress, finished = _kill(made)
+            ran = run(made, [StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))])
         used = made.cpu_s() - used
         time.sleep(_AFTER_S)
-    figures["idle"] = _latency(pings, began, sent)
-    figures["during"] = _latency(pings, sent, finished)
-    figures["kill"] = _killed(made, begins, progress, finished - sent)
+    figures["idle"] = latency(found, began, ran.sent)
+    figures["during"] = latency(found, ran.sent, ran.finished)
+    figures["kill"] = _killed(made, begins, ran)
     figures["kill"]["cpu_us_each"] = used * 1e6 / max(figures["kill"]["ended"], 1)
     figures["memory_mb"] = made.memory_mb()
     figures["load_average"] = load_average()
@@ -137,39 +129,7 @@ def _measure(made: Service, name: str, records: list[Record], *, restore: bool, 
     return figures
 
 
-def _kill(made: Service) -> tuple[dict[str, SliceProgress], float]:
-    """Send the batch and wait until its header says COMPLETED; slices by key, and when that was."""
-    batch = StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))
-    consumer = Consumer(
-        {
-            **made.settings.kafka_properties(),
-            "group.id": "none",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-        }
-    )
-    topic = made.settings.topic(Topic.BATCH_SLICES)
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
-    with Client(made.settings) as client:
-        client.start_batch(batch)
-    slices: dict[str, SliceProgress] = {}
-    try:
-        while True:
-            message: Any = consumer.poll(1.0)
-            made.require_worker()
-            if message is None or message.error() is not None:
-                continue
-            record = codec.decode(message.value())
-            if isinstance(record, SliceProgress):
-                slices[message.key().decode()] = record
-            elif isinstance(record, BatchHeader) and record.state is BatchState.COMPLETED:
-                return slices, time.time()
-    finally:
-        consumer.close()
-
-
-def _killed(made: Service, begins: list[int], slices: dict[str, SliceProgress], seconds: float) -> dict[str, Any]:
+def _killed(made: Service, begins: list[int], ran: Ran) -> dict[str, Any]:
     """What the batch did, and what it cost in the command log."""
     kinds: Counter[str] = Counter()
     sizes = []
@@ -179,7 +139,8 @@ def _killed(made: Service, begins: list[int], slices: dict[str, SliceProgress], 
         if isinstance(command, ContinueSlice):
             sizes.append(command.max_matched)
     del kinds["Invoke"]  # pings
-    ended = sum(slice_.done for slice_ in slices.values())
+    (batch_id,), seconds = ran.slices, ran.finished - ran.sent
+    ended = ran.total(batch_id, "done")
     return {
         "ended": ended,
         "seconds": seconds,
@@ -196,14 +157,14 @@ def _restarts(made: Service, name: str, rows: int) -> dict[str, Any]:
     figures = {}
     say(f"{name}: restart")
     made.stop_worker()
-    with _pings(made) as pings:
+    with pings(made) as found:
         time.sleep(0.5)
         made.start_worker()
         assigned = min(event["at"] for event in made.await_event("partition assigned", PARTITIONS))
         running = max(event["at"] for event in made.await_event("partition running", PARTITIONS))
         time.sleep(3)
     figures["restart_s"] = running - assigned
-    answered = [at + took / 1_000 for at, took in pings if took is not None]
+    answered = [at + took / 1_000 for at, took in found if took is not None]
     figures["restart_first_command_s"] = min(answered) - assigned
     say(f"{name}: restore from the changelog")
     made.stop_worker()
@@ -218,37 +179,3 @@ def _restarts(made: Service, name: str, rows: int) -> dict[str, Any]:
     figures["restore_s"] = max(event["at"] for event in events) - assigned
     figures["restore_rows_per_second"] = restored / figures["restore_s"]
     return figures
-
-
-@contextmanager
-def _pings(made: Service) -> Iterator[list[tuple[float, float | None]]]:
-    """Pings as long as the context lasts; the list is filled at its end."""
-    file = Path(made.settings.state_dir.parent) / "pings.json"
-    settings = made.settings
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "bench.ping",
-            settings.bootstrap_servers,
-            settings.topic_prefix,
-            str(PARTITIONS),
-            str(file),
-        ]
-    )
-    found: list[tuple[float, float | None]] = []
-    try:
-        yield found
-    finally:
-        process.terminate()
-        process.wait(30)
-    found += [(at, took) for at, took in json.loads(file.read_text())]
-
-
-def _latency(pings: list[tuple[float, float | None]], begin: float, end: float) -> dict[str, Any]:
-    """Of the pings sent between two times, ms; every one must have been answered."""
-    took = [ms for at, ms in pings if begin <= at < end]
-    answered = [ms for ms in took if ms is not None]
-    if not answered or len(answered) < len(took):
-        raise BenchError(f"{len(took) - len(answered)} of {len(took)} pings were never answered")
-    return {"count": len(took), **{f"p{n}": percentile(answered, n / 100) for n in (50, 90, 99)}, "max": max(answered)}

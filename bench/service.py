@@ -55,8 +55,8 @@ class Service:
 
     # --- the worker ---
 
-    def start_worker(self) -> None:
-        """Start it; returns at once."""
+    def start_worker(self, **settings: str) -> None:
+        """Start it, with its default settings but for those given; returns at once."""
         own = {
             "STREAMS_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "STREAMS_TOPIC_PREFIX": self.settings.topic_prefix,
@@ -68,7 +68,7 @@ class Service:
         with self._log.open("wb") as log:
             self._worker = subprocess.Popen(
                 [sys.executable, "-m", "streams", "worker"],
-                env={**others, **own},
+                env={**others, **own, **settings},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import uuid_utils
+from msgspec.structs import replace
 
 from streams import codec
 from streams.engine.routing import partitions_of
@@ -75,6 +76,43 @@ def table(names: list[str], partitions: int, *, running: bool, doomed_tenths: in
         service = DOOMED if number % 10 < doomed_tenths else OTHER
         invoke = Invoke(invocation(name, number, service), scheduled_at=tomorrow, adopt=running)
         yield Record(partition, name, codec.encode(invoke))
+
+
+def suspended(names: list[str], partitions: int) -> Iterator[Record]:
+    """Commands that fill a table with invocations that wait for something elsewhere; eight tenths are DOOMED."""
+    for number, made in enumerate(table(names, partitions, running=True)):
+        yield made
+        report = ReportTransition(names[number], 1, None, time.time_ns() // 1_000, Status.SUSPENDED)
+        yield Record(made.partition, made.key, codec.encode(report))
+
+
+def round_service(number: int) -> str:
+    """The service whose rows one round of several is about."""
+    return f"{DOOMED}-{number}"
+
+
+def rounds(names: list[str], partitions: int, count: int) -> Iterator[Record]:
+    """Commands that fill a table with invocations scheduled for tomorrow, dealt out to the rounds."""
+    tomorrow = time.time_ns() // 1_000_000 + _DAY_MS
+    for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
+        made = invocation(name, number, round_service(number % count))
+        yield Record(partition, name, codec.encode(Invoke(made, scheduled_at=tomorrow)))
+
+
+def scheduled(names: list[str], partitions: int, due: list[int]) -> Iterator[Record]:
+    """Commands whose invocations, all DOOMED, fall due at these times, ms since 1970."""
+    homes = partitions_of(names, partitions)
+    for number, (name, partition, at) in enumerate(zip(names, homes, due, strict=True)):
+        yield Record(partition, name, codec.encode(Invoke(invocation(name, number, DOOMED), scheduled_at=at)))
+
+
+def inboxes(names: list[str], partitions: int, each: int = 10) -> Iterator[Record]:
+    """Commands that fill the inboxes of objects of the DOOMED service, `each` of them; the first of each starts."""
+    keys = [f"{number // each:08d}" for number in range(len(names))]
+    homes = partitions_of([f"{DOOMED}/{key}" for key in keys], partitions)
+    for number, (name, key, partition) in enumerate(zip(names, keys, homes, strict=True)):
+        made = replace(invocation(f"{DOOMED}/{key}~{name}", number, DOOMED), object_key=key)
+        yield Record(partition, made.invocation_id, codec.encode(Invoke(made)))
 
 
 def by_partition(records: Iterable[Record], partitions: int) -> list[list[Record]]:

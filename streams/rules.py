@@ -51,6 +51,10 @@ _ID_LISTS: Final = (
     "invocation_ids",
     "batch_ids",
 )
+_STANDING: Final = frozenset({Action.CANCEL, Action.KILL})
+_NEVER_STANDING: Final = ("statuses", "modified_from", "modified_until", "invocation_ids", "batch_ids")
+_AT_THE_DOOR: Final = "it says nothing of an invocation that arrives"
+_UNBOUNDED: Final = "what arrives is ended at once, however much it is"
 _RANGES: Final = (("created_from", "created_until"), ("modified_from", "modified_until"))
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -134,6 +138,20 @@ def check_rate(max_rate: float | None) -> None:
         refuse("max_rate", f"is {max_rate}: give rows a second, a number above 0, or leave it out")
 
 
+def check_standing(command: StartBatch) -> None:
+    """Only a CANCEL or KILL stands, and only by what can be said of an invocation that arrives."""
+    if command.standing_until is None:
+        return
+    if command.action not in _STANDING:
+        refuse("standing_until", f"is set with {command.action}: leave it out, only CANCEL and KILL stand")
+    for field in _NEVER_STANDING:
+        if getattr(command.filter, field) is not None:
+            refuse("standing_until", f"is set together with filter.{field}: leave one of them out, {_AT_THE_DOOR}")
+    for field in ("limit", "max_rate"):
+        if getattr(command, field) is not None:
+            refuse("standing_until", f"is set together with {field}: leave one of them out, {_UNBOUNDED}")
+
+
 def check_cause(cause: Cause) -> None:
     """A cause names ids and says why in at most 1,000 characters."""
     check_id("batch_id", cause.batch_id)
@@ -205,6 +223,7 @@ def check_start_batch(command: StartBatch) -> None:
     check_limit(command.limit)
     check_rate(command.max_rate)
     check_filter(command.filter, command.action)
+    check_standing(command)
 
 
 def check_control_batch(command: ControlBatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -20,6 +20,8 @@ hypothesis.settings.register_profile("streams", deadline=None)
 hypothesis.settings.load_profile("streams")
 
 TAKEN = pytest.StashKey[list[brokers.Broker]]()
+TOLD = pytest.StashKey[list[str]]()
+_LINES = "about the broker"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     A shell's background job ignores it, and so would every program that the tests start.
     """
     config.stash[TAKEN] = []
+    config.stash[TOLD] = []
+    config.pluginmanager.register(Parts())
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -66,16 +70,41 @@ def _durable_only(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"{started.label}: {started.limits}")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A part of a divided run tells the whole which broker it had."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_LINES] = _about(session.config.stash[TAKEN])
+
+
+class Parts:
+    """What the parts of a divided run have told."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A part has ended; one that crashed tells nothing."""
+        lines = getattr(node, "workeroutput", {}).get(_LINES)
+        if lines:
+            node.config.stash[TOLD] = lines
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which broker the tests ran on, and what it could not run."""
-    taken = config.stash[TAKEN]
+    lines = config.stash[TOLD] or _about(config.stash[TAKEN])
+    if lines:
+        terminalreporter.section("broker")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _about(taken: list[brokers.Broker]) -> list[str]:
     if not taken:
-        return
+        return []
     first = taken[0]
-    terminalreporter.section("broker")
-    terminalreporter.write_line(f"{first.label} at {first.bootstrap}")
+    lines = [f"{first.label} at {first.bootstrap}"]
     if not first.durable:
-        terminalreporter.write_line(f"Tests marked `durable` were skipped: {first.limits}.")
+        lines.append(f"Tests marked `durable` were skipped: {first.limits}.")
+    return lines
 
 
 def _start(config: pytest.Config) -> brokers.Broker:

@@ -13,6 +13,7 @@ from streams import __version__
 from streams.cli import (
     batch,
     dead_letters,
+    export,
     interrupts,
     invoke,
     kill,
@@ -52,6 +53,7 @@ app.command(rich_help_panel="Run")(processes.broker)
 app.add_typer(topics.app, name="topics", rich_help_panel="Look after")
 app.add_typer(schemas.app, name="schemas", rich_help_panel="Look after")
 app.command(rich_help_panel="Look after")(verify.verify)
+app.command(rich_help_panel="Look after")(export.export)
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from streams.cli.console import err
+from streams.cli.standing import standing_of
 from streams.model import BatchState
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _UNEASY_S = 10.0
 
 class Bar:
     """Two lines for a terminal of 80 columns or more, drawn anew from time to time by a `rich.live.Live`.
+
+    A batch that stands has a third, which says until when.
 
     While pages are read the bar shows the share of the table looked at; after that, while cancelled invocations are
     awaited, the share of them that has ended.
@@ -65,7 +68,9 @@ class Bar:
     def __rich__(self) -> RenderableType:
         self._progress.update(self._task, left=self._left())
         below = Text(self._waiting(), style="dim") if self._last is None else Text(counters(self._last))
-        return Constrain(Group(self._progress.get_renderable(), below), min(_WIDEST, err.width))
+        stands = self._last and standing_of(self._last)
+        lines = (self._progress.get_renderable(), below, *((Text(stands, style="dim"),) if stands else ()))
+        return Constrain(Group(*lines), min(_WIDEST, err.width))
 
     def _left(self) -> str:
         """The time left, which goes on falling between two progress records."""
@@ -92,7 +97,8 @@ def line(progress: BatchProgress) -> Text:
     share = _share(progress)
     text = Text(_state(progress.state), style=STYLES.get(progress.state, "cyan"))
     text.append(f" {'' if share is None else f'{int(share * 100)}%':>4}  {progress.rate:,.0f}/s  ", style="default")
-    return text.append(counters(progress), style="default")
+    stands = standing_of(progress)
+    return text.append(counters(progress) + (f"  {stands}" if stands else ""), style="default")
 
 
 def _state(state: BatchState | None) -> str:
@@ -105,4 +111,6 @@ def _share(progress: BatchProgress) -> float | None:
         return 1.0
     if progress.state is BatchState.DRAINING and progress.matched:
         return (progress.matched - progress.pending) / progress.matched
+    if standing_of(progress) is not None and progress.scanned >= progress.scan_total:
+        return None
     return progress.scanned / progress.scan_total if progress.scan_total else None

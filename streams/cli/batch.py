@@ -12,6 +12,7 @@ from streams.cli import control, follow
 from streams.cli.bar import COUNTERS
 from streams.cli.console import err, print_error, print_json, print_whole, settings_of_command
 from streams.cli.known import unknown, wait_until_known
+from streams.cli.standing import standing_of
 from streams.cli.times import duration_ms, iso
 from streams.client import ProgressReader
 
@@ -95,5 +96,6 @@ def _listed(batches: list[BatchProgress]) -> Table:
     for each in batches:
         action = f"{each.action}{' (dry run)' if each.dry_run else ''}"
         counters = [f"{getattr(each, name):,}" for name in COUNTERS]
-        grid.add_row(each.batch_id, action, each.state, *counters, iso(each.created_at))
+        state = each.state if standing_of(each) is None else f"{each.state}, stands"
+        grid.add_row(each.batch_id, action, state, *counters, iso(each.created_at))
     return grid

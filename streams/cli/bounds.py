@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from streams.cli.times import future_ms
 from streams.model import StartBatch  # noqa: TC001 - read by Typer's hints
 
-_PANEL = "How much of it"
+PANEL = "How much of it"
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Bounds:
 
     limit: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Act on so many and no more.", rich_help_panel=_PANEL, show_default=False),
+        typer.Option(metavar="N", help="Act on so many and no more.", rich_help_panel=PANEL, show_default=False),
     ] = None
     max_rate: Annotated[
         float | None,
         typer.Option(
             metavar="N",
             help="Act on so many a second, over all partitions; see `batch rate`.",
-            rich_help_panel=_PANEL,
+            rich_help_panel=PANEL,
             show_default=False,
         ),
     ] = None
@@ -36,7 +36,7 @@ class Bounds:
         typer.Option(
             metavar="TIME",
             help="Abort it if it is still at work then: ISO, or 2h for two hours from now.",
-            rich_help_panel=_PANEL,
+            rich_help_panel=PANEL,
             show_default=False,
         ),
     ] = None
@@ -47,11 +47,15 @@ class Bounds:
         Raises:
             typer.BadParameter: a time that cannot be read, naming the option.
         """
-        return replace(start, limit=self.limit, max_rate=self.max_rate, expires_at=self._expires_at())
+        return replace(
+            start, limit=self.limit, max_rate=self.max_rate, expires_at=future_of("--expires-at", self.expires_at)
+        )
 
-    def _expires_at(self) -> int | None:
-        try:
-            return None if self.expires_at is None else future_ms(self.expires_at)
-        except typer.BadParameter as error:
-            error.param_hint = "--expires-at"
-            raise
+
+def future_of(option: str, text: str | None) -> int | None:
+    """The time to come that an option was given, ms since 1970; an error names the option."""
+    try:
+        return None if text is None else future_ms(text)
+    except typer.BadParameter as error:
+        error.param_hint = option
+        raise

@@ -11,6 +11,7 @@ from streams.cli.console import err, out, print_json, print_whole, settings_of_c
 from streams.cli.follow import table
 from streams.cli.kill import whoever_this_is
 from streams.cli.known import wait_until_known
+from streams.cli.standing import standing_of
 from streams.client import BatchTimeoutError, Client, ProgressReader
 from streams.errors import StreamsError
 from streams.model import BatchState, ControlOperation
@@ -36,6 +37,8 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout."
 
 def pause(batch_id: _BatchId, *, no_wait: _NoWait = False, json: _Json = False) -> None:
     """Hold a batch: no further invocation is touched until it is resumed; what was asked to end still may.
+
+    A batch that stands lets in what arrives meanwhile.
 
     Example: streams batch pause 019a5c1e-7f3a-7c40-8a5e-3b1f0c2d4e5f
     """
@@ -86,7 +89,9 @@ def _control(
 ) -> None:
     settings = settings_of_command()
     if not no_wait:
-        _refuse_late(wait_until_known(settings, batch_id), operation)
+        progress = wait_until_known(settings, batch_id)
+        _refuse_late(progress, operation)
+        _refuse_rate(progress, max_rate)
     options: ControlOptions = {"actor": whoever_this_is()}
     if max_rate is not None:
         options["max_rate"] = max_rate
@@ -107,6 +112,14 @@ def _refuse_late(progress: BatchProgress, operation: ControlOperation) -> None:
         raise StreamsError(
             f"batch {progress.batch_id} is {progress.state}: all that it was to do is done or given up, "
             f"{operation} would change nothing and was not sent"
+        )
+
+
+def _refuse_rate(progress: BatchProgress, max_rate: float | None) -> None:
+    stands = standing_of(progress)
+    if max_rate is not None and stands is not None:
+        raise StreamsError(
+            f"batch {progress.batch_id} {stands} and takes no rate: what arrives is ended at once; nothing was sent"
         )
 
 

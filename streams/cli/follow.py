@@ -111,5 +111,7 @@ def _bounds(progress: BatchProgress) -> Iterator[tuple[str, str]]:
         yield "limit", f"{progress.limit:,}"
     if progress.max_rate is not None:
         yield "max rate", f"{progress.max_rate:,g}/s"
+    if progress.standing_until is not None:
+        yield "stands until", iso(progress.standing_until)
     if progress.expires_at is not None:
         yield "expires", iso(progress.expires_at)

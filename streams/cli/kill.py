@@ -17,6 +17,7 @@ from streams.cli.follow import Watched, table, watch
 from streams.cli.options import takes
 from streams.cli.preview import confirm
 from streams.cli.selection import Selection
+from streams.cli.standing import Standing
 from streams.cli.times import duration_ms
 from streams.client import Client, Delivery, new_batch_id
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
@@ -68,8 +69,8 @@ class Cancelling:
     ] = OnTimeout.KILL
 
 
-@takes(Selection, Bounds, Sending)
-def kill(selection: Selection, bounds: Bounds, sending: Sending) -> None:
+@takes(Selection, Bounds, Standing, Sending)
+def kill(selection: Selection, bounds: Bounds, standing: Standing, sending: Sending) -> None:
     """End invocations at once, whatever their executors do.
 
     Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
@@ -77,11 +78,11 @@ def kill(selection: Selection, bounds: Bounds, sending: Sending) -> None:
 
     Example: streams kill --service billing --created-before 2h --reason "bad deploy"
     """
-    run(selection, bounds, sending, Action.KILL, Cancelling())
+    run(selection, bounds, sending, Action.KILL, Cancelling(), standing)
 
 
-@takes(Selection, Cancelling, Bounds, Sending)
-def cancel(selection: Selection, cancelling: Cancelling, bounds: Bounds, sending: Sending) -> None:
+@takes(Selection, Cancelling, Bounds, Standing, Sending)
+def cancel(selection: Selection, cancelling: Cancelling, bounds: Bounds, standing: Standing, sending: Sending) -> None:
     """Ask executors to end invocations; those that do not within the grace are killed, or left.
 
     Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
@@ -89,10 +90,17 @@ def cancel(selection: Selection, cancelling: Cancelling, bounds: Bounds, sending
 
     Example: streams cancel --service billing --label tenant=acme --grace 2m --on-timeout leave
     """
-    run(selection, bounds, sending, Action.CANCEL, cancelling)
+    run(selection, bounds, sending, Action.CANCEL, cancelling, standing)
 
 
-def run(selection: Selection, bounds: Bounds, sending: Sending, action: Action, cancelling: Cancelling) -> None:
+def run(
+    selection: Selection,
+    bounds: Bounds,
+    sending: Sending,
+    action: Action,
+    cancelling: Cancelling,
+    standing: Standing | None = None,
+) -> None:
     """Preview and question, the one command, and progress until the batch has ended.
 
     Raises:
@@ -110,7 +118,7 @@ def run(selection: Selection, bounds: Bounds, sending: Sending, action: Action, 
         reason=sending.reason,
         actor=sending.actor or whoever_this_is(),
     )
-    start = bounds.of(start)
+    start = (standing or Standing()).of(bounds.of(start))
     timeout = _milliseconds("--timeout", sending.timeout)
     _refuse_invalid(start)
     settings = settings_of_command()
@@ -196,6 +204,7 @@ def _same(start: StartBatch, progress: BatchProgress) -> bool:
         replace(start.filter, invocation_ids=None),
         start.dry_run,
         start.limit,
+        start.standing_until,
         start.expires_at,
         start.reason,
         start.actor,
@@ -205,6 +214,7 @@ def _same(start: StartBatch, progress: BatchProgress) -> bool:
         replace(progress.filter, invocation_ids=None),
         progress.dry_run,
         progress.limit,
+        progress.standing_until,
         progress.expires_at,
         progress.reason,
         progress.actor,

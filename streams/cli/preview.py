@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from streams.cli.console import Exit, err, print_error
 from streams.cli.follow import shown
 from streams.cli.selection import describe
+from streams.cli.times import iso
 from streams.client import Client, ProgressReader, new_batch_id
 from streams.model import Action, BatchState, OnTimeout
 
@@ -55,6 +56,8 @@ def question(start: StartBatch, count: int, grace: str | None) -> str:
     asked = f"{start.action.capitalize()} {count:,} invocation{'' if count == 1 else 's'}?"
     if start.action is Action.PURGE:
         return f"{asked} They are removed for good, payloads included."
+    if start.standing_until is not None:
+        asked += f" So is whatever else matches and arrives until {iso(start.standing_until)}."
     if start.action is not Action.CANCEL:
         return asked
     fate = "killed" if start.on_timeout is OnTimeout.KILL else "left"
@@ -62,7 +65,7 @@ def question(start: StartBatch, count: int, grace: str | None) -> str:
 
 
 def _dry_run(settings: Settings, start: StartBatch, timeout: float | None) -> BatchProgress:
-    preview = replace(start, batch_id=new_batch_id(), dry_run=True, max_rate=None, expires_at=None)
+    preview = replace(start, batch_id=new_batch_id(), dry_run=True, max_rate=None, standing_until=None, expires_at=None)
     err.print(f"preview: {describe(start.filter)}", markup=False)
     with Client(settings) as client:
         client.start_batch(preview)
@@ -80,6 +83,6 @@ def _tell(start: StartBatch, found: BatchProgress) -> None:
         err.print(f"  {each}", markup=False)
     if found.matched > _SAMPLES:
         err.print("  ...")
-    if found.done == 0:
+    if found.done == 0 and start.standing_until is None:
         err.print("nothing was sent")
         raise typer.Exit(Exit.OK)

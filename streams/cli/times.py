@@ -68,5 +68,7 @@ def _iso_ms(text: str, otherwise: str) -> int:
 
 
 def iso(at_ms: int) -> str:
-    """A point in time for people: UTC, to the second."""
+    """A point in time for people: UTC, to the second; one that no calendar has stays a number."""
+    if not 0 <= at_ms <= _LAST_MS:
+        return f"{at_ms} ms"
     return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

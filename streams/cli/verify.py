@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from streams.cli.console import err, settings_of_command
+from streams.cli.console import settings_of_command
+from streams.cli.partition_bars import partition_bars
 
 
 def verify() -> None:
@@ -18,15 +18,6 @@ def verify() -> None:
     from streams.runtime import verify as runtime  # noqa: PLC0415 - no other command waits for it to load
 
     settings = settings_of_command()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-        tasks: dict[tuple[int, str], TaskID] = {}
-
-        def progress(partition: int, what: str, position: int, end: int) -> None:
-            key = (partition, what)
-            if key not in tasks:
-                tasks[key] = bars.add_task(f"partition {partition} {what}")
-            bars.update(tasks[key], completed=position, total=end)
-
+    with partition_bars() as progress:
         code = runtime.run(settings, progress)
     raise typer.Exit(code)

@@ -14,7 +14,7 @@ from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
 from streams.engine.lifecycle import DEFAULT_GRACE_MS
 from streams.engine.routing import partitions_of, routing_key
-from streams.engine.validate import check_internal, not_supported
+from streams.engine.validate import check_internal
 from streams.model import (
     ENGINE_VERSION,
     Action,
@@ -25,7 +25,16 @@ from streams.model import (
     SlicePhase,
     StartSlice,
 )
-from streams.rules import check_filter, check_grace, check_id, check_limit, check_rate, check_text, refuse
+from streams.rules import (
+    check_filter,
+    check_grace,
+    check_id,
+    check_limit,
+    check_rate,
+    check_standing,
+    check_text,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -90,9 +99,10 @@ def _check(command: StartBatch, at: At) -> None:
     check_rate(command.max_rate)
     if command.expires_at is not None and command.expires_at <= at.now:
         refuse("expires_at", f"{command.expires_at} has passed: give a later time in ms since 1970, or leave it out")
-    if command.standing_until is not None:
-        not_supported("StartBatch.standing_until", "leave it out")
+    if command.standing_until is not None and command.standing_until <= at.now:
+        refuse("standing_until", f"{command.standing_until} has passed: give a later time in ms since 1970")
     check_filter(command.filter, command.action)
+    check_standing(command)
 
 
 def _resolved(command: StartBatch) -> StartBatch:
@@ -122,6 +132,7 @@ def _slices_of(start: StartBatch, max_rate: float | None, at: At, view: View) ->
                 cause=cause,
                 budget=None if start.limit is None else start.limit if partition == _FIRST_HOLDER else 0,
                 max_rate=max_rate,
+                standing_until=None if start.dry_run else start.standing_until,
             ),
         )
         for partition, filter_ in enumerate(_split(start.filter, view.partitions))

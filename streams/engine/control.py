@@ -11,7 +11,7 @@ from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
 from streams.engine.pace import FASTEST, SLOWEST
 from streams.model import ENGINE_VERSION, BatchState, ControlOperation, ControlSlice, SliceOperation, SlicePhase
-from streams.rules import check_control_batch
+from streams.rules import check_control_batch, refuse
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -54,6 +54,8 @@ def control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
         case ControlOperation.ABORT:
             return abort(batch, None, at)
         case ControlOperation.SET_RATE:
+            if _stands(batch):
+                refuse("max_rate", f"is set on batch {command.batch_id}, which stands at the door: it takes none")
             batch = replace(batch, max_rate=command.max_rate)
             return [put(batch, at), *_tell_rate(batch)]
         case _:
@@ -71,9 +73,24 @@ def abort(batch: Batch, error: str | None, at: At) -> list[Effect]:
     return [put(stopped, at), *_tell(batch, SliceOperation.ABORT)]
 
 
+def lapse(batch: Batch, at: At) -> list[Effect]:
+    """What time does to a batch whose `expiry_of` has come: its rule is lifted, or the whole of it aborted."""
+    if expiry_of(batch) != batch.start.standing_until or not _stands(batch):
+        return abort(batch, EXPIRED, at)
+    return [put(replace(batch, lifted=True), at), *_tell(batch, SliceOperation.LIFT)]
+
+
 def expiry_of(batch: Batch) -> int | None:
-    """When time aborts the batch, ms; None when it never will."""
-    return batch.start.expires_at if _has_pages(batch) else None
+    """When time acts on the batch, ms: aborts it, or lifts its rule; None when it never will."""
+    if not _has_pages(batch):
+        return None
+    times = (batch.start.expires_at, batch.start.standing_until if _stands(batch) else None)
+    return min((time for time in times if time is not None), default=None)
+
+
+def _stands(batch: Batch) -> bool:
+    """Whether the batch has a rule at the door; a dry run has none."""
+    return batch.start.standing_until is not None and not batch.start.dry_run and not batch.lifted
 
 
 def put(batch: Batch, at: At) -> PutBatch:

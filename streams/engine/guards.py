@@ -24,6 +24,7 @@ def guarding(slice_: Slice) -> bool:
         and slice_.action in {Action.KILL, Action.CANCEL}
         and slice_.budget is None
         and not slice_.dry_run
+        and not slice_.pages_done
     )
 
 

@@ -14,6 +14,7 @@ from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import follows
 from streams.engine.objects import object_of, promotions
+from streams.engine.standing import turn_away
 from streams.engine.validate import check_invoke
 from streams.model import Ending, Row, SignalKind, Status
 from streams.rules import TERMINAL, check_report
@@ -30,13 +31,17 @@ _RUNNING, _BACKING_OFF = Status.RUNNING, Status.BACKING_OFF
 
 
 def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
-    """A new invocation is started, scheduled or adopted; one that is here already is left alone."""
+    """A new invocation is started, scheduled, adopted, or ended by a rule; one that is here already is left alone."""
     check_invoke(command)
     invocation = command.invocation
     digest = content_hash(command)
     known = view.row(invocation.invocation_id)
     if known is not None:
         return _again(known, digest)
+    rule = view.at_the_door(invocation, at.now)
+    if rule is not None:
+        status, attempt, started_seq = (_RUNNING, 1, at.offset) if command.adopt else (_PENDING, 0, None)
+        return turn_away(_arrived(command, at, digest, status, attempt, started_seq, None), rule, command, at)
     scheduled_at = command.scheduled_at
     if scheduled_at is not None and scheduled_at > at.now:
         row = _arrived(command, at, digest, _SCHEDULED, 0, None, scheduled_at)

@@ -49,6 +49,11 @@ def without_pages(slice_: Slice) -> Slice:
     return replace(slice_, filter=filter_, state=SliceState.DRAINING if slice_.pending else state)
 
 
+def pages_over(slice_: Slice) -> Slice:
+    """The slice after its last page: it goes on as long as its rule stands."""
+    return without_pages(slice_) if slice_.standing_until is None else replace(slice_, pages_done=True)
+
+
 class Ledger:
     """Collects what one command moves out of `pending`, so that each slice is written once."""
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from streams.engine.counters import STALE_PAGE
 from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll, UpdateRow
 from streams.engine.guards import Guards
-from streams.engine.ledger import MAX_SAMPLES, Ledger, report_of_end, without_pages
+from streams.engine.ledger import MAX_SAMPLES, Ledger, pages_over, report_of_end
 from streams.engine.lifecycle import ENDED_BY, VERDICTS, Verdict, next_repeat
 from streams.engine.objects import promotions
 from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.release import let_go
-from streams.engine.slices import next_in_rotation, next_page
+from streams.engine.slices import next_in_rotation, next_page, takes_turns
 from streams.engine.starts import resume
 from streams.engine.validate import check_internal, check_positive
 from streams.engine.view import PageQuery
@@ -67,7 +67,7 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
         return [STALE_PAGE]
     slice_ = view.slice(command.batch_id)
     running = view.running_slices()
-    if slice_ is None or slice_.state is not SliceState.RUNNING or slice_.due_at is not None:
+    if slice_ is None or not takes_turns(slice_):
         return next_page(next_in_rotation(command.batch_id, running, goes_on=False), at, view)
     slice_ = refilled(slice_, at.now)
     page, cursor, last = _select(slice_, command, view)
@@ -75,11 +75,9 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     moved = _advanced(slice_, page, plan, cursor, last, at)
     effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, Guards(view))
     effects += [PutSlice(moved), *let_go(slice_, moved, at, view)]
-    runs = moved.state is SliceState.RUNNING
-    if not runs:
+    if moved.state is not SliceState.RUNNING:
         effects.append(report_of_end(moved, at))
-    goes_on = runs and moved.due_at is None
-    effects += next_page(next_in_rotation(command.batch_id, running, goes_on), at, view)
+    effects += next_page(next_in_rotation(command.batch_id, running, takes_turns(moved)), at, view)
     return effects
 
 
@@ -239,4 +237,4 @@ def _advanced(slice_: Slice, page: Page, plan: _Plan, cursor: int, last: bool, a
         acted=slice_.acted + acted,
         tokens=slice_.tokens if slice_.max_rate is None else slice_.tokens - acted,
     )
-    return without_pages(moved) if last or used_up(moved) else paced(moved, at.now)
+    return pages_over(moved) if last or used_up(moved) else paced(moved, at.now)

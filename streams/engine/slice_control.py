@@ -1,4 +1,4 @@
-"""What a slice does when its lead pauses, resumes or aborts it, changes its rate, or grants it what is left."""
+"""What a slice does when its lead pauses, resumes or aborts it, changes its rate, grants it rows, or lifts its rule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.engine.effects import PutSlice, RemoveSlice
 from streams.engine.ledger import report_of_end, without_pages
 from streams.engine.pace import at_rate, first_tokens, paced, refilled, used_up
 from streams.engine.release import let_go
-from streams.engine.slices import next_page
+from streams.engine.slices import next_page, takes_turns
 from streams.engine.validate import check_internal
 from streams.model import SliceOperation, SliceState
 
@@ -39,7 +39,7 @@ def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
     effects: list[Effect] = [PutSlice(changed), *let_go(slice_, changed, at, view)]
     if changed.state not in _PAGING:
         effects.append(report_of_end(changed, at))
-    elif changed.state is SliceState.RUNNING and changed.due_at is None and not view.meta.page_outstanding:
+    elif takes_turns(changed) and not view.meta.page_outstanding:
         effects += next_page(command.batch_id, at, view)
     return effects
 
@@ -57,6 +57,9 @@ def _changed(slice_: Slice, command: ControlSlice, at: At, view: View) -> Slice:
             return slice_ if command.max_rate is None else at_rate(slice_, command.max_rate, first, at.now)
         case SliceOperation.GRANT:
             return _granted(slice_, command.budget or 0)
+        case SliceOperation.LIFT:
+            lifted = replace(slice_, standing_until=None, pages_done=False)
+            return without_pages(lifted) if slice_.pages_done else lifted
         case SliceOperation.FORGET:
             raise AssertionError("a slice that is forgotten is not changed")
         case _:

@@ -58,14 +58,20 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
         updated_at=at.now,
         budget=command.budget,
         max_rate=command.max_rate,
+        standing_until=command.standing_until,
         tokens=0.0 if command.max_rate is None else first_tokens(at.partition, view.partitions),
         tokens_at=at.now,
     )
     slice_ = paced(slice_, at.now)
     effects: list[Effect] = [PutSlice(slice_), report_of(slice_, at, SlicePhase.STARTED)]
-    if slice_.state is SliceState.RUNNING and slice_.due_at is None and not view.meta.page_outstanding:
+    if takes_turns(slice_) and not view.meta.page_outstanding:
         effects += next_page(command.batch_id, at, view)
     return effects
+
+
+def takes_turns(slice_: Slice) -> bool:
+    """Whether the slice has a page to do now."""
+    return slice_.state is SliceState.RUNNING and slice_.due_at is None and not slice_.pages_done
 
 
 def next_page(batch_id: str | None, at: At, view: View) -> list[Effect]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec.structs import replace
 
 from streams.engine.acts import ended, signal
-from streams.engine.control import EXPIRED, abort, expiry_of
+from streams.engine.control import expiry_of, lapse
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, RemoveBatch, RemoveRow, SetTick, UpdateRow
 from streams.engine.guards import Guards
@@ -55,7 +55,7 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
                 ledger.wake(piece.batch_id)
                 woken = woken or piece.batch_id
             case Batch():
-                effects += abort(piece, EXPIRED, at)
+                effects += lapse(piece, at)
     effects += promotions(effects, at, view, guards)
     effects += ledger.effects()
     if woken is not None and not view.meta.page_outstanding:

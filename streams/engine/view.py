@@ -122,8 +122,14 @@ class View(Protocol):
     def slice(self, batch_id: str) -> Slice | None:
         """This partition's part of a batch."""
 
+    def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
+        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that of the first cut-off.
+
+        A rule ends what its filter matches while its slice is RUNNING, until `standing_until`.
+        """
+
     def running_slices(self) -> Sequence[str]:
-        """Ids of the batches whose slice takes turns here, in order of their cut-off: RUNNING, with no `due_at`."""
+        """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
 
     def guarding(self) -> Sequence[Slice]:
         """Slices that guard starts, as `guards.guarding` says."""
@@ -147,7 +153,7 @@ class View(Protocol):
         """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
-        """Batches led here with pages to come and `expires_at <= until`, in order of it, then id."""
+        """Batches led here that time acts on at `until` or before (`expiry_of`), in order of that time, then id."""
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""

@@ -11,7 +11,7 @@ from streams.model.vocabulary import Action, OnTimeout, SliceOperation, SlicePha
 class StartSlice(Record, frozen=True):
     """The lead tells a partition to begin its part; the offset of this record is the slice's cut-off.
 
-    `budget`, `max_rate`: as in `Slice`.
+    `budget`, `max_rate`, `standing_until`: as in `Slice`.
     """
 
     engine_version: int
@@ -26,6 +26,7 @@ class StartSlice(Record, frozen=True):
     cause: Cause
     budget: int | None = None
     max_rate: float | None = None
+    standing_until: int | None = None
 
 
 class ContinueSlice(Record, frozen=True):

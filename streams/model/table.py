@@ -91,6 +91,7 @@ class Batch(Record, frozen=True):
     `control_no`: the highest of its controls. `max_rate`: as it is now, `start` has what was asked for at first.
     `paused`, `aborting`: as asked for last. `aborted`: some slice was aborted before its last page. With a limit,
     `acted` counts rows of the slices whose pages are done, and `holder` is the partition that has what is left.
+    `lifted`: its rule no longer stands, and the slices have been told so.
     """
 
     start: StartBatch
@@ -110,15 +111,18 @@ class Batch(Record, frozen=True):
     aborted: bool = False
     acted: int = 0
     holder: int | None = None
+    lifted: bool = False
 
 
 class Slice(Record, frozen=True):
     """`s/<batch id>`: one partition's part of a batch.
 
     `cursor`: the seq up to which rows are handled (-1 at the start), or, with a filter by ids, how many ids are.
-    `acted`: rows that its pages have acted on, whatever became of them. `budget`: how many it may act on in all, None
-    without a limit. `max_rate`: its share, rows a second; `tokens` is how many rows that allowed it up to `tokens_at`
-    and it has not acted on. `due_at`: when they allow its next page; until then it takes no turn.
+    `acted`: rows that its pages and its rule have acted on, whatever became of them. `budget`: how many it may act on
+    in all, None without a limit. `max_rate`: its share, rows a second; `tokens` is how many rows that allowed it up to
+    `tokens_at` and it has not acted on. `due_at`: when they allow its next page; until then it takes no turn.
+    `standing_until`: its rule ends what matches as it arrives, until then or until it is lifted (None). `pages_done`:
+    only its rule goes on.
     """
 
     batch_id: str
@@ -151,6 +155,8 @@ class Slice(Record, frozen=True):
     tokens_at: int = 0
     due_at: int | None = None
     aborted: bool = False
+    standing_until: int | None = None
+    pages_done: bool = False
 
 
 class Meta(Record, frozen=True):

@@ -72,6 +72,7 @@ class SliceOperation(StrEnum):
     ABORT = "ABORT"
     SET_RATE = "SET_RATE"
     GRANT = "GRANT"
+    LIFT = "LIFT"
 
 
 class SlicePhase(StrEnum):

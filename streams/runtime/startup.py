@@ -36,7 +36,7 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
     """
     admin = clients.admin(settings.kafka_properties())
     names = {topic: settings.topic(topic) for topic in Topic}
-    described = {topic: _described(admin, name) for topic, name in names.items()}
+    described = {topic: described_topic(admin, name) for topic, name in names.items()}
     commands, changelog = described[Topic.COMMANDS], described[Topic.CHANGELOG]
     for other in (changelog, described[Topic.SIGNALS]):
         if len(other.partitions) != len(commands.partitions):
@@ -59,7 +59,12 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
     )
 
 
-def _described(admin: Any, name: str) -> Any:
+def described_topic(admin: Any, name: str) -> Any:
+    """A topic's id and partitions, as the broker has them.
+
+    Raises:
+        StreamsError: it does not exist, or may not be described.
+    """
     try:
         future = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)[name]
         return future.result(_TIMEOUT_S)

@@ -13,13 +13,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import IsolationLevel, TopicPartition
-from confluent_kafka.admin import OffsetSpec
-
 from streams.config import Topic
 from streams.runtime.intake import take_share
-from streams.runtime.kafka import KafkaClients, changelog_reader
+from streams.runtime.kafka import KafkaClients
 from streams.runtime.pacing import FIRST
+from streams.runtime.reading import Reading, chunks
 from streams.runtime.startup import Topics, learn_topics
 from streams.runtime.task import PartitionTask, Phase
 from streams.runtime.turn import Turn
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.runtime.kafka import Clients
 
-_TIMEOUT_S = 10.0
 _SHOWN = 20
 
 
@@ -79,19 +76,17 @@ class _Comparison:
     ) -> None:
         self._settings = settings
         self._topics = topics
-        self._progress = progress
-        self._admin = clients.admin(settings.kafka_properties())
-        self._reader = clients.consumer(changelog_reader(settings))
+        self._reading = Reading(settings, clients, progress)
 
     def close(self) -> None:
-        self._reader.close()
+        self._reading.close()
 
     def dead_letters(self) -> dict[int, set[int]]:
         """Offsets of `commands` that became dead letters, by partition."""
         found: dict[int, set[int]] = {}
         topic = self._settings.topic(Topic.DEAD_LETTERS)
         for partition in range(self._topics.dead_letter_partitions):
-            for message in self._read(topic, partition, self._bounds(topic, partition)):
+            for message in self._reading.read(topic, partition, self._reading.bounds(topic, partition)):
                 headers = dict(message.headers() or [])
                 if headers.get("source-topic") == self._topics.commands.encode():
                     found.setdefault(int(headers["source-partition"]), set()).add(int(headers["source-offset"]))
@@ -99,7 +94,7 @@ class _Comparison:
 
     def compare(self, partition: int, dead: set[int]) -> Verdict:
         verdict = Verdict(partition)
-        begin, _ = self._bounds(self._topics.commands, partition)
+        begin, _ = self._reading.bounds(self._topics.commands, partition)
         if begin > 0:
             verdict.trimmed_to = begin
             return verdict
@@ -108,7 +103,8 @@ class _Comparison:
             file = Path(folder) / "replayed.sqlite3"
             replayed = Store.open(file, partition)
             try:
-                self._restore(kept, partition)
+                changelog = self._settings.topic(Topic.CHANGELOG)
+                self._reading.restore(kept, changelog, self._reading.bounds(changelog, partition))
                 if kept.meta is not None:
                     verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset, dead)
                 self._diff(verdict, kept, replayed)
@@ -116,15 +112,6 @@ class _Comparison:
                 kept.close()
                 replayed.close()
         return verdict
-
-    def _restore(self, store: Store, partition: int) -> None:
-        topic = self._settings.topic(Topic.CHANGELOG)
-        bounds = self._bounds(topic, partition)
-        records = ((m.key().decode(), m.value(), m.offset()) for m in self._read(topic, partition, bounds, "changelog"))
-        for chunk in _chunks(records, 10_000):
-            store.begin()
-            store.apply_changelog(chunk)
-            store.commit(chunk[-1][2] + 1, 0)
 
     def _replay(self, store: Store, file: Path, partition: int, end: int, dead: set[int]) -> int:
         facts = self._topics.facts
@@ -140,7 +127,7 @@ class _Comparison:
         task.phase = Phase.RUNNING
         count = 0
         bounds = (0, end)
-        for chunk in _chunks(self._read(self._topics.commands, partition, bounds, "commands"), 5_000):
+        for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
             task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
             count += len(chunk)
             while task.backlog:
@@ -154,36 +141,6 @@ class _Comparison:
             verdict.entries += 1
             if mine != theirs and len(verdict.differences) < _SHOWN:
                 verdict.differences.append(f"changelog: {mine} | replay of the log: {theirs}")
-
-    def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        place = TopicPartition(topic, partition)
-        begin, end = (
-            self._admin.list_offsets(
-                {place: spec}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT_S
-            )[place]
-            .result(_TIMEOUT_S)
-            .offset
-            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        )
-        return begin, end
-
-    def _read(self, topic: str, partition: int, bounds: tuple[int, int], what: str = "") -> Iterator[Any]:
-        """Committed records of `bounds`; ends when the reader's position passes the end (markers take offsets)."""
-        begin, end = bounds
-        place = TopicPartition(topic, partition, begin)
-        if begin >= end:
-            return
-        self._reader.assign([place])
-        position = begin
-        while position < end:
-            messages = self._reader.consume(5_000, timeout=0.2)
-            for message in messages:
-                if message.error() is None and message.offset() < end:
-                    yield message
-            position = max(position, self._reader.position([place])[0].offset)
-            if what:
-                self._progress(partition, what, min(position, end), end)
-        self._reader.unassign()
 
 
 class _Skipped:
@@ -199,17 +156,6 @@ class _Skipped:
     @staticmethod
     def value() -> None:
         return None
-
-
-def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    chunk: list[Any] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) >= size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def run(settings: Settings, progress: Callable[[int, str, int, int], None] | None = None) -> int:

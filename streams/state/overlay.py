@@ -21,6 +21,7 @@ from streams.state.mapping import (
     row_of,
     update_rows,
 )
+from streams.state.old_deltas import OldDeltas
 from streams.state.schema import STATUSES
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Overlay:
         self.counts_changed = False
         self.total = 0
         self._db = db
+        self._old_deltas = OldDeltas(db)
         self._rows: dict[str, Row | None] = {}
         self._inserted: dict[int, InsertRow] = {}
         self._updated: dict[int, Row] = {}
@@ -66,6 +68,7 @@ class Overlay:
         self.counts_changed = False
         self.total = sum(counts.values())
         self.endings.clear()
+        self._old_deltas.clear()
         self.forget()
 
     def forget(self) -> None:
@@ -136,12 +139,12 @@ class Overlay:
     def on_old_deltas(self, before: int, limit: int) -> list[Row]:
         """As `View.on_old_deltas`."""
         self.write()
-        return self._adopt(reads.rows_on_deltas(self._db, before, limit))
+        return self._adopt(reads.rows_on_deltas(self._db, self._old_deltas, before, limit))
 
     def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
         """As `View.ended`."""
         self.write()
-        found = reads.ended_rows(self._db, before, limit)
+        found = reads.ended_rows(self._db, self._old_deltas, before, limit)
         self._standing.update((standing.seq, standing) for standing in found)
         return [(standing.seq, standing.invocation_id) for standing in found]
 

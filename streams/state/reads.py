@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streams.codec import decode
-from streams.model import PageDelta
-from streams.state.deltas import AMONG_SEQS, seqs_of
-from streams.state.errors import ChangelogError
+from streams.state.deltas import AMONG_SEQS
 from streams.state.mapping import SELECT_ROW, Params, json_list
 from streams.state.schema import FIRST_TERMINAL, HOLDS, PAUSED, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from streams.engine.view import Object
+    from streams.state.old_deltas import OldDeltas
 
 _DUE: Final = f"due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}"
 _ENDED: Final = f"status >= {FIRST_TERMINAL} AND delta IS NULL"
-_DELTAS_AT_ONCE: Final = 16
 
 
 def rows_by_ids(db: sqlite3.Connection, ids: list[str]) -> list[Params]:
@@ -78,28 +76,29 @@ class Standing(NamedTuple):
     delta: int | None
 
 
-def ended_rows(db: sqlite3.Connection, before: int, limit: int) -> list[Standing]:
+def ended_rows(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> list[Standing]:
     """Terminal rows with `modified_at < before`, in order of modified_at, then seq."""
     columns = "SELECT modified_at, seq, id, status, delta FROM invocations"
     sql = f"{columns} WHERE {_ENDED} AND modified_at < ? ORDER BY 1, 2 LIMIT ?"
-    found = db.execute(sql, (before, limit)).fetchall()
-    paged: list[Params] = []
-    for offset, modified_at, seqs in _deltas(db, before, ends=True):
+    own = db.execute(sql, (before, limit)).fetchall()
+    paged: list[tuple[int, int]] = []
+    for modified_at, offset in old.each(before, ends=True):
         if len(paged) >= limit and modified_at > paged[-1][0]:
             break
-        page = f"{columns} WHERE {AMONG_SEQS} AND delta = ? AND status >= {FIRST_TERMINAL} ORDER BY seq LIMIT ?"
-        paged += db.execute(page, (json_list(seqs), offset, limit)).fetchall()
-    return [Standing(*row) for row in sorted([*found, *paged])[:limit]]
+        ended = (seq for seq, status in old.resting(offset, limit) if status >= FIRST_TERMINAL)
+        paged += [(modified_at, seq) for seq in islice(ended, limit)]
+    seqs = [seq for _, seq in sorted(paged)[:limit]]
+    own += db.execute(f"{columns} WHERE {AMONG_SEQS}", (json_list(seqs),)).fetchall()
+    return [Standing(*row) for row in sorted(own)[:limit]]
 
 
-def rows_on_deltas(db: sqlite3.Connection, before: int, limit: int) -> list[Params]:
+def rows_on_deltas(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> list[Params]:
     """Columns of rows that rest on deltas with `modified_at < before`, oldest delta first, then in order of seq."""
     found: list[Params] = []
-    for offset, _, seqs in _deltas(db, before, ends=False):
+    for _, offset in old.each(before, ends=False):
         if len(found) >= limit:
             break
-        sql = f"{SELECT_ROW} invocations i WHERE {AMONG_SEQS} AND delta = ? ORDER BY seq LIMIT ?"
-        found += db.execute(sql, (json_list(seqs), offset, limit - len(found))).fetchall()
+        found += rows_by_seqs(db, [seq for seq, _ in islice(old.resting(offset, limit), limit - len(found))])
     return found
 
 
@@ -110,16 +109,3 @@ def anything_to_forget(db: sqlite3.Connection, ended_before: int, deltas_before:
         OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ?)"""  # noqa: S608
     (found,) = db.execute(sql, (ended_before, ended_before, deltas_before)).fetchone()
     return bool(found)
-
-
-def _deltas(db: sqlite3.Connection, before: int, *, ends: bool) -> Iterator[tuple[int, int, list[int]]]:
-    """Offset, modified_at and seqs of deltas with `modified_at < before`, oldest first; few are read at a time."""
-    modified_at, offset = -1, -1
-    sql = """SELECT modified_at, offset, record FROM deltas WHERE modified_at >= ?1 AND modified_at < ?2
-        AND (modified_at > ?1 OR offset > ?3) AND ends >= ?4 ORDER BY modified_at, offset LIMIT ?5"""
-    while page := db.execute(sql, (modified_at, before, offset, ends, _DELTAS_AT_ONCE)).fetchall():
-        for modified_at, offset, record in page:
-            delta = decode(record)
-            if not isinstance(delta, PageDelta):
-                raise ChangelogError(f"delta {offset} holds a {type(delta).__name__}")
-            yield offset, modified_at, seqs_of(delta)

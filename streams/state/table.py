@@ -32,9 +32,10 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.guards import guarding
-from streams.engine.slices import progress_of
+from streams.engine.slices import progress_of, takes_turns
+from streams.engine.standing import Door
 from streams.engine.view import View
-from streams.model import ENGINE_VERSION, Action, Batch, BatchState, Meta, Slice, SliceState
+from streams.model import ENGINE_VERSION, Action, Batch, BatchState, Meta, Slice
 from streams.state import reads
 from streams.state.deadlines import Deadlines
 from streams.state.errors import ChangelogError
@@ -97,6 +98,7 @@ class Table(View):
         self._changed_batches: dict[str, Batch | None] = {}
         self._changed_slices: dict[str, Slice | None] = {}
         self._running: tuple[str, ...] | None = None
+        self._door = Door()
         self._guarding: dict[str, Slice] = {}
         self._due_slices = Deadlines()
         self._expiring = Deadlines()
@@ -141,12 +143,14 @@ class Table(View):
         match effect:
             case PutSlice(slice=slice_):
                 self._slices[slice_.batch_id] = slice_
+                self._door.put(slice_)
                 self._due_slices.set(slice_.batch_id, slice_.due_at)
                 self._guard(slice_)
                 self._changed_slices[slice_.batch_id] = slice_
                 self._running = None
             case RemoveSlice(batch_id=batch_id):
                 self._slices.pop(batch_id, None)
+                self._door.remove(batch_id)
                 self._guarding.pop(batch_id, None)
                 self._due_slices.set(batch_id, None)
                 self._changed_slices[batch_id] = None
@@ -277,14 +281,14 @@ class Table(View):
         """This partition's parts of all batches."""
         return tuple(self._slices.values())
 
+    def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
+        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that of the first cut-off."""
+        return self._door.first(invocation, now)
+
     def running_slices(self) -> Sequence[str]:
-        """Ids of the batches whose slice takes turns here, in order of their cut-off: RUNNING, with no `due_at`."""
+        """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
         if self._running is None:
-            running = [
-                slice_
-                for slice_ in self._slices.values()
-                if slice_.state is SliceState.RUNNING and slice_.due_at is None
-            ]
+            running = [slice_ for slice_ in self._slices.values() if takes_turns(slice_)]
             self._running = tuple(slice_.batch_id for slice_ in sorted(running, key=attrgetter("cutoff")))
         return self._running
 
@@ -324,7 +328,7 @@ class Table(View):
         return [self._slices[batch_id] for batch_id in self._due_slices.due(until, limit)]
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
-        """Batches led here with pages to come and `expires_at <= until`, in order of it, then id."""
+        """Batches led here that time acts on at `until` or before, in order of that time, then id."""
         return [self._batches[batch_id] for batch_id in self._expiring.due(until, limit)]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
@@ -390,6 +394,7 @@ class Table(View):
         self._changed_batches.clear()
         self._changed_slices.clear()
         self._running = None
+        self._door.reset(self._slices.values())
         self._guarding.clear()
         self._due_slices.clear()
         self._expiring.clear()

@@ -64,7 +64,8 @@ REFUSED: dict[str, tuple[StartBatch, str]] = {
     "reason too long": (StartBatch("r", Action.KILL, SOME, reason="x" * 1_001), "reason"),
     "limit": (StartBatch("r", Action.KILL, SOME, limit=0), "invalid_limit: limit"),
     "max_rate": (StartBatch("r", Action.KILL, SOME, max_rate=0.0), "invalid_max_rate: max_rate"),
-    "standing": (StartBatch("r", Action.KILL, SOME, standing_until=2**41), "not_supported: StartBatch.standing_until"),
+    "standing": (StartBatch("r", Action.KILL, SOME, standing_until=2**40), "invalid_standing_until: standing_until"),
+    "standing with a limit": (StartBatch("r", Action.KILL, SOME, limit=5, standing_until=2**41), "together with limit"),
     "expires": (StartBatch("r", Action.KILL, SOME, expires_at=2**40), "invalid_expires_at: expires_at"),
     "terminal status of a resume": (
         StartBatch("r", Action.RESUME, Filter(statuses=(Status.PAUSED, Status.KILLED))),

@@ -124,5 +124,5 @@ def test_a_worker_that_restores_goes_on_with_its_own_partitions(
     assert _restored(b).keys() >= theirs
     assert busy[0] < 4 * idle[0] + 0.05, f"median/worst idle {idle}, during the restore {busy}"
     # A rebalance and a turn that is begun anew are in it.
-    assert busy[1] < 4 * idle[1] + 2.0, f"median/worst idle {idle}, during the restore {busy}"
+    assert busy[1] < 4 * idle[1] + 4.0, f"median/worst idle {idle}, during the restore {busy}"
     service.check()

@@ -34,6 +34,8 @@ def live(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     try:
         for program in programs:
             program.start()
+        # Before that, a second worker in its state folder would not be the second.
+        programs[0].await_event("partition running", 2)
         yield line
         assert [program.terminate() for program in programs] == [0, 0]
     finally:

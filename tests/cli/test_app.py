@@ -47,7 +47,7 @@ def test_the_verbs_are_those_of_the_documentation() -> None:
     assert {verb for verb in VERBS if " " not in verb} == {
         *("kill", "cancel", "pause", "resume", "purge"),
         *("invoke", "send", "batch", "demo", "worker", "gateway", "broker"),
-        *("topics", "schemas", "tail", "dead-letters", "verify"),
+        *("topics", "schemas", "tail", "dead-letters", "verify", "export"),
     }
 
 

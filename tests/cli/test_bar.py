@@ -119,6 +119,19 @@ def test_who_waits_too_long_is_told_what_to_look_at(
     assert drawn(shown)[1].rstrip() == "no progress in 12 s: are a worker and a gateway running?"
 
 
+def test_a_batch_that_stands_says_until_when(drawn: Callable[[Bar], list[str]]) -> None:
+    """On a line of its own, as long as it does; with its pages done nobody can say how much is left."""
+    shown = Bar()
+    progress = _progress(BatchState.RUNNING, scan_total=4, scanned=4, standing_until=4_102_444_800_000)
+    shown.update(progress)
+    above, _, stands = drawn(shown)
+    assert "%" not in above
+    assert stands.rstrip() == "stands until 2100-01-01 00:00:00Z"
+    assert line(progress).plain.endswith("failed 0  stands until 2100-01-01 00:00:00Z")
+    shown.update(_progress(BatchState.COMPLETED, standing_until=4_102_444_800_000, finished_at=5))
+    assert len(drawn(shown)) == 2
+
+
 def test_without_a_terminal_all_of_it_stands_in_one_line() -> None:
     """As in a log."""
     progress = _progress(BatchState.RUNNING, scan_total=4, scanned=2, matched=2, done=2, rate=7.0)

@@ -124,6 +124,16 @@ def test_a_batch_without_pages_left_is_not_controlled(service: Service, words: l
     assert not service.sent
 
 
+def test_a_batch_that_stands_takes_no_rate(service: Service) -> None:
+    """Nothing is sent; it may be paused and aborted like any other."""
+    service.before = replace(RUNNING, standing_until=4_102_444_800_000)
+    result = service.run("rate", "b-7", "5")
+    assert "batch b-7 stands until 2100-01-01 00:00:00Z and takes no rate" in str(result.exception)
+    assert not service.sent
+    service.after = [replace(service.before, state=BatchState.PAUSED)]
+    assert service.run("pause", "b-7").exit_code == 0
+
+
 def test_a_batch_that_nobody_knows_is_not_controlled(service: Service) -> None:
     """The id may be mistyped."""
     service.before = None

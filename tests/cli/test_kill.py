@@ -30,7 +30,7 @@ def _progress(start: StartBatch, state: BatchState, **changes: Any) -> BatchProg
         "max_rate": start.max_rate,
         "grace_ms": start.grace_ms,
         "on_timeout": start.on_timeout,
-        "standing_until": None,
+        "standing_until": start.standing_until,
         "expires_at": start.expires_at,
         "reason": start.reason,
         "actor": start.actor,
@@ -355,10 +355,39 @@ def test_a_batch_may_be_bounded(service: Service) -> None:
     assert "limit 500 max rate 12.5/s expires 2100-01-01 00:00:00Z" in shown
 
 
+@pytest.mark.parametrize("verb", ["kill", "cancel"])
+def test_a_batch_may_stand(service: Service, verb: str) -> None:
+    """Until when stands in the command, and is shown with the result; what ends nothing cannot stand."""
+    until = ["--standing-until", "2100-01-01T00:00:00Z"]
+    result = service.run(verb, "-s", "billing", "-y", *until)
+    assert result.exit_code == 0
+    assert [start.standing_until for start in service.sent] == [4_102_444_800_000]
+    assert "stands until 2100-01-01 00:00:00Z" in " ".join(result.stdout.split())
+    assert service.run("pause", "-s", "billing", "-y", *until).exit_code == 2
+
+
+@pytest.mark.parametrize("matches", [0, 7])
+def test_whoever_makes_a_batch_stand_is_asked_though_nothing_matches_yet(
+    service: Service, monkeypatch: pytest.MonkeyPatch, matches: int
+) -> None:
+    """The preview itself does not stand; the question says what else will be ended."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=matches, done=matches)])
+    result = service.run("kill", "-s", "billing", "--standing-until", "2100-01-01", typed="y\n")
+    dry, wet = service.sent
+    assert (dry.dry_run, dry.standing_until) == (True, None)
+    assert (wet.dry_run, wet.standing_until) == (False, 4_102_444_800_000)
+    asked = f"Kill {matches} invocations? So is whatever else matches and arrives until 2100-01-01 00:00:00Z."
+    assert asked in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["--limit", "0"], "limit is 0"),
+        (["--standing-until", "later"], "--standing-until"),
+        (["--standing-until", "1h", "--limit", "5"], "standing_until is set together with limit"),
+        (["--standing-until", "1h", "--status", "READY"], "standing_until is set together with filter.statuses"),
         (["--max-rate", "0"], "max_rate is 0.0"),
         (["--max-rate", "nan"], "max_rate is nan"),
         (["--expires-at", "soon"], "--expires-at"),

@@ -62,6 +62,11 @@ def test_what_is_no_point_in_time_is_refused_with_examples(text: str) -> None:
         point_ms(text)
 
 
+def test_a_time_that_no_calendar_has_stays_a_number() -> None:
+    """A client may have sent it, and its batch must still be shown."""
+    assert (iso(2**60), iso(-5)) == (f"{2**60} ms", "-5 ms")
+
+
 def test_a_point_before_1970_is_refused() -> None:
     """No record is that old, and its time would be no time at all."""
     with pytest.raises(typer.BadParameter, match="before 1970"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from confluent_kafka import KafkaError, TopicCollection, TopicPartition
@@ -13,6 +14,12 @@ from support.broker_world import EARLIEST, LATEST, error_of
 
 if TYPE_CHECKING:
     from support.broker_world import World
+
+GETTING_READY = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
 
 
 def test_topics_are_described(world: World) -> None:
@@ -74,6 +81,26 @@ def test_earliest_after_trimming(world: World) -> None:
         future.result(30)
     (earliest,) = world.admin.list_offsets({TopicPartition(topic, 0): EARLIEST}).values()
     assert earliest.result(30).offset == 1
+
+
+def test_members_of_a_group(world: World) -> None:
+    """A group has the members that are in it; one that nobody was ever in has none, or is not found."""
+    topic, group = world.topic(), uuid4().hex
+    world.until(lambda: _members(world, group) == 0)
+    member = world.member(group, topic)
+    assert _members(world, group) == 1
+    member.close()
+    world.until(lambda: _members(world, group) == 0)
+
+
+def _members(world: World, group: str) -> int | None:
+    """How many there are; None while a fresh broker makes itself ready to tell."""
+    future = world.admin.describe_consumer_groups([group])[group]
+    if (failed := future.exception(30)) is None:
+        return len(future.result().members)
+    code = failed.args[0].code()
+    assert code in {KafkaError.GROUP_ID_NOT_FOUND, *GETTING_READY}
+    return 0 if code == KafkaError.GROUP_ID_NOT_FOUND else None
 
 
 def _described(world: World, topic: str) -> object:

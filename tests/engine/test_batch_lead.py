@@ -103,7 +103,7 @@ def test_the_same_id_with_other_content_conflicts() -> None:
         ({"max_rate": -1.5}, "invalid_max_rate: max_rate "),
         ({"max_rate": float("nan")}, "invalid_max_rate: max_rate is nan"),
         ({"max_rate": float("inf")}, "invalid_max_rate: max_rate is inf"),
-        ({"standing_until": 5}, "not_supported: StartBatch.standing_until "),
+        ({"standing_until": NOW}, "invalid_standing_until: standing_until 1000000 has passed"),
         ({"expires_at": NOW}, "invalid_expires_at: expires_at 1000000 has passed"),
     ],
 )

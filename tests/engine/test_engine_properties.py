@@ -93,6 +93,16 @@ batches = st.builds(
     on_timeout=timeouts,
     expires_at=st.none() | st.integers(START, START + 20_000),
 )
+rules = st.builds(
+    StartBatch,
+    batch_ids,
+    st.sampled_from([Action.KILL, Action.CANCEL]),
+    st.sampled_from([Filter(match_all=True), Filter(services=("mail",))]),
+    grace_ms=graces,
+    on_timeout=timeouts,
+    standing_until=st.integers(START, START + 30_000),
+    expires_at=st.none() | st.integers(START, START + 30_000),
+)
 control_nos = st.none() | st.integers(0, 9)
 operations = st.sampled_from([ControlOperation.PAUSE, ControlOperation.RESUME, ControlOperation.ABORT])
 controls = st.builds(ControlBatch, batch_ids, operations, control_nos) | st.builds(
@@ -103,9 +113,8 @@ pauses = st.integers(0, 12_000)
 """Milliseconds that go by before every partition gets a tick."""
 turns = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 """Which partitions apply a command next."""
-histories = (
-    st.lists(invokes | reports | single_acts | batches | controls | pauses | turns, max_size=60) | long_histories
-)
+moves = invokes | reports | single_acts | batches | rules | controls | pauses | turns
+histories = st.lists(moves, max_size=60) | long_histories
 sizes = st.builds(PageSizes, st.integers(1, 4), st.integers(1, 4))
 
 

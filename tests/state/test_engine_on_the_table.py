@@ -72,7 +72,8 @@ def lived(seed: int, steps: int) -> MemoryCluster:
                 expires_at = random.choice((None, cluster.now + 40_000))
                 start = StartBatch(f"b-{step}", action, filter_, dry_run, limit, max_rate, 60_000, on_timeout)
                 batches.append(start.batch_id)
-                cluster.run(replace(start, expires_at=expires_at))
+                until = random.choice((None, None, cluster.now + 40_000, cluster.now + 90_000))
+                cluster.run(replace(start, expires_at=expires_at, standing_until=until))
             case 8 | 9 if batches:
                 operation = random.choice(list(ControlOperation))
                 max_rate = 5.0 if operation is ControlOperation.SET_RATE else None

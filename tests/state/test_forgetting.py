@@ -125,3 +125,29 @@ def test_only_what_waits_for_its_time_is_next(table: Table) -> None:
     assert table.next_due() == 7
     assert [row.seq for row in table.due(8, 9)] == [303, 302]
     assert [row.seq for row in table.due(8, 1)] == [303]
+
+
+def test_a_page_is_forgotten_in_parts_and_what_a_rollback_brings_back_is_found_again(table: Table) -> None:
+    """Rows that are gone are not looked at again, unless the turn in which they went was undone."""
+    table.absorb([ended(10, 0, *(1,) * 59)], At(0, 200, 0))
+    table.flush()
+    table.commit(1, 1)
+    looked_up: list[str] = []
+    for last, again in ((20, True), (20, False), (40, False)):
+        table.begin()
+        gone = table.ended(11, 20)
+        assert [seq for seq, _ in gone] == list(range(last - 20, last))
+        table.absorb([RemoveRow(*each) for each in gone], At(0, 200 + last, 0))
+        table.flush()
+        if again:
+            table.rollback()
+        else:
+            table.commit(last, 1)
+    table.begin()
+    table._db.set_trace_callback(looked_up.append)
+    assert [seq for seq, _ in table.ended(11, 5)] == list(range(40, 45))
+    table._db.set_trace_callback(None)
+    assert not any("[0," in each or "[1," in each for each in looked_up)
+    table.absorb([UpdateRow(each) for each in table.on_old_deltas(11, 30)], At(0, 300, 0))
+    table.flush()
+    assert [seq for seq, _ in table.ended(11, 30)] == list(range(40, 60)), "on records of their own now"

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import (
+    ConsumerGroupState,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -19,7 +20,10 @@ from confluent_kafka.admin import (
     ClusterMetadata,
     ConfigEntry,
     ConfigResource,
+    ConsumerGroupDescription,
     ListOffsetsResultInfo,
+    MemberAssignment,
+    MemberDescription,
     NewTopic,
     OffsetSpec,
     PartitionMetadata,
@@ -109,6 +113,20 @@ class FakeAdminClient:
             self._log(asked).trim(asked.offset)
 
         return {asked: _future(partial(trim, asked)) for asked in topic_partition_offsets}
+
+    def describe_consumer_groups(self, group_ids: list[str], **_: Any) -> dict[str, Future[ConsumerGroupDescription]]:
+        """Members of groups; a group that nobody has ever been in has none, or is not found, by the broker's age."""
+
+        def describe(name: str) -> ConsumerGroupDescription:
+            self._cluster.faults.step("describe_groups")
+            if name not in self._cluster.groups:
+                raise failure(KafkaError.GROUP_ID_NOT_FOUND)
+            ids = [(known, member.id) for known, member in self._cluster.groups[name].members.items()]
+            members = [MemberDescription(own, own, "fake", MemberAssignment([]), known) for known, own in ids]
+            state = ConsumerGroupState.STABLE if members else ConsumerGroupState.EMPTY
+            return ConsumerGroupDescription(name, False, members, "", state, Node(1, "fake", 0))
+
+        return {name: _future(partial(describe, name)) for name in group_ids}
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
         """Metadata of all topics, or of one, which carries an error when it is missing."""

@@ -26,8 +26,8 @@ class Faults:
 
     Steps: `init`, `begin`, `produce`, `produce_batch`, `flush`, `poll`, `send_offsets`, `send_offsets:after`,
     `commit:before`, `commit:after`, `abort:before`, `abort:after`; `consume`, `seek`, `pause`, `resume`, `assign`,
-    `unassign`, `committed`, `commit`, `commit:done`, `close`; `list_offsets`. `:after` and `:done` mean that the
-    broker has done it already: a crash there loses only the answer.
+    `unassign`, `committed`, `commit`, `commit:done`, `close`; `list_offsets`, `describe_groups`. `:after` and
+    `:done` mean that the broker has done it already: a crash there loses only the answer.
     """
 
     def __init__(self) -> None:

@@ -6,11 +6,21 @@ Drawn by hypothesis itself, histories stay too short, and too full of what is re
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from streams.model import Act, Action, Filter, OnTimeout, ReportTransition, StartBatch, Status
+from streams.model import (
+    Act,
+    Action,
+    ControlBatch,
+    ControlOperation,
+    Filter,
+    OnTimeout,
+    ReportTransition,
+    StartBatch,
+    Status,
+)
 from support.memory_cluster import invoke
 
 if TYPE_CHECKING:
@@ -33,13 +43,15 @@ _FILTERS: Final = (
 )
 _ENDED_ONLY: Final = (Filter(match_all=True), Filter(statuses=(Status.COMPLETED, Status.KILLED)))
 _ACTIONS: Final = (*(Action.KILL, Action.CANCEL, Action.PURGE), *(Action.PAUSE, Action.RESUME) * 2)
-_SHARES: Final = {"invoke": 5, "report": 5, "act": 4, "batch": 2, "time": 2, "turns": 3}
+_CONTROLS: Final = (ControlOperation.PAUSE, ControlOperation.RESUME, ControlOperation.ABORT)
+_SHARES: Final = {"invoke": 5, "report": 5, "act": 4, "batch": 2, "control": 2, "time": 2, "turns": 3}
 
 
 def _history(seed: int, moves: int) -> list[Command | int | list[int]]:
     """Commands to log, milliseconds that go by before every tick, and which partitions apply a command next."""
     random = Random(seed)
-    return [_move(random, number) for number in range(moves)]
+    batches = ["none"]
+    return [_move(random, number, batches) for number in range(moves)]
 
 
 def invoke_any(invocation_id: str, *, scheduled_at: int | None, adopt: bool, **fields: object) -> Invoke:
@@ -52,7 +64,7 @@ def invoke_any(invocation_id: str, *, scheduled_at: int | None, adopt: bool, **f
     return invoke(invocation_id, scheduled_at=scheduled_at, adopt=adopt, **fields)
 
 
-def _move(random: Random, number: int) -> Command | int | list[int]:
+def _move(random: Random, number: int, batches: list[str]) -> Command | int | list[int]:
     (kind,) = random.choices(list(_SHARES), list(_SHARES.values()))
     invocation_id, action = random.choice(_IDS), random.choice(_ACTIONS)
     grace_ms, on_timeout = random.choice((None, 0, 4_000, 20_000)), random.choice(list(OnTimeout))
@@ -73,12 +85,22 @@ def _move(random: Random, number: int) -> Command | int | list[int]:
             return Act(invocation_id, action, grace_ms, on_timeout, random.random() < 0.2)
         case "batch":
             filter_ = random.choice(_ENDED_ONLY if action is Action.PURGE else _FILTERS)
-            dry_run = random.random() < 0.1
-            return StartBatch(f"b{number}", action, filter_, dry_run, grace_ms=grace_ms, on_timeout=on_timeout)
-        case "time":
-            return random.randrange(12_000)
+            batches.append(f"b{number}")
+            return _batch(random, batches[-1], action, filter_, grace_ms=grace_ms, on_timeout=on_timeout)
+        case "control":
+            return ControlBatch(random.choice(batches[-3:]), random.choice(_CONTROLS))
         case _:
-            return [random.randrange(3) for _ in range(random.randrange(1, 20))]
+            turns = [random.randrange(3) for _ in range(random.randrange(1, 20))]
+            return random.randrange(12_000) if kind == "time" else turns
+
+
+def _batch(random: Random, batch_id: str, action: Action, filter_: Filter, **fields: Any) -> StartBatch:
+    """A batch; some of them are slow, so that much happens beside them, and some stand."""
+    if random.random() < 0.15:
+        return StartBatch(batch_id, action, filter_, standing_until=START + random.randrange(20_000, 100_000), **fields)
+    limit, max_rate = random.choice((None, None, None, 3)), random.choice((None, None, 0.1, 0.5, 7.0))
+    dry_run = random.random() < 0.1
+    return StartBatch(batch_id, action, filter_, dry_run, limit, max_rate, **fields)
 
 
 long_histories = st.builds(_history, st.integers(0, 2**32), st.sampled_from((10, 40, 120, 120)))

@@ -29,6 +29,7 @@ from streams.engine.effects import (
 from streams.engine.filters import Facts, matches
 from streams.engine.guards import guarding
 from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
+from streams.engine.slices import takes_turns
 from streams.engine.view import Inbox, Page, PageSizes, StartedRow
 from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
 
@@ -81,11 +82,19 @@ class MemoryTable:
         """A slice of this partition."""
         return self.slices.get(batch_id)
 
+    def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
+        """The first rule that stands and matches, by the filter in Python, of a row as it would arrive."""
+        row = Row(invocation.invocation_id, b"", -1, 0, Status.PENDING, 0, -1, now, now)
+        for slice_ in sorted(self.slices.values(), key=lambda slice_: slice_.cutoff):
+            until = slice_.standing_until
+            stands = slice_.state is SliceState.RUNNING and until is not None and now < until
+            if stands and matches(slice_.filter, slice_.action, slice_.cutoff, Facts(row, invocation)):
+                return slice_
+        return None
+
     def running_slices(self) -> Sequence[str]:
         """Ids of running slices that wait for no time, by cut-off."""
-        running = [
-            slice_ for slice_ in self.slices.values() if slice_.state is SliceState.RUNNING and slice_.due_at is None
-        ]
+        running = [slice_ for slice_ in self.slices.values() if takes_turns(slice_)]
         return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
 
     def guarding(self) -> Sequence[Slice]:

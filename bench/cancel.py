@@ -1,0 +1,89 @@
+"""One batch that cancels suspended invocations, until each has really ended, and what an unrelated command feels of it.
+
+The batch is over when the executor, a process of its own, has answered for every one of them, and its answers are
+applied: so each invocation costs a signal, a report and two changes of its row.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bench import workload
+from bench.batch import Ran, latency, pings, program, run
+from bench.report import load_average
+from bench.service import PARTITIONS, BenchError, Service, say, service
+from streams import codec
+from streams.client import new_batch_id
+from streams.config import Topic
+from streams.model import Action, Filter, Signal, SignalKind, StartBatch
+
+_WARM_UP_S = 12.0
+_IDLE_S = 10.0
+_AFTER_S = 2.0
+_GRACE_MS = 600_000
+"""Nothing is to be killed: what is measured is that all have answered."""
+
+HEAD = ("executor", "rows", "ended", "seconds", "ended/s", "CPU us each", "CANCEL signals", "load")
+EXECUTORS = {"plain": "bench.answer", "library": "bench.library_executor"}
+
+
+def measure(bootstrap: str, rows: int, executor: str) -> dict[str, Any]:
+    """Figures for a table of suspended invocations, eight tenths of which are cancelled."""
+    say(f"making {2 * rows:,} commands")
+    records = list(workload.suspended(workload.ids(rows), PARTITIONS))
+    with service(bootstrap, "cancel") as made:
+        ends = made.preload(records, "suspended")
+        made.start_worker()
+        made.await_applied(ends, "suspended")
+        return {executor: _measure(made, rows, executor)}
+
+
+def rows(figures: dict[str, Any]) -> list[list[Any]]:
+    """For the table of `HEAD`."""
+    keys = ("rows", "ended", "seconds", "ended_per_second", "cpu_us_each", "signals", "load_average")
+    return [[name, *[each[key] for key in keys]] for name, each in figures.items()]
+
+
+def _measure(made: Service, count: int, executor: str) -> dict[str, Any]:
+    with pings(made) as found, program(made, EXECUTORS[executor]):
+        time.sleep(_WARM_UP_S)
+        signals = made.ends(Topic.SIGNALS)
+        say("cancel: idle")
+        began = time.time()
+        time.sleep(_IDLE_S)
+        say("cancel")
+        used = made.cpu_s()
+        batch = StartBatch(new_batch_id(), Action.CANCEL, Filter(services=(workload.DOOMED,)), grace_ms=_GRACE_MS)
+        ran = run(made, [batch])
+        used = made.cpu_s() - used
+        time.sleep(_AFTER_S)
+    ended = ran.total(batch.batch_id, "done")
+    _check(ran, batch.batch_id, count)
+    return {
+        "rows": count,
+        "ended": ended,
+        "seconds": ran.finished - ran.sent,
+        "ended_per_second": ended / (ran.finished - ran.sent),
+        "cpu_us_each": used * 1e6 / ended,
+        "signals": _cancels(made, signals),
+        "idle": latency(found, began, ran.sent),
+        "during": latency(found, ran.sent, ran.finished),
+        "memory_mb": made.memory_mb(),
+        "load_average": load_average(),
+    }
+
+
+def _check(ran: Ran, batch_id: str, count: int) -> None:
+    """All that match have ended by the batch, and by nothing else."""
+    counters = {name: ran.total(batch_id, name) for name in ("matched", "done", "pending", "skipped", "failed")}
+    expected = sum(1 for number in range(count) if number % 10 < 8)
+    if counters != {"matched": expected, "done": expected, "pending": 0, "skipped": 0, "failed": 0}:
+        raise BenchError(f"{expected:,} should have ended by the batch: {counters}")
+
+
+def _cancels(made: Service, begins: list[int]) -> int:
+    """How many CANCEL signals it took: more than rows when answers came so late that they were asked again."""
+    messages = made.read(Topic.SIGNALS, begins, made.ends(Topic.SIGNALS))
+    signals = (codec.decode(message.value()) for message in messages)
+    return sum(isinstance(each, Signal) and each.kind is SignalKind.CANCEL for each in signals)

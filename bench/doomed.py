@@ -1,0 +1,132 @@
+"""Work that a running batch is going to kill, and that would start just then: how much of it is started all the same.
+
+Scheduled invocations fall due all the while; objects have inboxes, from which the next one is promoted when one ends.
+What is started once the batch has reached its partition (behind the `StartSlice`), although the batch matches it, is
+doomed: an executor begins it for nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from bench import workload
+from bench.batch import Ran, run
+from bench.report import load_average
+from bench.service import PARTITIONS, BenchError, Service, say, service
+from streams import codec
+from streams.client import new_batch_id
+from streams.config import Topic
+from streams.model import Action, Filter, Signal, SignalKind, StartBatch, StartSlice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.workload import Record
+
+HEAD = (
+    "doomed",
+    "rows",
+    "matched",
+    "ended",
+    "seconds",
+    "fell due meanwhile",
+    "started before",
+    "started although doomed",
+)
+_SECONDS = 10
+"""The batch is made to last so long, and all that is scheduled falls due within this time."""
+_HEAD_START_MS = 500
+"""Before the first falls due the batch has reached every partition."""
+_LOADED_A_SECOND = 8_000
+"""So fast a worker fills its table on any machine."""
+_SETTLE_S = 30.0
+FORMS = ("scheduled", "objects")
+
+
+def measure(bootstrap: str, rows: int, forms: Sequence[str]) -> dict[str, Any]:
+    """Figures of each form: invocations that fall due, and such as wait for their object."""
+    figures = {}
+    for form in forms:
+        say(f"making {rows:,} commands")
+        with service(bootstrap, f"doomed-{form}") as made:
+            figures[form] = _scheduled(made, rows) if form == "scheduled" else _objects(made, rows)
+    return figures
+
+
+def rows(figures: dict[str, Any]) -> list[list[Any]]:
+    """For the table of `HEAD`."""
+    keys = ("rows", "matched", "ended", "seconds", "fell_due", "started_before", "started_doomed")
+    return [[name, *[each.get(key, "-") for key in keys]] for name, each in figures.items()]
+
+
+def _scheduled(made: Service, count: int) -> dict[str, Any]:
+    begin = time.time() + count / _LOADED_A_SECOND + _SETTLE_S
+    due = [int(begin * 1_000) + _HEAD_START_MS + number * 7_919 % (_SECONDS * 1_000) for number in range(count)]
+    _load(made, list(workload.scheduled(workload.ids(count), PARTITIONS, due)))
+    if time.time() > begin:
+        raise BenchError(f"the table took {time.time() - begin:.1f} s too long to load: take fewer --rows")
+    time.sleep(begin - time.time())
+    figures = _kill(made, count, max_rate=count / _SECONDS)
+    figures["fell_due"] = sum(at <= figures["finished_ms"] for at in due)
+    return figures
+
+
+def _objects(made: Service, count: int) -> dict[str, Any]:
+    _load(made, list(workload.inboxes(workload.ids(count), PARTITIONS)))
+    return _kill(made, count, max_rate=None)
+
+
+def _load(made: Service, records: list[Record]) -> None:
+    ends = made.preload(records, "doomed")
+    made.start_worker()
+    made.await_applied(ends, "doomed")
+
+
+def _kill(made: Service, count: int, max_rate: float | None) -> dict[str, Any]:
+    say("doomed: kill")
+    begins = made.ends(Topic.COMMANDS)
+    batch = StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)), max_rate=max_rate)
+    ran = run(made, [batch])
+    before, doomed = _starts(made, _begins_of_slices(made, begins))
+    matched, ended = (ran.total(batch.batch_id, name) for name in ("matched", "done"))
+    if not matched == ended == count:
+        raise BenchError(f"{matched:,} matched and {ended:,} ended of {count:,}")
+    return {
+        "rows": count,
+        "matched": matched,
+        "ended": ended,
+        "seconds": ran.finished - ran.sent,
+        "started_before": before,
+        "started_doomed": doomed,
+        "finished_ms": _finished_ms(ran, batch.batch_id),
+        "load_average": load_average(),
+    }
+
+
+def _finished_ms(ran: Ran, batch_id: str) -> int:
+    """When the last page was done, by the partitions' clocks."""
+    return max(slice_.updated_at for slice_ in ran.slices[batch_id])
+
+
+def _begins_of_slices(made: Service, begins: Sequence[int]) -> dict[int, int]:
+    """The time of each partition's `StartSlice`, ms, which is what its signals carry from then on."""
+    found = {}
+    for message in made.read(Topic.COMMANDS, begins, made.ends(Topic.COMMANDS)):
+        if isinstance(codec.decode_command(message.value()), StartSlice):
+            found[message.partition()] = message.timestamp()[1]
+    return found
+
+
+def _starts(made: Service, since: dict[int, int]) -> tuple[int, int]:
+    """How many START signals of the doomed service were sent before the batch came, and how many after."""
+    before = doomed = 0
+    for message in made.read(Topic.SIGNALS, [0] * PARTITIONS, made.ends(Topic.SIGNALS)):
+        signal = codec.decode(message.value())
+        if not isinstance(signal, Signal) or signal.kind is not SignalKind.START:
+            continue
+        if signal.at > since[message.partition()]:
+            doomed += 1
+        else:
+            before += 1
+    return before, doomed

@@ -1,0 +1,179 @@
+"""`export`: the table as commands, for `send` under another prefix."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import closing, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import msgspec
+import typer
+
+from streams.admin import Admin
+from streams.cli.console import Exit, err, settings_of_command
+from streams.cli.partition_bars import partition_bars
+from streams.cli.records import to_json
+from streams.cli.times import duration_ms, iso
+from streams.errors import StreamsError
+from streams.model import Status
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+
+    from streams.config import Settings
+    from streams.engine.moving import Terms
+    from streams.runtime.export import Exported
+
+_LISTED = 10
+
+
+class Started(StrEnum):
+    """What becomes of what executors have in hand."""
+
+    ADOPT = "adopt"
+    RESTART = "restart"
+
+
+def export(
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|-",
+            dir_okay=False,
+            help="A file is written whole or not at all; - is stdout.",
+        ),
+    ] = Path("-"),
+    started: Annotated[
+        Started,
+        typer.Option(
+            help="READY and RUNNING: adopt them (RUNNING, no START: whoever runs them goes on), or restart them "
+            "(a START again: their executors were stopped)."
+        ),
+    ] = Started.ADOPT,
+    import_within: Annotated[
+        str,
+        typer.Option(
+            metavar="DURATION",
+            help="How soon the file is sent: what was paused before its start is scheduled no earlier, so that it is "
+            "paused again and not started.",
+        ),
+    ] = "1h",
+    force: Annotated[
+        bool, typer.Option("--force", help="Although workers run, or commands wait that nobody has applied.")
+    ] = False,
+) -> None:
+    """Write what has not ended as commands, JSON lines that `streams send` takes under another prefix or cluster.
+
+    So one moves to more partitions. Kept: ids, service, handler, labels and the like, payloads, schedules, SUSPENDED,
+    BACKING_OFF with its time, PAUSED, CANCELLING with its cause and what is left of its grace. Attempt, seq and times
+    begin anew; what has ended, and batches, stay behind, and stderr says how many. All workers must be stopped, with
+    every command applied.
+
+    Example: streams export --output table.jsonl
+    """
+    now = time.time_ns() // 1_000_000
+    no_start_before = now + duration_ms(import_within)
+    settings = settings_of_command()
+    Admin(settings).partition_counts()  # a broker that is out of reach is told in one line
+    from streams.engine.moving import Terms  # noqa: PLC0415 - no other command waits for it to load
+
+    terms = Terms(now, started is Started.RESTART, no_start_before)
+    try:
+        with closing(_Sink(output)) as sink:
+            exported = _written(settings, terms, sink, force=force)
+            sink.finish()
+    except KeyboardInterrupt:
+        err.print("stopped: nothing whole was written")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    _tell(exported, terms)
+
+
+def _written(settings: Settings, terms: Terms, sink: _Sink, *, force: bool) -> Exported:
+    from streams.runtime import export as runtime  # noqa: PLC0415 - likewise
+
+    exported = runtime.Exported()
+    encode = msgspec.json.Encoder().encode
+    with partition_bars() as progress:
+        try:
+            with runtime.restored(settings, progress=progress, force=force) as (stores, unrest):
+                for line in unrest:
+                    err.print(f"not at rest: {line}", markup=False)
+                for command in runtime.commands(stores, terms, exported, progress):
+                    sink.write(encode(to_json(command)) + b"\n")
+        except runtime.NotAtRestError as error:
+            raise StreamsError(f"{error}\nnothing was exported; --force takes the table as it is now") from None
+    return exported
+
+
+class _Sink:
+    """A file that has its name once it is whole, or stdout. What cannot be written raises a `StreamsError`."""
+
+    def __init__(self, output: Path) -> None:
+        self._output = None if str(output) == "-" else output
+        self._part = output.with_name(f"{output.name}.part")
+        with self._told():
+            self._file: BinaryIO = sys.stdout.buffer if self._output is None else self._part.open("wb")
+
+    def write(self, line: bytes) -> None:
+        """Write a line."""
+        with self._told():
+            self._file.write(line)
+
+    def finish(self) -> None:
+        """All is written."""
+        with self._told():
+            self._file.flush()
+            if self._output is not None:
+                os.fsync(self._file.fileno())
+                self._part.replace(self._output)
+
+    def close(self) -> None:
+        """Nothing is left of a file that is not finished."""
+        if self._output is not None:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self._output is None:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at exit
+            raise StreamsError(f"{self._output or 'stdout'} cannot be written: {error.strerror}") from None
+
+
+def _tell(exported: Exported, terms: Terms) -> None:
+    """What was written, what to know of it, and what stays behind."""
+    which = f" ({_listed(exported.moved)})" if exported.moved else ""
+    err.print(f"exported, in {exported.commands:,} commands: {exported.invocations:,}{which}", markup=False)
+    in_hand = exported.moved[Status.READY] + exported.moved[Status.RUNNING]
+    if terms.restart:
+        _say("started again, with a START", in_hand)
+    else:
+        _say("adopted, RUNNING without a START; whoever runs them reports as attempt 1", in_hand)
+    _say(f"paused before their start, to be sent before {iso(terms.no_start_before)}", exported.shelved)
+    _say("ended, left behind", exported.ended.total(), _listed(exported.ended))
+    _say("batches that are not over, left behind", len(exported.batches), _named(exported.batches))
+
+
+def _say(what: str, count: int, which: str = "") -> None:
+    """One line, unless there is nothing to tell."""
+    if count:
+        err.print(f"{what}: {count:,}{f' ({which})' if which else ''}", markup=False)
+
+
+def _listed(counts: Counter[Status]) -> str:
+    return ", ".join(f"{status} {counts[status]:,}" for status in Status if counts[status])
+
+
+def _named(ids: list[str]) -> str:
+    return ", ".join(ids[:_LISTED] + (["..."] if len(ids) > _LISTED else []))

@@ -1,0 +1,29 @@
+"""How far a long reading of the topics is: a bar for each partition and each thing done there."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from streams.cli.console import err
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def partition_bars() -> Iterator[Callable[[int, str, int, int], None]]:
+    """A function to be told (partition, what is done there, how far it is, how far it will go); no bars in a script."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        tasks: dict[tuple[int, str], TaskID] = {}
+
+        def progress(partition: int, what: str, position: int, end: int) -> None:
+            key = (partition, what)
+            if key not in tasks:
+                tasks[key] = bars.add_task(f"partition {partition} {what}")
+            bars.update(tasks[key], completed=position, total=end)
+
+        yield progress

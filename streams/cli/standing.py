@@ -1,0 +1,49 @@
+"""The option that makes a batch stand: it goes on ending what arrives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from msgspec.structs import replace
+
+from streams.cli.bounds import PANEL, future_of
+from streams.cli.times import iso
+from streams.model import BatchState, StartBatch
+
+if TYPE_CHECKING:
+    from streams.model import BatchProgress
+
+_AT_WORK = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether a batch stands."""
+
+    standing_until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Until then, also end what matches as it arrives: ISO, or 2h for two hours from now.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
+
+    def of(self, start: StartBatch) -> StartBatch:
+        """The batch, standing if asked for.
+
+        Raises:
+            typer.BadParameter: a time that cannot be read, naming the option.
+        """
+        return replace(start, standing_until=future_of("--standing-until", self.standing_until))
+
+
+def standing_of(progress: BatchProgress) -> str | None:
+    """Until when the batch stands, in words; None for one that never did or does no longer."""
+    until = progress.standing_until
+    if until is None or progress.dry_run or progress.state not in _AT_WORK:
+        return None
+    return f"stands until {iso(until)}"

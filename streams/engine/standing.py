@@ -1,0 +1,150 @@
+"""Rules that stand at the door: what matches one as it arrives is ended before anybody is told to start it."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec.structs import replace
+
+from streams.engine.acts import ended, signal
+from streams.engine.effects import InsertRow, PutSlice
+from streams.engine.ledger import MAX_SAMPLES
+from streams.engine.lifecycle import ENDED_BY, next_repeat
+from streams.model import Action, Ending, SignalKind, SliceState, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from streams.engine.effects import Effect
+    from streams.engine.view import At
+    from streams.model import Filter, Invocation, Invoke, Row, Slice
+
+_FIELDS: Final = (
+    ("service", "services"),
+    ("handler", "handlers"),
+    ("object_key", "object_keys"),
+    ("deployment_id", "deployment_ids"),
+    ("flow_id", "flow_ids"),
+    ("parent_id", "parent_ids"),
+)
+"""Fields of an invocation, and the fields of a filter that list what they may be."""
+
+
+def stands(slice_: Slice) -> bool:
+    """Whether the slice's rule ends what arrives; a paused one lets everything in."""
+    return slice_.standing_until is not None and slice_.state is SliceState.RUNNING
+
+
+class _Rule(NamedTuple):
+    """A slice that stands, with its filter made ready; `until`: when it ends at the latest, ms."""
+
+    slice: Slice
+    until: int
+    matches: Callable[[Invocation, int], bool]
+
+
+class Door:
+    """The rules that stand on one partition, in order of their cut-off."""
+
+    def __init__(self) -> None:
+        self._rules: dict[str, _Rule] = {}
+
+    def put(self, slice_: Slice) -> None:
+        """The slice as it is from now on, whether its rule stands or not."""
+        batch_id, until = slice_.batch_id, slice_.standing_until
+        if until is None or not stands(slice_):
+            self._rules.pop(batch_id, None)
+            return
+        known = self._rules.get(batch_id)
+        if known is not None and known.slice.filter is slice_.filter:
+            self._rules[batch_id] = _Rule(slice_, until, known.matches)
+            return
+        self._rules[batch_id] = _Rule(slice_, until, _compiled(slice_.filter))
+        self._rules = dict(sorted(self._rules.items(), key=_cutoff))
+
+    def remove(self, batch_id: str) -> None:
+        """The slice is forgotten."""
+        self._rules.pop(batch_id, None)
+
+    def reset(self, slices: Iterable[Slice]) -> None:
+        """Know these slices and no others."""
+        self._rules.clear()
+        for slice_ in slices:
+            self.put(slice_)
+
+    def first(self, invocation: Invocation, now: int) -> Slice | None:
+        """The slice whose rule ends an invocation that arrives at `now`, ms; of several the one that began first."""
+        for slice_, until, matches in self._rules.values():
+            if now < until and matches(invocation, now):
+                return slice_
+        return None
+
+
+def turn_away(row: Row, slice_: Slice, command: Invoke, at: At) -> list[Effect]:
+    """What becomes of an invocation that the slice's rule ends as it arrives.
+
+    Args:
+        row: as it would stand if it waited for its start; an adopted one as it would run.
+        slice_: the slice whose rule it is, which counts it.
+        command: what brought it.
+        at: where that stands in the log.
+    """
+    ending = Ending(slice_.cause, counted_by=slice_.batch_id)
+    stopped = ended(row, ENDED_BY[slice_.action], at.now, ending)
+    effects: list[Effect] = []
+    if command.adopt and slice_.action is Action.CANCEL:
+        stopped = _asked(row, slice_, at)
+        effects.append(signal(SignalKind.CANCEL, row, 0, at.now, slice_.cause))
+    elif command.adopt:
+        effects.append(signal(SignalKind.KILL, row, 0, at.now, slice_.cause))
+    inserted = InsertRow(stopped, command.invocation, command.payload)
+    return [inserted, *effects, PutSlice(_counted(slice_, stopped, at))]
+
+
+def _asked(row: Row, slice_: Slice, at: At) -> Row:
+    grace_until = at.now + slice_.grace_ms
+    return replace(
+        row,
+        status=Status.CANCELLING,
+        due_at=next_repeat(at.now, 0, grace_until),
+        ending=Ending(slice_.cause, slice_.on_timeout, grace_until, counted_by=slice_.batch_id),
+    )
+
+
+def _counted(slice_: Slice, row: Row, at: At) -> Slice:
+    """What never stood in the table below the cut-off is matched without having been looked at by a page."""
+    asked = row.status is Status.CANCELLING
+    samples = slice_.samples
+    return replace(
+        slice_,
+        matched=slice_.matched + 1,
+        done=slice_.done + (not asked),
+        pending=slice_.pending + asked,
+        acted=slice_.acted + 1,
+        samples=samples if len(samples) >= MAX_SAMPLES else (*samples, row.invocation_id),
+        revision=at.offset,
+        updated_at=at.now,
+    )
+
+
+def _cutoff(item: tuple[str, _Rule]) -> int:
+    return item[1].slice.cutoff
+
+
+def _compiled(filter_: Filter) -> Callable[[Invocation, int], bool]:
+    """As `filters.matches` says of a new row; what a standing rule may not be about is left out."""
+    lists = [(attrgetter(field), getattr(filter_, many)) for field, many in _FIELDS]
+    wanted = [(read, frozenset(values)) for read, values in lists if values is not None]
+    labels = (filter_.labels or {}).items()
+    begin, end = filter_.created_from, filter_.created_until
+
+    def matches(invocation: Invocation, now: int) -> bool:
+        for read, values in wanted:
+            if read(invocation) not in values:
+                return False
+        if (begin is not None and now < begin) or (end is not None and now >= end):
+            return False
+        return not labels or labels <= invocation.labels.items()
+
+    return matches

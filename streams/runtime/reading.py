@@ -1,0 +1,122 @@
+"""Topics read by partition from offset to offset, without a group; and a table made of the changelog's records."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from streams.errors import StreamsError
+from streams.runtime.kafka import changelog_reader
+from streams.state.store import passive_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from streams.config import Settings
+    from streams.runtime.kafka import Clients
+    from streams.state.store import Store
+
+    Progress = Callable[[int, str, int, int], None]
+    """Called with a partition, what is done there, how far it is and how far it will go."""
+
+_TIMEOUT_S: Final = 10.0
+_PATIENCE_S: Final = 60.0
+_AT_ONCE: Final = 5_000
+_IN_A_TRANSACTION: Final = 10_000
+
+
+class StalledError(StreamsError):
+    """Nothing more could be read for a minute, though the end is not reached."""
+
+
+class Reading:
+    """Committed records of any topic, partition by partition."""
+
+    def __init__(self, settings: Settings, clients: Clients, progress: Progress) -> None:
+        self._progress = progress
+        self._admin = clients.admin(settings.kafka_properties())
+        self._consumer = clients.consumer(changelog_reader(settings))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()
+
+    def bounds(
+        self, topic: str, partition: int, level: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> tuple[int, int]:
+        """First offset, and end: of what is committed, or under READ_UNCOMMITTED of everything (the high watermark)."""
+        place = TopicPartition(topic, partition)
+        begin, end = (
+            self._admin.list_offsets({place: spec}, isolation_level=level, request_timeout=_TIMEOUT_S)[place]
+            .result(_TIMEOUT_S)
+            .offset
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        )
+        return begin, end
+
+    def read(self, topic: str, partition: int, bounds: tuple[int, int], what: str = "") -> Iterator[Any]:
+        """Committed records of `bounds`; ends when the reader's position passes the end (markers take offsets).
+
+        An end behind an open transaction is waited for until that is settled.
+
+        Raises:
+            StalledError: nothing more came for a minute.
+        """
+        begin, end = bounds
+        place = TopicPartition(topic, partition, begin)
+        if begin >= end:
+            return
+        self._consumer.assign([place])
+        try:
+            position, moved_at = begin, time.monotonic()
+            while position < end:
+                messages = self._consumer.consume(_AT_ONCE, timeout=0.2)
+                for message in messages:
+                    if message.error() is None and message.offset() < end:
+                        yield message
+                reached = max(position, self._consumer.position([place])[0].offset)
+                if reached > position or messages:
+                    position, moved_at = reached, time.monotonic()
+                elif time.monotonic() - moved_at > _PATIENCE_S:
+                    raise _stalled(place, position, end)
+                if what:
+                    self._progress(partition, what, min(position, end), end)
+        finally:
+            self._consumer.unassign()
+
+    def restore(self, store: Store, topic: str, bounds: tuple[int, int]) -> None:
+        """Make the table of what the changelog `topic` has within `bounds`.
+
+        Raises:
+            StalledError: nothing more came for a minute.
+        """
+        messages = self.read(topic, store.partition, bounds, "changelog")
+        records = ((message.key().decode(), message.value(), message.offset()) for message in messages)
+        for chunk in chunks(records, _IN_A_TRANSACTION):
+            store.begin()
+            store.apply_changelog(chunk)
+            store.commit(chunk[-1][2] + 1, 0)
+            # Nobody else looks after a table that is thrown away: its write-ahead file would hold all of it again.
+            passive_checkpoint(store.path, truncate=True)
+
+
+def chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of `size` items, the last one of what is left."""
+    chunk: list[Any] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) >= size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _stalled(place: TopicPartition, position: int, end: int) -> StalledError:
+    return StalledError(
+        f"{place.topic}, partition {place.partition}: read up to offset {position} of {end}, and nothing more came for "
+        f"{_PATIENCE_S:g} s: the brokers are out of reach, or a transaction is open; try again when that is over"
+    )

@@ -1,0 +1,58 @@
+"""What of a partition's table has not ended: all that another table can be made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from streams.codec import decode, decode_invocation
+from streams.model import Batch, BatchState
+from streams.state.deltas import Endings
+from streams.state.mapping import SELECT_ROW, row_of
+from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, STATUSES
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from streams.model import Invocation, Row, Status
+
+_AT_ONCE: Final = 1_000
+_OVER: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
+
+
+class Live(NamedTuple):
+    """An invocation that has not ended."""
+
+    row: Row
+    invocation: Invocation
+    payload: bytes | None
+
+
+def live_rows(db: sqlite3.Connection) -> Iterator[Live]:
+    """Those that an executor may know of first (a paused one as where it was paused from), each half in order of seq.
+
+    Whoever takes them in this order finds an object occupied before its inbox arrives.
+    """
+    endings = Endings(db)
+    for started in (1, 0):
+        seq = -1
+        sql = f"""{SELECT_ROW} invocations i WHERE i.seq > ? AND i.status < {FIRST_TERMINAL}
+            AND (coalesce(i.paused_from, i.status) >= {FIRST_STARTED}) = ? ORDER BY i.seq LIMIT ?"""
+        while columns := db.execute(sql, (seq, started, _AT_ONCE)).fetchall():
+            seq = columns[-1][2]
+            for row in (row_of(found, endings) for found in columns):
+                payload = db.execute("SELECT payload FROM payloads WHERE seq = ?", (row.seq,)).fetchone()
+                yield Live(row, decode_invocation(row.encoded), None if payload is None else payload[0])
+
+
+def status_counts(db: sqlite3.Connection) -> dict[Status, int]:
+    """How many rows stand at each status; those at which none does are left out."""
+    found = db.execute("SELECT status, count(*) FROM invocations GROUP BY status ORDER BY status").fetchall()
+    return {STATUSES[code]: count for code, count in found}
+
+
+def unfinished_batches(db: sqlite3.Connection) -> list[str]:
+    """Ids of the batches led here that are not over, sorted."""
+    records = db.execute("SELECT record FROM batches ORDER BY id").fetchall()
+    batches = (decode(record) for (record,) in records)
+    return [each.start.batch_id for each in batches if isinstance(each, Batch) and each.state not in _OVER]

@@ -1,0 +1,61 @@
+"""What the lists and tables say of a batch that stands."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from streams.cli.batch import _listed
+from streams.cli.follow import table
+from streams.cli.standing import standing_of
+from streams.control.merge import Merge, progress
+from streams.engine import header_of
+from streams.model import Action, BatchProgress, BatchState, Filter, StartBatch
+from support.memory_cluster import MemoryCluster
+
+UNTIL = 4_102_444_800_000
+
+
+@pytest.fixture
+def stands() -> BatchProgress:
+    """The progress of a kill that stands until 2100."""
+    cluster = MemoryCluster()
+    cluster.run(StartBatch("b-7", Action.KILL, Filter(match_all=True), standing_until=UNTIL))
+    found = progress(Merge(header_of(cluster.batch("b-7"))))
+    assert found is not None
+    return replace(found, state=BatchState.RUNNING)
+
+
+def printed(shown: object) -> str:
+    """As it comes to a wide terminal."""
+    console = Console(file=io.StringIO(), width=200)
+    with console.capture() as captured:
+        console.print(shown)
+    return " ".join(captured.get().split())
+
+
+@pytest.mark.parametrize("state", [BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED])
+def test_a_batch_that_stands_says_so(stands: BatchProgress, state: BatchState) -> None:
+    """In the list beside its state, and with its time where it is shown by itself; a paused one may be resumed."""
+    stands = replace(stands, state=state)
+    assert f"b-7 KILL {state}, stands 0" in printed(_listed([stands]))
+    assert "stands until 2100-01-01 00:00:00Z" in printed(table(stands))
+    assert standing_of(stands) == "stands until 2100-01-01 00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"standing_until": None},
+        {"dry_run": True},
+        *({"state": state} for state in (BatchState.DRAINING, BatchState.COMPLETED, BatchState.ABORTED)),
+    ],
+)
+def test_one_that_never_did_or_does_no_longer_does_not(stands: BatchProgress, change: dict[str, object]) -> None:
+    """Neither does a dry run, whatever it was asked for."""
+    other = replace(stands, **change)
+    assert standing_of(other) is None
+    assert "stands" not in printed(_listed([other]))
