@@ -13,16 +13,19 @@ from streams.engine import (
     acts,
     control,
     dispatch,
+    guards,
     invocations,
     ledger,
     lifecycle,
     pages,
     slice_control,
+    standing,
     starts,
     ticks,
 )
 from streams.engine.effects import UpdateRow
 from streams.model import ContinueSlice, Status
+from streams.state import table
 from support.model_check import Difference
 from support.model_machine import Machine
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     Mistake = Callable[[pytest.MonkeyPatch], None]
 
-PATIENCE = 100
+PATIENCE = 150
 """Lives in which a mistake must show; most need less than ten."""
 
 
@@ -125,6 +128,41 @@ def asked_beyond_the_grace(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ticks, "next_repeat", lambda now, repeat, _: now + (lifecycle.FIRST_REPEAT_MS << repeat))
 
 
+def two_of_an_object(patch: pytest.MonkeyPatch) -> None:
+    """What arrives is started though another of its object is."""
+    patch.setattr(invocations, "_waiting", lambda *_: None)
+
+
+def doomed_work(patch: pytest.MonkeyPatch) -> None:
+    """What a running batch is about to end is started first."""
+    patch.setattr(guards.Guards, "against", lambda *_: False)
+
+
+def held_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """A slice that is over, paused or aborted does not let go of what it held."""
+    patch.setattr(slice_control, "let_go", lambda *_: [])
+    patch.setattr(pages, "let_go", lambda *_: [])
+
+
+def a_limit_that_guards(patch: pytest.MonkeyPatch) -> None:
+    """A slice with a limit holds what it may never come to."""
+    guarding = guards.guarding
+    patch.setattr(table, "guarding", lambda slice_: guarding(replace(slice_, budget=None)))
+
+
+def a_door_that_is_never_open(patch: pytest.MonkeyPatch) -> None:
+    """A rule goes on at the door while its batch is paused."""
+    patch.setattr(standing, "stands", lambda slice_: slice_.standing_until is not None)
+
+
+def uncounted_at_the_door(patch: pytest.MonkeyPatch) -> None:
+    """A CANCEL at the door counts what it only asks for as done."""
+    counted = standing._counted
+    patch.setattr(
+        standing, "_counted", lambda slice_, row, at: counted(slice_, replace(row, status=Status.CANCELLED), at)
+    )
+
+
 MISTAKES = (
     a_late_cutoff,
     skipped_is_done,
@@ -138,6 +176,12 @@ MISTAKES = (
     started_too_early,
     an_abort_forgotten,
     asked_beyond_the_grace,
+    two_of_an_object,
+    doomed_work,
+    held_for_ever,
+    a_limit_that_guards,
+    a_door_that_is_never_open,
+    uncounted_at_the_door,
 )
 
 

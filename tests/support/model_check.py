@@ -226,7 +226,7 @@ class Watch:
             # What was left alone when its grace was over may still end by it.
             if ends and not part.done <= self.ended_by[name, part.cutoff] <= part.done + part.failed:
                 raise Difference(
-                    f"{name} has ended {self.ended_by[name, part.cutoff]}, counts {part.done} done, {part.failed} failed"
+                    f"{name} has ended {self.ended_by[name, part.cutoff]}, counts {part.done}, failed {part.failed}"
                 )
 
     def published(self, model: Partition, records: Sequence[tuple[str, bytes | None]]) -> None:

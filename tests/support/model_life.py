@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from streams.model import (
     Act,
     Action,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from support.model_twin import Cluster
 
 OBJECTS: Final = True
-STANDING: Final = False
+STANDING: Final = True
 
 _KEYED: Final = tuple(f"mail/{key}~{number}" for key in "klm" for number in range(4)) if OBJECTS else ()
 IDS: Final = (*(f"i{number}" for number in range(8 if OBJECTS else 12)), *_KEYED)
@@ -46,7 +48,7 @@ _REPORTED: Final = (
     *(Status.FAILED, Status.READY),
 )
 _REPEATED: Final = (ContinueSlice, SliceReport, Tick)
-_OPERATIONS: Final = (*ControlOperation, ControlOperation.RESUME)
+_OPERATIONS: Final = (*ControlOperation, ControlOperation.RESUME, ControlOperation.PAUSE)
 
 
 class Life:
@@ -82,7 +84,7 @@ class Life:
             after = random.choice((None, None, None, -5, 8_000, 60_000))
             scheduled_at = None if after is None else self.cluster.now + after
             payload = random.choice((None, b"payload"))
-            self.cluster.send(Invoke(invocation, scheduled_at, random.random() < 0.15, payload))
+            self.cluster.send(Invoke(invocation, scheduled_at, random.random() < 0.2, payload))
 
     def _report(self, random: Random) -> None:
         rows = [row for row in self._rows() if row.attempt and (not row.ended or random.random() < 0.1)]
@@ -135,11 +137,23 @@ class Life:
             random.choice((None, None, None, None, None, None, 0.3, 7.0, 1_000.0)),
             self._grace(random),
             self._on_timeout(random),
+            standing_until=self._standing(random),
             expires_at=random.choice((None, None, None, self.cluster.now + random.choice((0, 1, 4_000, 30_000)))),
             actor=random.choice((None, "ann")),
         )
+        if start.standing_until is not None and random.random() < 0.9:
+            start = replace(start, limit=None, max_rate=None, dry_run=False)
+            if random.random() < 0.5:
+                start = replace(
+                    start, filter=Filter(match_all=True), action=random.choice((Action.CANCEL, Action.KILL))
+                )
         self.batches.append(start)
         self.cluster.send(start)
+
+    def _standing(self, random: Random) -> int | None:
+        if not STANDING or random.random() < 0.7:
+            return None
+        return self.cluster.now + random.choice((0, 4_000, 20_000, 60_000))
 
     def _filter(self, random: Random) -> Filter:
         filters = [Filter(match_all=True)] * 8

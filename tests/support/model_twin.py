@@ -87,7 +87,7 @@ class Pair:
         appended = []
         for entry, did in self._engine(entries):
             appended += did.appended
-            seen = Seen(self.table.slice, did.appended)
+            seen = Seen(self.table.slice, did.appended, did.signals)
             command = _plain(entry.command)
             must = protocol.apply(self.model, entry.offset, entry.timestamp, command, seen)
             check.outcome(entry, did, must)

@@ -13,7 +13,6 @@ from support.model.state import Part, Row
 if TYPE_CHECKING:
     from streams.model import Tick
     from support.model.partition import Partition
-    from support.model.state import Lead
 
 _LAST = {BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED}
 
@@ -63,10 +62,8 @@ def _due(p: Partition, until: int) -> list[object]:
     work += [(row.due_at or 0, 0, row.seq, row) for row in due if row.status not in rests and not row.held]
     parts = [part for part in p.parts.values() if part.due_at is not None and part.due_at <= until]
     work += [(part.due_at or 0, 1, part.start.batch_id, part) for part in parts]
-    for lead in p.leads.values():
-        expires_at = lead.start.expires_at
-        if expires_at is not None and expires_at <= until and lead.unfinished and not lead.aborting:
-            work.append((expires_at, 2, lead.start.batch_id, lead))
+    leading = [lead for lead in p.leads.values() if lead.due_at is not None and lead.due_at <= until]
+    work += [(lead.due_at or 0, 2, lead.start.batch_id, lead) for lead in leading]
     return [piece for *_, piece in sorted(work, key=lambda each: each[:3])]
 
 
@@ -86,11 +83,7 @@ def _do(p: Partition, piece: object, command: Tick) -> None:
         case Row():
             _row_due(p, piece)
         case _:
-            _lead_due(p, piece)  # type: ignore[arg-type]
-
-
-def _lead_due(p: Partition, lead: Lead) -> None:
-    leads.abort(p, lead, "expired")
+            leads.lapse(p, piece)  # type: ignore[arg-type]
 
 
 def _row_due(p: Partition, row: Row) -> None:

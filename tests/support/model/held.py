@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def release_held(p: Partition, command: ReleaseHeld) -> None:
-    """The next held rows behind a seq are started, where no slice guards them; a page that is not outstanding: no-op."""
+    """The next held rows behind a seq are started, where no slice guards them; a page done already is a no-op."""
     if p.release_no != command.release_no or not p.releasing:
         return
     p.releasing = False

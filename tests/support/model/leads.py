@@ -16,6 +16,7 @@ from streams.model import (
     SlicePhase,
     StartSlice,
 )
+from support.model import standing
 from support.model.filters import refused
 from support.model.partition import Refused
 from support.model.rows import DAY_MS, GRACE_MS
@@ -36,7 +37,7 @@ def start_batch(p: Partition, command: StartBatch) -> None:
             raise Refused("batch_id_conflict")
         return
     too_late = command.expires_at is not None and command.expires_at <= p.clock
-    if too_late or _breaks_a_rule(command):
+    if too_late or _breaks_a_rule(p, command):
         p.leads[command.batch_id] = Lead(command, "refused", {}, command.max_rate, p.clock)
         return
     phases: dict[int, SlicePhase | None] = dict.fromkeys(range(p.partitions))
@@ -49,9 +50,10 @@ def start_batch(p: Partition, command: StartBatch) -> None:
     _check_shares(p, lead)
 
 
-def _breaks_a_rule(command: StartBatch) -> bool:
+def _breaks_a_rule(p: Partition, command: StartBatch) -> bool:
     return (
         refused(command.filter, command.action)
+        or standing.refused(p, command)
         or (command.grace_ms is not None and not 0 <= command.grace_ms <= DAY_MS)
         or (command.limit is not None and command.limit < 1)
         or (command.max_rate is not None and not 0 < command.max_rate < inf)
@@ -71,6 +73,7 @@ def _slice(p: Partition, command: StartBatch, partition: int) -> StartSlice:
         GRACE_MS if command.grace_ms is None else command.grace_ms,
         command.on_timeout,
         Cause(command.batch_id, None, command.actor, command.reason),
+        standing_until=None if command.dry_run else command.standing_until,
     )
 
 
@@ -94,7 +97,10 @@ def control_batch(p: Partition, command: ControlBatch) -> None:
         raise Refused("unknown_batch")
     if not lead.unfinished or lead.aborting or _late(lead, command.control_no):
         return
+    if sets_rate and lead.stands:
+        raise Refused("invalid_max_rate")
     lead.updated_at = p.clock
+    lead.control_no = lead.control_no if command.control_no is None else command.control_no
     match command.operation:
         case ControlOperation.PAUSE:
             lead.paused = True
@@ -110,18 +116,22 @@ def control_batch(p: Partition, command: ControlBatch) -> None:
 
 
 def _late(lead: Lead, control_no: int | None) -> bool:
-    if control_no is None:
-        return False
-    if lead.control_no is not None and control_no <= lead.control_no:
-        return True
-    lead.control_no = control_no
-    return False
+    return control_no is not None and lead.control_no is not None and control_no <= lead.control_no
 
 
 def abort(p: Partition, lead: Lead, error: str | None) -> None:
     """No more pages; what is being cancelled is waited for."""
     lead.aborting, lead.paused, lead.error, lead.updated_at = True, False, error, p.clock
     _to_unfinished(p, lead, SliceOperation.ABORT)
+
+
+def lapse(p: Partition, lead: Lead) -> None:
+    """Its time has come: the rule is lifted, or all of it aborted."""
+    if lead.due_at != lead.start.standing_until or not lead.stands:
+        abort(p, lead, "expired")
+        return
+    lead.lifted, lead.updated_at = True, p.clock
+    _to_unfinished(p, lead, SliceOperation.LIFT)
 
 
 def _to_unfinished(p: Partition, lead: Lead, operation: SliceOperation) -> None:

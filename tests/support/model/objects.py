@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.model import Status
+from streams.model import SignalKind, Status
 from support.model import rows, slices
 from support.model.partition import Refused
 
@@ -21,7 +21,12 @@ def check(invocation: Invocation) -> None:
 
 
 def promote(p: Partition) -> None:
-    """Each object that the command has touched is looked at once, at its end."""
+    """Each object that the command has touched is looked at once, at its end.
+
+    What no slice holds any longer may be started before the page comes that releases it: that is the engine's choice.
+    """
+    started = {each.seq for each in p.seen.signals if each.kind is SignalKind.START}
+    p.touched += [row.invoke.invocation for row in p.rows.values() if row.held and row.seq in started and p.releasing]
     for invocation in {(each.service, each.object_key): each for each in p.touched}.values():
         _promote(p, invocation)
 

@@ -30,11 +30,12 @@ class Refused(Exception):  # noqa: N818 - as the protocol calls it
 class Seen(NamedTuple):
     """What the engine did with the same command, for what the protocol leaves to it.
 
-    `slice`: a slice as it stands after the command. `appended`: (partition, command) for the log.
+    `slice`: a slice after the command. `appended`: (partition, command) for the log; `signals`: to executors.
     """
 
     slice: Callable[[str], Slice | None]
     appended: Sequence[tuple[int, Command]]
+    signals: Sequence[Signal] = ()
 
 
 @dataclass

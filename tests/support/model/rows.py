@@ -151,34 +151,45 @@ def carry_out(
     """Act on the row, for a batch or for nobody's count; whether there was anything to do."""
     if not concerns(row, action):
         return False
-    started, asked = row.started, row.ending if row.status is Status.CANCELLING else None
     if action is not Action.PURGE:
         p.touch(row)
     match action:
         case Action.KILL:
-            over(p, row, Status.KILLED, cause)
-            if started:
-                p.signal(SignalKind.KILL, row, 0, cause)
-            slices.settle(p, row, asked, "skipped")
-        case Action.CANCEL if not started:
+            _kill(p, row, cause)
+        case Action.CANCEL if not row.started:
             over(p, row, Status.CANCELLED, cause)
         case Action.CANCEL:
-            grace_until = p.clock + grace_ms
-            row.status, row.paused_from, row.held, row.modified_at = Status.CANCELLING, None, False, p.clock
-            row.ending = Ending(cause, on_timeout, grace_until, 0, batch_id)
-            row.due_at = min(p.clock + FIRST_REPEAT_MS, grace_until)
-            p.signal(SignalKind.CANCEL, row, 0, cause)
-        case Action.PAUSE if row.status is Status.PAUSED:
-            row.held = False
+            _ask(p, row, Ending(cause, on_timeout, p.clock + grace_ms, 0, batch_id))
         case Action.PAUSE:
-            row.paused_from, row.status, row.held, row.modified_at = row.status, Status.PAUSED, False, p.clock
-            if started:
-                p.signal(SignalKind.PAUSE, row, 0, cause)
+            _pause(p, row, cause)
         case Action.RESUME:
             resume(p, row)
         case Action.PURGE:
             del p.rows[row.invocation_id]
     return True
+
+
+def _kill(p: Partition, row: Row, cause: Cause) -> None:
+    started, asked = row.started, row.ending if row.status is Status.CANCELLING else None
+    over(p, row, Status.KILLED, cause)
+    if started:
+        p.signal(SignalKind.KILL, row, 0, cause)
+    slices.settle(p, row, asked, "skipped")
+
+
+def _ask(p: Partition, row: Row, ending: Ending) -> None:
+    grace_until = p.clock if ending.grace_until is None else ending.grace_until
+    row.status, row.paused_from, row.held, row.modified_at = Status.CANCELLING, None, False, p.clock
+    row.ending, row.due_at = ending, min(p.clock + FIRST_REPEAT_MS, grace_until)
+    p.signal(SignalKind.CANCEL, row, 0, ending.cause)
+
+
+def _pause(p: Partition, row: Row, cause: Cause) -> None:
+    if row.status is not Status.PAUSED:
+        if row.started:
+            p.signal(SignalKind.PAUSE, row, 0, cause)
+        row.paused_from, row.status, row.modified_at = row.status, Status.PAUSED, p.clock
+    row.held = False
 
 
 def resume(p: Partition, row: Row) -> None:

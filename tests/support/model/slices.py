@@ -15,9 +15,12 @@ from streams.model import (
 )
 from support.model import rows
 from support.model.filters import matches
+from support.model.partition import never
 from support.model.state import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.model import ContinueSlice, ControlSlice, Ending, StartSlice
     from support.model.partition import Partition
     from support.model.state import Row
@@ -33,6 +36,7 @@ def start_slice(p: Partition, command: StartSlice) -> None:
     ids = command.filter.invocation_ids
     cursor, total = (-1, len(p.rows)) if ids is None else (0, len(ids))
     part = Part(command, p.offset, total, cursor, command.budget, command.max_rate)
+    part.standing = command.standing_until is not None
     p.parts[command.batch_id] = part
     tell(p, part, SlicePhase.STARTED)
     pace(p, part)
@@ -50,22 +54,30 @@ def control_slice(p: Partition, command: ControlSlice) -> None:
     if part.over:
         return
     _allow(p, part)
+    _change(p, part, command)
+    pace(p, part)
+    p.keep_turning()
+
+
+def _change(p: Partition, part: Part, command: ControlSlice) -> None:
     match command.operation:
-        case SliceOperation.PAUSE:
-            part.paused = True
-        case SliceOperation.RESUME:
-            part.paused = False
+        case SliceOperation.PAUSE | SliceOperation.RESUME:
+            part.paused = command.operation is SliceOperation.PAUSE
         case SliceOperation.SET_RATE:
             part.max_rate = command.max_rate
         case SliceOperation.ABORT:
-            part.aborted = True
+            part.aborted, part.standing = True, False
             pages_over(p, part)
+        case SliceOperation.LIFT:
+            part.standing = False
+            if part.pages_done:
+                pages_over(p, part)
         case SliceOperation.GRANT:
             part.budget = part.acted + (command.budget or 0)
             if command.budget == 0:
                 pages_over(p, part)
-    pace(p, part)
-    p.keep_turning()
+        case _:
+            never(f"{command.operation} changes no slice")
 
 
 def pace(p: Partition, part: Part) -> None:
@@ -145,16 +157,23 @@ def _chosen_stop(p: Partition, part: Part) -> int | None:
 
 
 def _match(p: Partition, part: Part, row: Row) -> None:
+    if count(p, part, row, foretell if part.start.dry_run else rows.carry_out):
+        row.paged_at = p.clock if part.start.action in {Action.KILL, Action.CANCEL, Action.PAUSE} else row.paged_at
+
+
+def foretell(p: Partition, row: Row, action: Action, *rest: object) -> bool:
+    """What a dry run does: nothing, but it says whether there were anything to do."""
+    del p, rest
+    return rows.concerns(row, action)
+
+
+def count(p: Partition, part: Part, row: Row, act: Callable[..., bool]) -> bool:
+    """The slice matches the row, and acts on it; whether there was anything to do."""
     start = part.start
     part.matched += 1
     if len(part.samples) < MOST_SHOWN:
         part.samples.append(row.invocation_id)
-    if start.dry_run:
-        acted = rows.concerns(row, start.action)
-    else:
-        acted = rows.carry_out(p, row, start.action, start.cause, start.grace_ms, start.on_timeout, start.batch_id)
-        if acted and start.action in {Action.KILL, Action.CANCEL, Action.PAUSE}:
-            row.paged_at = p.clock
+    acted = act(p, row, start.action, start.cause, start.grace_ms, start.on_timeout, start.batch_id)
     part.acted += acted
     if part.budget is not None and part.acted > part.budget:
         p.wrong(f"{start.batch_id} has acted on more than its share of the limit, {part.budget}")
@@ -164,10 +183,14 @@ def _match(p: Partition, part: Part, row: Row) -> None:
         part.pending += 1
     else:
         part.done += 1
+    return acted
 
 
 def pages_over(p: Partition, part: Part) -> None:
-    """No more pages; the lead is told so, and that nothing is awaited if that is so."""
+    """No more pages; if no rule stands either the lead is told so, and that nothing is awaited if that is so."""
+    if part.standing:
+        part.pages_done = True
+        return
     part.over, part.due_at = True, None
     tell(p, part, SlicePhase.PAGES_DONE if part.pending else SlicePhase.DRAINED)
 
@@ -206,7 +229,11 @@ def _guards(part: Part, row: Row) -> bool:
     start = part.start
     if start.action not in {Action.KILL, Action.CANCEL} or start.dry_run or part.budget is not None:
         return False
-    if part.state is not SliceState.RUNNING or not matches(start.filter, start.action, row, part.cutoff):
+    if (
+        part.state is not SliceState.RUNNING
+        or part.pages_done
+        or not matches(start.filter, start.action, row, part.cutoff)
+    ):
         return False
     ids = start.filter.invocation_ids
     return (row.seq if ids is None else ids.index(row.invocation_id) + 1) > part.cursor

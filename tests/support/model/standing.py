@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.model import Action, SliceState
+from support.model import rows, slices
+from support.model.filters import names
+
 if TYPE_CHECKING:
+    from streams.model import StartBatch
     from support.model.partition import Partition
-    from support.model.state import Row
+    from support.model.state import Part, Row
+
+
+def refused(p: Partition, command: StartBatch) -> bool:
+    """Only CANCEL and KILL stand, in time to come, and by what can be said of an invocation that arrives."""
+    if command.standing_until is None:
+        return False
+    wanted = command.filter
+    unsaid = (wanted.statuses, wanted.modified_from, wanted.modified_until, wanted.invocation_ids, wanted.batch_ids)
+    return (
+        command.standing_until <= p.clock
+        or command.action not in {Action.CANCEL, Action.KILL}
+        or any(each is not None for each in (*unsaid, command.limit, command.max_rate))
+    )
 
 
 def ended_at_the_door(p: Partition, row: Row) -> bool:
-    """Whether a rule that stands has ended the arriving row."""
-    del p, row
-    return False
+    """Whether a rule that stands has ended the arriving row; of several the one that began first."""
+    standing = [part for part in p.parts.values() if _closes(p, part) and names(part.start.filter, row)]
+    if not standing:
+        return False
+    slices.count(p, min(standing, key=lambda part: part.cutoff), row, rows.carry_out)
+    return True
+
+
+def _closes(p: Partition, part: Part) -> bool:
+    """PAUSE opens the door."""
+    until = part.start.standing_until
+    return part.standing and part.state is SliceState.RUNNING and until is not None and p.clock < until

@@ -52,7 +52,9 @@ class Row:
 
 @dataclass
 class Part:
-    """A slice; `paused`: as the lead asked last, `over`: no more pages, `due_at`: its rate lets it wait until then.
+    """A slice; `paused`: as the lead asked last, `due_at`: its rate lets it wait until then.
+
+    `over`: it acts on nothing any more; after `pages_done` only its rule does, as long as it is `standing`.
 
     `allowed`: how many rows its rate lets it act on at `allowed_at`; None as long as it never had one.
     """
@@ -66,6 +68,8 @@ class Part:
     paused: bool = False
     over: bool = False
     aborted: bool = False
+    standing: bool = False
+    pages_done: bool = False
     due_at: int | None = None
     allowed: float | None = None
     allowed_at: int = 0
@@ -93,7 +97,7 @@ class Part:
     @property
     def takes_turns(self) -> bool:
         """Whether a page of it may be next."""
-        return self.state is SliceState.RUNNING and self.due_at is None
+        return self.state is SliceState.RUNNING and self.due_at is None and not self.pages_done
 
 
 @dataclass
@@ -109,9 +113,21 @@ class Lead:
     paused: bool = False
     aborting: bool = False
     aborted: bool = False
+    lifted: bool = False
     shares: dict[int, float | None] = field(default_factory=dict)
     budgets: dict[int, int | None] = field(default_factory=dict)
     acted: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def stands(self) -> bool:
+        """Whether its rule has not been lifted yet; a dry run has none."""
+        return self.start.standing_until is not None and not self.start.dry_run and not self.lifted
+
+    @property
+    def due_at(self) -> int | None:
+        """When time aborts it, or lifts its rule."""
+        times = [self.start.expires_at, self.start.standing_until if self.stands else None]
+        return min((time for time in times if time is not None and self.unfinished and not self.aborting), default=None)
 
     @property
     def failed(self) -> bool:
