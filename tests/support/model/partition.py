@@ -43,8 +43,7 @@ class Outcome:
     """What a command must lead to, besides what the partition then remembers.
 
     `appended` holds internal commands with what is the engine's choice left out; `next_page`: batches of which one
-    must be named by a `ContinueSlice`, empty when none may be written. `leads` and `parts`: batches whose header, or
-    whose slice, was touched.
+    must be named by a `ContinueSlice`, empty when none may be written. `wrong`: choices that the engine may not make.
     """
 
     refused: str | None = None
