@@ -167,7 +167,8 @@ class Life:
         if self.batches:
             filters.append(Filter(batch_ids=tuple(each.batch_id for each in self.batches[-4:])))
         if OBJECTS:
-            filters += [Filter(object_keys=("k", "l")), Filter(statuses=(Status.PENDING,))]
+            started = Filter(statuses=(Status.READY, Status.RUNNING))
+            filters += [Filter(object_keys=("k", "l")), Filter(statuses=(Status.PENDING,)), started, started]
         if random.random() < 0.05:
             filters = [Filter(), Filter(services=()), Filter(statuses=(Status.KILLED,))]
         return random.choice(filters)
