@@ -32,6 +32,10 @@ def invoke(
         str | None,
         typer.Option(metavar="ID", help="Its id; sent again with the same content it is the same one. Else a new one."),
     ] = None,
+    object_key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="The virtual object it is about: one at a time of each, in order of arrival."),
+    ] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be given several times.", show_default=False)
     ] = None,
@@ -49,7 +53,12 @@ def invoke(
     Example: streams invoke emails send '{"to": "ada"}' --label tenant=acme --at 10m
     """
     invocation = Invocation(
-        id or new_invocation_id(), service, handler, deployment_id=deployment, labels=labels_of("--label", label) or {}
+        id or new_invocation_id(service, object_key),
+        service,
+        handler,
+        object_key,
+        deployment,
+        labels=labels_of("--label", label) or {},
     )
     scheduled_at = None if at is None else future_ms(at)
     command = Invoke(invocation, scheduled_at, adopt, _payload(payload, payload_file))

@@ -64,7 +64,8 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
     left -= _forget_rows(command, {piece.seq for _, piece in due if isinstance(piece, Row)}, left, view, effects)
     left -= _forget_batches(command, left, view, effects)
     if left == 0:
-        successor = replace(command, engine_version=ENGINE_VERSION, tick_no=command.tick_no + 1)
+        size = view.page_sizes.max_due or command.max_rows
+        successor = replace(command, engine_version=ENGINE_VERSION, tick_no=command.tick_no + 1, max_rows=size)
         effects.append(Append(at.partition, f"tick/{at.partition}", successor))
     return effects
 

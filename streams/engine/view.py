@@ -26,10 +26,11 @@ class At(NamedTuple):
 
 
 class PageSizes(NamedTuple):
-    """How much a page may take: rows looked at, and rows matched."""
+    """How much a page may take: rows looked at, and rows matched; and a tick: pieces of work, 0 as many as the last."""
 
     max_scanned: int
     max_matched: int
+    max_due: int = 0
 
 
 class PageQuery(Record, frozen=True):

@@ -14,7 +14,7 @@ from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, Tick
 from streams.runtime.intake import strays
 from streams.runtime.outbox import Outbox
-from streams.runtime.pacing import Measured, Stopwatch, tuned
+from streams.runtime.pacing import Measured, MeasuredTick, Stopwatch, tuned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,7 @@ class Turn:
         self.records: Counter[type] = Counter()
         self.counts: dict[str, int] = {}
         self.pages: list[Measured] = []
+        self.ticks: list[MeasuredTick] = []
 
     def apply(self, shares: Sequence[Share]) -> None:
         """Apply shares; the turn's pages divide the time budget. A partition may come twice, with one page in all."""
@@ -74,7 +75,8 @@ class Turn:
 
     def next_page_sizes(self) -> PageSizes:
         """What the pages written after this turn should be allowed, given how long its own took."""
-        return tuned(self.page_sizes, self.pages, self._settings.page_budget_ms)
+        s = self._settings
+        return tuned(self.page_sizes, self.pages, s.page_budget_ms, self.ticks, s.tick_max_rows)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""
@@ -91,13 +93,13 @@ class Turn:
                 ended_before=now - s.retention_ms,
                 batches_ended_before=now - s.batch_retention_ms,
                 reconcile_interval_ms=s.reconcile_interval_ms,
-                max_rows=s.tick_max_rows,
+                max_rows=min(self.page_sizes.max_due or s.tick_max_rows, s.tick_max_rows),
             )
             self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
             task.tick_written(tick_no, now)
 
     def _do_page(self, task: PartitionTask, item: Item, stray: dict[tuple[int, int], int], clock: int) -> int:
-        """Apply a page, and measure it if it is a batch's; returns the partition clock after it."""
+        """Apply a page, and measure it if it is a batch's or time's; returns the partition clock after it."""
         table = task.running_table
         # What other commands changed is written first: the page must not be charged for it.
         table.write()
@@ -105,6 +107,11 @@ class Turn:
         clock = self._apply(task, (item,), stray, clock)
         if isinstance(item.command, ContinueSlice) and table.last_page is not None:
             self.pages.append(_measured(item.command, table.last_page, watch))
+        elif isinstance(item.command, Tick):
+            # What it changes row by row is written at the end of the turn, and would be charged to nobody.
+            table.write()
+            filled = task.tick_outstanding == item.command.tick_no + 1
+            self.ticks.append(MeasuredTick(item.command.max_rows, filled, watch.ms()))
         return clock
 
     def _apply(self, task: PartitionTask, items: Sequence[Item], stray: dict[tuple[int, int], int], clock: int) -> int:

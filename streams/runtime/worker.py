@@ -28,7 +28,7 @@ from streams.runtime.kafka import (
     transactional_producer,
 )
 from streams.runtime.observer import Observer
-from streams.runtime.pacing import FIRST
+from streams.runtime.pacing import first_sizes
 from streams.runtime.rebalance import Rebalance
 from streams.runtime.startup import learn_topics
 from streams.runtime.takeover import Takeover
@@ -75,7 +75,7 @@ class Worker:
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
         self._ahead: Turn | None = None
-        self.page_sizes = FIRST
+        self.page_sizes = first_sizes(settings.tick_max_rows)
         self.turns = 0
         self.applied = 0
         self._fenced_at = self._unseated_at = float("-inf")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streams.model import Record
     from support.harness import Progress, Service
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
 EACH = 120
 SCHEDULED = 30
@@ -180,3 +180,39 @@ def test_a_cancelled_invocation_is_left_alone_by_a_second_cancel(make_service: C
     signals = oracle.check_signals(service.read(Topic.SIGNALS))
     assert sum(count for (_, kind), count in signals.items() if kind is SignalKind.CANCEL) == EACH
     service.verify()
+
+
+def test_a_large_cancel_accounts_for_every_one(make_service: Callable[..., Service], scale: float) -> None:
+    """100,000 suspended ones, 1 % of whose executors ignore it: these are killed after their grace, the others end."""
+    service = make_service()
+    service.worker("a")
+    service.worker("b")
+    count = int(100_000 * scale)
+    service.send_many(invoke(f"suspended-{each}", "large", adopt=True) for each in range(count))
+    service.send_many(ReportTransition(f"suspended-{each}", 1, to=Status.SUSPENDED) for each in range(count))
+    service.settle()
+
+    def answer(signal: Signal) -> list[Record]:
+        return [] if _ignores(signal.invocation.invocation_id) else obliging(signal)
+
+    with Executor(service, answer):
+        service.send(_cancel("large", 20_000 + int(100_000 * scale)))
+        progress = service.await_batch("cancel-large", timeout=400)
+    assert progress.state is BatchState.COMPLETED
+    assert _counts(progress) == _expected(count, done=count)
+    service.settle()
+    table = oracle.fold(service.read(Topic.CHANGELOG))
+    ignoring = {place for place, row in table.rows.items() if _ignores(row.invocation.invocation_id)}
+    assert len(ignoring) == count // 100
+    assert {place for place, row in table.rows.items() if row.status is Status.KILLED} == ignoring
+    assert {row.status for row in table.rows.values()} == {Status.KILLED, Status.CANCELLED}
+    assert table.ended_by("cancel-large") == table.rows.keys()
+    signals = oracle.check_signals(service.read(Topic.SIGNALS))
+    assert {place for place, kind in signals if kind is SignalKind.KILL} == ignoring
+    assert {place for place, kind in signals if kind is SignalKind.CANCEL} == table.rows.keys()
+    oracle.check_progress(service.read(Topic.BATCH_SLICES))
+    service.verify()
+
+
+def _ignores(invocation_id: str) -> bool:
+    return int(invocation_id.rpartition("-")[2]) % 100 == 0

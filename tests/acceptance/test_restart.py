@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from support.harness import Service
     from support.programs import Program
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(1_800)]
 
 
 @pytest.fixture

@@ -98,10 +98,20 @@ def test_an_invocation_may_be_scheduled_adopted_and_named(live: CommandLine, tmp
         assert live.json("kill", "-s", "later", "--status", status, "--dry-run")["matched"] == count
 
 
+def test_invocations_of_one_object_wait_for_one_another(live: CommandLine) -> None:
+    """Their ids share what stands before the last `~`; the first is started, the second waits."""
+    words = ("invoke", "accounts", "book", "--object-key", "ada")
+    first, second = (live.json(*words)["invocation_id"] for _ in range(2))
+    assert first.rpartition("~")[0] == second.rpartition("~")[0] == "accounts/ada"
+    for status in ("READY", "PENDING"):
+        assert live.json("kill", "-s", "accounts", "--status", status, "--dry-run")["matched"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("", "run"), "service is empty"),
+        (("s", "run", "--object-key", "k", "--id", "not-of-it"), "s/k~"),
         (("s", "run", "--adopt", "--at", "2h"), "scheduled_at"),
         (("s", "run", "--at", "soon"), "how long from now"),
         (("s", "run", "p", "--payload-file", __file__), "both given"),

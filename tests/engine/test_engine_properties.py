@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streams.control import merge
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
-from streams.engine.effects import Count, PutSlice, Send, SendAll
+from streams.engine.effects import Count, InsertRow, PutSlice, Send, SendAll
 from streams.engine.filters import Facts, matches
 from streams.engine.lifecycle import STARTED, TERMINAL, UNSTARTED, stands_at
 from streams.engine.view import At, PageSizes
@@ -26,6 +26,7 @@ from streams.model import (
     ControlBatch,
     ControlOperation,
     Filter,
+    Invoke,
     OnTimeout,
     ReleaseHeld,
     ReportTransition,
@@ -130,8 +131,13 @@ class Watched(MemoryCluster):
         table = self.tables[partition]
         before = {row.seq: row for row in table.rows.values()}
         slices = dict(table.slices)
-        _, command = self.logs[partition][self.applied[partition]]
+        now, command = self.logs[partition][self.applied[partition]]
+        rule = None
+        if isinstance(command, Invoke) and command.invocation.invocation_id not in table.rows:
+            rule = table.at_the_door(command.invocation, now)
         effects = super().step(partition)
+        if rule is not None and effects:
+            self._turned_away(rule, effects)
         self._each_row_ends_once(partition, before, table)
         self._a_paused_row_rests(table)
         self._objects_have_their_order(before, table)
@@ -168,6 +174,15 @@ class Watched(MemoryCluster):
         was = before.get(batch_id)
         if was is not None and (was.state is not SliceState.RUNNING or was.due_at is not None):
             assert table.slices[batch_id] is was
+
+    @staticmethod
+    def _turned_away(rule: Slice, effects: list[Effect]) -> None:
+        """What a rule matches as it arrives is ended, or asked to end, and nobody is told to start it."""
+        (row,) = (effect.row for effect in effects if isinstance(effect, InsertRow))
+        assert row.ending is not None
+        assert (row.ending.cause.batch_id, row.ending.counted_by) == (rule.batch_id, rule.batch_id)
+        assert row.status in {Status.KILLED, Status.CANCELLED, Status.CANCELLING}
+        assert not [effect for effect in effects if isinstance(effect, Send) and effect.kind is SignalKind.START]
 
     def _limits_hold(self) -> None:
         for table in self.tables:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine.view import PageSizes
-from streams.runtime.pacing import FIRST, LARGEST, SMALLEST, Measured, Stopwatch, tuned
+from streams.runtime.pacing import (
+    FIRST,
+    LARGEST,
+    SMALLEST,
+    Measured,
+    MeasuredTick,
+    Stopwatch,
+    first_sizes,
+    tuned,
+)
 
 
 def _dense(size: int, took_ms: float) -> Measured:
@@ -47,6 +57,22 @@ def test_the_pages_of_a_turn_share_the_budget_and_count_once() -> None:
 def test_a_page_is_measured_against_what_it_was_allowed() -> None:
     """A page written before the sizes grew says what its own size costs, so that growth does not run ahead of it."""
     assert tuned(PageSizes(5_000, 1_500), [_dense(1_000, 5)], 5) == PageSizes(5_000, 1_000)
+
+
+def test_what_is_due_follows_the_budget_as_pages_do() -> None:
+    """A tick that was full says what a piece of its work costs, one that was not says nothing; both are charged."""
+    sizes = PageSizes(5_000, 900, 300)
+    assert tuned(sizes, [], 5, [MeasuredTick(300, filled=True, took_ms=6)]) == PageSizes(5_000, 900, 250)
+    assert tuned(sizes, [], 5, [MeasuredTick(300, filled=False, took_ms=6)]) == sizes
+    slow = [MeasuredTick(300, filled=False, took_ms=8.75)]
+    assert tuned(sizes, [_dense(900, 1.25)], 5, slow) == PageSizes(5_000, 600, 300)
+
+
+@pytest.mark.parametrize(("took_ms", "most", "size"), [(0.1, 400, 400), (0.1, 7, 7), (500, 1_000, 200), (500, 30, 30)])
+def test_a_tick_never_does_more_than_it_may(took_ms: float, most: int, size: int) -> None:
+    """However fast it is, and one that is slow still gets on."""
+    assert tuned(PageSizes(1, 1, 300), [], 5, [MeasuredTick(300, filled=True, took_ms=took_ms)], most).max_due == size
+    assert first_sizes(most).max_due == min(most, FIRST.max_due)
 
 
 def test_a_stopwatch_counts_work_in_full_and_waiting_by_a_quarter() -> None:
