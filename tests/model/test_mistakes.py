@@ -204,7 +204,13 @@ MISTAKES = (
 )
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+LONG = {started_too_early, a_door_that_is_never_open, restored_without_pages, uncounted_at_the_door}
+"""It takes seconds until a life meets them."""
+
+
+@pytest.mark.parametrize(
+    "mistake", [pytest.param(each, id=each.__name__, marks=[pytest.mark.chaos] * (each in LONG)) for each in MISTAKES]
+)
 def test_a_mistake_is_found(mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within so many lives the engine and the model differ."""
     mistake(monkeypatch)

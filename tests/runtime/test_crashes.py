@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAR = 10**14
-SHARDS = 8
+SHARDS = 16
 
 
 class Outcome(NamedTuple):
@@ -117,7 +117,7 @@ def test_the_undisturbed_run_is_what_the_protocol_says(undisturbed: tuple[Outcom
 
 @pytest.mark.parametrize(
     "shard",
-    # Every eighth step is quick enough for each change; `make test` has them all.
+    # Every sixteenth step is quick enough for each change; `make test` has them all.
     [0, *(pytest.param(shard, marks=pytest.mark.chaos) for shard in range(1, SHARDS))],
 )
 def test_a_death_at_any_step_changes_nothing(

@@ -67,7 +67,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rows, st.lists(filters, min_size=1, max_size=4), st.sampled_from(Action), st.integers(0, 12), st.booleans())
 def test_sql_and_python_always_match_the_same_rows(
     drawn: list[tuple[Invocation, Status, tuple[int, int, int | None], str | None, Status | None, Ending | None]],

@@ -51,7 +51,7 @@ def same(store: Store, twin: Twin) -> bool:
     return (list(store.dump()), deltas, early, store.meta) == (list(twin.store.dump()), twin.deltas(), (0,), meta)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     history=histories,
     how=st.sampled_from(("whole", "compacted", "half compacted", "compacted while read", "read again")),
