@@ -63,7 +63,7 @@ def control(world: World, operation: ControlOperation, max_rate: float | None = 
     world.send(ControlBatch(BATCH, operation, max_rate=max_rate), key=BATCH)
 
 
-@pytest.mark.parametrize("turn_ms", [10, 40, 200])
+@pytest.mark.parametrize("turn_ms", [pytest.param(10, marks=pytest.mark.chaos), 40, 200])
 @pytest.mark.parametrize("max_rate", [5.0, 80.0])
 def test_a_worker_keeps_a_batchs_rate(world: World, max_rate: float, turn_ms: int) -> None:
     """Its ticks come in time, however slow its turns, and within a second of a new rate that one holds."""
