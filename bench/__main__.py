@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from bench import applied, batches, cancel, compare, doomed, kill, retention, shares
-from bench.report import machine, print_table, write
+from bench.report import loops_a_second, machine, print_table, write
 from streams import broker
 
 _WHAT = ("applied", "kill", "latency", "cancel", "doomed", "batches", "retention", "compare", "all")
@@ -45,6 +45,7 @@ def main() -> None:
         # What was measured before an interruption counts too.
         if figures.keys() & set(_WHAT):
             sys.stderr.write("\n")
+            figures["machine"]["loops_at_end"] = loops_a_second()
             _show(figures, options.what)
             print(f"JSON: {write(options.what, figures)}")
 
@@ -70,6 +71,7 @@ def _measure(options: argparse.Namespace, bootstrap: str, figures: dict[str, Any
 def _show(figures: dict[str, Any], what: str) -> None:
     on = figures["machine"]
     print(f"{on['cpus']} x {on['cpu']}, Python {on['python']}, {figures['broker']}, load {on['load_average']} at start")
+    print(f"millions of additions a second, one processor: {on['loops']} at start, {on['loops_at_end']} at end")
     if "applied" in figures:
         print_table("Commands applied by one worker", applied.HEAD, applied.rows(figures["applied"]))
     if "kill" in figures:
