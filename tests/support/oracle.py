@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int]
 """(partition, seq): what an invocation is known by."""
-Object = tuple[int, str, str | None]
+Object = tuple[int, str, str]
 """(partition, service, object key)."""
 
 _ENDED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
@@ -96,14 +96,16 @@ def predict(log: Iterable[Entry]) -> Prediction:
                     by_id[invoke.invocation.invocation_id] = place = (entry.partition, entry.offset)
                     prediction.rows[place] = row = _arrival(invoke, clock)
                     object_ = _object(place, row)
-                    prediction.objects.setdefault(object_, []).append(place)
-                    _promote(prediction, object_)
+                    if object_ is not None:
+                        prediction.objects.setdefault(object_, []).append(place)
+                        _promote(prediction, object_)
             case ReportTransition() as report:
                 place = by_id[report.invocation_id]
                 reported = prediction.rows.get(place)
                 if reported is not None and _follows(reported, report):
                     reported.status, reported.paused_from = report.to, None
-                    _promote(prediction, _object(place, reported))
+                    if (object_ := _object(place, reported)) is not None:
+                        _promote(prediction, object_)
             case StartSlice() as start:
                 _strike(prediction, start, entry, clock)
                 for object_ in prediction.objects:
@@ -123,8 +125,9 @@ def _arrival(invoke: Invoke, clock: int) -> Expected:
     return Expected(invoke.invocation, clock, Status.READY, 1, signals=[SignalKind.START])
 
 
-def _object(place: Place, row: Expected) -> Object:
-    return place[0], row.invocation.service, row.invocation.object_key
+def _object(place: Place, row: Expected) -> Object | None:
+    key = row.invocation.object_key
+    return None if key is None else (place[0], row.invocation.service, key)
 
 
 def _promote(prediction: Prediction, object_: Object) -> None:
