@@ -82,7 +82,7 @@ class Checkpoint:
         except KafkaException as exc:
             # Not tried again: part of it is in the transaction already.
             error = kafka_error(exc)
-            raise TransactionAbortedError(str(exc)) if error is None else _failure(error) from exc
+            raise TransactionAbortedError(str(exc)) if error is None else _refused(error) from exc
         offsets = [
             TopicPartition(self._topics[Topic.COMMANDS], t.partition, t.running_table.meta.next_offset) for t in tasks
         ]
@@ -137,7 +137,7 @@ class Checkpoint:
                 for record in left:
                     error = record.pop("_error")
                     if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 -- librdkafka's name for it
-                        raise _failure(error, f"{topic}, partition {partition}, key {record['key']}: ")
+                        raise _refused(error, f"{topic}, partition {partition}, key {record['key']}: ")
                 self._producer.poll(0.1)
 
     def _produce_dead_letters(self, outbox: Outbox) -> None:
@@ -175,6 +175,17 @@ def _retrying(call: Callable[[], object]) -> None:
                 raise ProducerFencedError(f"outcome unknown after {_GIVE_UP_S:.0f} s: {error.str()}") from exc
         else:
             return
+
+
+def _refused(error: KafkaError, where: str = "") -> Exception:
+    """What it means that a record could not be queued.
+
+    In a transaction that has failed meanwhile (a worker was frozen for longer than its records may wait) librdkafka
+    takes no more, and says no more of it than "erroneous state"; whether it is worse than that, the abort will tell.
+    """
+    if error.code() == KafkaError._STATE:  # noqa: SLF001 -- likewise
+        return TransactionAbortedError(f"{where}{error.str()}")
+    return _failure(error, where)
 
 
 def _failure(error: KafkaError, where: str = "") -> Exception:

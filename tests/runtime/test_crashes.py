@@ -144,6 +144,9 @@ TRANSACTIONAL = ("begin", "produce_batch", "send_offsets", "commit:before", "com
         pytest.param({"code": KafkaError._TIMED_OUT, "retriable": True}, TRANSACTIONAL[2:], id="no answer, once"),
         pytest.param({"code": KafkaError.ILLEGAL_GENERATION, "abortable": True}, TRANSACTIONAL[1:4], id="abortable"),
         pytest.param(
+            {"code": KafkaError._STATE}, ("produce_batch",), id="failed before a record", marks=pytest.mark.chaos
+        ),
+        pytest.param(
             {"code": KafkaError._FENCED, "fatal": True},
             TRANSACTIONAL,
             id="fatal, outcome unknown",
