@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.config import Topic
 from streams.errors import StreamsError
-from streams.runtime.checkpoint import Checkpoint
+from streams.runtime.connections import Connections
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder, open_store
 from streams.runtime.intake import pages_a_turn, take_pages, take_shares
@@ -23,15 +19,11 @@ from streams.runtime.kafka import (
     KafkaFailureError,
     ProducerFencedError,
     TransactionAbortedError,
-    command_consumer,
-    kafka_error,
-    transactional_producer,
 )
 from streams.runtime.observer import Observer
 from streams.runtime.pacing import first_sizes
 from streams.runtime.rebalance import Rebalance
 from streams.runtime.startup import learn_topics
-from streams.runtime.takeover import Takeover
 from streams.runtime.task import PartitionTask, Phase
 from streams.runtime.turn import Turn
 from streams.state.table import Table
@@ -43,9 +35,6 @@ if TYPE_CHECKING:
     from streams.runtime.kafka import Clients
 
 log = structlog.get_logger("streams.worker")
-
-_FENCED_AGAIN_S = 60.0
-"""A worker fenced twice within this time shares its transactional id with another."""
 
 
 def wall_clock() -> int:
@@ -68,7 +57,7 @@ class Worker:
         observer: Observer | None = None,
     ) -> None:
         self._settings = settings
-        self._clients = clients or KafkaClients()
+        clients = clients or KafkaClients()
         self._wall_clock = wall_clock
         self._observer = observer or Observer(wall_clock)
         self._stopping = threading.Event()
@@ -78,12 +67,13 @@ class Worker:
         self.page_sizes = first_sizes(settings.tick_max_rows)
         self.turns = 0
         self.applied = 0
-        self._fenced_at = self._unseated_at = float("-inf")
         self._folder = StateFolder(settings.state_dir)
         try:
             self._worker_id = self._folder.worker_id(settings.worker_id)
-            self._topics = learn_topics(self._clients, settings)
-            self._open_clients()
+            self._topics = learn_topics(clients, settings)
+            self.connections = Connections(
+                clients, settings, self._topics, self._worker_id, self.rebalance, self._wall_clock
+            )
         except BaseException:
             self._folder.close()
             raise
@@ -123,7 +113,7 @@ class Worker:
     def step(self) -> bool:
         """One turn: consume, follow the group, restore, apply and commit; whether there was anything to commit."""
         busy = self._step()
-        self._observer.came_round(self.tasks.values(), self.page_sizes, self._log_end)
+        self._observer.came_round(self.tasks.values(), self.page_sizes, self.connections.log_end)
         return busy
 
     def _step(self) -> bool:
@@ -132,7 +122,7 @@ class Worker:
         except ConsumerFencedError as exc:
             self._replace_consumer(str(exc))
             return False
-        metadata = self._consumer.consumer_group_metadata()
+        metadata = self.connections.consumer.consumer_group_metadata()
         self._follow_group()
         self._sort_in(messages)
         try:
@@ -141,7 +131,7 @@ class Worker:
             turn = self._apply()
             if turn is not None:
                 self.page_sizes = turn.next_page_sizes()
-                self._checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
+                self.connections.checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
                 self._after(turn, time.perf_counter() - began)
                 return True
         except TransactionAbortedError as exc:
@@ -152,16 +142,11 @@ class Worker:
         return False
 
     def close(self) -> None:
-        """Close everything; stores roll back what is not committed, the producer aborts a transaction that is open.
-
-        The producer goes before the consumer: closing that one hands the partitions on.
-        """
+        """Close everything; stores roll back what is not committed, the producer aborts a transaction that is open."""
         for task in self.tasks.values():
             task.close()
         self.tasks.clear()
-        self._close_producer()
-        self._takeover.close()
-        self._consumer.close()
+        self.connections.close()
         self._folder.close()
 
     # --- consume ---
@@ -174,32 +159,8 @@ class Worker:
             # Polling is what keeps the membership alive, so a full backlog still asks for one record.
             room = 1
         busy = left_over or self._ahead is not None
-        if busy or any(task.phase is not Phase.RUNNING for task in self.tasks.values()):
-            messages = self._consumer.consume(room, timeout=0)
-        else:
-            first = self._consumer.poll(self._settings.idle_poll_ms / 1_000)
-            if first is None:
-                return []
-            messages = [first, *(self._consumer.consume(room - 1, timeout=0) if room > 1 else [])]
-        return [message for message in messages if self._is_record(message)]
-
-    def _is_record(self, message: Any) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
-            raise StreamsError(
-                f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
-                f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
-                "longest downtime, and begin with new topics: see the operations page",
-            )
-        # A consumer's fatal error arrives as `_FATAL`, not marked fatal; fencing is the only one it knows.
-        if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
-            raise ConsumerFencedError(error.str())
-        if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
-            raise KafkaFailureError(f"consumer: {error.str()}")
-        log.warning("consumer", error=error.str())
-        return False
+        busy = busy or any(task.phase is not Phase.RUNNING for task in self.tasks.values())
+        return self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
 
     def _sort_in(self, messages: list[Any]) -> None:
         for message in messages:
@@ -231,19 +192,11 @@ class Worker:
             file = self._folder.partition_file(partition)
             self.tasks[partition] = PartitionTask(partition, open_store(file, partition), file)
 
-    def _log_end(self, partition: int) -> int | None:
-        """Where the last fetch saw the log end, for metrics; None when it is not known."""
-        with contextlib.suppress(KafkaException):
-            place = TopicPartition(self._topics.commands, partition)
-            end: int = self._consumer.get_watermark_offsets(place, cached=True)[1]
-            return end if end >= 0 else None
-        return None
-
     def _take_over(self) -> None:
         waiting = [task for task in self.tasks.values() if task.phase is not Phase.RUNNING]
         if not waiting:
             return
-        for task in self._takeover.step(waiting, others_run=len(waiting) < len(self.tasks)):
+        for task in self.connections.takeover.step(waiting, others_run=len(waiting) < len(self.tasks)):
             self._start(task)
 
     def _start(self, task: PartitionTask) -> None:
@@ -256,20 +209,14 @@ class Worker:
             commands_topic_id=facts.commands_id,
             changelog_topic_id=facts.changelog_id,
         )
-        place = TopicPartition(self._topics.commands, task.partition, task.table.meta.next_offset)
-        try:
-            self._consumer.seek(place)
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is None or error.code() != KafkaError._STATE:  # noqa: SLF001 -- librdkafka's name for it
-                raise
-            # It is not ours any more; the next poll tells whether it was lost, or the consumer its place.
+        next_offset = task.table.meta.next_offset
+        if not self.connections.seek(task.partition, next_offset):
+            # The next poll tells whether the partition was lost, or the consumer its place.
             log.info("partition was taken away", partition=task.partition)
             task.claim()
             return
-        self._consumer.resume([place])
         task.phase = Phase.RUNNING
-        log.info("partition running", partition=task.partition, next_offset=place.offset, rows=task.table.row_total())
+        log.info("partition running", partition=task.partition, next_offset=next_offset, rows=task.table.row_total())
 
     # --- apply ---
 
@@ -310,7 +257,7 @@ class Worker:
         return Turn(self._settings, self._topics, self.page_sizes)
 
     def _after(self, turn: Turn, took_s: float) -> None:
-        self._observer.committed(turn, took_s, self._checkpoint.transaction_s)
+        self._observer.committed(turn, took_s, self.connections.checkpoint.transaction_s)
         self.turns += 1
         self.applied += turn.applied
         for letter in turn.outbox.dead_letters:
@@ -321,7 +268,7 @@ class Worker:
     def _abort(self) -> None:
         self._observer.gave_up("turn")
         try:
-            self._checkpoint.abort()
+            self.connections.checkpoint.abort()
         except (ProducerFencedError, KafkaFailureError) as exc:
             self._replace_producer(str(exc))
             return
@@ -330,39 +277,17 @@ class Worker:
     def _replace_producer(self, why: str) -> None:
         """A new producer settles what the old one left; every store is then checked against the changelog."""
         self._observer.gave_up("producer")
-        log.warning("producer replaced", why=why, transactional_id=self._worker_id)
-        if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
-            raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
-        self._fenced_at = time.monotonic()
-        self._close_producer()
-        self._open_producer()
+        self.connections.replace_producer(why)
         self._claim_all()
 
     def _replace_consumer(self, why: str) -> None:
-        """A new consumer takes this worker's place in the group anew.
-
-        Another worker of the same id takes it away; so does, now and then, a coordinator that has just come back and
-        answers a request to join that this very consumer has given up.
-        """
+        """Every partition may have gone to another worker while this one had no place in the group."""
         self._observer.gave_up("consumer")
-        log.warning("consumer replaced", why=why, group_instance_id=self._settings.worker_id)
-        if time.monotonic() - self._unseated_at < _FENCED_AGAIN_S:
-            raise StreamsError(self._shared_id(f"its place in the group was taken twice within a minute: {why}"))
-        self._unseated_at = time.monotonic()
         self._ahead = None
         for task in self.tasks.values():
             task.close()
         self.tasks.clear()
-        self._takeover.close()
-        self._consumer.close()
-        self.rebalance.take()
-        self._open_consumer()
-
-    def _shared_id(self, what: str) -> str:
-        return (
-            f"{what}: another worker uses transactional.id {self._worker_id} (this one's state folder is "
-            f"{self._settings.state_dir}). Give each worker its own STREAMS_WORKER_ID and STREAMS_STATE_DIR"
-        )
+        self.connections.replace_consumer(why)
 
     def _claim_all(self) -> None:
         """Every partition goes back to its last checkpoint, its table and left-overs with it."""
@@ -373,35 +298,5 @@ class Worker:
         for task in tasks:
             if task.table is not None:
                 task.table.rollback()
-                self._consumer.pause([TopicPartition(self._topics.commands, task.partition)])
+                self.connections.pause(task.partition)
                 task.claim()
-
-    # --- clients ---
-
-    def _open_clients(self) -> None:
-        self._open_producer()
-        self._open_consumer()
-
-    def _open_consumer(self) -> None:
-        settings = self._settings
-        self._consumer = self._clients.consumer(command_consumer(settings, settings.worker_id))
-        self._takeover = Takeover(self._clients, settings, self._consumer, self._topics.facts, self._wall_clock)
-        self._consumer.subscribe(
-            [settings.topic(Topic.COMMANDS)],
-            on_assign=self.rebalance.on_assign,
-            on_revoke=self.rebalance.on_revoke,
-            on_lost=self.rebalance.on_lost,
-        )
-
-    def _close_producer(self) -> None:
-        # A fenced one raises once more, and warns; what was open is settled by who fenced it, or by the next producer.
-        with warnings.catch_warnings(), contextlib.suppress(KafkaException):
-            warnings.simplefilter("ignore")
-            self._producer.close()
-        self._checkpoint.close()
-
-    def _open_producer(self) -> None:
-        settings = self._settings
-        self._producer = self._clients.producer(transactional_producer(settings, self._worker_id))
-        self._checkpoint = Checkpoint(self._producer, settings, self._wall_clock)
-        self._checkpoint.prepare(self._topics.dead_letter_partitions)

@@ -185,7 +185,7 @@ def test_a_worker_is_ready_when_all_its_partitions_run(world: World) -> None:
     world.run_until_idle()
     assert observer.ready() == (True, {"ready": True, "partitions": {"0": "RUNNING", "1": "RUNNING"}})
     worker.tasks[1].claim()
-    observer.came_round(worker.tasks.values(), worker.page_sizes, worker._log_end)
+    observer.came_round(worker.tasks.values(), worker.page_sizes, worker.connections.log_end)
     verdict = observer.ready()
     assert not verdict.ok
     assert verdict.body["why"] == "1 of 2 partitions are not running yet"

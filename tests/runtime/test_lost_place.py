@@ -47,15 +47,15 @@ class _Fatal:
 
 
 def _lose_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_worker(world)._consumer, "poll", lambda *_: _Fatal())
+    monkeypatch.setattr(_worker(world).connections.consumer, "poll", lambda *_: _Fatal())
     world.run_until_idle()
 
 
 def test_a_lost_place_is_taken_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A consumer that was fenced is replaced, and the worker goes on where it was."""
-    before = _worker(world)._consumer
+    before = _worker(world).connections.consumer
     _lose_place(world, monkeypatch)
-    assert _worker(world)._consumer is not before
+    assert _worker(world).connections.consumer is not before
     _invoke(world, range(20, 30))
     world.run_until_idle()
     assert len(world.statuses()) == len(world.signals()) == 30
@@ -77,8 +77,8 @@ def test_partitions_lost_and_assigned_at_once_are_taken_over_anew(world: World) 
     names = [TopicPartition(world.settings.topic(Topic.COMMANDS), each) for each in range(PARTITIONS)]
     before = dict(worker.tasks)
     for numbers in (range(20, 25), range(25, 30)):
-        worker.rebalance.on_lost(worker._consumer, names)
-        worker.rebalance.on_assign(worker._consumer, names)
+        worker.rebalance.on_lost(worker.connections.consumer, names)
+        worker.rebalance.on_assign(worker.connections.consumer, names)
         _invoke(world, numbers)
         world.run_until_idle()
     assert all(worker.tasks[each] is not before[each] for each in range(PARTITIONS))

@@ -70,8 +70,8 @@ def test_a_partition_lost_meanwhile_takes_what_was_done_ahead_with_it(world: Wor
     partition = task.partition if which == "the one ahead" else PARTITIONS - 1 - task.partition
     worker = world._alive()
     names = [TopicPartition(world.settings.topic(Topic.COMMANDS), partition)]
-    worker.rebalance.on_lost(worker._consumer, names)
-    worker.rebalance.on_assign(worker._consumer, names)
+    worker.rebalance.on_lost(worker.connections.consumer, names)
+    worker.rebalance.on_assign(worker.connections.consumer, names)
     world.run_until_idle()
     _assert_killed_once(world)
 

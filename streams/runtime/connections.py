@@ -1,0 +1,207 @@
+"""A worker's producer and consumer, with what works through each of them; a fenced one is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.config import Topic
+from streams.errors import StreamsError
+from streams.runtime.checkpoint import Checkpoint
+from streams.runtime.kafka import (
+    ConsumerFencedError,
+    KafkaFailureError,
+    command_consumer,
+    kafka_error,
+    transactional_producer,
+)
+from streams.runtime.takeover import Takeover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.config import Settings
+    from streams.runtime.kafka import Clients
+    from streams.runtime.rebalance import Rebalance
+    from streams.runtime.startup import Topics
+
+log = structlog.get_logger("streams.worker")
+
+_FENCED_AGAIN_S: Final = 60.0
+"""A worker fenced twice within this time shares its id with another."""
+
+
+class Connections:
+    """One worker's clients.
+
+    `checkpoint` is the producer's, `takeover` the consumer's: each is new when its client is.
+
+    Args:
+        clients: makes them.
+        settings: of the worker.
+        topics: as `learn_topics` found them.
+        worker_id: the producer's transactional.id.
+        rebalance: told when the group gives or takes partitions.
+        wall_clock: milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        settings: Settings,
+        topics: Topics,
+        worker_id: str,
+        rebalance: Rebalance,
+        wall_clock: Callable[[], int],
+    ) -> None:
+        self._clients = clients
+        self._settings = settings
+        self._topics = topics
+        self._worker_id = worker_id
+        self._rebalance = rebalance
+        self._wall_clock = wall_clock
+        self._fenced_at = self._unseated_at = float("-inf")
+        self._open_producer()
+        self._open_consumer()
+
+    def close(self) -> None:
+        """Close both; an open transaction is aborted.
+
+        The producer goes before the consumer: closing that one hands the partitions on.
+        """
+        self._close_producer()
+        self._close_consumer()
+
+    # --- the consumer ---
+
+    def consume(self, most: int, wait_s: float) -> list[Any]:
+        """At most so many records; waits for the first of them only.
+
+        Raises:
+            ConsumerFencedError: another has taken its place in the group.
+            KafkaFailureError: the topic is gone, or may not be read.
+            StreamsError: the next record has been deleted.
+        """
+        if not wait_s:
+            messages = self.consumer.consume(most, timeout=0)
+        else:
+            first = self.consumer.poll(wait_s)
+            if first is None:
+                return []
+            messages = [first, *(self.consumer.consume(most - 1, timeout=0) if most > 1 else [])]
+        return [message for message in messages if _is_record(message)]
+
+    def seek(self, partition: int, offset: int) -> bool:
+        """Read the partition's commands from there on; False when it is not this consumer's any more."""
+        place = TopicPartition(self._topics.commands, partition, offset)
+        try:
+            self.consumer.seek(place)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if error is None or error.code() != KafkaError._STATE:  # noqa: SLF001 -- librdkafka's name for it
+                raise
+            return False
+        self.consumer.resume([place])
+        return True
+
+    def pause(self, partition: int) -> None:
+        """Read no more of the partition until `seek`."""
+        self.consumer.pause([TopicPartition(self._topics.commands, partition)])
+
+    def log_end(self, partition: int) -> int | None:
+        """Where the last fetch saw the log end, for metrics; None when it is not known."""
+        with contextlib.suppress(KafkaException):
+            place = TopicPartition(self._topics.commands, partition)
+            end: int = self.consumer.get_watermark_offsets(place, cached=True)[1]
+            return end if end >= 0 else None
+        return None
+
+    def replace_consumer(self, why: str) -> None:
+        """A new consumer takes this worker's place in the group anew.
+
+        Another worker of the same id takes it away; so does, now and then, a coordinator that has just come back and
+        answers a request to join that this very consumer has given up.
+
+        Raises:
+            StreamsError: it was taken twice within a minute.
+        """
+        log.warning("consumer replaced", why=why, group_instance_id=self._settings.worker_id)
+        if time.monotonic() - self._unseated_at < _FENCED_AGAIN_S:
+            raise StreamsError(self._shared_id(f"its place in the group was taken twice within a minute: {why}"))
+        self._unseated_at = time.monotonic()
+        self._close_consumer()
+        self._rebalance.take()
+        self._open_consumer()
+
+    def _open_consumer(self) -> None:
+        settings, rebalance = self._settings, self._rebalance
+        self.consumer = self._clients.consumer(command_consumer(settings, settings.worker_id))
+        self.takeover = Takeover(self._clients, settings, self.consumer, self._topics.facts, self._wall_clock)
+        self.consumer.subscribe(
+            [settings.topic(Topic.COMMANDS)],
+            on_assign=rebalance.on_assign,
+            on_revoke=rebalance.on_revoke,
+            on_lost=rebalance.on_lost,
+        )
+
+    def _close_consumer(self) -> None:
+        self.takeover.close()
+        self.consumer.close()
+
+    # --- the producer ---
+
+    def replace_producer(self, why: str) -> None:
+        """A new producer settles what the old one left.
+
+        Raises:
+            StreamsError: it was fenced twice within a minute.
+        """
+        log.warning("producer replaced", why=why, transactional_id=self._worker_id)
+        if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
+            raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
+        self._fenced_at = time.monotonic()
+        self._close_producer()
+        self._open_producer()
+
+    def _open_producer(self) -> None:
+        settings = self._settings
+        self._producer = self._clients.producer(transactional_producer(settings, self._worker_id))
+        self.checkpoint = Checkpoint(self._producer, settings, self._wall_clock)
+        self.checkpoint.prepare(self._topics.dead_letter_partitions)
+
+    def _close_producer(self) -> None:
+        # A fenced one raises once more, and warns; what was open is settled by who fenced it, or by the next producer.
+        with warnings.catch_warnings(), contextlib.suppress(KafkaException):
+            warnings.simplefilter("ignore")
+            self._producer.close()
+        self.checkpoint.close()
+
+    def _shared_id(self, what: str) -> str:
+        return (
+            f"{what}: another worker uses transactional.id {self._worker_id} (this one's state folder is "
+            f"{self._settings.state_dir}). Give each worker its own STREAMS_WORKER_ID and STREAMS_STATE_DIR"
+        )
+
+
+def _is_record(message: Any) -> bool:
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+        raise StreamsError(
+            f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
+            f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
+            "longest downtime, and begin with new topics: see the operations page",
+        )
+    # A consumer's fatal error arrives as `_FATAL`, not marked fatal; fencing is the only one it knows.
+    if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
+        raise ConsumerFencedError(error.str())
+    if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+        raise KafkaFailureError(f"consumer: {error.str()}")
+    log.warning("consumer", error=error.str())
+    return False
