@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from msgspec.structs import replace
@@ -11,34 +11,22 @@ from msgspec.structs import replace
 from streams.cli.times import future_ms
 from streams.model import StartBatch  # noqa: TC001 - read by Typer's hints
 
-PANEL = "How much of it"
+
+def bound(metavar: str, meaning: str) -> Any:
+    """An option that bounds a batch, as the help shows it."""
+    return typer.Option(metavar=metavar, help=meaning, rich_help_panel="How much of it", show_default=False)
 
 
 @dataclass(frozen=True)
 class Bounds:
     """How far a batch may go."""
 
-    limit: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Act on so many and no more.", rich_help_panel=PANEL, show_default=False),
-    ] = None
-    max_rate: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N",
-            help="Act on so many a second, over all partitions; see `batch rate`.",
-            rich_help_panel=PANEL,
-            show_default=False,
-        ),
-    ] = None
+    limit: Annotated[int | None, bound("N", "Act on so many and no more.")] = None
+    max_rate: Annotated[float | None, bound("N", "Act on so many a second, over all partitions; see `batch rate`.")] = (
+        None
+    )
     expires_at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Abort it if it is still at work then: ISO, or 2h for two hours from now.",
-            rich_help_panel=PANEL,
-            show_default=False,
-        ),
+        str | None, bound("TIME", "Abort it if it is still at work then: ISO, or 2h for two hours from now.")
     ] = None
 
     def of(self, start: StartBatch) -> StartBatch:

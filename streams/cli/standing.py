@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from msgspec.structs import replace
 
-from streams.cli.bounds import PANEL, future_of
+from streams.cli.bounds import bound, future_of
 from streams.cli.times import iso
 from streams.model import BatchState, StartBatch
 
@@ -24,12 +23,7 @@ class Standing:
 
     standing_until: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Until then, also end what matches as it arrives: ISO, or 2h for two hours from now.",
-            rich_help_panel=PANEL,
-            show_default=False,
-        ),
+        bound("TIME", "Until then, also end what matches as it arrives: ISO, or 2h for two hours from now."),
     ] = None
 
     def of(self, start: StartBatch) -> StartBatch:
