@@ -14,7 +14,7 @@ from streams.engine.lifecycle import ENDED_BY, next_repeat
 from streams.model import Action, Ending, SignalKind, SliceState, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from streams.engine.effects import Effect
     from streams.engine.view import At
@@ -66,12 +66,6 @@ class Door:
     def remove(self, batch_id: str) -> None:
         """The slice is forgotten."""
         self._rules.pop(batch_id, None)
-
-    def reset(self, slices: Iterable[Slice]) -> None:
-        """Know these slices and no others."""
-        self._rules.clear()
-        for slice_ in slices:
-            self.put(slice_)
 
     def first(self, invocation: Invocation, now: int) -> Slice | None:
         """The slice whose rule ends an invocation that arrives at `now`, ms; of several the one that began first."""

@@ -23,7 +23,3 @@ class Deadlines:
     def earliest(self) -> int | None:
         """The first of the times."""
         return min(self._times.values(), default=None)
-
-    def clear(self) -> None:
-        """Nothing is due."""
-        self._times.clear()

@@ -6,14 +6,11 @@ Kafka transaction is committed `commit`; or `rollback`, at any time.
 
 from __future__ import annotations
 
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from streams.codec import decode, decode_invocation, encode
-from streams.engine.batches import header_of
-from streams.engine.control import expiry_of
+from streams.codec import decode_invocation, encode
 from streams.engine.effects import (
     Append,
     Count,
@@ -31,23 +28,17 @@ from streams.engine.effects import (
     SetTick,
     UpdateRow,
 )
-from streams.engine.guards import guarding
-from streams.engine.slices import progress_of, takes_turns
-from streams.engine.standing import Door
 from streams.engine.view import View
-from streams.model import ENGINE_VERSION, Action, Batch, BatchState, Meta, Slice
+from streams.model import ENGINE_VERSION, Action, Batch, Meta, Slice
 from streams.state import reads
-from streams.state.deadlines import Deadlines
-from streams.state.errors import ChangelogError
-from streams.state.mapping import META_KEY, batch_key, slice_key, unpack_ending
+from streams.state.batches import Batches
+from streams.state.mapping import META_KEY, unpack_ending
 from streams.state.overlay import Changelog, Overlay
-from streams.state.restore import write_records
 from streams.state.schema import STATUSES
 from streams.state.select import select_page, written_row_by_row
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
@@ -55,10 +46,6 @@ if TYPE_CHECKING:
     from streams.model import Invocation, Row
     from streams.state.select import Window
     from streams.state.store import Store
-
-_R = TypeVar("_R", Batch, Slice)
-
-_OVER: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
 
 
 class Table(View):
@@ -88,20 +75,11 @@ class Table(View):
         self._page_sizes = page_sizes
         self._store = store
         self._db = store.db
-        self._partition = partition
         self._partitions = partitions
         self._topic_ids = commands_topic_id, changelog_topic_id
         self._overlay = Overlay(store.db)
         self._meta = Meta()
-        self._batches: dict[str, Batch] = {}
-        self._slices: dict[str, Slice] = {}
-        self._changed_batches: dict[str, Batch | None] = {}
-        self._changed_slices: dict[str, Slice | None] = {}
-        self._running: tuple[str, ...] | None = None
-        self._door = Door()
-        self._guarding: dict[str, Slice] = {}
-        self._due_slices = Deadlines()
-        self._expiring = Deadlines()
+        self._batches = Batches(store.db, partition)
         self._reload()
 
     # --- a turn ---
@@ -134,35 +112,13 @@ class Table(View):
                     self._window = None
                 case RemoveRow():
                     overlay.remove(effect)
+                case PutSlice() | RemoveSlice() | PutBatch() | RemoveBatch():
+                    self._batches.absorb(effect)
                 case _:
-                    self._absorb_rarer(effect)
+                    self._mark(effect)
 
-    def _absorb_rarer(
-        self, effect: PutBatch | RemoveBatch | PutSlice | RemoveSlice | SetPage | SetRelease | SetTick
-    ) -> None:
+    def _mark(self, effect: SetPage | SetRelease | SetTick) -> None:
         match effect:
-            case PutSlice(slice=slice_):
-                self._slices[slice_.batch_id] = slice_
-                self._door.put(slice_)
-                self._due_slices.set(slice_.batch_id, slice_.due_at)
-                self._guard(slice_)
-                self._changed_slices[slice_.batch_id] = slice_
-                self._running = None
-            case RemoveSlice(batch_id=batch_id):
-                self._slices.pop(batch_id, None)
-                self._door.remove(batch_id)
-                self._guarding.pop(batch_id, None)
-                self._due_slices.set(batch_id, None)
-                self._changed_slices[batch_id] = None
-                self._running = None
-            case PutBatch(batch=batch):
-                self._batches[batch.start.batch_id] = batch
-                self._expiring.set(batch.start.batch_id, expiry_of(batch))
-                self._changed_batches[batch.start.batch_id] = batch
-            case RemoveBatch(batch_id=batch_id):
-                self._batches.pop(batch_id, None)
-                self._expiring.set(batch_id, None)
-                self._changed_batches[batch_id] = None
             case SetPage(page=page, outstanding=outstanding):
                 self._meta = replace(self._meta, page=page, page_outstanding=outstanding)
             case SetRelease(release_no=release_no, outstanding=outstanding, again=again):
@@ -191,8 +147,7 @@ class Table(View):
             Changelog keys and values in the order that replays exactly, `m/` last; None is a tombstone.
         """
         changelog = self._overlay.finish()
-        changelog += self._flush_records("slices", slice_key, self._changed_slices)
-        changelog += self._flush_records("batches", batch_key, self._changed_batches)
+        changelog += self._batches.flush()
         self._meta = self.meta
         record = encode(self._meta)
         self._store.put_meta(self._meta, record)
@@ -201,15 +156,7 @@ class Table(View):
 
     def published(self) -> Changelog:
         """Progress to publish after `flush`: one record for each slice and header the turn changed."""
-        records: Changelog = [
-            (f"{batch_id}/lead", None if batch is None else encode(header_of(batch)))
-            for batch_id, batch in self._changed_batches.items()
-        ]
-        records += [
-            (f"{batch_id}/{self._partition}", None if slice_ is None else encode(progress_of(slice_, self._partition)))
-            for batch_id, slice_ in self._changed_slices.items()
-        ]
-        return records
+        return self._batches.published()
 
     def commit(self, changelog_position: int, saved_at: int) -> None:
         """Keep the turn; parameters as for `Store.commit`."""
@@ -219,8 +166,7 @@ class Table(View):
     def _forget(self) -> None:
         """The turn's changes stand in the store, committed or about to be."""
         self._overlay.forget()
-        self._changed_slices.clear()
-        self._changed_batches.clear()
+        self._batches.forget()
 
     def rollback(self) -> None:
         """Everything is as it was before `begin`."""
@@ -267,34 +213,31 @@ class Table(View):
 
     def batch(self, batch_id: str) -> Batch | None:
         """A batch this partition leads."""
-        return self._batches.get(batch_id)
+        return self._batches.batches.get(batch_id)
 
     def slice(self, batch_id: str) -> Slice | None:
         """This partition's part of a batch."""
-        return self._slices.get(batch_id)
+        return self._batches.slices.get(batch_id)
 
     def batches(self) -> tuple[Batch, ...]:
         """All batches that this partition leads."""
-        return tuple(self._batches.values())
+        return tuple(self._batches.batches.values())
 
     def slices(self) -> tuple[Slice, ...]:
         """This partition's parts of all batches."""
-        return tuple(self._slices.values())
+        return tuple(self._batches.slices.values())
 
     def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
         """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that of the first cut-off."""
-        return self._door.first(invocation, now)
+        return self._batches.door.first(invocation, now)
 
     def running_slices(self) -> Sequence[str]:
         """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
-        if self._running is None:
-            running = [slice_ for slice_ in self._slices.values() if takes_turns(slice_)]
-            self._running = tuple(slice_.batch_id for slice_ in sorted(running, key=attrgetter("cutoff")))
-        return self._running
+        return self._batches.turns()
 
     def guarding(self) -> Sequence[Slice]:
         """Slices that guard starts, as `guards.guarding` says."""
-        return tuple(self._guarding.values())
+        return self._batches.guarding()
 
     def invocation(self, row: Row) -> Invocation:
         """The part of the row that never changes."""
@@ -325,11 +268,11 @@ class Table(View):
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
-        return [self._slices[batch_id] for batch_id in self._due_slices.due(until, limit)]
+        return [self._batches.slices[batch_id] for batch_id in self._batches.due_slices.due(until, limit)]
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
         """Batches led here that time acts on at `until` or before, in order of that time, then id."""
-        return [self._batches[batch_id] for batch_id in self._expiring.due(until, limit)]
+        return [self._batches.batches[batch_id] for batch_id in self._batches.expiring.due(until, limit)]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""
@@ -341,18 +284,13 @@ class Table(View):
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
         """Batches led here that are over and whose `updated_at < before`, oldest first."""
-        over = [
-            (batch.updated_at, batch_id)
-            for batch_id, batch in self._batches.items()
-            if batch.state in _OVER and batch.updated_at < before
-        ]
-        return [batch_id for _, batch_id in sorted(over)[:limit]]
+        return self._batches.finished(before, limit)
 
     # --- between turns ---
 
     def next_due(self) -> int | None:
         """The earliest due_at of what may become due, ms; None when nothing may."""
-        times = (reads.next_due(self._db), self._due_slices.earliest(), self._expiring.earliest())
+        times = (reads.next_due(self._db), self._batches.next_due())
         return min((time for time in times if time is not None), default=None)
 
     def retention_due(self, ended_before: int, batches_before: int) -> bool:
@@ -361,21 +299,9 @@ class Table(View):
             self.finished_batches(batches_before, 1)
         )
 
-    def _guard(self, slice_: Slice) -> None:
-        self._guarding.pop(slice_.batch_id, None)
-        if guarding(slice_):
-            self._guarding[slice_.batch_id] = slice_
-
     def _counted_by(self, delta: int | None, packed: bytes | None) -> str | None:
         ending = unpack_ending(packed) if delta is None else self._overlay.endings(delta)
         return None if ending is None else ending.counted_by
-
-    def _flush_records(
-        self, table: str, key: Callable[[str], str], changed: Mapping[str, Batch | Slice | None]
-    ) -> Changelog:
-        records = [(name, None if record is None else encode(record)) for name, record in changed.items()]
-        write_records(self._db, table, dict(records))
-        return [(key(name), value) for name, value in records]
 
     def _reload(self) -> None:
         """Everything from the store."""
@@ -389,29 +315,5 @@ class Table(View):
             changelog_topic_id=changelog_id or kept.changelog_topic_id,
         )
         self._overlay.reset(kept.counts)
-        self._batches = _records(self._db, "batches", Batch)
-        self._slices = _records(self._db, "slices", Slice)
-        self._changed_batches.clear()
-        self._changed_slices.clear()
-        self._running = None
-        self._door.reset(self._slices.values())
-        self._guarding.clear()
-        self._due_slices.clear()
-        self._expiring.clear()
-        for slice_ in self._slices.values():
-            self._due_slices.set(slice_.batch_id, slice_.due_at)
-            self._guard(slice_)
-        for batch in self._batches.values():
-            self._expiring.set(batch.start.batch_id, expiry_of(batch))
+        self._batches.reload()
         self.last_page = None
-
-
-def _records(db: sqlite3.Connection, table: str, kind: type[_R]) -> dict[str, _R]:
-    """All records of a table, by id."""
-    records = {}
-    for name, value in db.execute(f"SELECT id, record FROM {table}").fetchall():  # noqa: S608 - one of two names
-        record = decode(value)
-        if not isinstance(record, kind):
-            raise ChangelogError(f"{table}: {name} holds a {type(record).__name__}")
-        records[name] = record
-    return records

@@ -359,7 +359,9 @@ def test_a_door_finds_the_rule_that_an_onlooker_would_name(seed: int) -> None:
             plain.slices.pop(gone, None)
         elif random.random() < 0.1:
             plain.slices.popitem() if plain.slices else None
-            door.reset(reversed(plain.slices.values()))
+            door = Door()
+            for slice_ in reversed(plain.slices.values()):
+                door.put(slice_)
         else:
             put = slice_of(random)
             door.put(put)
