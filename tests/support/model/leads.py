@@ -152,7 +152,8 @@ def forget(p: Partition, lead: Lead) -> None:
 def slice_report(p: Partition, command: SliceReport) -> None:
     """A slice has come further."""
     lead = p.leads.get(command.batch_id)
-    if lead is None:
+    if lead is None or not lead.phases:
+        # A refused batch has no slices: the report is of an earlier batch of that name, long forgotten.
         return
     place = command.slice_partition
     if _ORDER.index(command.phase) <= _ORDER.index(lead.phases[place]):

@@ -157,8 +157,10 @@ def _chosen_stop(p: Partition, part: Part) -> int | None:
 
 
 def _match(p: Partition, part: Part, row: Row) -> None:
-    if count(p, part, row, foretell if part.start.dry_run else rows.carry_out):
-        row.paged_at = p.clock if part.start.action in {Action.KILL, Action.CANCEL, Action.PAUSE} else row.paged_at
+    dry_run = part.start.dry_run
+    did = count(p, part, row, foretell if dry_run else rows.carry_out)
+    if did and not dry_run and part.start.action in {Action.KILL, Action.CANCEL, Action.PAUSE}:
+        row.paged_at = p.clock
 
 
 def foretell(p: Partition, row: Row, action: Action, *rest: object) -> bool:
