@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
-from streams.model import Action, ControlOperation, Status
+from streams.model import Action, BatchState, ControlOperation, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
 """Statuses of an invocation that has ended."""
+
+FINAL_STATES: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
+"""States of a batch that is over: it does not change any more."""
 
 MAX_ID: Final = 256
 MAX_TEXT: Final = 1_000

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codec": {"model"},
     "compat": {"codec", "errors"},
     "engine": {"model", "rules"},
-    "state": {"model", "codec", "engine"},
+    "state": {"model", "rules", "codec", "engine"},
     "metrics": {"model", "config"},
     "health": {"errors"},
     "runtime": {

@@ -15,7 +15,8 @@ from streams.client.executor import Context, Executor, HandlerCancelledError, Re
 from streams.client.ids import new_batch_id, new_invocation_id, routing_key
 from streams.client.outlet import Delivery
 from streams.client.producer import Client
-from streams.client.progress import FINAL_STATES, ProgressReader
+from streams.client.progress import ProgressReader
+from streams.rules import FINAL_STATES
 
 __all__ = [
     "FINAL_STATES",

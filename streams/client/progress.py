@@ -11,16 +11,14 @@ from streams.client.connection import KafkaClients
 from streams.client.errors import BatchTimeoutError, BrokerUnavailableError, UnreadableProgressError
 from streams.client.tail import in_a_thread, tail
 from streams.config import Topic
-from streams.model import BatchProgress, BatchState
+from streams.model import BatchProgress
+from streams.rules import FINAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
     from streams.client.connection import Clients
     from streams.config import Settings
-
-FINAL_STATES = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
-"""A batch in one of these does not change any more."""
 
 log = logging.getLogger(__name__)
 

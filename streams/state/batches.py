@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from streams.codec import decode, encode
 from streams.engine.batches import header_of
@@ -12,7 +12,8 @@ from streams.engine.effects import PutBatch, PutSlice, RemoveBatch, RemoveSlice
 from streams.engine.guards import guarding
 from streams.engine.slices import progress_of, takes_turns
 from streams.engine.standing import Door
-from streams.model import Batch, BatchState, Slice
+from streams.model import Batch, Slice
+from streams.rules import FINAL_STATES
 from streams.state.deadlines import Deadlines
 from streams.state.errors import ChangelogError
 from streams.state.mapping import batch_key, slice_key
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from streams.state.overlay import Changelog
 
 _R = TypeVar("_R", Batch, Slice)
-
-_OVER: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
 
 
 class Batches:
@@ -127,7 +126,7 @@ class Batches:
         over = [
             (batch.updated_at, batch_id)
             for batch_id, batch in self.batches.items()
-            if batch.state in _OVER and batch.updated_at < before
+            if batch.state in FINAL_STATES and batch.updated_at < before
         ]
         return [batch_id for _, batch_id in sorted(over)[:limit]]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.codec import decode, decode_invocation
-from streams.model import Batch, BatchState
+from streams.model import Batch
+from streams.rules import FINAL_STATES
 from streams.state.deltas import Endings
 from streams.state.mapping import SELECT_ROW, row_of
 from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, STATUSES
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from streams.model import Invocation, Row, Status
 
 _AT_ONCE: Final = 1_000
-_OVER: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
 
 
 class Live(NamedTuple):
@@ -55,4 +55,4 @@ def unfinished_batches(db: sqlite3.Connection) -> list[str]:
     """Ids of the batches led here that are not over, sorted."""
     records = db.execute("SELECT record FROM batches ORDER BY id").fetchall()
     batches = (decode(record) for (record,) in records)
-    return [each.start.batch_id for each in batches if isinstance(each, Batch) and each.state not in _OVER]
+    return [each.start.batch_id for each in batches if isinstance(each, Batch) and each.state not in FINAL_STATES]
