@@ -77,7 +77,7 @@ def _measure(made: Service, count: int, executor: str) -> dict[str, Any]:
 def _check(ran: Ran, batch_id: str, count: int) -> None:
     """All that match have ended by the batch, and by nothing else."""
     counters = {name: ran.total(batch_id, name) for name in ("matched", "done", "pending", "skipped", "failed")}
-    expected = sum(1 for number in range(count) if number % 10 < 8)
+    expected = sum(1 for number in range(count) if number % 10 < workload.DOOMED_TENTHS)
     if counters != {"matched": expected, "done": expected, "pending": 0, "skipped": 0, "failed": 0}:
         raise BenchError(f"{expected:,} should have ended by the batch: {counters}")
 

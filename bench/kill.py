@@ -121,7 +121,7 @@ def _measure(made: Service, name: str, records: list[Record], *, restore: bool, 
     figures["kill"]["cpu_us_each"] = used * 1e6 / max(figures["kill"]["ended"], 1)
     figures["memory_mb"] = made.memory_mb()
     figures["load_average"] = load_average()
-    expected = sum(1 for number in range(len(records)) if number % 10 < 8)
+    expected = sum(1 for number in range(len(records)) if number % 10 < workload.DOOMED_TENTHS)
     if figures["kill"]["ended"] != expected:
         raise BenchError(f"{figures['kill']['ended']:,} ended, and {expected:,} should have")
     if restore:

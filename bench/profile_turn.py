@@ -28,6 +28,7 @@ from streams import codec
 from streams.config import Settings
 from streams.engine.routing import partition_of
 from streams.model import Action, ContinueSlice, Filter, StartBatch
+from streams.rules import MAX_GRACE_MS
 from streams.runtime import outbox, turn
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.intake import pages_a_turn, take_shares
@@ -206,23 +207,41 @@ class Commands:
         return machine.run(self._records), len(self._records)
 
 
-class Kill:
-    """Kill eight tenths of a table by filter, one batch."""
+class OneBatch:
+    """One batch over eight tenths of a table."""
 
-    def __init__(self, name: str, rows: int, *, running: bool) -> None:
-        self.name, self._rows, self._running = name, rows, running
+    def __init__(self, name: str, action: Action, fill: Callable[[], Iterable[Record]]) -> None:
+        self.name, self._action, self._fill = name, action, fill
 
     def prepare(self, machine: Machine) -> None:
         """Fill the table."""
-        machine.run(workload.table(workload.ids(self._rows), PARTITIONS, running=self._running))
+        machine.run(self._fill())
 
     def __call__(self, machine: Machine) -> tuple[float, int]:
-        """Seconds and rows ended."""
-        start = StartBatch("kill", Action.KILL, Filter(services=(workload.DOOMED,)))
-        record = workload.Record(partition_of("kill", PARTITIONS), "kill", codec.encode(start))
+        """Seconds and rows."""
+        start = StartBatch("batch", self._action, Filter(services=(workload.DOOMED,)), grace_ms=MAX_GRACE_MS)
+        record = workload.Record(partition_of("batch", PARTITIONS), "batch", codec.encode(start))
         seconds = machine.run([record])
-        ended = sum(task.running_table.meta.counts.get("KILLED", 0) for task in machine.tasks)
-        return seconds, ended
+        slices = [task.running_table.slice("batch") for task in machine.tasks]
+        return seconds, sum(each.done + each.pending for each in slices if each is not None)
+
+
+class Answers(OneBatch):
+    """The executor's answers to a batch of cancels."""
+
+    def __init__(self, name: str, names: list[str]) -> None:
+        super().__init__(name, Action.CANCEL, lambda: workload.suspended(names, PARTITIONS))
+        self._names = names
+
+    def prepare(self, machine: Machine) -> None:
+        """Cancel the invocations of the table."""
+        super().prepare(machine)
+        super().__call__(machine)
+
+    def __call__(self, machine: Machine) -> tuple[float, int]:
+        """Seconds and answers."""
+        answers = list(workload.cancelled(self._names, PARTITIONS))
+        return machine.run(answers), len(answers)
 
 
 def main() -> None:
@@ -234,11 +253,14 @@ def main() -> None:
     parser.add_argument("--cprofile", action="store_true", help="print each job's functions by their own time")
     options = parser.parse_args()
     names = workload.ids(options.commands)
+    rows = workload.ids(options.rows)
     jobs: list[Any] = [
         Commands("invoke", list(workload.started(names, PARTITIONS))),
         Commands("mixed life", list(workload.lives(names[: options.commands // 3], PARTITIONS))),
-        Kill("kill unstarted", options.rows, running=False),
-        Kill("kill running", options.rows, running=True),
+        OneBatch("kill unstarted", Action.KILL, lambda: workload.table(rows, PARTITIONS, running=False)),
+        OneBatch("kill running", Action.KILL, lambda: workload.table(rows, PARTITIONS, running=True)),
+        OneBatch("cancel suspended", Action.CANCEL, lambda: workload.suspended(rows, PARTITIONS)),
+        Answers("answers to a cancel", names),
     ]
     for job in jobs:
         if not job.name.startswith(options.only):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DOOMED, OTHER = "emails", "billing"
 """Service that a kill is about, and one that it is not."""
+DOOMED_TENTHS = 8
+"""How much of a table is of the first."""
 
 _HANDLERS = ("send", "render", "retry")
 _TENANTS = ("acme", "globex", "initech", "umbrella")
@@ -69,11 +71,11 @@ def lives(names: list[str], partitions: int) -> Iterator[Record]:
                 yield Record(homes[which], names[which], codec.encode(report))
 
 
-def table(names: list[str], partitions: int, *, running: bool, doomed_tenths: int = 8) -> Iterator[Record]:
+def table(names: list[str], partitions: int, *, running: bool) -> Iterator[Record]:
     """Commands that fill a table: running elsewhere already, or scheduled for tomorrow; so many tenths are DOOMED."""
     tomorrow = None if running else time.time_ns() // 1_000_000 + _DAY_MS
     for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
-        service = DOOMED if number % 10 < doomed_tenths else OTHER
+        service = DOOMED if number % 10 < DOOMED_TENTHS else OTHER
         invoke = Invoke(invocation(name, number, service), scheduled_at=tomorrow, adopt=running)
         yield Record(partition, name, codec.encode(invoke))
 
@@ -84,6 +86,14 @@ def suspended(names: list[str], partitions: int) -> Iterator[Record]:
         yield made
         report = ReportTransition(names[number], 1, None, time.time_ns() // 1_000, Status.SUSPENDED)
         yield Record(made.partition, made.key, codec.encode(report))
+
+
+def cancelled(names: list[str], partitions: int) -> Iterator[Record]:
+    """Reports that the DOOMED invocations of such a table have ended as they were asked to."""
+    for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
+        if number % 10 < DOOMED_TENTHS:
+            report = ReportTransition(name, 1, None, time.time_ns() // 1_000, Status.CANCELLED)
+            yield Record(partition, name, codec.encode(report))
 
 
 def round_service(number: int) -> str:
