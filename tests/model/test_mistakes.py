@@ -25,7 +25,7 @@ from streams.engine import (
 )
 from streams.engine.effects import UpdateRow
 from streams.model import ContinueSlice, Status
-from streams.state import restore, select, table
+from streams.state import batches, restore, select, table
 from support.model_check import Difference
 from support.model_machine import Machine
 
@@ -148,7 +148,7 @@ def held_for_ever(patch: pytest.MonkeyPatch) -> None:
 def a_limit_that_guards(patch: pytest.MonkeyPatch) -> None:
     """A slice with a limit holds what it may never come to."""
     guarding = guards.guarding
-    patch.setattr(table, "guarding", lambda slice_: guarding(replace(slice_, budget=None)))
+    patch.setattr(batches, "guarding", lambda slice_: guarding(replace(slice_, budget=None)))
 
 
 def a_door_that_is_never_open(patch: pytest.MonkeyPatch) -> None:
