@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 BIN := .venv/bin
+# Without compiled files each run of the tests would begin by compiling them all.
+unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/.ready
 # Full-size acceptance runs: STREAMS_TEST_SCALE=1.
 FULL ?= 1
@@ -28,7 +30,7 @@ demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks 
 
 .PHONY: test
 test: check ## check, then every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "(broker or chaos) and not stack"
+	@$(BIN)/pytest -q -n 2 --dist worksteal -m "(broker or chaos) and not stack"
 
 .PHONY: check
 check: lint ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker

@@ -25,7 +25,7 @@ from streams.engine import (
 )
 from streams.engine.effects import UpdateRow
 from streams.model import ContinueSlice, Status
-from streams.state import batches, restore, select, table
+from streams.state import batches, restore, select
 from support.model_check import Difference
 from support.model_machine import Machine
 
