@@ -29,6 +29,7 @@ demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks 
 	@$(BIN)/streams demo
 
 .PHONY: test
+test: export STREAMS_TEST_EXAMPLES = 1
 test: check ## check, then every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
 	@$(BIN)/pytest -q -n 2 --dist worksteal -m "(broker or chaos) and not stack"
 

@@ -10,13 +10,14 @@ import hypothesis
 import pytest
 
 from streams import broker as brokers
+from support.effort import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BROKER_FIXTURES = {"broker", "own_broker"}
 # A deadline measures the machine, and what else runs on it.
-hypothesis.settings.register_profile("streams", deadline=None)
+hypothesis.settings.register_profile("streams", deadline=None, max_examples=examples(100))
 hypothesis.settings.load_profile("streams")
 
 TAKEN = pytest.StashKey[list[brokers.Broker]]()

@@ -103,6 +103,7 @@ class Batches:
         self.slices = _records(self._db, "slices", Slice)
         self.door, self.due_slices, self.expiring = Door(), Deadlines(), Deadlines()
         self._guarding.clear()
+        self._turns = None
         for slice_ in self.slices.values():
             self._derive(slice_)
         for batch in self.batches.values():

@@ -14,6 +14,7 @@ from streams import codec
 from streams.codec import schemas
 from streams.codec.records import Records
 from streams.model import Act, Action, Invocation, InvocationRow, Invoke, Meta, Record, Row, Signal
+from support.effort import examples
 from support.record_values import KINDS, TODAY, any_record, other_body, other_value, plain, records
 
 HEADER = 10
@@ -122,7 +123,7 @@ def has_symbols(schema: dict[str, Any], value: Any) -> bool:
     return True
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(any_record(), st.data())
 def test_what_an_older_schema_wrote_is_read(record: Record, data: st.DataObject) -> None:
     """Fields that an older schema lacks take today's defaults, exactly as fastavro resolves them."""

@@ -36,6 +36,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from support.effort import examples
 from support.engine_rows import of
 from support.histories import START, long_histories
 from support.memory_cluster import MemoryCluster, invoke
@@ -285,7 +286,7 @@ def shown(cluster: MemoryCluster, batch_id: str) -> BatchState:
     return progress.state
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(histories, sizes, st.integers(1, 3))
 def test_a_history_keeps_every_promise(
     history: list[Command | int | list[int]], page_sizes: PageSizes, partitions: int
@@ -304,7 +305,7 @@ def test_a_history_keeps_every_promise(
     assert not [key for key, times in keys.items() if times > 1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(histories, sizes, st.integers(1, 3))
 def test_a_replay_of_the_log_gives_the_same(
     history: list[Command | int | list[int]], page_sizes: PageSizes, partitions: int
@@ -333,7 +334,7 @@ def test_a_replay_of_the_log_gives_the_same(
     assert Counter(map(repr, sent)) == Counter(map(repr, cluster.signals))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(histories, invokes | reports | single_acts | batches)
 def test_a_command_changes_nothing_by_itself(history: list[Command | int | list[int]], command: Command) -> None:
     """Applying reads the table only: refused or not, it is the effects that change it."""
@@ -346,7 +347,7 @@ def test_a_command_changes_nothing_by_itself(history: list[Command | int | list[
     assert table.snapshot() == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(histories, st.sampled_from([*(Act("x", action) for action in Action), ReportTransition("x", 1)]))
 def test_an_unknown_id_is_harmless(history: list[Command | int | list[int]], command: Command) -> None:
     """It is counted, and nothing else."""
@@ -356,7 +357,7 @@ def test_an_unknown_id_is_harmless(history: list[Command | int | list[int]], com
     assert [type(effect) for effect in effects] == [Count]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     histories,
     sizes,
@@ -377,7 +378,7 @@ def test_a_dry_run_foretells_the_run(
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(invokes | reports, max_size=40), filters.filter(lambda filter_: filter_ != Filter()), sizes)
 def test_a_kill_ends_what_an_onlooker_would_name(
     partitions: int, history: list[Command], filter_: Filter, page_sizes: PageSizes

@@ -24,6 +24,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from support.effort import examples
 from support.memory_cluster import MemoryCluster, invoke
 
 ALL = Filter(match_all=True)
@@ -133,7 +134,7 @@ def test_a_limit_holds_over_a_filter_by_ids(limit: int) -> None:
     assert len(pages) < 20
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.integers(1, 40),
     st.integers(1, 4),

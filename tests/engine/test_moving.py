@@ -30,6 +30,7 @@ from streams.model import (
     Status,
 )
 from streams.rules import MAX_GRACE_MS, TERMINAL
+from support.effort import examples
 from support.histories import START, long_histories
 from support.memory_cluster import MemoryCluster
 
@@ -101,7 +102,7 @@ def test_what_executors_have_in_hand_is_invoked_again_as_at_first(status: Status
     assert commands_for(_row(status, scheduled_at=7), INVOCATION, b"p", RESTARTED) == [_at(7)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(history=long_histories, restart=st.booleans())
 def test_a_table_that_is_moved_always_stands_as_it_stood(
     *, history: list[Command | int | list[int]], restart: bool

@@ -14,6 +14,7 @@ from streams.engine.view import PageSizes
 from streams.model import Action, Filter, ReportTransition, StartBatch, Status
 from streams.rules import TERMINAL
 from support import oracle
+from support.effort import examples
 from support.histories import invoke_any
 from support.memory_cluster import MemoryCluster
 from support.reading import Entry
@@ -51,7 +52,7 @@ def _command(random: Random, name: str) -> Command:
 histories = st.builds(_history, st.integers(0, 2**32), st.sampled_from((10, 60)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(histories, st.integers(1, 3))
 def test_the_oracle_and_the_engine_always_say_the_same(history: list[Command], partitions: int) -> None:
     """Rows, signals and what each batch matched, for every action, over the log that the engine has written."""

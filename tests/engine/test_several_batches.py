@@ -19,6 +19,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from support.effort import examples
 from support.memory_cluster import MemoryCluster, invoke
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ batches = st.lists(
 answers = st.lists(st.tuples(st.sampled_from(IDS), st.sampled_from([Status.CANCELLED, Status.COMPLETED])), max_size=9)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(batches, answers, st.integers(1, 3), st.lists(st.integers(0, 2), max_size=40))
 def test_each_invocation_is_ended_by_exactly_one_batch(
     starts: list[StartBatch], ends: list[tuple[str, Status]], partitions: int, steps: list[int]

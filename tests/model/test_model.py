@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from support.effort import examples
 from support.model_machine import Machine, WorkerMachine
 from support.programs import ROOT
 
@@ -23,12 +24,12 @@ MODEL = ROOT / "tests" / "support" / "model"
 
 def test_the_engine_and_the_model_lead_the_same_life() -> None:
     """Commands, batches, controls, ticks, aborted turns, restores: rows, signals, logs and progress never differ."""
-    run_state_machine_as_test(Machine, settings=settings(max_examples=24, stateful_step_count=STEPS))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=examples(24), stateful_step_count=STEPS))
 
 
 def test_a_worker_that_dies_at_any_step_leads_the_life_of_the_model() -> None:
     """With or without its state folder: what it has committed is what the model makes of its command log."""
-    run_state_machine_as_test(WorkerMachine, settings=settings(max_examples=8, stateful_step_count=STEPS))
+    run_state_machine_as_test(WorkerMachine, settings=settings(max_examples=examples(8), stateful_step_count=STEPS))
 
 
 @pytest.mark.chaos

@@ -24,6 +24,7 @@ from streams.model import (
     Status,
 )
 from streams.state.store import Store
+from support.effort import examples
 from support.fake_kafka import Crash, failure
 from support.worker_world import World
 
@@ -172,7 +173,7 @@ def test_an_error_in_a_transaction_changes_nothing(
 
 @pytest.mark.chaos
 @given(data=st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_deaths_in_a_row_change_nothing(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, undisturbed: tuple[Outcome, list[str]]
 ) -> None:

@@ -31,6 +31,7 @@ class OneTable:
     def __init__(self, path: Path = Path(":memory:")) -> None:
         self.path = path
         self.offset = 0
+        self.running: list[str] = []
         self.store = Store.open(path, 0)
         self.table = Table(self.store, 0, 1, PageSizes(10, 10))
 
@@ -45,6 +46,7 @@ class OneTable:
         self.table.absorb(effects, at)
         self.table.set_position(self.offset + 1, NOW)
         self.table.flush()
+        self.running = list(self.table.running_slices())
         if committed:
             self.table.commit(self.offset, 0)
         else:
@@ -102,3 +104,10 @@ def test_a_slice_that_is_due_makes_the_worker_write_a_tick() -> None:
     task.tick_written(one.table.meta.tick_no, NOW + 1_000)
     assert not task.tick_due(NOW + 1_000 + MIN_TICK_GAP_MS - 1, DAY_MS, DAY_MS)
     assert task.tick_due(NOW + 1_000 + MIN_TICK_GAP_MS, DAY_MS, DAY_MS)
+
+
+def test_a_rollback_takes_the_first_slice_from_its_turn() -> None:
+    """No slice is left, and none has a page to do."""
+    one = OneTable()
+    one.turn(slice_of(one.turn(StartBatch("b", Action.KILL, ALL))), committed=False)
+    assert (one.running, one.table.slices(), list(one.table.running_slices())) == (["b"], (), [])

@@ -29,6 +29,7 @@ from streams.model import (
 )
 from streams.state.store import Store
 from streams.state.table import Table
+from support.effort import examples
 from support.histories import invoke_any
 from support.memory_cluster import MemoryCluster
 
@@ -130,7 +131,7 @@ def facts(table: MemoryTable | Table, plain: MemoryTable) -> dict[str, object]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 120))
 def test_a_log_always_gives_what_it_gives_in_plain_dicts(seed: int, steps: int) -> None:
     """Rows, payloads, batches, slices and marks are the same, however the log is cut into turns."""

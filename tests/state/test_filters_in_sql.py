@@ -14,6 +14,7 @@ from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import Action, Cause, Ending, Filter, Invocation, Row, Status
 from streams.state.store import Store
 from streams.state.table import Table
+from support.effort import examples
 
 PADDING = tuple(f"padding {n}" for n in range(40))
 """Makes a list too long for one parameter a value."""
@@ -67,7 +68,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(rows, st.lists(filters, min_size=1, max_size=4), st.sampled_from(Action), st.integers(0, 12), st.booleans())
 def test_sql_and_python_always_match_the_same_rows(
     drawn: list[tuple[Invocation, Status, tuple[int, int, int | None], str | None, Status | None, Ending | None]],

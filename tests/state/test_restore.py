@@ -15,6 +15,7 @@ from streams.engine.errors import NewerEngineError
 from streams.model import ENGINE_VERSION, Invocation, Meta, Payload, Row, Status
 from streams.state.errors import ChangelogError
 from streams.state.store import Store
+from support.effort import examples
 from support.state_twin import History, Twin, histories
 
 tenths = st.integers(0, 10)
@@ -51,7 +52,7 @@ def same(store: Store, twin: Twin) -> bool:
     return (list(store.dump()), deltas, early, store.meta) == (list(twin.store.dump()), twin.deltas(), (0,), meta)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     history=histories,
     how=st.sampled_from(("whole", "compacted", "half compacted", "compacted while read", "read again")),

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from hypothesis import given, settings
 
+from support.effort import examples
 from support.state_twin import History, Twin, histories
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(histories)
 def test_both_tables_always_hold_and_answer_the_same(history: History) -> None:
     """Whatever turns do, committed or rolled back, the table says what a table in plain dicts says."""

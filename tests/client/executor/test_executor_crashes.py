@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from streams.client.executor.run import INTERRUPTED, Outcome, Stop
 from streams.model import SignalKind, Status
+from support.effort import examples
 from support.executor_world import PARTITIONS, ExecutorWorld, ManualRunner
 from support.fake_kafka import Crash
 
@@ -88,7 +89,7 @@ class Story:
 
 
 @given(seed=st.integers(0, 2**32), crashes=st.sets(st.integers(0, 250), max_size=6))
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.too_slow])
 def test_every_started_invocation_is_reported_whatever_crashes(seed: int, crashes: set[int]) -> None:
     """At any crash points: at least one end report each, nothing committed before its report, all committed at last."""
     story = Story(seed, crashes)

@@ -1,0 +1,12 @@
+"""How many examples a property test tries: all of them in `make test`, some in the quick loop."""
+
+from __future__ import annotations
+
+import os
+
+SHARE = float(os.environ.get("STREAMS_TEST_EXAMPLES", "0.5"))
+
+
+def examples(count: int) -> int:
+    """The share of so many that `STREAMS_TEST_EXAMPLES` says: half unless said."""
+    return max(1, round(count * SHARE))
