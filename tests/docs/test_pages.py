@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 LANGUAGES = {"", "python", "sh", "console", "json"}
-BESIDES = {"STREAMS_DEBUG", "STREAMS_TEST_SCALE", "STREAMS_KAFKA_"}
+BESIDES = {"STREAMS_DEBUG", "STREAMS_TEST_SCALE", "STREAMS_TEST_EXAMPLES", "STREAMS_KAFKA_"}
 """Variables that are no settings."""
 TOOLS = {"curl", "docker", "export", "make", "streams"}
 ELSEWHERE = ("kafka-configs.sh", "kafka-consumer-groups.sh")
