@@ -82,7 +82,11 @@ def command_consumer(settings: Settings, worker_id: str | None) -> dict[str, Any
 
 
 def changelog_reader(settings: Settings) -> dict[str, Any]:
-    """Properties of the consumer that restores: no group is ever joined, nothing is committed."""
+    """Properties of the consumer that restores: no group is ever joined, nothing is committed.
+
+    Its position passes the marker at the end of what it reads with the answer to one more fetch, in which nothing is:
+    that must not wait for the default half second.
+    """
     return {
         "group.id": f"{settings.group_id}-restore",
         "isolation.level": "read_committed",
@@ -91,6 +95,7 @@ def changelog_reader(settings: Settings) -> dict[str, Any]:
         "enable.partition.eof": False,
         "queued.max.messages.kbytes": 32_768,
         "fetch.queue.backoff.ms": 5,
+        "fetch.wait.max.ms": 10,
         "fetch.message.max.bytes": 2 * MAX_MESSAGE_BYTES,
         **settings.kafka_properties(),
     }

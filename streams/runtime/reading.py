@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _TIMEOUT_S: Final = 10.0
 _PATIENCE_S: Final = 60.0
 _AT_ONCE: Final = 5_000
+_WAIT_S: Final = 0.02
+"""Short, for behind the last record stands a marker: the reader passes it, and nothing comes."""
 _IN_A_TRANSACTION: Final = 10_000
 
 
@@ -73,7 +75,8 @@ class Reading:
         try:
             position, moved_at = begin, time.monotonic()
             while position < end:
-                messages = self._consumer.consume(_AT_ONCE, timeout=0.2)
+                # For many at once it would wait until there are so many, or its timeout is over.
+                messages = self._consumer.consume(1, timeout=_WAIT_S) + self._consumer.consume(_AT_ONCE, timeout=0)
                 for message in messages:
                     if message.error() is None and message.offset() < end:
                         yield message
