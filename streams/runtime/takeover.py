@@ -225,10 +225,24 @@ class Takeover:
                 return False
         if task.store.in_transaction:
             task.store.commit(task.replayed_to, self._wall_clock())
+        if self._written_meanwhile(task):
+            log.warning("partition was written meanwhile", partition=task.partition)
+            task.claim()
+            return False
         self._check_table(task)
         if task.restored:
             log.info("restored", partition=task.partition, records=task.restored)
         return True
+
+    def _written_meanwhile(self, task: PartitionTask) -> bool:
+        """Whether the group's offset has moved since it was asked for, as when another worker has this one's id.
+
+        It shows as an offset that disagrees with the table, for what that worker has just committed is replayed too.
+        """
+        meta = task.store.meta
+        if task.committed is None or meta is None or task.committed == meta.next_offset:
+            return False
+        return self._committed([task]) != {task.partition: task.committed}
 
     def _check_table(self, task: PartitionTask) -> None:
         """Committed offset, `m/` and topics must tell one story."""

@@ -14,13 +14,16 @@ from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
 from streams.model import Invocation, Invoke, Tick
 from streams.runtime.identity import StateFolder
+from streams.runtime.takeover import Takeover
 from streams.runtime.verify import verify
 from streams.runtime.worker import Worker
 from support.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from streams.runtime.task import PartitionTask
 
 
 @pytest.fixture
@@ -88,6 +91,23 @@ def test_a_committed_offset_that_somebody_moved_stops_the_worker(world: World) -
     group = world.cluster.group(world.settings.group_id)
     group.committed[_commands(world), 0] += 3
     assert "the group's committed offset is" in _refusal(world)
+
+
+def test_a_partition_that_another_writes_meanwhile_is_taken_over_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An offset that moves while the changelog is replayed was reset by nobody."""
+    asked, committed = [], Takeover._committed
+
+    def behind_at_first(self: Takeover, claimed: Sequence[PartitionTask]) -> dict[int, int | None]:
+        asked.append(len(claimed))
+        answer = committed(self, claimed)
+        return dict.fromkeys(answer, 1) if len(asked) == 1 else answer
+
+    monkeypatch.setattr(Takeover, "_committed", behind_at_first)
+    world.run_until_idle()
+    assert asked == [PARTITIONS, *[1] * PARTITIONS, PARTITIONS]
+    assert len(world.statuses()) == 20
 
 
 def test_a_deleted_group_goes_on_where_the_changelog_stands(world: World) -> None:
