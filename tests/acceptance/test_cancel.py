@@ -183,14 +183,11 @@ def test_a_cancelled_invocation_is_left_alone_by_a_second_cancel(make_service: C
 
 
 def test_a_large_cancel_accounts_for_every_one(make_service: Callable[..., Service], scale: float) -> None:
-    """100,000 suspended ones, 1 % of whose executors ignore it: these are killed after their grace, the others end.
-
-    Below full scale half of the share.
-    """
+    """100,000 suspended ones, 1 % of whose executors ignore it: these are killed after their grace, the others end."""
     service = make_service()
     service.worker("a")
     service.worker("b")
-    count = int((100_000 if scale >= 1 else 50_000) * scale)
+    count = int(100_000 * scale)
     service.send_many(invoke(f"suspended-{each}", "large", adopt=True) for each in range(count))
     service.send_many(ReportTransition(f"suspended-{each}", 1, to=Status.SUSPENDED) for each in range(count))
     service.settle()

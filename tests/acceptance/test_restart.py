@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(1_800)]
 
 @pytest.fixture
 def rows(scale: float) -> int:
-    """How many invocations: a million at full scale, else a tenth of the share."""
-    return int(1_000_000 * scale) if scale >= 1 else int(100_000 * scale)
+    """How many invocations: a million at full scale, else a quarter of the share."""
+    return int(1_000_000 * scale) if scale >= 1 else int(250_000 * scale)
 
 
 def _load(service: Service, rows: int) -> None:
