@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from streams.model import PageDelta, Status
-from streams.state.mapping import json_list, pack_ending, unpack_ending
+from streams.state.mapping import AMONG_SEQS, json_list, pack_ending, unpack_ending
 from streams.state.schema import CODES, TERMINAL
 
 if TYPE_CHECKING:
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 RESTING: Final = TERMINAL | {Status.PAUSED, Status.CANCELLING}
 """Statuses a row may have that rests on a delta."""
 
-_SET: Final = """UPDATE invocations SET status = ?, modified_at = ?, paused_from = ?, due_at = ?, held = 0,
+_SET: Final = """UPDATE rows AS r SET status = ?, modified_at = ?, paused_from = ?, due_at = ?, held = 0,
     batch_id = NULL, ending = NULL, delta = ? WHERE """
-AMONG_SEQS: Final = "seq IN (SELECT value FROM json_each(?))"
 _CACHED_ENDINGS: Final = 1_024
 
 
@@ -54,7 +53,7 @@ def apply_delta(
         if all_of is not None:
             cursor = db.execute(_SET + all_of.sql, (*values, *all_of.params))
         elif seqs[-1] - seqs[0] + 1 == len(seqs):
-            cursor = db.execute(_SET + "seq BETWEEN ? AND ?", (*values, seqs[0], seqs[-1]))
+            cursor = db.execute(_SET + "r.seq BETWEEN ? AND ?", (*values, seqs[0], seqs[-1]))
         else:
             cursor = db.execute(_SET + AMONG_SEQS, (*values, json_list(seqs)))
         live += cursor.rowcount
@@ -69,7 +68,7 @@ def apply_delta(
 
 def count_resting(db: sqlite3.Connection, seqs: list[int]) -> dict[int, int]:
     """How many of these rows rest on which delta."""
-    sql = """SELECT delta, count(*) FROM invocations
+    sql = """SELECT delta, count(*) FROM rows
         WHERE seq IN (SELECT value FROM json_each(?)) AND delta IS NOT NULL GROUP BY delta"""
     return dict(db.execute(sql, (json_list(seqs),)).fetchall())
 

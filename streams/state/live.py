@@ -8,7 +8,7 @@ from streams.codec import decode, decode_invocation
 from streams.model import Batch
 from streams.rules import FINAL_STATES
 from streams.state.deltas import Endings
-from streams.state.mapping import SELECT_ROW, row_of
+from streams.state.mapping import ROWS, SELECT_ROW, row_of
 from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, STATUSES
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def live_rows(db: sqlite3.Connection) -> Iterator[Live]:
     endings = Endings(db)
     for started in (1, 0):
         seq = -1
-        sql = f"""{SELECT_ROW} invocations i WHERE i.seq > ? AND i.status < {FIRST_TERMINAL}
-            AND (coalesce(i.paused_from, i.status) >= {FIRST_STARTED}) = ? ORDER BY i.seq LIMIT ?"""
+        sql = f"""{SELECT_ROW} {ROWS} WHERE r.seq > ? AND r.status < {FIRST_TERMINAL}
+            AND (coalesce(r.paused_from, r.status) >= {FIRST_STARTED}) = ? ORDER BY r.seq LIMIT ?"""
         while columns := db.execute(sql, (seq, started, _AT_ONCE)).fetchall():
             seq = columns[-1][2]
             for row in (row_of(found, endings) for found in columns):
@@ -47,7 +47,7 @@ def live_rows(db: sqlite3.Connection) -> Iterator[Live]:
 
 def status_counts(db: sqlite3.Connection) -> dict[Status, int]:
     """How many rows stand at each status; those at which none does are left out."""
-    found = db.execute("SELECT status, count(*) FROM invocations GROUP BY status ORDER BY status").fetchall()
+    found = db.execute("SELECT status, count(*) FROM rows GROUP BY status ORDER BY status").fetchall()
     return {STATUSES[code]: count for code, count in found}
 
 

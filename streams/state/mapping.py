@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from itertools import repeat
+from itertools import count, repeat
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from streams.state.schema import CODES, STATUSES
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from streams.model import Invocation
 
@@ -137,66 +137,53 @@ def _joined(labels: tuple[tuple[str, str], ...]) -> str:
 
 Params = tuple[Any, ...]
 
-_FIXED: Final = (
-    "seq", "status", "modified_at", "held", "attempt", "last_report_no", "service", "handler", "created_at",
-    "content_hash", "id", "rest",
-)  # fmt: skip
-_OPTIONAL: Final = (
-    "due_at", "paused_from", "started_seq", "pinned", "batch_id", "scheduled_at", "ending", "deployment_id",
-    "object_key", "flow_id", "parent_id", "labels", "lease_ms",
-)  # fmt: skip
-_MOVING: Final = _OPTIONAL[:7]
-SELECT_ROW: Final = """SELECT i.id, i.rest, i.seq, i.content_hash, i.status, i.attempt, i.last_report_no, i.created_at,
-    i.modified_at, i.started_seq, i.pinned, i.scheduled_at, i.due_at, i.paused_from, i.held, i.ending, i.lease_ms,
-    i.delta, i.object_key FROM """
+_FIXED: Final = ("seq", "status", "modified_at", "held", "attempt", "last_report_no")
+_MOVING: Final = ("due_at", "paused_from", "started_seq", "pinned", "batch_id", "scheduled_at", "ending")
+_LASTING: Final = ("seq", "handler", "created_at", "content_hash", "id", "rest")
+_LASTING_OPTIONAL: Final = ("deployment_id", "flow_id", "parent_id", "labels", "lease_ms")
+SELECT_ROW: Final = """SELECT i.id, i.rest, r.seq, i.content_hash, r.status, r.attempt, r.last_report_no, i.created_at,
+    r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at, r.paused_from, r.held, r.ending, i.lease_ms,
+    r.delta, r.object_key FROM """
+ROWS: Final = "rows r CROSS JOIN invocations i ON i.seq = r.seq"
+"""Both halves of rows, those of `rows` looked up first."""
+BY_ID: Final = "CROSS JOIN rows r ON r.seq = i.seq"
+"""Likewise, to follow rows of `invocations i`."""
+AMONG_SEQS: Final = "r.seq IN (SELECT value FROM json_each(?))"
+"""Which rows have one of the seqs of a `json_list`."""
 
 
 _NONES: Final = repeat(None)
 Shape = tuple[bool, ...]
 """Which of the optional columns are null."""
+_Shapes = dict[Shape, list[list[Any]]]
 
 
 @cache
-def _insert_statement(shape: Shape) -> str:
+def _insert_statement(table: str, fixed: tuple[str, ...], optional: tuple[str, ...], shape: Shape) -> str:
     """Insert a row whose optional columns are null as `shape` says."""
-    names = [*_FIXED, *(name for name, null in zip(_OPTIONAL, shape, strict=True) if not null)]
+    names = [*fixed, *(name for name, null in zip(optional, shape, strict=True) if not null)]
     marks = ", ".join("?" * len(names))
-    return f"INSERT INTO invocations({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - our own names
+    return f"INSERT INTO {table}({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - our own names
 
 
 @cache
 def _update_statement(shape: Shape) -> str:
-    """Update a row likewise; its statement begins with the optional columns."""
-    moving = ", ".join(f"{name} = {'NULL' if null else '?'}" for name, null in zip(_MOVING, shape, strict=True))
-    fixed = "modified_at = ?, held = ?, attempt = ?, last_report_no = ?, status = ?, delta = NULL"
-    return f"UPDATE invocations SET {moving}, {fixed} WHERE seq = ?"  # noqa: S608 - our own names
+    """Update a row likewise; its seq comes last of the fixed columns, the optional ones follow it."""
+    numbers = count(len(_FIXED) + 1)
+    moving = [f"{name} = {'NULL' if null else f'?{next(numbers)}'}" for name, null in zip(_MOVING, shape, strict=True)]
+    fixed = [f"{name} = ?{place}" for place, name in enumerate(_FIXED[1:], 1)]
+    return f"UPDATE rows SET {', '.join(fixed + moving)}, delta = NULL WHERE seq = ?{len(_FIXED)}"  # noqa: S608
 
 
-def insert_rows(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invocation]]) -> None:
+def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]]) -> None:
     """Insert rows, quickest in order of seq.
 
     Rows go by shape, and bytes as bytearray: to bind a None, a bool or bytes costs the `sqlite3` module several times
     what an int or a text does, since it looks for an adapter first.
     """
-    shapes: dict[Shape, list[list[Any]]] = {}
+    shapes: _Shapes = {}
     for row, invocation in rows:
-        ending, paused_from, invocation_id = row.ending, row.paused_from, row.invocation_id
-        optional = (
-            row.due_at,
-            None if paused_from is None else CODES[paused_from],
-            row.started_seq,
-            row.deployment_id,
-            None if ending is None else ending.cause.batch_id,
-            row.scheduled_at,
-            None if ending is None else bytearray(_encode_ending(ending)),
-            invocation.deployment_id,
-            invocation.object_key,
-            invocation.flow_id,
-            invocation.parent_id,
-            labels_text(invocation.labels) if invocation.labels else None,
-            row.lease_ms,
-        )
-        params = [
+        fixed = [
             row.seq,
             CODES[row.status],
             row.modified_at,
@@ -204,44 +191,73 @@ def insert_rows(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invocation]]) 
             row.attempt,
             row.last_report_no,
             invocation.service,
+        ]
+        _add(shapes, fixed, (*_moving(row), row.object_key))
+    for shape, found in shapes.items():
+        db.executemany(_insert_statement("rows", (*_FIXED, "service"), (*_MOVING, "object_key"), shape), found)
+    _insert_invocations(db, rows)
+
+
+def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invocation]]) -> None:
+    """The half of the rows that never changes."""
+    shapes: _Shapes = {}
+    for row, invocation in rows:
+        invocation_id = row.invocation_id
+        fixed = [
+            row.seq,
             invocation.handler,
             row.created_at,
             row.content_hash,
             invocation_id,
             without_id(row.encoded, invocation_id),
         ]
-        params += [value for value in optional if value is not None]
-        shapes.setdefault(tuple(map(is_, optional, _NONES)), []).append(params)
+        optional = (
+            invocation.deployment_id,
+            invocation.flow_id,
+            invocation.parent_id,
+            labels_text(invocation.labels) if invocation.labels else None,
+            row.lease_ms,
+        )
+        _add(shapes, fixed, optional)
     for shape, found in shapes.items():
-        db.executemany(_insert_statement(shape), found)
+        db.executemany(_insert_statement("invocations", _LASTING, _LASTING_OPTIONAL, shape), found)
 
 
 def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Write what may change in a row's life, quickest in order of seq; the rows rest on no delta any longer."""
-    shapes: dict[Shape, list[list[Any]]] = {}
+    shapes: _Shapes = {}
     for row in rows:
-        ending, paused_from = row.ending, row.paused_from
-        moving = (
-            row.due_at,
-            None if paused_from is None else CODES[paused_from],
-            row.started_seq,
-            row.deployment_id,
-            None if ending is None else ending.cause.batch_id,
-            row.scheduled_at,
-            None if ending is None else bytearray(_encode_ending(ending)),
-        )
-        params = [value for value in moving if value is not None]
-        params += (
+        fixed = [
+            CODES[row.status],
             row.modified_at,
             1 if row.held else 0,
             row.attempt,
             row.last_report_no,
-            CODES[row.status],
             row.seq,
-        )
-        shapes.setdefault(tuple(map(is_, moving, _NONES)), []).append(params)
+        ]
+        _add(shapes, fixed, _moving(row))
     for shape, found in shapes.items():
         db.executemany(_update_statement(shape), found)
+
+
+def _moving(row: Row) -> Params:
+    """Values of the optional columns that may change."""
+    ending, paused_from = row.ending, row.paused_from
+    return (
+        row.due_at,
+        None if paused_from is None else CODES[paused_from],
+        row.started_seq,
+        row.deployment_id,
+        None if ending is None else ending.cause.batch_id,
+        row.scheduled_at,
+        None if ending is None else bytearray(_encode_ending(ending)),
+    )
+
+
+def _add(shapes: _Shapes, fixed: list[Any], optional: Params) -> None:
+    """Put a row's parameters among those of its shape, optional ones last."""
+    fixed += [value for value in optional if value is not None]
+    shapes.setdefault(tuple(map(is_, optional, _NONES)), []).append(fixed)
 
 
 def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from streams.codec import decode
 from streams.model import PageDelta
-from streams.state.deltas import AMONG_SEQS, seqs_of
+from streams.state.deltas import seqs_of
 from streams.state.errors import ChangelogError
-from streams.state.mapping import json_list
+from streams.state.mapping import AMONG_SEQS, json_list
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,7 +45,7 @@ class OldDeltas:
 
     def resting(self, offset: int, size: int) -> Iterator[tuple[int, int]]:
         """(seq, status) of the rows that rest on the delta at `offset`, in order of seq, looked up `size` at a time."""
-        sql = f"SELECT seq, status FROM invocations WHERE {AMONG_SEQS} AND delta = ? ORDER BY seq"  # noqa: S608
+        sql = f"SELECT seq, status FROM rows r WHERE {AMONG_SEQS} AND delta = ? ORDER BY seq"  # noqa: S608
         seqs, gone = self._seqs(offset), True
         while seqs:
             found = self._db.execute(sql, (json_list(seqs[:size]), offset)).fetchall()

@@ -22,7 +22,7 @@ from streams.state.mapping import (
     update_rows,
 )
 from streams.state.old_deltas import OldDeltas
-from streams.state.schema import STATUSES
+from streams.state.schema import HALVES, STATUSES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -281,7 +281,8 @@ class Overlay:
             return {}
         seqs = json_list(list(self._removed))
         gone = "WHERE seq IN (SELECT value FROM json_each(?))"
-        self._db.execute(f"DELETE FROM invocations {gone}", (seqs,))  # noqa: S608
+        for half in HALVES:
+            self._db.execute(f"DELETE FROM {half} {gone}", (seqs,))  # noqa: S608
         paid = self._db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,)).fetchall()  # noqa: S608
         keys = dict.fromkeys(map(invocation_key, self._removed.values()))
         keys |= dict.fromkeys(payload_key(self._removed[seq]) for (seq,) in paid)

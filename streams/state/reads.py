@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streams.state.deltas import AMONG_SEQS
-from streams.state.mapping import SELECT_ROW, Params, json_list
+from streams.state.mapping import AMONG_SEQS, BY_ID, ROWS, SELECT_ROW, Params, json_list
 from streams.state.schema import FIRST_TERMINAL, HOLDS, PAUSED, WAITS
 
 if TYPE_CHECKING:
@@ -22,24 +21,24 @@ _ENDED: Final = f"status >= {FIRST_TERMINAL} AND delta IS NULL"
 
 def rows_by_ids(db: sqlite3.Connection, ids: list[str]) -> list[Params]:
     """Columns of the rows with these ids, in one statement."""
-    sql = f"{SELECT_ROW} json_each(?) j CROSS JOIN invocations i ON i.id = j.value"
+    sql = f"{SELECT_ROW} json_each(?) j CROSS JOIN invocations i ON i.id = j.value {BY_ID}"
     return db.execute(sql, (json_list(ids),)).fetchall()
 
 
 def row_by_id(db: sqlite3.Connection, invocation_id: str) -> Params | None:
     """Columns of one row."""
-    found: Params | None = db.execute(f"{SELECT_ROW} invocations i WHERE i.id = ?", (invocation_id,)).fetchone()
+    found: Params | None = db.execute(f"{SELECT_ROW} invocations i {BY_ID} WHERE i.id = ?", (invocation_id,)).fetchone()
     return found
 
 
 def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> list[Params]:
     """Columns of the rows with these seqs, in one statement, in order of seq."""
-    return db.execute(f"{SELECT_ROW} invocations i WHERE {AMONG_SEQS} ORDER BY seq", (json_list(seqs),)).fetchall()
+    return db.execute(f"{SELECT_ROW} {ROWS} WHERE {AMONG_SEQS} ORDER BY r.seq", (json_list(seqs),)).fetchall()
 
 
 def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int]) -> list[tuple[bool, int | None]]:
     """For each object whether a row holds it, or the first seq that waits for it, rows `without` left aside."""
-    theirs = """FROM invocations WHERE service = json_extract(j.value, '$[0]')
+    theirs = """FROM rows WHERE service = json_extract(j.value, '$[0]')
         AND object_key = json_extract(j.value, '$[1]') AND seq NOT IN (SELECT value FROM json_each(?2)) AND """
     sql = f"""SELECT CASE WHEN EXISTS (SELECT 1 {theirs} {HOLDS}) THEN -1
         ELSE (SELECT seq {theirs} {WAITS} ORDER BY seq LIMIT 1) END
@@ -50,19 +49,20 @@ def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int
 
 def held_rows(db: sqlite3.Connection, after: int, limit: int) -> list[Params]:
     """Columns of held rows with `seq > after`, in order of seq."""
-    sql = f"{SELECT_ROW} invocations i INDEXED BY invocations_held WHERE held = 1 AND seq > ? ORDER BY seq LIMIT ?"
+    rows = "rows r INDEXED BY rows_held CROSS JOIN invocations i ON i.seq = r.seq"
+    sql = f"{SELECT_ROW} {rows} WHERE r.held = 1 AND r.seq > ? ORDER BY r.seq LIMIT ?"
     return db.execute(sql, (after, limit)).fetchall()
 
 
 def due_rows(db: sqlite3.Connection, until: int, limit: int) -> list[Params]:
     """Columns of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
-    sql = f"{SELECT_ROW} invocations i WHERE {_DUE} AND due_at <= ? ORDER BY due_at, seq LIMIT ?"
+    sql = f"{SELECT_ROW} {ROWS} WHERE {_DUE} AND due_at <= ? ORDER BY due_at, r.seq LIMIT ?"
     return db.execute(sql, (until, limit)).fetchall()
 
 
 def next_due(db: sqlite3.Connection) -> int | None:
     """The earliest due_at of such a row."""
-    found = db.execute(f"SELECT due_at FROM invocations WHERE {_DUE} ORDER BY due_at LIMIT 1").fetchone()  # noqa: S608
+    found = db.execute(f"SELECT due_at FROM rows WHERE {_DUE} ORDER BY due_at LIMIT 1").fetchone()  # noqa: S608
     return None if found is None else int(found[0])
 
 
@@ -78,7 +78,7 @@ class Standing(NamedTuple):
 
 def ended_rows(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> list[Standing]:
     """Terminal rows with `modified_at < before`, in order of modified_at, then seq."""
-    columns = "SELECT modified_at, seq, id, status, delta FROM invocations"
+    columns = f"SELECT r.modified_at, r.seq, i.id, r.status, r.delta FROM {ROWS}"  # noqa: S608 - our own names
     sql = f"{columns} WHERE {_ENDED} AND modified_at < ? ORDER BY 1, 2 LIMIT ?"
     own = db.execute(sql, (before, limit)).fetchall()
     paged: list[tuple[int, int]] = []
@@ -104,7 +104,7 @@ def rows_on_deltas(db: sqlite3.Connection, old: OldDeltas, before: int, limit: i
 
 def anything_to_forget(db: sqlite3.Connection, ended_before: int, deltas_before: int) -> bool:
     """Whether `ended_rows` or `rows_on_deltas` would find something."""
-    sql = f"""SELECT EXISTS (SELECT 1 FROM invocations WHERE {_ENDED} AND modified_at < ?)
+    sql = f"""SELECT EXISTS (SELECT 1 FROM rows WHERE {_ENDED} AND modified_at < ?)
         OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ? AND ends)
         OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ?)"""  # noqa: S608
     (found,) = db.execute(sql, (ended_before, ended_before, deltas_before)).fetchone()

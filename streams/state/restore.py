@@ -9,7 +9,8 @@ from streams.engine.errors import NewerEngineError
 from streams.model import ENGINE_VERSION, Meta, PageDelta, Payload, Record
 from streams.state.deltas import apply_delta, count_resting, release, seqs_of
 from streams.state.errors import ChangelogError
-from streams.state.mapping import insert_rows, json_list, split_key, update_rows
+from streams.state.mapping import BY_ID, insert_rows, json_list, split_key, update_rows
+from streams.state.schema import HALVES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -121,7 +122,8 @@ class Restore:
                 (updates if same else inserts).append(record)
         release(self._db, released)
         self._keep_payloads(leaving, [row.invocation_id for row, _ in inserts])
-        self._db.executemany("DELETE FROM invocations WHERE seq = ?", leaving)
+        for half in HALVES:
+            self._db.executemany(f"DELETE FROM {half} WHERE seq = ?", leaving)  # noqa: S608 - our own names
         inserts.sort(key=lambda record: record[0].seq)
         updates.sort(key=lambda record: record[0].seq)
         insert_rows(self._db, inserts)
@@ -130,8 +132,9 @@ class Restore:
         rows.clear()
 
     def _standing(self, ids: list[str]) -> dict[str, _Old]:
-        sql = "SELECT i.id, i.seq, i.delta FROM json_each(?) j CROSS JOIN invocations i ON i.id = j.value"
-        return {found[0]: _Old(*found) for found in self._db.execute(sql, (json_list(ids),)).fetchall()}
+        found = f"json_each(?) j CROSS JOIN invocations i ON i.id = j.value {BY_ID}"
+        sql = f"SELECT i.id, r.seq, r.delta FROM {found}"  # noqa: S608 - our own names
+        return {old[0]: _Old(*old) for old in self._db.execute(sql, (json_list(ids),)).fetchall()}
 
     # --- payloads: by id in the changelog, by seq in the table ---
 

@@ -38,47 +38,51 @@ WAITS: Final = f"object_key IS NOT NULL AND status = {PENDING}"
 """Which rows are in the inbox of their object; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
-VERSION: Final = 2
+VERSION: Final = 3
 
+# A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
+# never does. A page rewrites thousands of rows at a time, and what that costs is the bytes of the rows it touches.
 # `invocations.rest` is the encoded invocation without its leading id, which has a column already. `ending` and
 # `batch_id` are those of the row's own record: where `delta` is set they are null and the delta's hold instead.
 # Rows that a page ended are not in `ended`: they are found through their delta, so that a page updates no index.
 SCHEMA: Final = (
-    """CREATE TABLE invocations(
+    """CREATE TABLE rows(
         seq INTEGER PRIMARY KEY,
         status INTEGER NOT NULL,
         service TEXT NOT NULL,
-        handler TEXT NOT NULL,
         modified_at INTEGER NOT NULL,
-        created_at INTEGER NOT NULL,
         due_at INTEGER,
         paused_from INTEGER,
         held INTEGER NOT NULL,
         delta INTEGER,
         started_seq INTEGER,
         pinned TEXT,
-        deployment_id TEXT,
         object_key TEXT,
-        flow_id TEXT,
-        parent_id TEXT,
-        labels TEXT,
         batch_id TEXT,
         attempt INTEGER NOT NULL,
         last_report_no INTEGER NOT NULL,
-        content_hash INTEGER NOT NULL,
         scheduled_at INTEGER,
+        ending BLOB
+    ) STRICT""",
+    f"CREATE INDEX rows_due ON rows(due_at) WHERE due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}",
+    f"CREATE INDEX rows_ended ON rows(modified_at) WHERE status >= {FIRST_TERMINAL} AND delta IS NULL",
+    f"CREATE INDEX rows_holding ON rows(service, object_key) WHERE {HOLDS}",
+    f"CREATE INDEX rows_inbox ON rows(service, object_key) WHERE {WAITS}",
+    "CREATE INDEX rows_held ON rows(held) WHERE held = 1",
+    """CREATE TABLE invocations(
+        seq INTEGER PRIMARY KEY,
+        handler TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        content_hash INTEGER NOT NULL,
+        deployment_id TEXT,
+        flow_id TEXT,
+        parent_id TEXT,
+        labels TEXT,
         lease_ms INTEGER,
-        ending BLOB,
         id TEXT NOT NULL,
         rest BLOB NOT NULL
     ) STRICT""",
     "CREATE UNIQUE INDEX invocations_id ON invocations(id)",
-    f"""CREATE INDEX invocations_due ON invocations(due_at)
-        WHERE due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}""",
-    f"CREATE INDEX invocations_ended ON invocations(modified_at) WHERE status >= {FIRST_TERMINAL} AND delta IS NULL",
-    f"CREATE INDEX invocations_holding ON invocations(service, object_key) WHERE {HOLDS}",
-    f"CREATE INDEX invocations_inbox ON invocations(service, object_key) WHERE {WAITS}",
-    "CREATE INDEX invocations_held ON invocations(held) WHERE held = 1",
     "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     # Compaction moves a row's record behind its payload's: on restore such a payload waits here for its row.
     "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",
@@ -103,4 +107,6 @@ SCHEMA: Final = (
         meta BLOB
     ) STRICT""",
 )
-TABLES: Final = ("invocations", "payloads", "early_payloads", "deltas", "batches", "slices")
+HALVES: Final = ("rows", "invocations")
+"""The tables that a row is kept in."""
+TABLES: Final = (*HALVES, "payloads", "early_payloads", "deltas", "batches", "slices")

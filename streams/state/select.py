@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.engine.view import Page, StartedRow
 from streams.model import Action, Status
-from streams.state.mapping import json_list, label_text, with_id
+from streams.state.mapping import AMONG_SEQS, BY_ID, ROWS, json_list, label_text, with_id
 from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ _BOUND_ONE_BY_ONE: Final = 32
 
 _IN_JSON: Final = "IN (SELECT value FROM json_each(?))"
 _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
-_COLUMNS: Final = f"""seq, status, CASE WHEN {_STARTED} THEN id END, CASE WHEN {_STARTED} THEN rest END, attempt,
-    delta, ending"""
+_COLUMNS: Final = f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END"
+"""Of a row that never started all that a page needs: where it stands."""
 _BATCH: Final = (
     "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
 )
 
 
 class Condition(NamedTuple):
-    """An SQL expression over `invocations` and its parameters."""
+    """An SQL expression over `rows r` and its parameters."""
 
     sql: str
     params: tuple[Any, ...]
@@ -66,30 +66,36 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     if filter_.statuses is not None:
         codes = sorted({CODES[status] for status in filter_.statuses})
         parts.append(Condition(f"status IN ({', '.join('?' * len(codes))})", tuple(codes)))
-    for sql, bound in (
-        ("created_at >= ?", filter_.created_from),
-        ("created_at < ?", filter_.created_until),
-        ("modified_at >= ?", filter_.modified_from),
-        ("modified_at < ?", filter_.modified_until),
-    ):
-        if bound is not None:
-            parts.append(Condition(sql, (bound,)))
-    for expression, values in (
-        ("service", filter_.services),
+    parts += _bounds(("modified_at >= ?", filter_.modified_from), ("modified_at < ?", filter_.modified_until))
+    parts += _lists(("service", filter_.services), ("object_key", filter_.object_keys), (_BATCH, filter_.batch_ids))
+    if not (filter_.statuses is None and filter_.modified_from is None and filter_.modified_until is None):
+        parts.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
+    lasting = _bounds(("created_at >= ?", filter_.created_from), ("created_at < ?", filter_.created_until))
+    lasting += _lists(
         ("handler", filter_.handlers),
-        ("object_key", filter_.object_keys),
-        ("coalesce(pinned, deployment_id)", filter_.deployment_ids),
+        ("coalesce(r.pinned, deployment_id)", filter_.deployment_ids),
         ("flow_id", filter_.flow_ids),
         ("parent_id", filter_.parent_ids),
         ("id", filter_.invocation_ids),
-        (_BATCH, filter_.batch_ids),
-    ):
-        if values is not None:
-            parts.append(_among(expression, values))
+    )
     if filter_.labels is not None:
-        parts.append(_labelled(filter_.labels))
-    if not (filter_.statuses is None and filter_.modified_from is None and filter_.modified_until is None):
-        parts.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
+        lasting.append(_labelled(filter_.labels))
+    if lasting:
+        sql, params = _all(lasting)
+        other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {sql}"  # noqa: S608 - our own names
+        parts.append(Condition(f"EXISTS ({other_half})", params))
+    return _all(parts)
+
+
+def _bounds(*bounds: tuple[str, int | None]) -> list[Condition]:
+    return [Condition(sql, (bound,)) for sql, bound in bounds if bound is not None]
+
+
+def _lists(*lists: tuple[str, Iterable[str] | None]) -> list[Condition]:
+    return [_among(expression, values) for expression, values in lists if values is not None]
+
+
+def _all(parts: list[Condition]) -> Condition:
     return Condition(" AND ".join(part.sql for part in parts), tuple(p for part in parts for p in part.params))
 
 
@@ -111,20 +117,29 @@ def select_page(
     `counted_by` gives the batch that counts a row as pending, from its delta and its own packed ending.
     """
     found, scanned, cursor, last = _by_ids(db, query) if query.ids is not None else _window(db, query)
-    unstarted: dict[Status, list[int]] = {}
-    started: list[StartedRow] = []
-    for seq, status, invocation_id, rest, attempt, delta, ending in found:
-        if invocation_id is None:
-            unstarted.setdefault(STATUSES[status], []).append(seq)
-        else:
-            counted = counted_by(delta, ending) if delta is not None or ending is not None else None
-            started.append(
-                StartedRow(seq, invocation_id, with_id(rest, invocation_id), STATUSES[status], attempt, counted)
-            )
-    samples = _ids_of(db, [row[0] for row in found[: query.samples]])
     window = _window_of(query, cursor, len(found))
-    objects = _objects_of(db, query.action, window, found)
+    matched = Condition(AMONG_SEQS, (json_list([row[0] for row in found]),)) if window is None else window.condition
+    places = dict.fromkeys(place for _, place in found)
+    unstarted = {
+        STATUSES[place]: [seq for seq, stands in found if stands == place] for place in places if place is not None
+    }
+    started = _started(db, matched, counted_by) if None in places else []
+    samples = _ids_of(db, [row[0] for row in found[: query.samples]])
+    objects = _objects_of(db, query.action, matched) if found else ()
     return Page(scanned, cursor, last, unstarted, started, samples, objects=objects), window
+
+
+def _started(
+    db: sqlite3.Connection, matched: Condition, counted_by: Callable[[int | None, bytes | None], str | None]
+) -> list[StartedRow]:
+    """Those of the matched rows that executors may know of."""
+    columns = "SELECT r.seq, i.id, i.rest, r.status, r.attempt, r.delta, r.ending"
+    sql = f"{columns} FROM {ROWS} WHERE {matched.sql} AND {_STARTED} ORDER BY r.seq"
+    started = []
+    for seq, invocation_id, rest, status, attempt, delta, ending in db.execute(sql, matched.params).fetchall():
+        counted = counted_by(delta, ending) if delta is not None or ending is not None else None
+        started.append(StartedRow(seq, invocation_id, with_id(rest, invocation_id), STATUSES[status], attempt, counted))
+    return started
 
 
 def written_row_by_row(page: Page, action: Action) -> list[int]:
@@ -143,23 +158,22 @@ def _window_of(query: PageQuery, cursor: int, matched: int) -> Window | None:
     if query.ids is not None:
         return None
     condition = condition_of(query.filter, query.action, query.cutoff)
-    sql = f"seq > ? AND seq <= ? AND {condition.sql}"
+    sql = f"r.seq > ? AND r.seq <= ? AND {condition.sql}"
     return Window(Condition(sql, (query.cursor, cursor, *condition.params)), matched)
 
 
-def _objects_of(db: sqlite3.Connection, action: Action, window: Window | None, found: list[Any]) -> tuple[Object, ...]:
+def _objects_of(db: sqlite3.Connection, action: Action, matched: Condition) -> tuple[Object, ...]:
     """Objects of the matched rows, as `Page.objects` says."""
-    if not found or action in (Action.RESUME, Action.PURGE) or not _anything_waits(db):
+    if action in (Action.RESUME, Action.PURGE) or not _anything_waits(db):
         return ()
-    matched = Condition(f"seq {_IN_JSON}", (json_list([row[0] for row in found]),)) if window is None else window[0]
-    sql = "SELECT DISTINCT service, object_key FROM invocations WHERE object_key IS NOT NULL AND "
+    sql = "SELECT DISTINCT service, object_key FROM rows r WHERE object_key IS NOT NULL AND "
     return tuple(db.execute(f"{sql} {matched.sql} ORDER BY 1, 2", matched.params).fetchall())
 
 
 def _anything_waits(db: sqlite3.Connection) -> bool:
     """Whether the inbox of any object has anything in it."""
     # Every service lies behind the empty one: the index is entered at its first row instead of being gone through.
-    first = f"SELECT 1 FROM invocations WHERE service > '' AND {WAITS} LIMIT 1"  # noqa: S608 - our own names
+    first = f"SELECT 1 FROM rows WHERE service > '' AND {WAITS} LIMIT 1"  # noqa: S608 - our own names
     return db.execute(first).fetchone() is not None
 
 
@@ -170,8 +184,8 @@ def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, i
     stretches, each twice as long as the one before, the first of which would do if all rows matched.
     """
     condition = condition_of(query.filter, query.action, query.cutoff)
-    window = "seq > ? AND seq <= ?"
-    select = f"SELECT {_COLUMNS} FROM invocations WHERE {window} AND {condition.sql} ORDER BY seq LIMIT ?"  # noqa: S608
+    window = "r.seq > ? AND r.seq <= ?"
+    select = f"SELECT {_COLUMNS} FROM rows r WHERE {window} AND {condition.sql} ORDER BY r.seq LIMIT ?"  # noqa: S608
     found: list[Any] = []
     scanned, cursor, step = 0, query.cursor, query.max_matched
     while len(found) < query.max_matched and scanned < query.max_scanned:
@@ -186,36 +200,36 @@ def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, i
             end = rows[-1][0]
             size = _count(db, cursor, end)
         scanned, cursor, step = scanned + size, end, 2 * step
-    more = "SELECT EXISTS (SELECT 1 FROM invocations WHERE seq > ? AND seq < ?)"
+    more = "SELECT EXISTS (SELECT 1 FROM rows WHERE seq > ? AND seq < ?)"
     return found, scanned, cursor, not db.execute(more, (cursor, query.cutoff)).fetchone()[0]
 
 
 def _stretch(db: sqlite3.Connection, after: int, below: int, size: int) -> tuple[int, int]:
     """How many rows, at most `size`, follow `after` below `below`, and the last of them (`after` when none)."""
-    nth = "SELECT seq FROM invocations WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1 OFFSET ?"
+    nth = "SELECT seq FROM rows WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1 OFFSET ?"
     found = db.execute(nth, (after, below, size - 1)).fetchone()
     if found is not None:
         return size, found[0]
-    last = "SELECT seq FROM invocations WHERE seq > ? AND seq < ? ORDER BY seq DESC LIMIT 1"
+    last = "SELECT seq FROM rows WHERE seq > ? AND seq < ? ORDER BY seq DESC LIMIT 1"
     found = db.execute(last, (after, below)).fetchone()
     return (0, after) if found is None else (_count(db, after, found[0]), found[0])
 
 
 def _count(db: sqlite3.Connection, after: int, end: int) -> int:
     """How many rows follow `after` up to `end`."""
-    found = db.execute("SELECT count(*) FROM invocations WHERE seq > ? AND seq <= ?", (after, end)).fetchone()
+    found = db.execute("SELECT count(*) FROM rows WHERE seq > ? AND seq <= ?", (after, end)).fetchone()
     return int(found[0])
 
 
 def _by_ids(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:
     """Matched rows of the page's ids, how many of these ids have a row below the cut-off, and the last of them."""
     among = _among("id", dict.fromkeys(query.ids or ()))
-    looked_at = f"FROM invocations WHERE {among.sql} AND seq < ?"
+    looked_at = f"FROM invocations i {BY_ID} WHERE {among.sql} AND r.seq < ?"
     params = (*among.params, query.cutoff)
-    scanned, cursor = db.execute(f"SELECT count(*), max(seq) {looked_at}", params).fetchone()
+    scanned, cursor = db.execute(f"SELECT count(*), max(r.seq) {looked_at}", params).fetchone()
     condition = condition_of(query.filter, query.action, query.cutoff)
     rows = db.execute(
-        f"SELECT {_COLUMNS} {looked_at} AND {condition.sql} ORDER BY seq", (*params, *condition.params)
+        f"SELECT {_COLUMNS} {looked_at} AND {condition.sql} ORDER BY r.seq", (*params, *condition.params)
     ).fetchall()
     return rows, scanned, query.cursor if cursor is None else cursor, True
 

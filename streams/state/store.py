@@ -10,7 +10,7 @@ from streams.codec import decode, encode, encode_row
 from streams.model import Meta, Payload
 from streams.state.deltas import Endings
 from streams.state.errors import StoreUnusableError
-from streams.state.mapping import META_KEY, SELECT_ROW, batch_key, invocation_key, payload_key, row_of, slice_key
+from streams.state.mapping import META_KEY, ROWS, SELECT_ROW, batch_key, invocation_key, payload_key, row_of, slice_key
 from streams.state.restore import Restore
 from streams.state.schema import APPLICATION_ID, SCHEMA, TABLES, VERSION
 
@@ -142,7 +142,7 @@ class Store:
         the same exactly when their dumps are equal.
         """
         seq, endings = -1, Endings(self.db)
-        page = f"{SELECT_ROW} invocations i WHERE i.seq > ? ORDER BY i.seq LIMIT ?"
+        page = f"{SELECT_ROW} {ROWS} WHERE r.seq > ? ORDER BY r.seq LIMIT ?"
         while columns := self.db.execute(page, (seq, _DUMPED_AT_ONCE)).fetchall():
             first, seq = seq, columns[-1][2]
             payloads = dict(

@@ -142,7 +142,7 @@ def test_a_page_takes_over_from_a_rows_own_ending() -> None:
     assert [row.counted_by for row in table.select(QUERY).started] == ["old"]
     table.absorb([page("b", 1)], At(0, 2, 0))
     assert [row.counted_by for row in table.select(QUERY).started] == ["b"]
-    assert table._store.db.execute("SELECT ending, batch_id FROM invocations").fetchall() == [(None, None)]
+    assert table._store.db.execute("SELECT ending, batch_id FROM rows").fetchall() == [(None, None)]
     for batch_id, matched in (("old", 0), ("b", 1)):
         query = PageQuery(Filter(batch_ids=(batch_id,)), Action.KILL, -1, 10, 9, 9)
         assert len(table.select(query).started) == matched
