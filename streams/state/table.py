@@ -101,12 +101,12 @@ class Table(View):
         overlay = self._overlay
         for effect in effects:
             match effect:
-                case Send() | SendAll() | Append() | Count():
-                    pass
                 case InsertRow():
                     overlay.insert(effect)
                 case UpdateRow():
                     overlay.update(effect)
+                case Send() | SendAll() | Append() | Count():
+                    pass
                 case PutDelta():
                     overlay.put_delta(effect, at.offset, self._window)
                     self._window = None
