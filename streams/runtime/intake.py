@@ -13,7 +13,7 @@ from streams.engine.routing import home, routing_key
 from streams.model import Act, Command, ContinueSlice, Invoke, ReleaseHeld, ReportTransition, Tick
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from streams.runtime.task import PartitionTask
 
@@ -78,6 +78,16 @@ def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Sh
             shares.append(take_share(task))
             task.page_turn = turn
     return shares
+
+
+def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:
+    """Those of the partitions whose next page is in the log and has not come, and that have nothing else to do."""
+    return {task.partition for task in tasks if not task.backlog and task.running_table.meta.page_outstanding}
+
+
+def with_pages(messages: Iterable[Any]) -> set[int]:
+    """The partitions of those messages that are pages."""
+    return {message.partition() for message in messages if _is_page(message)}
 
 
 def _is_page(message: Any) -> bool:

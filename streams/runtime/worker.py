@@ -12,7 +12,7 @@ from streams.errors import StreamsError
 from streams.runtime.connections import Connections
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder, open_store
-from streams.runtime.intake import pages_a_turn, take_pages, take_shares
+from streams.runtime.intake import late_pages, pages_a_turn, take_pages, take_shares, with_pages
 from streams.runtime.kafka import (
     ConsumerFencedError,
     KafkaClients,
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from streams.runtime.kafka import Clients
 
 log = structlog.get_logger("streams.worker")
+
+
+_LATE_S = 0.005
+_PLENTY = 50
+"""With so many commands at hand there is something to do without a page."""
 
 
 def wall_clock() -> int:
@@ -160,7 +165,25 @@ class Worker:
             room = 1
         busy = left_over or self._ahead is not None
         busy = busy or any(task.phase is not Phase.RUNNING for task in self.tasks.values())
-        return self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
+        messages = self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
+        if self._ahead is not None and len(messages) < _PLENTY:
+            messages += self._await_pages(self._ahead, messages, room)
+        return messages
+
+    def _await_pages(self, ahead: Turn, messages: list[Any], room: int) -> list[Any]:
+        """What comes while the pages are awaited that are to be done ahead of the next turn.
+
+        They were written in the turn before this one, whose commit the broker tells readers of a little later than the
+        worker. Without them there would be nothing to do while this turn is committed, which takes longer.
+        """
+        late = late_pages(task for task in self._running() if task not in ahead.tasks) - with_pages(messages)
+        until = time.perf_counter() + _LATE_S
+        more: list[Any] = []
+        while late and (left := until - time.perf_counter()) > 0:
+            found = self.connections.consume(room, left)
+            late -= with_pages(found)
+            more += found
+        return more
 
     def _sort_in(self, messages: list[Any]) -> None:
         for message in messages:

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from streams import codec
 from streams.model import ENGINE_VERSION, Act, Action, ContinueSlice
-from streams.runtime.intake import pages_a_turn, take_pages, take_shares
+from streams.runtime.intake import pages_a_turn, take_pages, take_shares, with_pages
 from streams.runtime.task import PartitionTask
 from streams.state.store import Store
 
@@ -104,3 +104,9 @@ def test_ahead_go_only_pages_that_stand_first(tasks: list[PartitionTask]) -> Non
     assert [share.task for share in take_pages(tasks, 0, 1)] == [third]
     assert [share.task for share in take_pages(tasks, 1, 2)] == [fourth]
     assert [len(task.backlog) for task in (first, second, third, fourth)] == [2, 1, 0, 0]
+
+
+def test_messages_tell_which_partitions_have_a_page() -> None:
+    """Other commands and garbage are none."""
+    values = [codec.encode(Act("i", Action.KILL)), codec.encode(_page(1)), b"garbage"]
+    assert with_pages(Message(value=value, partition=partition) for partition, value in enumerate(values)) == {1}

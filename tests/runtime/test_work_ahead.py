@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -59,6 +59,41 @@ def test_a_page_done_ahead_is_committed_with_its_own_turn(world: World) -> None:
     world._alive().step()
     assert world._alive()._ahead is not ahead
     assert world.published_count(Topic.CHANGELOG) > committed
+    world.run_until_idle()
+    _assert_killed_once(world)
+
+
+def test_a_page_that_arrives_a_little_late_is_awaited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers hear of a commit after its worker: without that page the next commit would be an idle wait."""
+    ahead = _until_ahead(world)
+    worker = world._alive()
+    consume, calls = worker.connections.consume, []
+
+    def late(most: int, wait_s: float) -> list[Any]:
+        calls.append(wait_s)
+        return consume(most, wait_s) if len(calls) > 2 else []
+
+    monkeypatch.setattr(worker.connections, "consume", late)
+    worker.step()
+    assert calls[0] == 0
+    assert len(calls) == 3
+    assert all(0 < wait_s < 0.1 for wait_s in calls[1:])
+    after = worker._ahead
+    assert after is not None
+    assert set(after.tasks).isdisjoint(ahead.tasks)
+    monkeypatch.undo()
+    world.run_until_idle()
+    _assert_killed_once(world)
+
+
+def test_a_page_that_does_not_arrive_is_not_awaited_for_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The turn goes on without it."""
+    _until_ahead(world)
+    worker = world._alive()
+    monkeypatch.setattr(worker.connections, "consume", lambda *_: [])
+    assert worker.step()
+    assert worker._ahead is None
+    monkeypatch.undo()
     world.run_until_idle()
     _assert_killed_once(world)
 
