@@ -160,7 +160,7 @@ class Machine:
             for _, command, _ in share.items
             if isinstance(command, ContinueSlice)
         ]
-        self.page_sizes = done.next_page_sizes()
+        self.page_sizes = done.next_page_sizes(self.settings.page_budget_ms)
         self.turns += 1
         self.applied += done.applied
         self.signals += sum(map(len, done.outbox.signals.values()))

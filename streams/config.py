@@ -96,7 +96,13 @@ class Settings(BaseSettings):
         min_length=1,
         description="the consumer group of the workers",
     )
-    page_budget_ms: float = Field(15.0, gt=0, le=1_000, description="time that a turn's pages of batches may take")
+    page_budget_ms: float = Field(
+        15.0,
+        gt=0,
+        le=1_000,
+        description="time that a turn's pages of batches may take; where Kafka takes longer to commit, as long as that, "
+        "at most twice what is set",
+    )
     max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands taken in one turn")
     idle_poll_ms: int = Field(10, ge=1, le=1_000, description="how long an idle worker waits for commands at a time")
     retention_ms: int = Field(24 * _HOURS, ge=0, description="how long an ended invocation stays in the table")

@@ -18,6 +18,10 @@ FIRST = PageSizes(max_scanned=2_000, max_matched=500, max_due=200)
 _STEP = 1.5
 """One turn moves a size by at most this factor, up and down alike: a single slow turn says little."""
 _WAITED = 0.25
+_WEIGHT = 0.1
+"""Of the latest commit, in what a commit usually takes."""
+_AT_MOST = 2.0
+"""Times the budget that is set: a broker that has come to a halt must not make pages endless."""
 
 
 class Measured(NamedTuple):
@@ -51,6 +55,26 @@ class Stopwatch:
         """So far."""
         ran, passed = time.thread_time() - self._cpu, time.perf_counter() - self._wall
         return 1_000 * max(ran, _WAITED * passed)
+
+
+class Budget:
+    """Milliseconds that a turn's pages may take: what is set, or what Kafka takes to commit a turn where that is more.
+
+    Pages are done while the turn before is committed: shorter ones would only be waited for.
+    """
+
+    def __init__(self, set_ms: float) -> None:
+        self._least_ms = self._usual_ms = set_ms
+        self._most_ms = _AT_MOST * set_ms
+
+    def committed(self, took_s: float) -> None:
+        """A turn's Kafka transaction took so many seconds."""
+        self._usual_ms += _WEIGHT * (min(1_000 * took_s, self._most_ms) - self._usual_ms)
+
+    @property
+    def ms(self) -> float:
+        """Of the turns that follow."""
+        return max(self._least_ms, self._usual_ms)
 
 
 def first_sizes(most_due: int) -> PageSizes:

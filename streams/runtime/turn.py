@@ -73,10 +73,9 @@ class Turn:
         """Partitions that have done a page, of a batch or of time."""
         return [share.task for share in self.taken if share.page is not None]
 
-    def next_page_sizes(self) -> PageSizes:
+    def next_page_sizes(self, budget_ms: float) -> PageSizes:
         """What the pages written after this turn should be allowed, given how long its own took."""
-        s = self._settings
-        return tuned(self.page_sizes, self.pages, s.page_budget_ms, self.ticks, s.tick_max_rows)
+        return tuned(self.page_sizes, self.pages, budget_ms, self.ticks, self._settings.tick_max_rows)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""

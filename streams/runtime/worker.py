@@ -21,7 +21,7 @@ from streams.runtime.kafka import (
     TransactionAbortedError,
 )
 from streams.runtime.observer import Observer
-from streams.runtime.pacing import first_sizes
+from streams.runtime.pacing import Budget, first_sizes
 from streams.runtime.rebalance import Rebalance
 from streams.runtime.startup import learn_topics
 from streams.runtime.task import PartitionTask, Phase
@@ -70,6 +70,7 @@ class Worker:
         self.rebalance = Rebalance()
         self._ahead: Turn | None = None
         self.page_sizes = first_sizes(settings.tick_max_rows)
+        self._budget = Budget(settings.page_budget_ms)
         self.turns = 0
         self.applied = 0
         self._folder = StateFolder(settings.state_dir)
@@ -135,7 +136,7 @@ class Worker:
             began = time.perf_counter()
             turn = self._apply()
             if turn is not None:
-                self.page_sizes = turn.next_page_sizes()
+                self.page_sizes = turn.next_page_sizes(self._budget.ms)
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
                 self._after(turn, time.perf_counter() - began)
                 return True
@@ -280,7 +281,9 @@ class Worker:
         return Turn(self._settings, self._topics, self.page_sizes)
 
     def _after(self, turn: Turn, took_s: float) -> None:
-        self._observer.committed(turn, took_s, self.connections.checkpoint.transaction_s)
+        transaction_s = self.connections.checkpoint.transaction_s
+        self._observer.committed(turn, took_s, transaction_s)
+        self._budget.committed(transaction_s)
         self.turns += 1
         self.applied += turn.applied
         for letter in turn.outbox.dead_letters:

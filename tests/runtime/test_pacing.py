@@ -13,6 +13,7 @@ from streams.runtime.pacing import (
     FIRST,
     LARGEST,
     SMALLEST,
+    Budget,
     Measured,
     MeasuredTick,
     Stopwatch,
@@ -52,6 +53,22 @@ def test_the_pages_of_a_turn_share_the_budget_and_count_once() -> None:
     sizes = PageSizes(5_000, 900)
     assert tuned(sizes, [_dense(900, 1.25)] * 4, 5) == sizes
     assert tuned(sizes, [_dense(900, 40)] * 4, 5) == PageSizes(5_000, 600)
+
+
+def test_pages_may_take_as_long_as_a_commit() -> None:
+    """Below what is set nothing changes; above it the budget follows what commits usually take, up to twice."""
+    budget = Budget(15)
+    for took_s, low, high in ((0.005, 15, 15), (0.024, 20, 24), (2.0, 29, 30), (0.001, 15, 15)):
+        for _ in range(40):
+            budget.committed(took_s)
+        assert low <= budget.ms <= high
+
+
+def test_one_slow_commit_says_little() -> None:
+    """A single one moves the budget by a tenth of the difference."""
+    budget = Budget(15)
+    budget.committed(0.025)
+    assert budget.ms == pytest.approx(16)
 
 
 def test_a_page_is_measured_against_what_it_was_allowed() -> None:
