@@ -51,6 +51,7 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace, bootstrap: str, figures: dict[str, Any]) -> None:
+    kill.warm_up(bootstrap)
     if options.what in ("applied", "all"):
         figures["applied"] = applied.measure(bootstrap, options.commands, profile=options.profile)
     if options.what in ("kill", "latency", "all"):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _WARM_UP_S = 12.0
 """A broker that has just started answers its first thousand transactions ten times as slowly as it will later."""
+_WARM_UP_ROWS = 100_000
 _IDLE_S = 10.0
 _AFTER_S = 2.0
 
@@ -51,6 +52,16 @@ def measure(bootstrap: str, rows: int, *, restore: bool = True, profile: bool = 
         with service(bootstrap, name.replace(" ", "-")) as made:
             figures[name] = _measure(made, name, records, restore=restore, profile=profile)
     return figures
+
+
+def warm_up(bootstrap: str) -> None:
+    """A kill that is not measured: a broker that has just started compiles itself, on the processors it shares."""
+    records = list(workload.table(workload.ids(_WARM_UP_ROWS), PARTITIONS, running=True))
+    with service(bootstrap, "warm-up") as made:
+        ends = made.preload(records, "warm-up")
+        made.start_worker()
+        made.await_applied(ends, "warm-up")
+        run(made, [StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))])
 
 
 def kill_rows(figures: dict[str, Any]) -> list[list[Any]]:

@@ -100,8 +100,8 @@ class Settings(BaseSettings):
         15.0,
         gt=0,
         le=1_000,
-        description="time that a turn's pages of batches may take; where Kafka takes longer to commit, as long as that, "
-        "at most twice what is set",
+        description="time that a turn's pages of batches may take; where Kafka takes longer to commit, as long as "
+        "that, at most twice what is set",
     )
     max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands taken in one turn")
     idle_poll_ms: int = Field(10, ge=1, le=1_000, description="how long an idle worker waits for commands at a time")

@@ -167,17 +167,16 @@ class Worker:
         busy = left_over or self._ahead is not None
         busy = busy or any(task.phase is not Phase.RUNNING for task in self.tasks.values())
         messages = self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
-        if self._ahead is not None and len(messages) < _PLENTY:
-            messages += self._await_pages(self._ahead, messages, room)
-        return messages
+        return messages + self._await_pages(messages, room) if len(messages) < _PLENTY else messages
 
-    def _await_pages(self, ahead: Turn, messages: list[Any], room: int) -> list[Any]:
-        """What comes while the pages are awaited that are to be done ahead of the next turn.
+    def _await_pages(self, messages: list[Any], room: int) -> list[Any]:
+        """What comes while pages are awaited that could be done in this turn, or ahead of the next.
 
         They were written in the turn before this one, whose commit the broker tells readers of a little later than the
         worker. Without them there would be nothing to do while this turn is committed, which takes longer.
         """
-        late = late_pages(task for task in self._running() if task not in ahead.tasks) - with_pages(messages)
+        ahead = () if self._ahead is None else self._ahead.tasks
+        late = late_pages(task for task in self._running() if task not in ahead) - with_pages(messages)
         until = time.perf_counter() + _LATE_S
         more: list[Any] = []
         while late and (left := until - time.perf_counter()) > 0:
