@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -23,6 +26,8 @@ hypothesis.settings.load_profile("streams")
 TAKEN = pytest.StashKey[list[brokers.Broker]]()
 TOLD = pytest.StashKey[list[str]]()
 _LINES = "about the broker"
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in memory, on Linux
+_ROOM = 4 * 1024**3
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     A shell's background job ignores it, and so would every program that the tests start.
     """
+    _use_memory()
     config.stash[TAKEN] = []
     config.stash[TOLD] = []
     config.pluginmanager.register(Parts())
@@ -39,10 +45,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses a broker is marked so; nobody has to remember it."""
+    """What uses a broker is marked so, nobody has to remember it; and what takes long comes first.
+
+    One part of a divided run gets all of that, and the other fills its pauses: two long tests at once would only wait
+    for each other. In the end only short ones are left to share.
+    """
     for item in items:
         if BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("broker")
+    items.sort(key=lambda item: not _takes_long(item))
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +107,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("broker")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    """It is marked so, or by more time than others may take."""
+    return any(item.get_closest_marker(name) is not None for name in ("chaos", "timeout"))
+
+
+def _use_memory() -> None:
+    """Keep temporary files in memory where there is room: tests make tens of thousands, and none is to last."""
+    if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 
 def _about(taken: list[brokers.Broker]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
@@ -130,7 +131,13 @@ class Service:
         """Run a command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "streams", *args],
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **self.environment, **environment},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "PYTHONPATH": str(ROOT),
+                "TMPDIR": tempfile.gettempdir(),
+                **self.environment,
+                **environment,
+            },
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
