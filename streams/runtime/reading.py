@@ -41,6 +41,7 @@ class Reading:
         self._progress = progress
         self._admin = clients.admin(settings.kafka_properties())
         self._consumer = clients.consumer(changelog_reader(settings))
+        self._known: set[str] = set()
 
     def close(self) -> None:
         """Close the connection."""
@@ -71,6 +72,9 @@ class Reading:
         place = TopicPartition(topic, partition, begin)
         if begin >= end:
             return
+        if topic not in self._known:
+            know(self._consumer, topic, _TIMEOUT_S)
+            self._known.add(topic)
         self._consumer.assign([place])
         try:
             position, moved_at = begin, time.monotonic()
@@ -104,6 +108,14 @@ class Reading:
             store.commit(chunk[-1][2] + 1, 0)
             # Nobody else looks after a table that is thrown away: its write-ahead file would hold all of it again.
             passive_checkpoint(store.path, truncate=True)
+
+
+def know(consumer: Any, topic: str, timeout_s: float) -> None:
+    """Let a consumer learn who leads a topic's partitions, before it is assigned the first of them.
+
+    Otherwise librdkafka finds out when it next looks over its topics, which it does once a second.
+    """
+    consumer.list_topics(topic, timeout=timeout_s)
 
 
 def chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:

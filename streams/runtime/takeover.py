@@ -18,6 +18,7 @@ from confluent_kafka.admin import OffsetSpec
 from streams.config import Topic
 from streams.errors import StreamsError
 from streams.runtime.kafka import changelog_reader, kafka_error
+from streams.runtime.reading import know
 from streams.runtime.task import PartitionTask, Phase
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Takeover:
         self._facts = facts
         self._wall_clock = wall_clock
         self._reading: dict[int, PartitionTask] = {}
+        self._knows = False
         self._reported = 0.0
         self._waiting_told = float("-inf")
 
@@ -122,6 +124,9 @@ class Takeover:
 
     def _read(self, restoring: dict[int, PartitionTask]) -> None:
         """Read the changelog for these, each from where its store stands; for nobody, nothing."""
+        if restoring and not self._knows:
+            know(self._reader, self._changelog, _METADATA_TIMEOUT_S)
+            self._knows = True
         self._reading = restoring
         if restoring:
             self._reader.assign([TopicPartition(self._changelog, p, _place(task)) for p, task in restoring.items()])
