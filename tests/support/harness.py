@@ -38,6 +38,10 @@ LIVELY = {
 """Time-outs as short as a broker takes them: tests wait for them."""
 
 
+QUICK_MS = 20
+"""After so long a reader knows that it has reached the end."""
+
+
 class Progress:
     """What `batch-slices` says of one batch: header and slices, counters summed."""
 
@@ -212,13 +216,13 @@ class Service:
 
     # --- what came of it ---
 
-    def reader(self, topic: Topic) -> TopicReader:
-        """A reader of one of the topics, from its start."""
-        return TopicReader(self.settings.bootstrap_servers, self.settings.topic(topic))
+    def reader(self, topic: Topic, wait_ms: int = 250) -> TopicReader:
+        """A reader of one of the topics, from its start, to be kept open for a while."""
+        return TopicReader(self.settings.bootstrap_servers, self.settings.topic(topic), wait_ms)
 
     def read(self, topic: Topic) -> list[Entry]:
         """All committed records of a topic."""
-        with self.reader(topic) as reader:
+        with self.reader(topic, QUICK_MS) as reader:
             return reader.to_end()
 
     def progress(self, batch_id: str, *, to_end: bool = False) -> Progress:
@@ -254,10 +258,10 @@ class Service:
     def settle(self, timeout: float = 120.0) -> list[Entry]:
         """Wait until every command in the log has been applied; returns the log."""
         deadline = time.monotonic() + timeout
-        with self.reader(Topic.COMMANDS) as reader:
+        with self.reader(Topic.COMMANDS, QUICK_MS) as reader, contextlib.closing(self._group()) as group:
             while True:
                 last = {entry.partition: entry.offset for entry in reader.to_end()}
-                committed = self._committed()
+                committed = self._committed(group)
                 if all(committed[partition] > offset for partition, offset in last.items()):
                     return reader.entries
                 self.require_programs(f"last commands {last}, workers at {committed}")
@@ -284,9 +288,9 @@ class Service:
         self.verify()
         return expected, table
 
-    def _committed(self) -> dict[int, int]:
-        topic = self.settings.topic(Topic.COMMANDS)
-        consumer = Consumer(
+    def _group(self) -> Consumer:
+        """Who may ask for the workers' offsets; it never joins them."""
+        return Consumer(
             {
                 "bootstrap.servers": self.settings.bootstrap_servers,
                 "group.id": self.settings.group_id,
@@ -294,8 +298,8 @@ class Service:
                 "log_level": 0,
             }
         )
-        try:
-            places = [TopicPartition(topic, each) for each in range(self.partitions)]
-            return {each.partition: each.offset for each in consumer.committed(places, timeout=30)}
-        finally:
-            consumer.close()
+
+    def _committed(self, group: Consumer) -> dict[int, int]:
+        topic = self.settings.topic(Topic.COMMANDS)
+        places = [TopicPartition(topic, each) for each in range(self.partitions)]
+        return {each.partition: each.offset for each in group.committed(places, timeout=30)}

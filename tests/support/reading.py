@@ -26,9 +26,13 @@ class Entry(NamedTuple):
 
 
 class TopicReader:
-    """All committed records of a topic, in `entries`; each call adds what has come since."""
+    """All committed records of a topic, in `entries`; each call adds what has come since.
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    It asks the broker anew every `wait_ms` when nothing comes, and only then learns that it has reached the end: few
+    for one that is read to its end, more for one that is kept open, which would keep the broker busy.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, wait_ms: int = 20) -> None:
         self.topic = topic
         self.entries: list[Entry] = []
         self._reached: dict[int, int] = {}
@@ -39,7 +43,7 @@ class TopicReader:
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,
+                "fetch.wait.max.ms": wait_ms,
                 "fetch.queue.backoff.ms": 5,
                 "fetch.message.max.bytes": 4 * 1024 * 1024,
                 "reconnect.backoff.max.ms": 500,
