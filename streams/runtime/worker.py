@@ -38,6 +38,7 @@ log = structlog.get_logger("streams.worker")
 
 
 _LATE_S = 0.005
+"""How long pages are awaited: less than a commit takes, which would be an idle wait without them."""
 _PLENTY = 50
 """With so many commands at hand there is something to do without a page."""
 
@@ -158,7 +159,7 @@ class Worker:
     # --- consume ---
 
     def _consume(self) -> list[Any]:
-        """Up to a turn's worth of records: wait for the first only, and only when none is left over."""
+        """Up to a turn's worth of records: wait for the first, when none is left over, and for pages that are late."""
         left_over = sum(len(task.backlog) for task in self.tasks.values())
         room = self._settings.max_turn_records - left_over
         if room <= 0:
