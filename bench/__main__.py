@@ -27,6 +27,7 @@ def main() -> None:
     )
     parser.add_argument("--commands", type=int, default=400_000, help="to apply")
     parser.add_argument("--rows", type=int, default=1_000_000, help="in the table that is killed, cancelled, doomed")
+    parser.add_argument("--workers", type=int, default=1, help="of applied and kill: how many processes")
     parser.add_argument("--executor", choices=cancel.EXECUTORS, default="plain", help="of cancel: what answers")
     parser.add_argument("--form", choices=doomed.FORMS, action="append", help="of doomed: one of them; both if absent")
     parser.add_argument("--batches", type=int, default=20, help="of batches: how many at once")
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--faust-commands", type=int, default=40_000, help="of compare: fewer, as Faust takes long")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    figures: dict[str, Any] = {"machine": machine()}
+    figures: dict[str, Any] = {"machine": machine(), "workers": options.workers}
     try:
         with broker.start(options.broker) as kafka:
             figures["broker"] = kafka.label
@@ -53,10 +54,12 @@ def main() -> None:
 def _measure(options: argparse.Namespace, bootstrap: str, figures: dict[str, Any]) -> None:
     kill.warm_up(bootstrap)
     if options.what in ("applied", "all"):
-        figures["applied"] = applied.measure(bootstrap, options.commands, profile=options.profile)
+        figures["applied"] = applied.measure(bootstrap, options.commands, options.workers, profile=options.profile)
     if options.what in ("kill", "latency", "all"):
         restore = not options.no_restore and options.what != "latency"
-        figures["kill"] = kill.measure(bootstrap, options.rows, restore=restore, profile=options.profile)
+        figures["kill"] = kill.measure(
+            bootstrap, options.rows, options.workers, restore=restore, profile=options.profile
+        )
     if options.what == "cancel":
         figures["cancel"] = cancel.measure(bootstrap, options.rows, options.executor)
     if options.what == "doomed":
@@ -74,10 +77,16 @@ def _show(figures: dict[str, Any], what: str) -> None:
     print(f"{on['cpus']} x {on['cpu']}, Python {on['python']}, {figures['broker']}, load {on['load_average']} at start")
     print(f"millions of additions a second, one processor: {on['loops']} at start, {on['loops_at_end']} at end")
     if "applied" in figures:
-        print_table("Commands applied by one worker", applied.HEAD, applied.rows(figures["applied"]))
+        print_table(
+            f"Commands applied by {figures['workers']} worker(s)", applied.HEAD, applied.rows(figures["applied"])
+        )
     if "kill" in figures:
         if what != "latency":
-            print_table("Killed by one batch, pings beside it", kill.HEAD_KILL, kill.kill_rows(figures["kill"]))
+            print_table(
+                f"Killed by one batch, {figures['workers']} worker(s), pings beside it",
+                kill.HEAD_KILL,
+                kill.kill_rows(figures["kill"]),
+            )
         print_table("From a ping to its signal, ms", kill.HEAD_PING, kill.ping_rows(figures["kill"]))
         if what != "latency":
             print_table("The table", kill.HEAD_STATE, kill.state_rows(figures["kill"]))

@@ -1,4 +1,4 @@
-"""How many commands a second one worker applies that has a backlog."""
+"""How many commands a second workers apply that have a backlog."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
     from bench.workload import Record
 
-HEAD = ("job", "commands", "a second", "median second", "best second", "worker's CPU us each", "signals", "load")
+HEAD = ("job", "commands", "a second", "median second", "best second", "workers' CPU us each", "signals", "load")
 
 
-def measure(bootstrap: str, commands: int, *, profile: bool = False) -> dict[str, Any]:
+def measure(bootstrap: str, commands: int, workers: int, *, profile: bool = False) -> dict[str, Any]:
     """Figures of both jobs: invocations that start at once, and whole lives (invoke, running, completed)."""
     say("making commands")
     names = workload.ids(commands)
-    figures = {"invoke": _apply(bootstrap, "invoke", list(workload.started(names, PARTITIONS)), profile=profile)}
+    started = list(workload.started(names, PARTITIONS))
+    figures = {"invoke": _apply(bootstrap, "invoke", started, workers, profile=profile)}
     lives = list(workload.lives(names[: commands // 3], PARTITIONS))
-    figures["mixed life"] = _apply(bootstrap, "life", lives, profile=profile)
+    figures["mixed life"] = _apply(bootstrap, "life", lives, workers, profile=profile)
     return figures
 
 
@@ -35,14 +36,14 @@ def rows(figures: dict[str, Any]) -> list[list[Any]]:
     return [[name, *[each[key] for key in keys]] for name, each in figures.items()]
 
 
-def _apply(bootstrap: str, name: str, records: list[Record], *, profile: bool) -> dict[str, Any]:
-    """The log is filled before the worker starts, so that it is never short of commands."""
-    with service(bootstrap, name) as made:
+def _apply(bootstrap: str, name: str, records: list[Record], workers: int, *, profile: bool) -> dict[str, Any]:
+    """The log is filled before the workers start, so that they are never short of commands."""
+    with service(bootstrap, name, workers) as made:
         ends = made.preload(records, name)
-        made.start_worker()
+        made.start_workers()
         made.await_event("partition running", PARTITIONS)
         used = made.cpu_s()
-        with profiled(made.worker_pid, made.folder / "profile" if profile else None) as shares:
+        with profiled(made.worker_pids[0], made.folder / "profile" if profile else None) as shares:
             samples = made.await_applied(ends, name)
         cpu = (made.cpu_s() - used) * 1e6 / len(records)
         signals = sum(1 for _ in made.read(Topic.SIGNALS, [0] * PARTITIONS, made.ends(Topic.SIGNALS)))

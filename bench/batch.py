@@ -62,7 +62,7 @@ def run(made: Service, batches: Sequence[StartBatch]) -> Ran:
     try:
         while left:
             message: Any = consumer.poll(1.0)
-            made.require_worker()
+            made.require_workers()
             if message is None or message.error() is not None:
                 continue
             record = codec.decode(message.value())

@@ -30,7 +30,7 @@ def measure(bootstrap: str, count: int, batches: int) -> dict[str, Any]:
     records = list(workload.rounds(workload.ids(count), PARTITIONS, ROUNDS))
     with service(bootstrap, "batches") as made:
         ends = made.preload(records, "batches")
-        made.start_worker()
+        made.start_workers()
         made.await_applied(ends, "batches")
         return _measure(made, count, batches)
 

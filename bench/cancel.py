@@ -34,7 +34,7 @@ def measure(bootstrap: str, rows: int, executor: str) -> dict[str, Any]:
     records = list(workload.suspended(workload.ids(rows), PARTITIONS))
     with service(bootstrap, "cancel") as made:
         ends = made.preload(records, "suspended")
-        made.start_worker()
+        made.start_workers()
         made.await_applied(ends, "suspended")
         return {executor: _measure(made, rows, executor)}
 

@@ -62,7 +62,7 @@ def _run(bootstrap: str, name: str, records: list[Record], program: list[str] | 
     with service(bootstrap, f"compare-{name}") as made:
         made.preload(records, name)
         if program is None:
-            made.start_worker()
+            made.start_workers()
             return _figures(made, name, len(records))
         settings = made.settings
         arguments = [

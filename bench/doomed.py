@@ -79,7 +79,7 @@ def _objects(made: Service, count: int) -> dict[str, Any]:
 
 def _load(made: Service, records: list[Record]) -> None:
     ends = made.preload(records, "doomed")
-    made.start_worker()
+    made.start_workers()
     made.await_applied(ends, "doomed")
 
 

@@ -43,13 +43,13 @@ HEAD_PING = ("pings", "idle p50", "p99", "max", "during p50", "p99", "max", "x p
 HEAD_STATE = ("table", "loaded/s", "disk MB", "memory MB", "most", "restart s", "to 1st command s", "restore rows/s")
 
 
-def measure(bootstrap: str, rows: int, *, restore: bool = True, profile: bool = False) -> dict[str, Any]:
+def measure(bootstrap: str, rows: int, workers: int, *, restore: bool = True, profile: bool = False) -> dict[str, Any]:
     """Figures for a table of invocations that never started, and for one of running ones."""
     figures = {}
     for name, running in (("never started", False), ("running", True)):
         say(f"making {rows:,} commands")
         records = list(workload.table(workload.ids(rows), PARTITIONS, running=running))
-        with service(bootstrap, name.replace(" ", "-")) as made:
+        with service(bootstrap, name.replace(" ", "-"), workers) as made:
             figures[name] = _measure(made, name, records, restore=restore, profile=profile)
     return figures
 
@@ -59,7 +59,7 @@ def warm_up(bootstrap: str) -> None:
     records = list(workload.table(workload.ids(_WARM_UP_ROWS), PARTITIONS, running=True))
     with service(bootstrap, "warm-up") as made:
         ends = made.preload(records, "warm-up")
-        made.start_worker()
+        made.start_workers()
         made.await_applied(ends, "warm-up")
         run(made, [StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))])
 
@@ -111,7 +111,7 @@ def state_rows(figures: dict[str, Any]) -> list[list[Any]]:
 
 def _measure(made: Service, name: str, records: list[Record], *, restore: bool, profile: bool) -> dict[str, Any]:
     ends = made.preload(records, name)
-    made.start_worker()
+    made.start_workers()
     figures: dict[str, Any] = {"rows": len(records), "load": rates(made.await_applied(ends, name))}
     figures["state_mb"] = made.state_mb()
     with pings(made) as found:
@@ -122,7 +122,7 @@ def _measure(made: Service, name: str, records: list[Record], *, restore: bool, 
         time.sleep(_IDLE_S)
         say(f"{name}: kill")
         used = made.cpu_s()
-        with profiled(made.worker_pid, made.folder / "profile" if profile else None) as figures["profile"]:
+        with profiled(made.worker_pids[0], made.folder / "profile" if profile else None) as figures["profile"]:
             ran = run(made, [StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))])
         used = made.cpu_s() - used
         time.sleep(_AFTER_S)
@@ -167,10 +167,10 @@ def _restarts(made: Service, name: str, rows: int) -> dict[str, Any]:
     """A restart on the state folder, and one without it."""
     figures = {}
     say(f"{name}: restart")
-    made.stop_worker()
+    made.stop_workers()
     with pings(made) as found:
         time.sleep(0.5)
-        made.start_worker()
+        made.start_workers()
         assigned = min(event["at"] for event in made.await_event("partition assigned", PARTITIONS))
         running = max(event["at"] for event in made.await_event("partition running", PARTITIONS))
         time.sleep(3)
@@ -178,10 +178,10 @@ def _restarts(made: Service, name: str, rows: int) -> dict[str, Any]:
     answered = [at + took / 1_000 for at, took in found if took is not None]
     figures["restart_first_command_s"] = min(answered) - assigned
     say(f"{name}: restore from the changelog")
-    made.stop_worker()
-    for file in made.settings.state_dir.glob("partition-*"):
+    made.stop_workers()
+    for file in made.state_files("partition-*"):
         file.unlink()
-    made.start_worker()
+    made.start_workers()
     assigned = min(event["at"] for event in made.await_event("partition assigned", PARTITIONS))
     events = made.await_event("partition running", PARTITIONS)
     restored = sum(event["rows"] for event in events)

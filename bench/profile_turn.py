@@ -155,10 +155,10 @@ class Machine:
         for position, task in enumerate(done.tasks):
             task.running_table.commit(position, 0)
         self.pages += [
-            command.max_matched
+            item.command.max_matched
             for share in shares
-            for _, command, _ in share.items
-            if isinstance(command, ContinueSlice)
+            for item in share.items
+            if isinstance(item.command, ContinueSlice)
         ]
         self.page_sizes = done.next_page_sizes(self.settings.page_budget_ms)
         self.turns += 1

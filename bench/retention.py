@@ -31,7 +31,7 @@ def measure(bootstrap: str, count: int) -> dict[str, Any]:
     retention_s = _IDLE_S + _AFTER_S + count / _KILLED_A_SECOND
     with service(bootstrap, "retention") as made:
         ends = made.preload(records, "retention")
-        made.start_worker(STREAMS_RETENTION_MS=str(round(retention_s * 1_000)))
+        made.start_workers(STREAMS_RETENTION_MS=str(round(retention_s * 1_000)))
         made.await_applied(ends, "retention")
         return {"never started": _measure(made, count, retention_s)}
 
@@ -58,7 +58,7 @@ def _measure(made: Service, count: int, retention_s: float) -> dict[str, Any]:
         say("retention: forgetting")
         begins, used = made.ends(Topic.COMMANDS), made.cpu_s()
         while _resting(made):
-            made.require_worker()
+            made.require_workers()
             time.sleep(0.2)
         over, used = time.time(), made.cpu_s() - used
         time.sleep(_AFTER_S)
@@ -79,7 +79,7 @@ def _measure(made: Service, count: int, retention_s: float) -> dict[str, Any]:
 
 def _resting(made: Service) -> bool:
     """Whether any row still rests on a page that ended it: the last one that is forgotten takes the page along."""
-    for file in made.settings.state_dir.glob("partition-*.sqlite3"):
+    for file in made.state_files("partition-*.sqlite3"):
         db = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
         try:
             (found,) = db.execute("SELECT EXISTS (SELECT 1 FROM deltas)").fetchone()

@@ -1,4 +1,4 @@
-"""What is measured: a worker with default settings on a Kafka broker, and what it left in the log."""
+"""What is measured: workers with default settings on a Kafka broker, and what they left in the log."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class BenchError(Exception):
 
 
 class Service:
-    """Topics under a prefix of their own, and one worker on them."""
+    """Topics under a prefix of their own, and so many workers on them, each with a state folder of its own."""
 
-    def __init__(self, bootstrap: str, name: str, folder: Path) -> None:
+    def __init__(self, bootstrap: str, name: str, folder: Path, workers: int = 1) -> None:
         self.folder = folder
         self.settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
@@ -44,8 +44,8 @@ class Service:
             topic_prefix=f"bench-{name}-{os.getpid()}-{time.time_ns() // 1_000_000}.",
             state_dir=folder / "state",
         )
-        self._log = folder / "worker.log"
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._logs = [folder / f"worker-{number}.log" for number in range(workers)]
+        self._workers: list[subprocess.Popen[bytes]] = []
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         self._group = Consumer(
             # Uncommitted: otherwise the answer waits while a transaction is open, which is nearly always.
@@ -53,90 +53,94 @@ class Service:
         )
         topics.create(self.settings, PARTITIONS, 1)
 
-    # --- the worker ---
+    # --- the workers ---
 
-    def start_worker(self, **settings: str) -> None:
-        """Start it, with its default settings but for those given; returns at once."""
+    def start_workers(self, **settings: str) -> None:
+        """Start them, with their default settings but for those given; returns at once."""
         own = {
             "STREAMS_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "STREAMS_TOPIC_PREFIX": self.settings.topic_prefix,
-            "STREAMS_STATE_DIR": str(self.settings.state_dir),
             "STREAMS_LOG_FORMAT": "json",
         }
         others = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
-        self._log.unlink(missing_ok=True)
-        with self._log.open("wb") as log:
-            self._worker = subprocess.Popen(
-                [sys.executable, "-m", "streams", "worker"],
-                env={**others, **own, **settings},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        for number, file in enumerate(self._logs):
+            folder = {"STREAMS_STATE_DIR": str(self.settings.state_dir / str(number))}
+            file.unlink(missing_ok=True)
+            with file.open("wb") as log:
+                worker = subprocess.Popen(
+                    [sys.executable, "-m", "streams", "worker"],
+                    env={**others, **own, **folder, **settings},
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            self._workers.append(worker)
 
-    def stop_worker(self) -> None:
-        """Stop it in good order; one that does not run is left alone."""
-        if self._worker is None:
-            return
-        self._worker.terminate()
-        try:
-            self._worker.wait(_STOPS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._worker.kill()
-            self._worker.wait()
-        self._worker = None
+    def stop_workers(self) -> None:
+        """Stop them in good order; what does not run is left alone."""
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            try:
+                worker.wait(_STOPS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+        self._workers.clear()
 
     @property
-    def worker_pid(self) -> int:
-        """Of the running worker."""
-        if self._worker is None:
-            raise BenchError("no worker runs")
-        return self._worker.pid
+    def worker_pids(self) -> list[int]:
+        """Of the running workers."""
+        return [worker.pid for worker in self._workers]
 
     def memory_mb(self) -> dict[str, float]:
-        """Resident memory of the worker, now and at its highest, MB."""
-        lines = Path(f"/proc/{self.worker_pid}/status").read_text(encoding="utf-8").splitlines()
-        fields = dict(line.split(":", 1) for line in lines)
-        return {name: int(fields[key].split()[0]) / 1_000 for name, key in (("now", "VmRSS"), ("most", "VmHWM"))}
+        """Resident memory, now and at its highest, MB, of the worker that has most."""
+        found = [_memory_mb(pid) for pid in self.worker_pids]
+        return {name: max(each[name] for each in found) for name in ("now", "most")}
 
     def cpu_s(self) -> float:
-        """CPU time that the worker has used, librdkafka's threads included, seconds."""
-        fields = Path(f"/proc/{self.worker_pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU time that the workers have used, librdkafka's threads included, seconds."""
+        return sum(map(_cpu_s, self.worker_pids))
+
+    def state_files(self, pattern: str) -> list[Path]:
+        """Files of all state folders."""
+        return [file for file in self.settings.state_dir.rglob(pattern) if file.is_file()]
 
     def state_mb(self) -> float:
-        """Size of the state folder, MB."""
-        return sum(file.stat().st_size for file in self.settings.state_dir.rglob("*") if file.is_file()) / 1e6
+        """Size of the state folders, MB."""
+        return sum(file.stat().st_size for file in self.state_files("*")) / 1e6
 
     def await_event(self, event: str, count: int, within_s: float = 300.0) -> list[dict[str, Any]]:
-        """The worker's log lines of this event, once there are so many; `at` is seconds since 1970."""
+        """The workers' log lines of this event, once there are so many; `at` is seconds since 1970."""
         deadline = time.monotonic() + within_s
         while len(found := self._events(event)) < count:
-            self.require_worker()
+            self.require_workers()
             if time.monotonic() > deadline:
-                raise BenchError(f"{len(found)} of {count} times {event!r} in the worker's log after {within_s:.0f} s")
+                raise BenchError(f"{len(found)} of {count} times {event!r} in the log after {within_s:.0f} s")
             time.sleep(0.02)
         return found
 
     def _events(self, event: str) -> list[dict[str, Any]]:
         found = []
-        for line in self._log.read_text(encoding="utf-8").splitlines():
+        lines = [line for log in self._logs for line in log.read_text(encoding="utf-8").splitlines()]
+        for line in lines:
             if f'"{event}"' in line:
                 fields = json.loads(line)
                 if fields["event"] == event:
                     found.append(fields | {"at": datetime.fromisoformat(fields["timestamp"]).timestamp()})
         return found
 
-    def require_worker(self) -> None:
-        """Raise with the end of its log when it has ended."""
-        if self._worker is None or self._worker.poll() is not None:
-            tail = "\n".join(self._log.read_text(encoding="utf-8").splitlines()[-8:])
-            raise BenchError(f"the worker ended by itself:\n{tail}")
+    def require_workers(self) -> None:
+        """Raise with the end of its log when one has ended."""
+        for worker, log in zip(self._workers, self._logs, strict=True):
+            if worker.poll() is not None:
+                tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-8:])
+                raise BenchError(f"a worker ended by itself:\n{tail}")
 
     # --- the log ---
 
     def preload(self, records: Sequence[Record], what: str) -> list[int]:
-        """Append commands, without waiting for a worker; returns the end offset of each partition."""
+        """Append commands, without waiting for workers; returns the end offset of each partition."""
         producer = Producer(
             {
                 "bootstrap.servers": self.settings.bootstrap_servers,
@@ -187,7 +191,7 @@ class Service:
             samples.append((now, done))
             if all(offset >= end for offset, end in zip(offsets, ends, strict=True)):
                 return samples
-            self.require_worker()
+            self.require_workers()
             if now > deadline:
                 raise BenchError(f"{what}: {done:,} of {sum(ends):,} applied after {within_s:.0f} s")
             if now - told > 2:
@@ -219,8 +223,8 @@ class Service:
             consumer.close()
 
     def close(self) -> None:
-        """Stop the worker and remove the topics."""
-        self.stop_worker()
+        """Stop the workers and remove the topics."""
+        self.stop_workers()
         self._group.close()
         names = [self.settings.topic(topic) for topic in Topic]
         for future in self._admin.delete_topics(names).values():
@@ -228,14 +232,25 @@ class Service:
 
 
 @contextmanager
-def service(bootstrap: str, name: str) -> Iterator[Service]:
+def service(bootstrap: str, name: str, workers: int = 1) -> Iterator[Service]:
     """A service for one measurement; nothing of it is left."""
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
-        made = Service(bootstrap, name, Path(folder))
+        made = Service(bootstrap, name, Path(folder), workers)
         try:
             yield made
         finally:
             made.close()
+
+
+def _memory_mb(pid: int) -> dict[str, float]:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return {name: int(fields[key].split()[0]) / 1_000 for name, key in (("now", "VmRSS"), ("most", "VmHWM"))}
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def say(line: str) -> None:

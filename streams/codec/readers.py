@@ -14,6 +14,7 @@ import msgspec
 
 from streams import model
 from streams.codec import wire
+from streams.codec.known import Known
 from streams.codec.source import Source
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ FAILURES = (ValueError, IndexError, KeyError, struct.error)
 """What a reader raises on bytes that are no such record."""
 
 _BOOLEANS = {0: False, 1: True}
+_RECALLED = "Invocation"
+"""The record of which all but the first field, its id, is the same again and again."""
 _fields_of_lines: dict[str, list[str]] = {}
 
 
@@ -92,20 +95,38 @@ class ReaderCompiler:
         `build` is called with the fields in today's order; it is the record's struct unless given. `carried` names a
         field whose bytes are passed to `build` as well, last.
         """
-        name = schema["name"]
+        name, fields = schema["name"], schema["fields"]
         source = Source(self.named)
-        for field in schema["fields"]:
+        if name == _RECALLED:
+            self._read_fields(source, fields[:1])
+            self._recall_fields(source, fields[1:])
+        else:
+            self._read_fields(source, fields, carried)
+        source.field = ""
+        values = self._values(schema) + (["carried"] if carried else [])
+        source.line(f"return build_{name}({', '.join(values)}), p")
+        self._scope[f"build_{name}"] = build or getattr(model, name)
+        return self._define(name, source)
+
+    @staticmethod
+    def _read_fields(source: Source, fields: list[Schema], carried: str = "") -> None:
+        for field in fields:
             source.field = field["name"]
             if field["name"] == carried:
                 source.line("start = p")
             source.read(field["type"], f"f_{field['name']}")
             if field["name"] == carried:
                 source.line("carried = b[start:p]")
-        source.field = ""
-        values = self._values(schema) + (["carried"] if carried else [])
-        source.line(f"return build_{name}({', '.join(values)}), p")
-        self._scope[f"build_{name}"] = build or getattr(model, name)
-        return self._define(name, source)
+
+    def _recall_fields(self, source: Source, fields: list[Schema]) -> None:
+        """Read fields that were the same in earlier records just once."""
+        self._scope["tails"] = Known()
+        with source.recalling("tails", [f"f_{field['name']}" for field in fields]):
+            self._read_fields(source, fields)
+        for field in fields:
+            if isinstance(field["type"], dict) and field["type"]["type"] == "map":
+                # Each record has one of its own, whoever may change it.
+                source.line(f"f_{field['name']} = f_{field['name']}.copy()")
 
     def _values(self, schema: Schema) -> list[str]:
         """What each of today's fields is taken from."""

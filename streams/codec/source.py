@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from streams.codec.known import HEAD, SHORT_HEAD
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -53,6 +55,20 @@ class Source:
                 self._lines(f"{to}, = unpack_double(b, p)", "p += 8")
             case _:
                 self._read_named(schema, to)
+
+    @contextmanager
+    def recalling(self, known: str, values: list[str]) -> Iterator[None]:
+        """Lines that take these variables from where the bytes that follow have been read before; else those within.
+
+        `known` is the name of a `Known`.
+        """
+        alike = f"{known}.get(b[p:p + {HEAD}]) or {known}.get(b[p:p + {SHORT_HEAD}], ())"
+        with self._block(f"for found in {alike}:"), self._block("if b.startswith(found[0], p):"):
+            self._lines(f"_, {', '.join(values)} = found", "p += len(found[0])", "break")
+        with self._block("else:"):
+            self.line("begin = p")
+            yield
+            self.line(f"{known}.remember(b[begin:p], ({', '.join(values)}))")
 
     @contextmanager
     def _block(self, head: str) -> Iterator[None]:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from streams.codec.wire import write_bytes, write_long, write_near, write_time
+from streams.codec.wire import write_bytes, write_long, write_time
 from streams.codec.writers import WriterCompiler, symbols
 from streams.model import InvocationRow, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from streams.codec.records import Records
     from streams.codec.schemas import Schema
     from streams.model import Cause, Row, SignalKind
 
 _KNOWN_CAUSES = 1024
+_KNOWN_STANDINGS = 4096
+_STANDING = slice(3, 8)
+"""Fields of an `InvocationRow` of which many rows have the same: status, attempt, last_report_no and both times."""
+
+
+def _known(schema: Schema, fields: slice) -> Callable[..., bytes]:
+    """A writer of these fields of a record, given one by one, that remembers what it has written."""
+    names = [field["name"] for field in schema["fields"][fields]]
+    write, values = WriterCompiler().compile(schema, fields), namedtuple("values", names)  # noqa: PYI024
+    return lru_cache(_KNOWN_STANDINGS)(lambda *given: write(values(*given)))
 
 
 class Spliced:
@@ -27,14 +38,24 @@ class Spliced:
         row, signal = today["InvocationRow"], today["Signal"]
         kind, cause = signal["fields"][0]["type"], signal["fields"][-1]["type"][1]
         self._row_header = records.headers[InvocationRow]
-        self._write_tail = WriterCompiler().compile(row, slice(1, None))
+        self._write_standing = _known(row, _STANDING)
+        self._write_rest = WriterCompiler().compile(row, slice(_STANDING.stop, None))
         header = records.headers[Signal]
         self._signal_heads = {member: header + symbol for member, symbol in symbols(kind).items()}
         self._write_cause = lru_cache(_KNOWN_CAUSES)(WriterCompiler().compile(cause))
 
     def encode_row(self, row: Row) -> bytes:
         """The row as an `InvocationRow`."""
-        return self._row_header + row.encoded + self._write_tail(row)
+        return b"".join(
+            (
+                self._row_header,
+                row.encoded,
+                write_long(row.seq),
+                write_long(row.content_hash),
+                self._write_standing(row.status, row.attempt, row.last_report_no, row.created_at, row.modified_at),
+                self._write_rest(row),
+            )
+        )
 
     def encode_signal(
         self,
@@ -52,7 +73,7 @@ class Spliced:
             (
                 self._signal_heads[kind],
                 encoded,
-                write_near(seq),
+                write_long(seq),
                 write_time(attempt),
                 write_time(repeat),
                 write_time(at),
@@ -72,5 +93,5 @@ class Spliced:
             tail = tails.get(attempt)
             if tail is None:
                 tail = tails[attempt] = write_long(attempt) + ending
-            values.append(b"".join((head, encoded, write_near(seq), tail)))
+            values.append(b"".join((head, encoded, write_long(seq), tail)))
         return values

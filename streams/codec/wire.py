@@ -17,6 +17,7 @@ _OVERFLOW = 63
 """Bits in all bytes of the longest number but its last."""
 
 _PAIRS = 1 << 14
+_FOURS = 1 << 28
 _LAST = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(_PAIRS))  # noqa: PLR2004
 _MORE = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(_PAIRS))
 
@@ -36,31 +37,19 @@ def write_long(number: int) -> bytes:
     rest = number << 1 if number >= 0 else ~(number << 1)
     if rest < _PAIRS:
         return _LAST[rest]
+    if rest < _FOURS:
+        return _MORE[rest & 16383] + _LAST[rest >> 14]
     if rest >> 64:
         raise ValueError(f"{number} does not fit in 64 bits")
-    out = _MORE[rest & 16383]
+    out = _MORE[rest & 16383] + _MORE[rest >> 14 & 16383]
+    rest >>= 28
+    if rest < _PAIRS:
+        return out + _LAST[rest]
+    out += _MORE[rest & 16383]
     rest >>= 14
-    while rest >= _PAIRS:
-        out += _MORE[rest & 16383]
-        rest >>= 14
-    return out + _LAST[rest]
-
-
-@lru_cache(_MANY_TIMES)
-def _upper(rest: int) -> bytes:
-    out = b""
-    while rest >= _PAIRS:
-        out += _MORE[rest & 16383]
-        rest >>= 14
-    return out + _LAST[rest]
-
-
-def write_near(number: int) -> bytes:
-    """As `write_long`, for numbers near one another, such as offsets: all but their low bits are written once."""
-    if number < 0 or number >> _OVERFLOW:
-        return write_long(number)
-    rest = number << 1
-    return _LAST[rest] if rest < _PAIRS else _MORE[rest & 16383] + _upper(rest >> 14)
+    if rest < _PAIRS:
+        return out + _LAST[rest]
+    return out + _MORE[rest & 16383] + _LAST[rest >> 14]
 
 
 write_time = lru_cache(_MANY_TIMES)(write_long)

@@ -26,8 +26,7 @@ _VECTOR_FROM = 8
 
 def routing_key(invocation_id: str) -> str:
     """What stands before the last `~` of the id, or the whole id when it has none."""
-    head, tilde, _ = invocation_id.rpartition("~")
-    return head if tilde else invocation_id
+    return invocation_id.rpartition("~")[0] if "~" in invocation_id else invocation_id
 
 
 def murmur2(data: bytes) -> int:

@@ -17,7 +17,7 @@ Object = tuple[str, str]
 """A virtual object: its service and its key."""
 
 
-class At(NamedTuple):
+class At(Record, frozen=True):
     """Where and when a command stands in the log; `now` is the partition clock, milliseconds."""
 
     partition: int

@@ -10,7 +10,7 @@ from confluent_kafka import murmur2
 
 from streams import codec
 from streams.engine.routing import home, routing_key
-from streams.model import Act, Command, ContinueSlice, Invoke, ReleaseHeld, ReportTransition, Tick
+from streams.model import Act, Command, ContinueSlice, Invoke, Record, ReleaseHeld, ReportTransition, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -21,12 +21,12 @@ PAGES = (ContinueSlice, ReleaseHeld, Tick)
 """Commands that handle many rows: a partition does one of them in a turn at most."""
 
 
-class Item(NamedTuple):
+class Item(Record, frozen=True):
     """A consumed record and its command; or, when `bad` is set, what is wrong with it, and no command."""
 
     message: Any
     command: Command
-    bad: codec.BadRecordError | None
+    bad: codec.BadRecordError | None = None
 
 
 class Share(NamedTuple):
@@ -119,7 +119,7 @@ def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:
             ids.append(command.invocation.invocation_id)
         elif isinstance(command, (ReportTransition, Act)):
             ids.append(command.invocation_id)
-        items.append(Item(message, command, None))
+        items.append(Item(message, command))
     return Share(task, items, ids, page)
 
 
@@ -131,11 +131,11 @@ def strays(shares: Sequence[Share], partitions: int) -> dict[tuple[int, int], in
     found: dict[tuple[int, int], int] = {}
     for share in shares:
         own = share.task.partition
-        for message, command, bad in share.items:
-            if bad is None:
-                belongs = _home(command, partitions)
+        for item in share.items:
+            if item.bad is None:
+                belongs = _home(item.command, partitions)
                 if belongs is not None and belongs != own:
-                    found[own, message.offset()] = belongs
+                    found[own, item.message.offset()] = belongs
     return found
 
 

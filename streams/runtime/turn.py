@@ -116,12 +116,13 @@ class Turn:
     def _apply(self, task: PartitionTask, items: Sequence[Item], stray: dict[tuple[int, int], int], clock: int) -> int:
         """Apply commands in order; returns the partition clock after them. This is the worker's hot loop."""
         table, partition, outbox = task.running_table, task.partition, self.outbox
-        for message, command, bad in items:
+        for item in items:
+            message = item.message
             timestamp = message.timestamp()[1]
             clock = max(clock, timestamp)
             offset = message.offset()
-            if bad is not None:
-                self._refuse(message, bad)
+            if item.bad is not None:
+                self._refuse(message, item.bad)
                 continue
             if stray and (partition, offset) in stray:
                 outbox.forward(stray[partition, offset], message)
@@ -129,7 +130,7 @@ class Turn:
                 continue
             at = At(partition, offset, clock)
             try:
-                effects = apply(command, at, table)
+                effects = apply(item.command, at, table)
             except CommandRefusedError as refused:
                 self._refuse(message, refused)
                 continue

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
-from itertools import count, repeat
-from operator import is_
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -99,7 +97,7 @@ _LENGTHS: Final = tuple(_id_length(size) for size in range(1025))
 
 def without_id(encoded: bytes, invocation_id: str) -> bytearray:
     """An encoded `Invocation` without its leading id."""
-    size = len(invocation_id.encode())
+    size = len(invocation_id) if invocation_id.isascii() else len(invocation_id.encode())
     return bytearray(encoded)[len(_LENGTHS[size]) + size :]
 
 
@@ -137,10 +135,6 @@ def _joined(labels: tuple[tuple[str, str], ...]) -> str:
 
 Params = tuple[Any, ...]
 
-_FIXED: Final = ("seq", "status", "modified_at", "held", "attempt", "last_report_no")
-_MOVING: Final = ("due_at", "paused_from", "started_seq", "pinned", "batch_id", "scheduled_at", "ending")
-_LASTING: Final = ("seq", "handler", "created_at", "content_hash", "id", "rest")
-_LASTING_OPTIONAL: Final = ("deployment_id", "flow_id", "parent_id", "labels", "lease_ms")
 SELECT_ROW: Final = """SELECT i.id, i.rest, r.seq, i.content_hash, r.status, r.attempt, r.last_report_no, i.created_at,
     r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at, r.paused_from, r.held, r.ending, i.lease_ms,
     r.delta, r.object_key FROM """
@@ -151,113 +145,124 @@ BY_ID: Final = "CROSS JOIN rows r ON r.seq = i.seq"
 AMONG_SEQS: Final = "r.seq IN (SELECT value FROM json_each(?))"
 """Which rows have one of the seqs of a `json_list`."""
 
-
-_NONES: Final = repeat(None)
-Shape = tuple[bool, ...]
-"""Which of the optional columns are null."""
-_Shapes = dict[Shape, list[list[Any]]]
-
-
-@cache
-def _insert_statement(table: str, fixed: tuple[str, ...], optional: tuple[str, ...], shape: Shape) -> str:
-    """Insert a row whose optional columns are null as `shape` says."""
-    names = [*fixed, *(name for name, null in zip(optional, shape, strict=True) if not null)]
-    marks = ", ".join("?" * len(names))
-    return f"INSERT INTO {table}({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - our own names
+# What writing costs is binding. For a None, a bool or bytes the `sqlite3` module looks for an adapter, which takes
+# several times as long as to bind an int or a text: so NULL comes as the empty text, which no column holds, and bytes
+# come as bytearray. What few rows have is bound for those only.
+_NULL: Final = ""
+_FIXED: Final = ("status", "modified_at", "attempt", "last_report_no")
+_MOVING: Final = ("due_at", "started_seq", "scheduled_at", "pinned")
+_MARKS: Final = ("held", "paused_from", "batch_id", "ending")
+_LASTING: Final = ("seq", "handler", "created_at", "content_hash", "id", "rest")
+_USUAL: Final = ("deployment_id", "labels")
+_SELDOM: Final = ("flow_id", "parent_id", "lease_ms")
 
 
-@cache
-def _update_statement(shape: Shape) -> str:
-    """Update a row likewise; its seq comes last of the fixed columns, the optional ones follow it."""
-    numbers = count(len(_FIXED) + 1)
-    moving = [f"{name} = {'NULL' if null else f'?{next(numbers)}'}" for name, null in zip(_MOVING, shape, strict=True)]
-    fixed = [f"{name} = ?{place}" for place, name in enumerate(_FIXED[1:], 1)]
-    return f"UPDATE rows SET {', '.join(fixed + moving)}, delta = NULL WHERE seq = ?{len(_FIXED)}"  # noqa: S608
+def _inserting(table: str, fixed: Sequence[str], nullable: Sequence[str], **constants: str) -> str:
+    names = ", ".join([*fixed, *nullable, *constants])
+    values = ", ".join(["?"] * len(fixed) + [f"NULLIF(?, '{_NULL}')"] * len(nullable) + list(constants.values()))
+    return f"INSERT INTO {table}({names}) VALUES ({values})"  # noqa: S608 - our own names
+
+
+def _updating(marks: str) -> str:
+    changes = [*(f"{name} = ?" for name in _FIXED), *(f"{name} = NULLIF(?, '{_NULL}')" for name in _MOVING)]
+    return f"UPDATE rows SET {marks}, delta = NULL, {', '.join(changes)} WHERE seq = ?"  # noqa: S608 - our own names
+
+
+_INSERT: Final = _inserting("rows", ("seq", "service", *_FIXED), ("object_key", *_MOVING), held="0")
+_INSERT_MARKED: Final = _inserting("rows", ("seq", "service", *_FIXED), ("object_key", *_MOVING, *_MARKS))
+_UPDATE: Final = _updating("held = 0, paused_from = NULL, batch_id = NULL, ending = NULL")
+_UPDATE_MARKED: Final = _updating(", ".join(f"{name} = NULLIF(?, '{_NULL}')" for name in _MARKS))
+_INSERT_LASTING: Final = _inserting("invocations", _LASTING, _USUAL)
+_INSERT_LASTING_ALL: Final = _inserting("invocations", _LASTING, (*_USUAL, *_SELDOM))
 
 
 def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]]) -> None:
-    """Insert rows, quickest in order of seq.
-
-    Rows go by shape, and bytes as bytearray: to bind a None, a bool or bytes costs the `sqlite3` module several times
-    what an int or a text does, since it looks for an adapter first.
-    """
-    shapes: _Shapes = {}
+    """Insert rows, quickest in order of seq."""
+    plain: list[Params] = []
+    marked: list[Params] = []
     for row, invocation in rows:
-        fixed = [
+        due_at, started_seq, scheduled_at = row.due_at, row.started_seq, row.scheduled_at
+        values = (
             row.seq,
+            invocation.service,
             CODES[row.status],
             row.modified_at,
-            1 if row.held else 0,
             row.attempt,
             row.last_report_no,
-            invocation.service,
-        ]
-        _add(shapes, fixed, (*_moving(row), row.object_key))
-    for shape, found in shapes.items():
-        db.executemany(_insert_statement("rows", (*_FIXED, "service"), (*_MOVING, "object_key"), shape), found)
+            row.object_key or _NULL,
+            _NULL if due_at is None else due_at,
+            _NULL if started_seq is None else started_seq,
+            _NULL if scheduled_at is None else scheduled_at,
+            row.deployment_id or _NULL,
+        )
+        if row.ending is None and row.paused_from is None and not row.held:
+            plain.append(values)
+        else:
+            marked.append((*values, *_marks(row)))
+    db.executemany(_INSERT, plain)
+    db.executemany(_INSERT_MARKED, marked)
     _insert_invocations(db, rows)
 
 
 def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invocation]]) -> None:
     """The half of the rows that never changes."""
-    shapes: _Shapes = {}
+    plain: list[Params] = []
+    others: list[Params] = []
     for row, invocation in rows:
-        invocation_id = row.invocation_id
-        fixed = [
+        invocation_id, labels = row.invocation_id, invocation.labels
+        values = (
             row.seq,
             invocation.handler,
             row.created_at,
             row.content_hash,
             invocation_id,
             without_id(row.encoded, invocation_id),
-        ]
-        optional = (
-            invocation.deployment_id,
-            invocation.flow_id,
-            invocation.parent_id,
-            labels_text(invocation.labels) if invocation.labels else None,
-            row.lease_ms,
+            invocation.deployment_id or _NULL,
+            labels_text(labels) if labels else _NULL,
         )
-        _add(shapes, fixed, optional)
-    for shape, found in shapes.items():
-        db.executemany(_insert_statement("invocations", _LASTING, _LASTING_OPTIONAL, shape), found)
+        flow_id, parent_id, lease_ms = invocation.flow_id, invocation.parent_id, row.lease_ms
+        if flow_id is None and parent_id is None and lease_ms is None:
+            plain.append(values)
+        else:
+            others.append((*values, flow_id or _NULL, parent_id or _NULL, _NULL if lease_ms is None else lease_ms))
+    db.executemany(_INSERT_LASTING, plain)
+    db.executemany(_INSERT_LASTING_ALL, others)
 
 
 def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Write what may change in a row's life, quickest in order of seq; the rows rest on no delta any longer."""
-    shapes: _Shapes = {}
+    plain: list[Params] = []
+    marked: list[Params] = []
     for row in rows:
-        fixed = [
+        due_at, started_seq, scheduled_at = row.due_at, row.started_seq, row.scheduled_at
+        values = (
             CODES[row.status],
             row.modified_at,
-            1 if row.held else 0,
             row.attempt,
             row.last_report_no,
+            _NULL if due_at is None else due_at,
+            _NULL if started_seq is None else started_seq,
+            _NULL if scheduled_at is None else scheduled_at,
+            row.deployment_id or _NULL,
             row.seq,
-        ]
-        _add(shapes, fixed, _moving(row))
-    for shape, found in shapes.items():
-        db.executemany(_update_statement(shape), found)
+        )
+        if row.ending is None and row.paused_from is None and not row.held:
+            plain.append(values)
+        else:
+            marked.append((*_marks(row), *values))
+    db.executemany(_UPDATE, plain)
+    db.executemany(_UPDATE_MARKED, marked)
 
 
-def _moving(row: Row) -> Params:
-    """Values of the optional columns that may change."""
+def _marks(row: Row) -> Params:
+    """Values of `_MARKS`."""
     ending, paused_from = row.ending, row.paused_from
     return (
-        row.due_at,
-        None if paused_from is None else CODES[paused_from],
-        row.started_seq,
-        row.deployment_id,
-        None if ending is None else ending.cause.batch_id,
-        row.scheduled_at,
-        None if ending is None else bytearray(_encode_ending(ending)),
+        1 if row.held else 0,
+        _NULL if paused_from is None else CODES[paused_from],
+        _NULL if ending is None else ending.cause.batch_id or _NULL,
+        _NULL if ending is None else bytearray(_encode_ending(ending)),
     )
-
-
-def _add(shapes: _Shapes, fixed: list[Any], optional: Params) -> None:
-    """Put a row's parameters among those of its shape, optional ones last."""
-    fixed += [value for value in optional if value is not None]
-    shapes.setdefault(tuple(map(is_, optional, _NONES)), []).append(fixed)
 
 
 def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row:
