@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _KNOWN_CAUSES = 1024
 _KNOWN_STANDINGS = 4096
 _STANDING = slice(3, 8)
-"""Fields of an `InvocationRow` of which many rows have the same: status, attempt, last_report_no and both times."""
+"""Fields of an `InvocationRow` that new rows share: status, attempt, last_report_no, created_at, modified_at."""
 
 
-def _known(schema: Schema, fields: slice) -> Callable[..., bytes]:
+def _remembering(schema: Schema, fields: slice) -> Callable[..., bytes]:
     """A writer of these fields of a record, given one by one, that remembers what it has written."""
     names = [field["name"] for field in schema["fields"][fields]]
     write, values = WriterCompiler().compile(schema, fields), namedtuple("values", names)  # noqa: PYI024
@@ -38,7 +38,8 @@ class Spliced:
         row, signal = today["InvocationRow"], today["Signal"]
         kind, cause = signal["fields"][0]["type"], signal["fields"][-1]["type"][1]
         self._row_header = records.headers[InvocationRow]
-        self._write_standing = _known(row, _STANDING)
+        self._write_tail = WriterCompiler().compile(row, slice(1, None))
+        self._write_new = _remembering(row, _STANDING)
         self._write_rest = WriterCompiler().compile(row, slice(_STANDING.stop, None))
         header = records.headers[Signal]
         self._signal_heads = {member: header + symbol for member, symbol in symbols(kind).items()}
@@ -46,13 +47,16 @@ class Spliced:
 
     def encode_row(self, row: Row) -> bytes:
         """The row as an `InvocationRow`."""
+        created_at, modified_at = row.created_at, row.modified_at
+        if modified_at != created_at:
+            return self._row_header + row.encoded + self._write_tail(row)
         return b"".join(
             (
                 self._row_header,
                 row.encoded,
                 write_long(row.seq),
                 write_long(row.content_hash),
-                self._write_standing(row.status, row.attempt, row.last_report_no, row.created_at, row.modified_at),
+                self._write_new(row.status, row.attempt, row.last_report_no, created_at, modified_at),
                 self._write_rest(row),
             )
         )

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from streams.engine import apply
-from streams.engine.effects import Append, Count, Send, SendAll
+from streams.engine.effects import Append, Count, InsertRow, Send, SendAll, UpdateRow
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, Tick
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from streams.codec import BadRecordError
     from streams.config import Settings
+    from streams.engine.effects import Effect
     from streams.engine.view import Page
     from streams.runtime.intake import Item, Share
     from streams.runtime.startup import Topics
@@ -138,18 +139,21 @@ class Turn:
             for effect in effects:
                 if isinstance(effect, Send):
                     outbox.signal(partition, effect)
-                elif isinstance(effect, SendAll):
-                    outbox.signals_of_page(partition, effect)
-                elif isinstance(effect, Append):
-                    self._append(task, effect, clock)
-                elif isinstance(effect, Count):
-                    self.counts[effect.name] = self.counts.get(effect.name, 0) + effect.by
+                elif not isinstance(effect, (InsertRow, UpdateRow)):
+                    self._carry_out(effect, task, clock)
         return clock
 
-    def _append(self, task: PartitionTask, effect: Append, now: int) -> None:
-        self.outbox.append(effect)
-        if isinstance(effect.command, Tick) and effect.partition == task.partition:
-            task.tick_written(effect.command.tick_no, now)
+    def _carry_out(self, effect: Effect, task: PartitionTask, now: int) -> None:
+        """What an effect asks for beyond the table; `now` is the partition clock, ms."""
+        match effect:
+            case SendAll():
+                self.outbox.signals_of_page(task.partition, effect)
+            case Append():
+                self.outbox.append(effect)
+                if isinstance(effect.command, Tick) and effect.partition == task.partition:
+                    task.tick_written(effect.command.tick_no, now)
+            case Count(name=name, by=by):
+                self.counts[name] = self.counts.get(name, 0) + by
 
     def _refuse(self, message: Any, why: BadRecordError | CommandRefusedError) -> None:
         self.outbox.dead_letter(message, why.code, why.message)

@@ -150,7 +150,9 @@ AMONG_SEQS: Final = "r.seq IN (SELECT value FROM json_each(?))"
 # come as bytearray. What few rows have is bound for those only.
 _NULL: Final = ""
 _FIXED: Final = ("status", "modified_at", "attempt", "last_report_no")
-_MOVING: Final = ("due_at", "started_seq", "scheduled_at", "pinned")
+_STARTED: Final = ("started_seq", "object_key")
+_LATER: Final = ("due_at", "scheduled_at", "pinned")
+_MOVING: Final = ("started_seq", *_LATER)
 _MARKS: Final = ("held", "paused_from", "batch_id", "ending")
 _LASTING: Final = ("seq", "handler", "created_at", "content_hash", "id", "rest")
 _USUAL: Final = ("deployment_id", "labels")
@@ -168,8 +170,8 @@ def _updating(marks: str) -> str:
     return f"UPDATE rows SET {marks}, delta = NULL, {', '.join(changes)} WHERE seq = ?"  # noqa: S608 - our own names
 
 
-_INSERT: Final = _inserting("rows", ("seq", "service", *_FIXED), ("object_key", *_MOVING), held="0")
-_INSERT_MARKED: Final = _inserting("rows", ("seq", "service", *_FIXED), ("object_key", *_MOVING, *_MARKS))
+_INSERT: Final = _inserting("rows", ("seq", "service", *_FIXED), _STARTED, held="0")
+_INSERT_ALL: Final = _inserting("rows", ("seq", "service", *_FIXED), (*_STARTED, *_LATER, *_MARKS))
 _UPDATE: Final = _updating("held = 0, paused_from = NULL, batch_id = NULL, ending = NULL")
 _UPDATE_MARKED: Final = _updating(", ".join(f"{name} = NULLIF(?, '{_NULL}')" for name in _MARKS))
 _INSERT_LASTING: Final = _inserting("invocations", _LASTING, _USUAL)
@@ -179,7 +181,7 @@ _INSERT_LASTING_ALL: Final = _inserting("invocations", _LASTING, (*_USUAL, *_SEL
 def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]]) -> None:
     """Insert rows, quickest in order of seq."""
     plain: list[Params] = []
-    marked: list[Params] = []
+    others: list[Params] = []
     for row, invocation in rows:
         due_at, started_seq, scheduled_at = row.due_at, row.started_seq, row.scheduled_at
         values = (
@@ -189,18 +191,16 @@ def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]]) 
             row.modified_at,
             row.attempt,
             row.last_report_no,
-            row.object_key or _NULL,
-            _NULL if due_at is None else due_at,
             _NULL if started_seq is None else started_seq,
-            _NULL if scheduled_at is None else scheduled_at,
-            row.deployment_id or _NULL,
+            row.object_key or _NULL,
         )
-        if row.ending is None and row.paused_from is None and not row.held:
+        if due_at is None and scheduled_at is None and row.deployment_id is None and not _is_marked(row):
             plain.append(values)
-        else:
-            marked.append((*values, *_marks(row)))
+            continue
+        times = (_NULL if due_at is None else due_at, _NULL if scheduled_at is None else scheduled_at)
+        others.append((*values, *times, row.deployment_id or _NULL, *_marks(row)))
     db.executemany(_INSERT, plain)
-    db.executemany(_INSERT_MARKED, marked)
+    db.executemany(_INSERT_ALL, others)
     _insert_invocations(db, rows)
 
 
@@ -240,18 +240,22 @@ def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
             row.modified_at,
             row.attempt,
             row.last_report_no,
-            _NULL if due_at is None else due_at,
             _NULL if started_seq is None else started_seq,
+            _NULL if due_at is None else due_at,
             _NULL if scheduled_at is None else scheduled_at,
             row.deployment_id or _NULL,
             row.seq,
         )
-        if row.ending is None and row.paused_from is None and not row.held:
-            plain.append(values)
-        else:
+        if _is_marked(row):
             marked.append((*_marks(row), *values))
+        else:
+            plain.append(values)
     db.executemany(_UPDATE, plain)
     db.executemany(_UPDATE_MARKED, marked)
+
+
+def _is_marked(row: Row) -> bool:
+    return row.ending is not None or row.paused_from is not None or row.held
 
 
 def _marks(row: Row) -> Params:

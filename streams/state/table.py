@@ -12,8 +12,6 @@ from msgspec.structs import replace
 
 from streams.codec import decode_invocation, encode
 from streams.engine.effects import (
-    Append,
-    Count,
     InsertRow,
     PutBatch,
     PutDelta,
@@ -22,7 +20,6 @@ from streams.engine.effects import (
     RemoveRow,
     RemoveSlice,
     Send,
-    SendAll,
     SetPage,
     SetRelease,
     SetTick,
@@ -100,22 +97,24 @@ class Table(View):
         """Take in what a command did; what concerns the log and executors is left to the runtime."""
         overlay = self._overlay
         for effect in effects:
-            match effect:
-                case InsertRow():
-                    overlay.insert(effect)
-                case UpdateRow():
-                    overlay.update(effect)
-                case Send() | SendAll() | Append() | Count():
-                    pass
-                case PutDelta():
-                    overlay.put_delta(effect, at.offset, self._window)
-                    self._window = None
-                case RemoveRow():
-                    overlay.remove(effect)
-                case PutSlice() | RemoveSlice() | PutBatch() | RemoveBatch():
-                    self._batches.absorb(effect)
-                case _:
-                    self._mark(effect)
+            if isinstance(effect, InsertRow):
+                overlay.insert(effect)
+            elif isinstance(effect, UpdateRow):
+                overlay.update(effect)
+            elif not isinstance(effect, Send):
+                self._absorb_others(effect, at)
+
+    def _absorb_others(self, effect: Effect, at: At) -> None:
+        match effect:
+            case PutDelta():
+                self._overlay.put_delta(effect, at.offset, self._window)
+                self._window = None
+            case RemoveRow():
+                self._overlay.remove(effect)
+            case PutSlice() | RemoveSlice() | PutBatch() | RemoveBatch():
+                self._batches.absorb(effect)
+            case SetPage() | SetRelease() | SetTick():
+                self._mark(effect)
 
     def _mark(self, effect: SetPage | SetRelease | SetTick) -> None:
         match effect:
