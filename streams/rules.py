@@ -6,6 +6,7 @@ Each check returns quietly, or raises `CommandRefusedError` with `invalid_<field
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -44,6 +45,7 @@ MAX_LEASE_MS: Final = 366 * 24 * 60 * 60 * 1000
 """A year: whatever is added to a time must stay one."""
 MAX_FILTER_BYTES: Final = 256 * 1024
 MAX_INVOCATION_IDS: Final = 10_000
+_KNOWN_CALLEES: Final = 1_024
 _ID_LISTS: Final = (
     "services",
     "handlers",
@@ -166,9 +168,7 @@ def check_cause(cause: Cause) -> None:
 def check_invocation(invocation: Invocation) -> None:
     """All fields of an `Invocation`."""
     check_id("invocation_id", invocation.invocation_id)
-    check_id("service", invocation.service)
-    check_id("handler", invocation.handler)
-    check_id("deployment_id", invocation.deployment_id)
+    _check_callee(invocation.service, invocation.handler, invocation.deployment_id)
     lease_ms = invocation.lease_ms
     if lease_ms is not None and not 0 < lease_ms <= MAX_LEASE_MS:
         refuse("lease_ms", f"is {lease_ms}: give 1 to {MAX_LEASE_MS} milliseconds, or leave it out")
@@ -178,6 +178,14 @@ def check_invocation(invocation: Invocation) -> None:
         _check_object(invocation.invocation_id, invocation.service, invocation.object_key)
     check_id("flow_id", invocation.flow_id)
     check_id("parent_id", invocation.parent_id)
+
+
+@lru_cache(_KNOWN_CALLEES)
+def _check_callee(service: str, handler: str, deployment_id: str | None) -> None:
+    """What many invocations have in common is checked once."""
+    check_id("service", service)
+    check_id("handler", handler)
+    check_id("deployment_id", deployment_id)
 
 
 def _check_object(invocation_id: str, service: str, object_key: str) -> None:

@@ -6,7 +6,7 @@ from collections import namedtuple
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from streams.codec.wire import write_bytes, write_long, write_time
+from streams.codec.wire import write_bytes, write_long, write_recalled
 from streams.codec.writers import WriterCompiler, symbols
 from streams.model import InvocationRow, Signal
 
@@ -54,7 +54,7 @@ class Spliced:
             (
                 self._row_header,
                 row.encoded,
-                write_long(row.seq),
+                write_recalled(row.seq),
                 write_long(row.content_hash),
                 self._write_new(row.status, row.attempt, row.last_report_no, created_at, modified_at),
                 self._write_rest(row),
@@ -77,10 +77,10 @@ class Spliced:
             (
                 self._signal_heads[kind],
                 encoded,
-                write_long(seq),
-                write_time(attempt),
-                write_time(repeat),
-                write_time(at),
+                write_recalled(seq),
+                write_recalled(attempt),
+                write_recalled(repeat),
+                write_recalled(at),
                 b"\0" if payload is None else b"\2" + write_bytes(payload),
                 b"\0" if cause is None else b"\2" + self._write_cause(cause),
             )

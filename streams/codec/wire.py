@@ -23,7 +23,7 @@ _MORE = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(_PAIRS))
 
 
 _TIME_BYTES = 6
-_MANY_TIMES = 4096
+_MANY = 8192
 KNOWN_TIMES: dict[bytes, int] = {}
 """Times seen lately, in milliseconds, by their six bytes (from 1970 to 2039): many records of a log share theirs."""
 
@@ -52,8 +52,8 @@ def write_long(number: int) -> bytes:
     return out + _MORE[rest & 16383] + _LAST[rest >> 14]
 
 
-write_time = lru_cache(_MANY_TIMES)(write_long)
-"""As `write_long`, for numbers that come again and again."""
+write_recalled = lru_cache(_MANY)(write_long)
+"""As `write_long`, for numbers that come again soon: times, an invocation's offset in its row and its signal."""
 
 
 def write_bytes(value: bytes) -> bytes:
@@ -99,7 +99,7 @@ def read_time(data: bytes, at: int) -> tuple[int, int]:
     """As `read_long`; adds to `KNOWN_TIMES`."""
     time, end = read_long(data, at)
     if end - at == _TIME_BYTES:
-        if len(KNOWN_TIMES) >= _MANY_TIMES:
+        if len(KNOWN_TIMES) >= _MANY:
             KNOWN_TIMES.clear()
         KNOWN_TIMES[data[at:end]] = time
     return time, end

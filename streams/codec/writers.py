@@ -38,7 +38,7 @@ class WriterCompiler:
         self._enums: set[str] = set()
         self._scope: dict[str, Any] = {
             "write_long": wire.write_long,
-            "write_time": wire.write_time,
+            "write_recalled": wire.write_recalled,
             "write_longs": wire.write_longs,
             "write_text": wire.write_text,
             "write_bytes": wire.write_bytes,
@@ -61,7 +61,7 @@ class WriterCompiler:
         """An expression for the bytes of the value that an expression gives."""
         match schema:
             case {"logicalType": "timestamp-millis"}:
-                text = f"write_time({value})"
+                text = f"write_recalled({value})"
             case ["null", present]:
                 text = f"(b'\\0' if (v := {value}) is None else b'\\2' + {self._write(present, 'v')})"
             case {"type": "array", "items": items}:

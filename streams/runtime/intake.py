@@ -110,15 +110,15 @@ def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:
         except codec.BadRecordError as bad:
             items.append(Item(message, _NONE, bad))
             continue
-        if isinstance(command, PAGES):
+        if isinstance(command, Invoke):
+            ids.append(command.invocation.invocation_id)
+        elif isinstance(command, (ReportTransition, Act)):
+            ids.append(command.invocation_id)
+        elif isinstance(command, PAGES):
             if page is not None or not with_page:
                 backlog.appendleft(message)
                 break
             page = len(items)
-        elif isinstance(command, Invoke):
-            ids.append(command.invocation.invocation_id)
-        elif isinstance(command, (ReportTransition, Act)):
-            ids.append(command.invocation_id)
         items.append(Item(message, command))
     return Share(task, items, ids, page)
 
@@ -142,7 +142,7 @@ def strays(shares: Sequence[Share], partitions: int) -> dict[tuple[int, int], in
 def _home(command: Command, partitions: int) -> int | None:
     """As `home` of the engine, whose hash in plain Python is too slow for the commands that come by the million."""
     if isinstance(command, Invoke):
-        return int(murmur2(routing_key(command.invocation.invocation_id).encode(), partitions))
+        return murmur2(routing_key(command.invocation.invocation_id).encode(), partitions)
     if isinstance(command, (ReportTransition, Act)):
-        return int(murmur2(routing_key(command.invocation_id).encode(), partitions))
+        return murmur2(routing_key(command.invocation_id).encode(), partitions)
     return home(command, partitions)
