@@ -34,8 +34,15 @@ test: check ## check, then every test that needs a broker (STREAMS_TEST_SCALE=1 
 	@$(BIN)/pytest -q -n 2 --dist worksteal -m "(broker or chaos) and not stack"
 
 .PHONY: check
-check: lint ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker
+check: $(READY) ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker
+	@$(MAKE) --no-print-directory -j 3 unit lint gate
+
+.PHONY: gate
+gate: $(READY)
 	@$(BIN)/streams schemas check --against $(AGAINST)
+
+.PHONY: unit
+unit: $(READY)
 	@$(BIN)/pytest -q -n 2 -m "not broker and not chaos and not stack"
 
 .PHONY: lint

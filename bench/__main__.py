@@ -27,7 +27,9 @@ def main() -> None:
     )
     parser.add_argument("--commands", type=int, default=400_000, help="to apply")
     parser.add_argument("--rows", type=int, default=1_000_000, help="in the table that is killed, cancelled, doomed")
-    parser.add_argument("--workers", type=int, default=1, help="of applied and kill: how many processes")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 2], help="of applied and kill: with how many, one after the other"
+    )
     parser.add_argument("--executor", choices=cancel.EXECUTORS, default="plain", help="of cancel: what answers")
     parser.add_argument("--form", choices=doomed.FORMS, action="append", help="of doomed: one of them; both if absent")
     parser.add_argument("--batches", type=int, default=20, help="of batches: how many at once")
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("--faust-commands", type=int, default=40_000, help="of compare: fewer, as Faust takes long")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    figures: dict[str, Any] = {"machine": machine(), "workers": options.workers}
+    figures: dict[str, Any] = {"machine": machine()}
     try:
         with broker.start(options.broker) as kafka:
             figures["broker"] = kafka.label
@@ -77,16 +79,10 @@ def _show(figures: dict[str, Any], what: str) -> None:
     print(f"{on['cpus']} x {on['cpu']}, Python {on['python']}, {figures['broker']}, load {on['load_average']} at start")
     print(f"millions of additions a second, one processor: {on['loops']} at start, {on['loops_at_end']} at end")
     if "applied" in figures:
-        print_table(
-            f"Commands applied by {figures['workers']} worker(s)", applied.HEAD, applied.rows(figures["applied"])
-        )
+        print_table("Commands applied", applied.HEAD, applied.rows(figures["applied"]))
     if "kill" in figures:
         if what != "latency":
-            print_table(
-                f"Killed by one batch, {figures['workers']} worker(s), pings beside it",
-                kill.HEAD_KILL,
-                kill.kill_rows(figures["kill"]),
-            )
+            print_table("Killed by one batch, pings beside it", kill.HEAD_KILL, kill.kill_rows(figures["kill"]))
         print_table("From a ping to its signal, ms", kill.HEAD_PING, kill.ping_rows(figures["kill"]))
         if what != "latency":
             print_table("The table", kill.HEAD_STATE, kill.state_rows(figures["kill"]))

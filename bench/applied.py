@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import workload
 from bench.report import load_average, percentile
-from bench.service import PARTITIONS, say, service
+from bench.service import PARTITIONS, by, say, service
 from bench.shares import profiled
 from streams.config import Topic
 
@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 HEAD = ("job", "commands", "a second", "median second", "best second", "workers' CPU us each", "signals", "load")
 
 
-def measure(bootstrap: str, commands: int, workers: int, *, profile: bool = False) -> dict[str, Any]:
-    """Figures of both jobs: invocations that start at once, and whole lives (invoke, running, completed)."""
+def measure(bootstrap: str, commands: int, counts: Sequence[int], *, profile: bool = False) -> dict[str, Any]:
+    """Figures of both jobs, with each count of workers: invocations that start at once, and whole lives.
+
+    A life is invoke, running, completed.
+    """
     say("making commands")
     names = workload.ids(commands)
     started = list(workload.started(names, PARTITIONS))
-    figures = {"invoke": _apply(bootstrap, "invoke", started, workers, profile=profile)}
     lives = list(workload.lives(names[: commands // 3], PARTITIONS))
-    figures["mixed life"] = _apply(bootstrap, "life", lives, workers, profile=profile)
+    figures = {}
+    for workers in counts:
+        for job, records in (("invoke", started), ("mixed life", lives)):
+            figures[by(workers, job)] = _apply(bootstrap, job, records, workers, profile=profile)
     return figures
 
 
@@ -38,7 +43,7 @@ def rows(figures: dict[str, Any]) -> list[list[Any]]:
 
 def _apply(bootstrap: str, name: str, records: list[Record], workers: int, *, profile: bool) -> dict[str, Any]:
     """The log is filled before the workers start, so that they are never short of commands."""
-    with service(bootstrap, name, workers) as made:
+    with service(bootstrap, name.replace(" ", "-"), workers) as made:
         ends = made.preload(records, name)
         made.start_workers()
         made.await_event("partition running", PARTITIONS)

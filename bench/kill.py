@@ -11,7 +11,7 @@ from bench import workload
 from bench.applied import rates
 from bench.batch import Ran, latency, pings, run
 from bench.report import load_average
-from bench.service import PARTITIONS, BenchError, Service, say, service
+from bench.service import PARTITIONS, BenchError, Service, by, say, service
 from bench.shares import profiled
 from streams import codec
 from streams.client import new_batch_id
@@ -19,6 +19,8 @@ from streams.config import Topic
 from streams.model import Action, ContinueSlice, Filter, StartBatch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.workload import Record
 
 _WARM_UP_S = 12.0
@@ -43,14 +45,22 @@ HEAD_PING = ("pings", "idle p50", "p99", "max", "during p50", "p99", "max", "x p
 HEAD_STATE = ("table", "loaded/s", "disk MB", "memory MB", "most", "restart s", "to 1st command s", "restore rows/s")
 
 
-def measure(bootstrap: str, rows: int, workers: int, *, restore: bool = True, profile: bool = False) -> dict[str, Any]:
-    """Figures for a table of invocations that never started, and for one of running ones."""
+def measure(
+    bootstrap: str, rows: int, counts: Sequence[int], *, restore: bool = True, profile: bool = False
+) -> dict[str, Any]:
+    """Figures for a table of invocations that never started, and for one of running ones, with each count of workers.
+
+    Restart and restore are measured with one worker.
+    """
     figures = {}
-    for name, running in (("never started", False), ("running", True)):
-        say(f"making {rows:,} commands")
-        records = list(workload.table(workload.ids(rows), PARTITIONS, running=running))
-        with service(bootstrap, name.replace(" ", "-"), workers) as made:
-            figures[name] = _measure(made, name, records, restore=restore, profile=profile)
+    for workers in counts:
+        for job, running in (("never started", False), ("running", True)):
+            name = by(workers, job)
+            say(f"making {rows:,} commands")
+            records = list(workload.table(workload.ids(rows), PARTITIONS, running=running))
+            with service(bootstrap, job.replace(" ", "-"), workers) as made:
+                alone = restore and workers == 1
+                figures[name] = _measure(made, name, records, restore=alone, profile=profile)
     return figures
 
 

@@ -253,6 +253,11 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def by(workers: int, job: str) -> str:
+    """Name of a job in tables."""
+    return job if workers == 1 else f"{job}, {workers} workers"
+
+
 def say(line: str) -> None:
     """How it gets on, on standard error; on a terminal each line replaces the one before."""
     sys.stderr.write(f"\r\x1b[K{line}" if sys.stderr.isatty() else f"{line}\n")

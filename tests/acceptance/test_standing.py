@@ -27,7 +27,11 @@ def _arrive(service: Service, prefix: str, count: int) -> None:
 
 
 def _stood(service: Service, batch_id: str, matched: int) -> None:
-    progress = service.await_progress(batch_id, lambda each: each.total("matched") == matched, what="counting")
+    progress = service.await_progress(
+        batch_id,
+        lambda each: each.total("matched") == matched and each.state is not BatchState.STARTING,
+        what="counting",
+    )
     assert progress.state is BatchState.RUNNING
     assert progress.counters == (matched, matched, 0, 0, 0)
 

@@ -51,28 +51,31 @@ def service(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
-def _start(block: Block, service: Service, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", block.text],
-        # Unbuffered: threads that print at once garble Python 3.11's buffer.
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **service.environment},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def _start(block: Block, service: Service, folder: Path) -> subprocess.Popen[bytes]:
+    """What it prints goes to files: a pipe that nobody reads would stop it when it is full."""
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-c", block.text],
+            # Unbuffered: threads that print at once garble Python 3.11's buffer.
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **service.environment},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+        )
 
 
-def _end(process: subprocess.Popen[str], seconds: float) -> str:
+def _end(process: subprocess.Popen[bytes], folder: Path) -> str:
     """Wait for its end, which must be a good one; what it printed."""
     try:
-        stdout, stderr = process.communicate(timeout=seconds)
+        process.wait(PATIENCE_S)
     finally:
         process.kill()
-    assert process.returncode == 0, stderr
-    assert "Traceback" not in stderr
-    return stdout
+        process.wait()
+    complaints = (folder / "stderr").read_text(encoding="utf-8")
+    assert process.returncode == 0, complaints
+    assert "Traceback" not in complaints
+    return (folder / "stdout").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def _end(process: subprocess.Popen[str], seconds: float) -> str:
 )
 def test_a_program_of_the_documentation_ends_well(block: Block, service: Service, tmp_path: Path) -> None:
     """Copied and run as it stands, it does what it says and ends with exit code 0."""
-    printed = _end(_start(block, service, tmp_path), PATIENCE_S)
+    printed = _end(_start(block, service, tmp_path), tmp_path)
     if "follow(" in block.text:
         assert "COMPLETED" in printed.splitlines()[-1]
 
@@ -101,20 +104,21 @@ def test_an_executor_of_the_documentation_does_its_work(block: Block, service: S
     try:
         _await(service, process, wanted)
         process.terminate()
-        _end(process, PATIENCE_S)
+        _end(process, tmp_path)
     finally:
         process.kill()
+        process.wait()
 
 
-def _await(service: Service, process: subprocess.Popen[str], wanted: dict[str, Status]) -> None:
+def _await(service: Service, process: subprocess.Popen[bytes], wanted: dict[str, Status]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        table = oracle.fold(service.read(Topic.CHANGELOG))
-        found = {row.invocation.invocation_id: row.status for row in table.rows.values()}
-        if all(found.get(each) == status for each, status in wanted.items()):
+        rows = oracle.fold(service.read(Topic.CHANGELOG)).rows.values()
+        found = {row.invocation.invocation_id: row for row in rows}
+        if all(each in found and found[each].status == status for each, status in wanted.items()):
             return
         assert process.poll() is None, "it has ended"
-        assert time.monotonic() < deadline, {each: found.get(each) for each in wanted}
+        assert time.monotonic() < deadline, [found.get(each) for each in wanted]
         time.sleep(0.3)
 
 
