@@ -31,7 +31,7 @@ demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks 
 .PHONY: test
 test: export STREAMS_TEST_EXAMPLES = 1
 test: check ## check, then every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
-	@$(BIN)/pytest -q -n 2 --dist worksteal -m "(broker or chaos) and not stack"
+	@$(BIN)/pytest -q -n 3 --dist worksteal -m "(broker or chaos) and not stack"
 
 .PHONY: check
 check: $(READY) ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker
