@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-SHARE = float(os.environ.get("STREAMS_TEST_EXAMPLES", "0.3"))
+SHARE = float(os.environ.get("STREAMS_TEST_EXAMPLES", "0.5"))
 
 
 def examples(count: int) -> int:
-    """The share of so many that `STREAMS_TEST_EXAMPLES` says: 0.3 unless said."""
+    """The share of so many that `STREAMS_TEST_EXAMPLES` says: half unless said."""
     return max(1, round(count * SHARE))
