@@ -18,16 +18,25 @@ if TYPE_CHECKING:
     from streams.model import Cause, Row, SignalKind
 
 _KNOWN_CAUSES = 1024
-_KNOWN_STANDINGS = 4096
-_STANDING = slice(3, 8)
-"""Fields of an `InvocationRow` that new rows share: status, attempt, last_report_no, created_at, modified_at."""
+_KNOWN_SHARED = 4096
+_SHARED = ("status", "attempt", "last_report_no", "created_at", "modified_at")
+"""Fields of an `InvocationRow`, one after the other, that are the same in many new rows."""
 
 
 def _remembering(schema: Schema, fields: slice) -> Callable[..., bytes]:
     """A writer of these fields of a record, given one by one, that remembers what it has written."""
     names = [field["name"] for field in schema["fields"][fields]]
     write, values = WriterCompiler().compile(schema, fields), namedtuple("values", names)  # noqa: PYI024
-    return lru_cache(_KNOWN_STANDINGS)(lambda *given: write(values(*given)))
+    return lru_cache(_KNOWN_SHARED)(lambda *given: write(values(*given)))
+
+
+def _place(schema: Schema, names: tuple[str, ...]) -> slice:
+    """Where these fields stand in a record; they must stand together, in this order."""
+    every = [field["name"] for field in schema["fields"]]
+    place = slice(every.index(names[0]), every.index(names[-1]) + 1)
+    if tuple(every[place]) != names:
+        raise AssertionError(f"{schema['name']} has other fields there: {every[place]}")
+    return place
 
 
 class Spliced:
@@ -39,8 +48,9 @@ class Spliced:
         kind, cause = signal["fields"][0]["type"], signal["fields"][-1]["type"][1]
         self._row_header = records.headers[InvocationRow]
         self._write_tail = WriterCompiler().compile(row, slice(1, None))
-        self._write_new = _remembering(row, _STANDING)
-        self._write_rest = WriterCompiler().compile(row, slice(_STANDING.stop, None))
+        shared = _place(row, _SHARED)
+        self._write_shared = _remembering(row, shared)
+        self._write_rest = WriterCompiler().compile(row, slice(shared.stop, None))
         header = records.headers[Signal]
         self._signal_heads = {member: header + symbol for member, symbol in symbols(kind).items()}
         self._write_cause = lru_cache(_KNOWN_CAUSES)(WriterCompiler().compile(cause))
@@ -56,7 +66,7 @@ class Spliced:
                 row.encoded,
                 write_recalled(row.seq),
                 write_long(row.content_hash),
-                self._write_new(row.status, row.attempt, row.last_report_no, created_at, modified_at),
+                self._write_shared(row.status, row.attempt, row.last_report_no, created_at, modified_at),
                 self._write_rest(row),
             )
         )

@@ -147,10 +147,10 @@ AMONG_SEQS: Final = "r.seq IN (SELECT value FROM json_each(?))"
 
 # What writing costs is binding. For a None, a bool or bytes the `sqlite3` module looks for an adapter, which takes
 # several times as long as to bind an int or a text: so NULL comes as the empty text, which no column holds, and bytes
-# come as bytearray. What few rows have is bound for those only.
+# come as bytearray. What few rows have (`_LATER` new ones, `_MARKS` any) is bound for those only.
 _NULL: Final = ""
 _FIXED: Final = ("status", "modified_at", "attempt", "last_report_no")
-_STARTED: Final = ("started_seq", "object_key")
+_OF_NEW: Final = ("started_seq", "object_key")
 _LATER: Final = ("due_at", "scheduled_at", "pinned")
 _MOVING: Final = ("started_seq", *_LATER)
 _MARKS: Final = ("held", "paused_from", "batch_id", "ending")
@@ -170,8 +170,8 @@ def _updating(marks: str) -> str:
     return f"UPDATE rows SET {marks}, delta = NULL, {', '.join(changes)} WHERE seq = ?"  # noqa: S608 - our own names
 
 
-_INSERT: Final = _inserting("rows", ("seq", "service", *_FIXED), _STARTED, held="0")
-_INSERT_ALL: Final = _inserting("rows", ("seq", "service", *_FIXED), (*_STARTED, *_LATER, *_MARKS))
+_INSERT: Final = _inserting("rows", ("seq", "service", *_FIXED), _OF_NEW, held="0")
+_INSERT_ALL: Final = _inserting("rows", ("seq", "service", *_FIXED), (*_OF_NEW, *_LATER, *_MARKS))
 _UPDATE: Final = _updating("held = 0, paused_from = NULL, batch_id = NULL, ending = NULL")
 _UPDATE_MARKED: Final = _updating(", ".join(f"{name} = NULLIF(?, '{_NULL}')" for name in _MARKS))
 _INSERT_LASTING: Final = _inserting("invocations", _LASTING, _USUAL)
