@@ -41,7 +41,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     figures: dict[str, Any] = {"machine": machine()}
     try:
-        with broker.start(options.broker) as kafka:
+        with broker.start(options.broker, lasting=True) as kafka:
             figures["broker"] = kafka.label
             _measure(options, kafka.bootstrap, figures)
     finally:
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace, bootstrap: str, figures: dict[str, Any]) -> None:
-    kill.warm_up(bootstrap)
+    kill.warm_up(bootstrap, max(options.workers))
     if options.what in ("applied", "all"):
         figures["applied"] = applied.measure(bootstrap, options.commands, options.workers, profile=options.profile)
     if options.what in ("kill", "latency", "all"):

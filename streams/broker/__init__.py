@@ -39,6 +39,8 @@ def start(
     data_dir: Path | None = None,
     port: int | None = None,
     say: Callable[[str], None] | None = None,
+    *,
+    lasting: bool = False,
 ) -> Broker:
     """Start a broker that listens on this machine only, and return when it serves.
 
@@ -48,6 +50,7 @@ def start(
         data_dir: where its data stays; a temporary folder, removed with it, when absent.
         port: where it listens; any free port when absent.
         say: takes each line worth telling; they go to standard error when absent.
+        lasting: it is to be as fast as it can get, though it takes a minute of load to get there; else it starts cheap.
 
     Raises:
         BrokerUnavailableError: none could be started; the text says why for each.
@@ -62,7 +65,7 @@ def start(
         raise BrokerUnavailableError(f"BROKER={wanted}: must be HOST:PORT or one of {', '.join(KINDS)}")
     reasons = []
     for name in [wanted] if wanted else list(KINDS):
-        broker = KINDS[name](port or free_port(), data_dir, tell)
+        broker = KINDS[name](port or free_port(), data_dir, tell, lasting=lasting)
         try:
             broker.start()
         except BrokerUnavailableError as error:
@@ -87,7 +90,7 @@ def main(kind: str | None = None, data_dir: Path | None = None, port: int | None
 
     earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with start(kind, data_dir, chosen) as broker:
+        with start(kind, data_dir, chosen, lasting=True) as broker:
             sys.stdout.write(f"{broker.label} serves at {broker.bootstrap}. Ctrl-C stops it.\n")
             if broker.limits:
                 sys.stdout.write(f"Mind: {broker.limits}.\n")

@@ -46,8 +46,8 @@ SETTINGS = {
     "log.retention.ms": "-1",
 }
 MEMORY = ["-Xms256m", "-Xmx1g"]
-# For a broker that lives for minutes, ever better compilation and parallel collection cost more than they save.
-FRUGAL = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+# Until a broker has lived for minutes, ever better compilation and parallel collection cost more than they save.
+BRIEF = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
 class ApacheBroker(ProcessBroker):
@@ -63,10 +63,11 @@ class ApacheBroker(ProcessBroker):
         properties = self._properties()
         data = self.folder / "data"
         if not (data / "meta.properties").exists():
-            tool = [java, *FRUGAL, "-cp", classpath, "kafka.tools.StorageTool"]
+            tool = [java, *BRIEF, "-cp", classpath, "kafka.tools.StorageTool"]
             run([*tool, "format", f"--cluster-id={_cluster_id()}", "-c", str(properties)], 60)
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        return [java, *MEMORY, *FRUGAL, quiet, "-cp", classpath, "kafka.Kafka", str(properties)]
+        flags = [] if self.lasting else BRIEF
+        return [java, *MEMORY, *flags, quiet, "-cp", classpath, "kafka.Kafka", str(properties)]
 
     def _properties(self) -> Path:
         path = self.folder / "server.properties"

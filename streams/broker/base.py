@@ -101,8 +101,9 @@ class LocalBroker(Broker):
     The watcher ends the broker when our end of a pipe closes, which happens however we end, `kill -9` included.
     """
 
-    def __init__(self, port: int, data_dir: Path | None, say: Callable[[str], None]) -> None:
+    def __init__(self, port: int, data_dir: Path | None, say: Callable[[str], None], *, lasting: bool = False) -> None:
         self.port = port
+        self.lasting = lasting
         self.bootstrap = f"127.0.0.1:{port}"
         self.say = say
         self._given = data_dir
@@ -157,9 +158,7 @@ class LocalBroker(Broker):
 class ProcessBroker(LocalBroker):
     """A broker that is one process of ours, in a process group of its own."""
 
-    def __init__(self, port: int, data_dir: Path | None, say: Callable[[str], None]) -> None:
-        super().__init__(port, data_dir, say)
-        self._process: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
         """What to run; raises BrokerUnavailableError when something is missing."""
