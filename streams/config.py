@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         "that, at most twice what is set",
     )
     max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands taken in one turn")
-    idle_poll_ms: int = Field(10, ge=1, le=1_000, description="how long an idle worker waits for commands at a time")
+    idle_poll_ms: int = Field(20, ge=1, le=1_000, description="how long an idle worker waits for commands at a time")
     retention_ms: int = Field(24 * _HOURS, ge=0, description="how long an ended invocation stays in the table")
     batch_retention_ms: int = Field(
         7 * 24 * _HOURS, ge=60_000, description="how long a finished batch and its id are remembered"

@@ -77,6 +77,8 @@ class Table(View):
         self._overlay = Overlay(store.db)
         self._meta = Meta()
         self._batches = Batches(store.db, partition)
+        self._row_due: tuple[int | None, ...] = ()
+        """As `reads.next_due` found it; empty where rows have been written since."""
         self._reload()
 
     # --- a turn ---
@@ -146,6 +148,7 @@ class Table(View):
             Changelog keys and values in the order that replays exactly, `m/` last; None is a tombstone.
         """
         changelog = self._overlay.finish()
+        self._row_due = ()
         changelog += self._batches.flush()
         self._meta = self.meta
         record = encode(self._meta)
@@ -289,7 +292,9 @@ class Table(View):
 
     def next_due(self) -> int | None:
         """The earliest due_at of what may become due, ms; None when nothing may."""
-        times = (reads.next_due(self._db), self._batches.next_due())
+        # Asked for with each round of the loop, a hundred times a second when there is nothing to do.
+        self._row_due = self._row_due or (reads.next_due(self._db),)
+        times = (*self._row_due, self._batches.next_due())
         return min((time for time in times if time is not None), default=None)
 
     def retention_due(self, ended_before: int, batches_before: int) -> bool:
@@ -314,5 +319,6 @@ class Table(View):
             changelog_topic_id=changelog_id or kept.changelog_topic_id,
         )
         self._overlay.reset(kept.counts)
+        self._row_due = ()
         self._batches.reload()
         self.last_page = None

@@ -125,6 +125,8 @@ def test_only_what_waits_for_its_time_is_next(table: Table) -> None:
     assert table.next_due() == 7
     assert [row.seq for row in table.due(8, 9)] == [303, 302]
     assert [row.seq for row in table.due(8, 1)] == [303]
+    table.rollback()
+    assert table.next_due() is None
 
 
 def test_a_page_is_forgotten_in_parts_and_what_a_rollback_brings_back_is_found_again(table: Table) -> None:
