@@ -20,7 +20,7 @@ from streams.engine.lifecycle import UNSTARTED
 from streams.engine.moving import commands_for
 from streams.errors import StreamsError
 from streams.model import Tick
-from streams.runtime.kafka import KafkaClients
+from streams.runtime.kafka import COORDINATOR_COMES, KafkaClients
 from streams.runtime.reading import Reading
 from streams.runtime.startup import described_topic
 from streams.state.errors import ChangelogError, StoreUnusableError
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S: Final = 10.0
 _PAUSE_S: Final = 0.2
-_PASSING: Final = frozenset(
-    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
-)
-"""What a group's coordinator says for a moment after a start or an election."""
 _EVERY: Final = 1_000
 
 
@@ -171,7 +167,7 @@ def _member_count(admin: Any, group: str) -> int:
             code = error.args[0].code()
             if code == KafkaError.GROUP_ID_NOT_FOUND:
                 return 0
-            if code not in _PASSING or time.monotonic() > deadline:
+            if code not in COORDINATOR_COMES or time.monotonic() > deadline:
                 raise
         time.sleep(_PAUSE_S)
 

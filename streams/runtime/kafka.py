@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -19,6 +19,10 @@ log = logging.getLogger("streams.kafka")
 # librdkafka tells of each attempt to connect; what kind of line it is stands first.
 log.addFilter(Seldom(("streams.kafka",), seconds=10.0, telling=1))
 
+COORDINATOR_COMES: Final = frozenset(
+    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
+)
+"""What is said for a group's coordinator for a moment after a start or an election."""
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 """Largest record a worker writes, bytes."""
 

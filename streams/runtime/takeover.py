@@ -17,7 +17,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from streams.config import Topic
 from streams.errors import StreamsError
-from streams.runtime.kafka import changelog_reader, kafka_error
+from streams.runtime.kafka import COORDINATOR_COMES, changelog_reader, kafka_error
 from streams.runtime.reading import know
 from streams.runtime.task import PartitionTask, Phase
 
@@ -36,20 +36,18 @@ _SAVE_EVERY = 10_000
 """Records replayed between two commits of SQLite."""
 _REPORT_EVERY_S = 2.0
 _WAITING_EVERY_S = 10.0
-_PASSING = frozenset(
-    {
-        KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._WAIT_COORD,  # noqa: SLF001
-        KafkaError._NOENT,  # noqa: SLF001
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-    }
-)
+_PASSING = COORDINATOR_COMES | {
+    KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+    KafkaError._WAIT_COORD,  # noqa: SLF001
+    KafkaError._NOENT,  # noqa: SLF001
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+}
 """What is answered while a broker is away or has just come back; none of these is marked retriable."""
 _NO_TOPIC_ID = ("", "AAAAAAAAAAAAAAAAAAAAAA")
 """What stands for an unknown topic id: none given, or sixteen zero bytes in base64."""

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from msgspec.structs import replace
 
 from streams import codec
@@ -17,6 +18,7 @@ from streams.runtime.identity import StateFolder
 from streams.runtime.takeover import Takeover
 from streams.runtime.verify import verify
 from streams.runtime.worker import Worker
+from support.fake_faults import failure
 from support.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
@@ -108,6 +110,23 @@ def test_a_partition_that_another_writes_meanwhile_is_taken_over_anew(
     world.run_until_idle()
     assert asked == [PARTITIONS, *[1] * PARTITIONS, PARTITIONS]
     assert len(world.statuses()) == 20
+
+
+@pytest.mark.parametrize(
+    "code", [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError._TRANSPORT]
+)
+def test_a_coordinator_that_moves_is_waited_for(world: World, code: int) -> None:
+    """A broker that stood still gives its groups away: that passes, and no worker ends for it."""
+    world.cluster.faults.fail("committed", failure(code))
+    world.run_until_idle()
+    assert len(world.statuses()) == 20
+
+
+def test_a_group_that_may_not_be_read_stops_the_worker(world: World) -> None:
+    """That does not pass."""
+    world.cluster.faults.fail("committed", failure(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    with pytest.raises(KafkaException):
+        world.run_until_idle()
 
 
 def test_a_deleted_group_goes_on_where_the_changelog_stands(world: World) -> None:
