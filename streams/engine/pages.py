@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from streams.model import ContinueSlice, Slice
 
 _SEQ = attrgetter("seq")
+_STANDING = attrgetter("status", "counted_by")
 _SHELVED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].items() if found is Verdict.SHELVE)
 _HALTED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].items() if found is Verdict.HALT)
 
@@ -181,6 +182,7 @@ def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
 def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
     """One delta for all rows, a signal for each that was started, and what other batches lose by it."""
     effects: list[Effect] = []
+    standing = Counter(map(_STANDING, plan.signalled))
     grace_until = at.now + slice_.grace_ms
     changes = []
     if plan.done:
@@ -192,14 +194,13 @@ def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Eff
         ending = Ending(slice_.cause)
         if plan.asked:
             ending = Ending(slice_.cause, slice_.on_timeout, grace_until, counted_by=slice_.batch_id)
-        effects.append(PutDelta(PageDelta(at.now, ending, tuple(changes)), _left(page, plan)))
+        effects.append(PutDelta(PageDelta(at.now, ending, tuple(changes)), _left(page, standing)))
     kind = SignalKind.KILL if slice_.action is Action.KILL else SignalKind.CANCEL
     if plan.signalled:
         effects.append(SendAll(kind, plan.signalled, at.now, slice_.cause))
     ledger = Ledger(at, view)
-    taken = Counter(row.counted_by for row in plan.signalled if row.status is Status.CANCELLING)
-    for batch_id, rows in taken.items():
-        if batch_id is not None:
+    for (status, batch_id), rows in standing.items():
+        if status is Status.CANCELLING and batch_id is not None:
             ledger.settle(batch_id, "skipped", rows)
     return effects + ledger.effects()
 
@@ -209,11 +210,11 @@ def _differences(seqs: list[int]) -> tuple[int, ...]:
     return (seqs[0], *map(sub, seqs[1:], seqs))
 
 
-def _left(page: Page, plan: _Plan) -> dict[Status, int]:
-    """How many of the changed rows had which status."""
-    left = Counter(row.status for row in plan.signalled)
-    for status, seqs in page.unstarted.items():
-        left[status] += len(seqs)
+def _left(page: Page, signalled: Counter[tuple[Status, str | None]]) -> dict[Status, int]:
+    """How many of the changed rows had which status; `signalled`: status and `counted_by` of those started."""
+    left = Counter({status: len(seqs) for status, seqs in page.unstarted.items()})
+    for (status, _), rows in signalled.items():
+        left[status] += rows
     return {status: count for status, count in left.items() if count}
 
 

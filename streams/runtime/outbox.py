@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from streams import codec
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import Append, Send, SendAll
 
+_SIGNALLED = attrgetter("seq", "encoded", "attempt")
 DEAD_LETTER_VALUE_BYTES = 1_900_000
 """A dead letter carries at most this much of the bad record's value, so that it fits with its headers."""
 
@@ -66,9 +68,7 @@ class Outbox:
         """Signals to the executors of a page's rows."""
         if self._shadow:
             return
-        values = codec.encode_signals(
-            sent.kind, ((row.seq, row.encoded, row.attempt) for row in sent.rows), sent.at, sent.cause
-        )
+        values = codec.encode_signals(sent.kind, map(_SIGNALLED, sent.rows), sent.at, sent.cause)
         self.signals[partition] += [
             {"key": routing_key(row.invocation_id), "value": value}
             for row, value in zip(sent.rows, values, strict=True)

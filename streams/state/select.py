@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.engine.view import Page, StartedRow
@@ -26,6 +27,7 @@ _COLUMNS: Final = f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END"
 _BATCH: Final = (
     "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
 )
+_PLACE: Final = itemgetter(1)
 
 
 class Condition(NamedTuple):
@@ -119,7 +121,7 @@ def select_page(
     found, scanned, cursor, last = _by_ids(db, query) if query.ids is not None else _window(db, query)
     window = _window_of(query, cursor, len(found))
     matched = Condition(AMONG_SEQS, (json_list([row[0] for row in found]),)) if window is None else window.condition
-    places = dict.fromkeys(place for _, place in found)
+    places = dict.fromkeys(map(_PLACE, found))
     unstarted = {
         STATUSES[place]: [seq for seq, stands in found if stands == place] for place in places if place is not None
     }
