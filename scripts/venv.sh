@@ -41,5 +41,6 @@ if ! { [ -x $venv/bin/python ] && recent $venv/bin/python && $venv/bin/python -m
     make_venv "$python"
 fi
 say "setup: installing what constraints.txt pins (once, and again when it or pyproject.toml changes)"
-$venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+# Python compiles what it imports; pip would compile all there is, most of which nobody ever imports.
+$venv/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
 touch $venv/.ready
