@@ -212,9 +212,11 @@ def _differences(seqs: list[int]) -> tuple[int, ...]:
 
 def _left(page: Page, signalled: Counter[tuple[Status, str | None]]) -> dict[Status, int]:
     """How many of the changed rows had which status; `signalled`: status and `counted_by` of those started."""
-    left = Counter({status: len(seqs) for status, seqs in page.unstarted.items()})
+    left: Counter[Status] = Counter()
     for (status, _), rows in signalled.items():
         left[status] += rows
+    for status, seqs in page.unstarted.items():
+        left[status] += len(seqs)
     return {status: count for status, count in left.items() if count}
 
 

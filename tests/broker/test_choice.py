@@ -81,6 +81,13 @@ def test_a_chosen_one_has_no_substitute(kinds: Callable[..., None], monkeypatch:
     assert isinstance(broker.start("apache"), Working)
 
 
+def test_one_that_is_to_last_is_told_so(kinds: Callable[..., None]) -> None:
+    """Whoever asks for a broker says whether it pays for itself to become as fast as it can."""
+    kinds(apache=Working)
+    started = [broker.start(), broker.start(lasting=True)]
+    assert [one.lasting for one in started if isinstance(one, Working)] == [False, True]
+
+
 def test_an_unknown_kind(kinds: Callable[..., None]) -> None:
     """A kind that does not exist is refused with the ones that do."""
     kinds(docker=Working)
