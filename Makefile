@@ -30,8 +30,12 @@ demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks 
 
 .PHONY: test
 test: export STREAMS_TEST_EXAMPLES = 1
-test: check ## check, then every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
-	@$(BIN)/pytest -q -n 3 --dist worksteal -m "(broker or chaos) and not stack"
+test: $(READY) ## all that check does, and every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
+	@$(MAKE) --no-print-directory -j 3 all lint gate
+
+.PHONY: all
+all: $(READY)
+	@$(BIN)/pytest -q -n 3 --dist worksteal -m "not stack"
 
 .PHONY: check
 check: $(READY) ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker
