@@ -6,6 +6,7 @@ A wheel carries the folder as `streams/schemas`, a checkout has it beside the pa
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,13 @@ def load_all(path: Path) -> list[dict[str, Schema]]:
 
 def header(schema: Schema) -> bytes:
     """What goes before the body: marker and fingerprint, CRC-64-AVRO of the parsing canonical form, little-endian."""
-    canonical = fastavro.schema.to_parsing_canonical_form(schema)
-    return MARKER + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
+    return MARKER + _fingerprint(fastavro.schema.to_parsing_canonical_form(schema))
+
+
+@cache
+def _fingerprint(canonical: str) -> bytes:
+    """Most schemas are today as they were released, and fastavro takes a millisecond for each."""
+    return bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
 
 
 def definitions(schema: Any) -> Iterator[Schema]:

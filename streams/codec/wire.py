@@ -18,8 +18,10 @@ _OVERFLOW = 63
 
 _PAIRS = 1 << 14
 _FOURS = 1 << 28
-_LAST = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(_PAIRS))  # noqa: PLR2004
-_MORE = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(_PAIRS))
+_ENDS = [bytes((n,)) for n in range(128)]
+_GOES_ON = [bytes((n,)) for n in range(128, 256)]
+_LAST = (*_ENDS, *[first + second for second in _ENDS[1:] for first in _GOES_ON])
+_MORE = tuple([first + second for second in _GOES_ON for first in _GOES_ON])
 
 
 _TIME_BYTES = 6
