@@ -51,6 +51,8 @@ class Checkpoint:
         self._topics = {topic: settings.topic(topic) for topic in Topic}
         self._dead_letter_partitions = 1
         self._thread = ThreadPoolExecutor(1, "commit")
+        self._timeout_s = settings.transaction_timeout_ms / 1_000
+        self._began = time.monotonic()
         self.transaction_s = 0.0
 
     def prepare(self, dead_letter_partitions: int) -> None:
@@ -75,7 +77,7 @@ class Checkpoint:
                 gone on with.
         """
         positions: dict[int, int] = {}
-        began = time.perf_counter()
+        self._began = began = time.monotonic()
         _retrying(self._producer.begin_transaction)
         try:
             self._produce_all(outbox, tasks, positions)
@@ -106,7 +108,11 @@ class Checkpoint:
         if offsets:
             _retrying(lambda: self._producer.send_offsets_to_transaction(offsets, metadata, _CALL_TIMEOUT_S))
         _retrying(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
-        return time.perf_counter()
+        return time.monotonic()
+
+    def overdue(self) -> bool:
+        """Whether the last transaction began so long ago that the broker itself ends it, and fences its producer."""
+        return time.monotonic() - self._began >= self._timeout_s
 
     def close(self) -> None:
         """End the thread that commits."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.worker")
 
 _FENCED_AGAIN_S: Final = 60.0
-"""A worker fenced twice within this time shares its id with another."""
+"""A worker fenced twice within this time shares its id with another, unless its own transactions took too long."""
 
 
 class Connections:
@@ -159,12 +159,14 @@ class Connections:
         """A new producer settles what the old one left.
 
         Raises:
-            StreamsError: it was fenced twice within a minute.
+            StreamsError: another fenced it twice within a minute.
         """
-        log.warning("producer replaced", why=why, transactional_id=self._worker_id)
-        if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
-            raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
-        self._fenced_at = time.monotonic()
+        overdue = self.checkpoint.overdue()
+        log.warning("producer replaced", why=why, transactional_id=self._worker_id, overdue=overdue)
+        if not overdue:
+            if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
+                raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
+            self._fenced_at = time.monotonic()
         self._close_producer()
         self._open_producer()
 

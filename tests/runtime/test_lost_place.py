@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,44 @@ class _Fatal:
 def _lose_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_worker(world).connections.consumer, "poll", lambda *_: _Fatal())
     world.run_until_idle()
+
+
+def _fence(world: World, monkeypatch: pytest.MonkeyPatch, *, after_s: float) -> None:
+    """The next transaction's producer is fenced, so many seconds after it began."""
+    clock, faults = time.monotonic, world.cluster.faults
+
+    def hook(step: str) -> None:
+        if step == "send_offsets":
+            faults.hook = None
+            world.cluster.expire_transactions()
+            monkeypatch.setattr(time, "monotonic", lambda: clock() + after_s)
+
+    faults.hook = hook
+
+
+def test_a_worker_that_another_fences_twice_stops_and_names_the_id_they_share(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first time it may have been slow; then two would go on fencing each other."""
+    before = _worker(world).connections.checkpoint
+    for numbers in (range(20, 30), range(30, 40)):
+        _invoke(world, numbers)
+        _fence(world, monkeypatch, after_s=1.0)
+        if numbers.start == 20:
+            world.run_until_idle()
+            assert _worker(world).connections.checkpoint is not before
+    with pytest.raises(StreamsError, match=r"another worker uses transactional\.id w .*STREAMS_WORKER_ID"):
+        world.run_until_idle()
+
+
+def test_transactions_that_take_too_long_are_nobody_elses_doing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker ends them and fences their producer: a slow worker goes on with a new one, however often."""
+    for first in (20, 30, 40):
+        _invoke(world, range(first, first + 10))
+        _fence(world, monkeypatch, after_s=world.settings.transaction_timeout_ms / 1_000)
+        world.run_until_idle()
+    assert len(world.statuses()) == 50
+    assert len(world.signals()) == 50
 
 
 def test_a_lost_place_is_taken_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
