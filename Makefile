@@ -31,10 +31,7 @@ demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks 
 .PHONY: test
 test: export STREAMS_TEST_EXAMPLES = 1
 test: $(READY) ## all that check does, and every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
-	@$(MAKE) --no-print-directory -j 3 all lint gate
-
-.PHONY: all
-all: $(READY)
+	@$(MAKE) --no-print-directory -j 2 lint gate
 	@$(BIN)/pytest -q -n 3 --dist worksteal -m "not stack"
 
 .PHONY: check

@@ -292,7 +292,7 @@ class Table(View):
 
     def next_due(self) -> int | None:
         """The earliest due_at of what may become due, ms; None when nothing may."""
-        # Asked for with each round of the loop, a hundred times a second when there is nothing to do.
+        # Asked for with each round of the loop, which comes round all the time when there is nothing to do.
         self._row_due = self._row_due or (reads.next_due(self._db),)
         times = (*self._row_due, self._batches.next_due())
         return min((time for time in times if time is not None), default=None)

@@ -17,7 +17,7 @@ from support.programs import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCALE = float(os.environ.get("STREAMS_TEST_SCALE", "0.1"))
+SCALE = float(os.environ.get("STREAMS_TEST_SCALE", "0.2"))
 STEPS = 10
 MODEL = ROOT / "tests" / "support" / "model"
 
