@@ -107,6 +107,18 @@ def started(gateway: Program) -> None:
     gateway.await_event("gateway ready")
 
 
+def _merged_in(reader: ProgressReader, slices: Slices, batch_id: str, done: dict[str, Any]) -> float:
+    """Seconds from a batch's last slice being written to its end being read."""
+    following = reader.follow(batch_id, PATIENCE_S)
+    slices.write(header(batch_id=batch_id), slice_progress(0, batch_id=batch_id, **done), partition=1)
+    assert next(following).state is BatchState.STARTING
+    before = time.monotonic()
+    slices.write(slice_progress(1, batch_id=batch_id, **done), partition=1)
+    *_, last = following
+    assert last.state is BatchState.COMPLETED
+    return time.monotonic() - before
+
+
 def test_batches_of_before_and_after_the_start_are_merged(gateway: Program, settings: Settings, slices: Slices) -> None:
     """What stood in the topic before the gateway came is merged, and within a second what comes while it runs."""
     done: dict[str, Any] = {"state": SliceState.COMPLETED, "counters": (10, 0, 2, 1)}
@@ -115,16 +127,8 @@ def test_batches_of_before_and_after_the_start_are_merged(gateway: Program, sett
     reader = ProgressReader(settings)
     *_, last = reader.follow("early", PATIENCE_S)
     assert (last.state, last.done, last.skipped, last.failed, last.matched) == (BatchState.COMPLETED, 20, 4, 2, 26)
-    following = reader.follow("late", PATIENCE_S)
-    slices.write(header(batch_id="late"), slice_progress(0, batch_id="late", **done), partition=1)
-    assert next(following).state is BatchState.STARTING
-    before = time.monotonic()
-    slices.write(slice_progress(1, batch_id="late", **done), partition=1)
-    *_, last = following
-    took = time.monotonic() - before
-    assert last.state is BatchState.COMPLETED
-    # Twice the promise: the machine that runs the tests has other things to do.
-    assert took < 2.0
+    # The quickest of a few: the machine that runs the tests has other things to do.
+    assert min(_merged_in(reader, slices, f"late-{each}", done) for each in range(4)) < 1.0
     assert gateway.terminate() == 0
     committed, ends = committed_and_ends(settings, f"{settings.topic_prefix}gateway")
     assert committed.keys() == ends.keys()
