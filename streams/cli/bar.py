@@ -87,15 +87,20 @@ class Bar:
         return f"no progress in {waited:.0f} s: are a worker and a gateway running?"
 
 
+def action_of(progress: BatchProgress) -> str:
+    """What a batch does, for people."""
+    return f"{progress.action}{' (dry run)' if progress.dry_run else ''}"
+
+
 def counters(progress: BatchProgress) -> str:
     """A batch's counters in a line."""
     return "  ".join(f"{name} {getattr(progress, name):,}" for name in COUNTERS)
 
 
 def line(progress: BatchProgress) -> Text:
-    """A batch in one line, where there is no terminal: state, how far, rate, counters."""
+    """A batch in one line, where there is no terminal: action, state, how far, rate, counters."""
     share = _share(progress)
-    text = Text(_state(progress.state), style=STYLES.get(progress.state, "cyan"))
+    text = Text(f"{action_of(progress)}  ").append(_state(progress.state), style=STYLES.get(progress.state, "cyan"))
     text.append(f" {'' if share is None else f'{int(share * 100)}%':>4}  {progress.rate:,.0f}/s  ", style="default")
     stands = standing_of(progress)
     return text.append(counters(progress) + (f"  {stands}" if stands else ""), style="default")

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.bar import COUNTERS, STYLES, Bar, line
+from streams.cli.bar import COUNTERS, STYLES, Bar, action_of, line
 from streams.cli.console import Exit, err
 from streams.cli.times import iso
 from streams.client import BatchTimeoutError, ProgressReader
@@ -67,7 +67,7 @@ def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
                 bar.update(progress)
                 yield progress
         return
-    printed = float("-inf")
+    printed = time.monotonic()
     for progress in progresses:
         if time.monotonic() - printed >= _EVERY_S:
             printed = time.monotonic()
@@ -81,8 +81,7 @@ def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
     grid.add_column(style="bold")
     grid.add_column(justify="left")
     grid.add_row("batch", progress.batch_id)
-    action = f"{progress.action}{' (dry run)' if progress.dry_run else ''}"
-    grid.add_row("action", action)
+    grid.add_row("action", action_of(progress))
     grid.add_row("state", Text(progress.state, style=STYLES.get(progress.state, "cyan")))
     if progress.error is not None:
         grid.add_row("error", Text(progress.error))

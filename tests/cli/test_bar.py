@@ -6,9 +6,11 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from streams.cli import bar as module
+from streams.cli import follow
 from streams.cli.bar import Bar, line
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout
 
@@ -135,4 +137,20 @@ def test_a_batch_that_stands_says_until_when(drawn: Callable[[Bar], list[str]]) 
 def test_without_a_terminal_all_of_it_stands_in_one_line() -> None:
     """As in a log."""
     progress = _progress(BatchState.RUNNING, scan_total=4, scanned=2, matched=2, done=2, rate=7.0)
-    assert line(progress).plain == "RUNNING    50%  7/s  matched 2  done 2  pending 0  skipped 0  failed 0"
+    said = "RUNNING    50%  7/s  matched 2  done 2  pending 0  skipped 0  failed 0"
+    assert line(progress).plain == f"CANCEL  {said}"
+    assert line(replace(progress, dry_run=True)).plain == f"CANCEL (dry run)  {said}"
+
+
+def test_without_a_terminal_a_line_comes_every_two_seconds(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And none of a batch that has ended sooner: its end is told anyway."""
+    clock = [0.0]
+    monkeypatch.setattr("streams.cli.follow.time.monotonic", lambda: clock[0])
+    told: list[tuple[float, int]] = []
+    for _ in follow.shown(_progress(BatchState.RUNNING) for _ in range(9)):
+        clock[0] += 0.5
+        told.append((clock[0], capfd.readouterr().err.count("CANCEL  RUNNING")))
+    assert [at for at, count in told if count] == [2.5, 4.5]
+    assert {count for _, count in told} == {0, 1}
