@@ -144,6 +144,7 @@ class Service:
         producer = Producer(
             {
                 "bootstrap.servers": self.settings.bootstrap_servers,
+                "log_level": 3,  # what it tries again by itself is nobody's concern
                 "enable.idempotence": True,
                 "linger.ms": 20,
                 "batch.size": 1_000_000,
