@@ -15,8 +15,8 @@ help: ## show this
 	@printf 'make TARGET, where TARGET is\n\n'
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-10s %s\n' "$$name" "$$text"; done
-	@printf '\nThe broker for demo, test, chaos and bench: BROKER=HOST:PORT|docker|apache|embedded,\n'
-	@printf 'else the first that works of Docker, Apache Kafka by Java 17 and Maven, embedded.\n'
+	@printf '\nThe broker for demo, test and chaos: BROKER=HOST:PORT|docker|apache|embedded,\n'
+	@printf 'else the first that works of Docker, Apache Kafka by Java 17 and Maven, embedded. For bench: BROKER, else apache.\n'
 
 $(READY): pyproject.toml constraints.txt scripts/venv.sh
 	@scripts/venv.sh
@@ -74,6 +74,6 @@ picture: $(READY) ## record the demo anew, as docs/demo.svg
 	@$(BIN)/python scripts/picture.py
 
 .PHONY: clean
-clean: ## remove .venv and everything that tools have left
+clean: ## remove .venv, what tools have left, .state (tables) and .broker (its data)
 	rm -rf .venv dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .state .broker
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -186,7 +186,9 @@ def _lines(error: ValidationError) -> list[str]:
 
 def _line(field: str, message: str, value: object) -> str:
     info = Settings.model_fields[field]
-    default = "" if info.default_factory else f" (by default {info.default})"
+    default = "" if info.default_factory or info.default is None else f" (by default {info.default})"
+    if field.endswith("_http"):
+        message = "is no address: write HOST:PORT, like 0.0.0.0:8080"
     return f"{variable(field)}={value}: {message[:1].lower()}{message[1:]}; it is {info.description}{default}"
 
 

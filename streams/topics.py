@@ -81,14 +81,13 @@ SPECS = (
 )
 
 
-def create(
-    settings: Settings, partitions: int = DEFAULT_PARTITIONS, replication_factor: int | None = None
-) -> list[Created]:
+def create(settings: Settings, partitions: int | None = None, replication_factor: int | None = None) -> list[Created]:
     """Create the topics that are missing; those that exist stay as they are and must be as they should.
 
     Args:
         settings: the brokers and the topics' prefix.
-        partitions: of `commands`, `changelog` and `signals`; fixed for the life of the topics.
+        partitions: of `commands`, `changelog` and `signals`; fixed for the life of the topics. Absent: as many as those
+            have that exist, else four.
         replication_factor: copies of each record; absent: three, or as many as there are brokers.
 
     Raises:
@@ -97,8 +96,10 @@ def create(
     kafka = Admin(settings)
     copies = replication_factor or min(3, kafka.broker_count())
     before = kafka.partition_counts()
-    for name, found in before.items():
-        if name in {settings.topic(each) for each in SAME_COUNT} and found != partitions:
+    same = {name: before[name] for name in map(settings.topic, SAME_COUNT) if name in before}
+    partitions = partitions or next(iter(same.values()), DEFAULT_PARTITIONS)
+    for name, found in same.items():
+        if found != partitions:
             raise StreamsError(
                 f"topic {name} has {found} partitions, not {partitions}: the count is fixed for the life of the "
                 f"topics; ask for --partitions {found}, or choose another STREAMS_TOPIC_PREFIX"

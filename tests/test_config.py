@@ -121,6 +121,14 @@ def test_settings_cannot_be_changed_once_they_are_made() -> None:
         Settings().topic_prefix = "other."  # type: ignore[misc]
 
 
+def test_an_address_that_is_none_says_how_one_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port alone is what most people try first."""
+    monkeypatch.setenv("STREAMS_WORKER_HTTP", "8080")
+    with pytest.raises(ConfigError, match=r"STREAMS_WORKER_HTTP=8080: is no address: write HOST:PORT") as told:
+        load_settings()
+    assert "None" not in str(told.value)
+
+
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     """A setting that nobody can find does not exist."""
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -128,5 +136,6 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     settings = Settings()
     for field in Settings.model_fields.keys() - {"kafka", "worker_id", "group_id", "worker_http", "gateway_http"}:
         default = getattr(settings, field)
-        assert rows[variable(field)].startswith(f"`{default:g}`" if isinstance(default, float) else f"`{default}`")
+        told = f"{default:g}" if isinstance(default, float) else str(default)
+        assert rows[variable(field)].startswith(f"`{told.lower() if isinstance(default, bool) else told}`")
     assert rows.keys() >= {variable(field) for field in Settings.model_fields.keys() - {"kafka"}}

@@ -62,7 +62,8 @@ def start(
         external.start()
         return external
     if wanted is not None and wanted not in KINDS:
-        raise BrokerUnavailableError(f"BROKER={wanted}: must be HOST:PORT or one of {', '.join(KINDS)}")
+        given = "broker " if kind else "BROKER="
+        raise BrokerUnavailableError(f"{given}{wanted}: must be HOST:PORT or one of {', '.join(KINDS)}")
     reasons = []
     for name in [wanted] if wanted else list(KINDS):
         broker = KINDS[name](port or free_port(), data_dir, tell, lasting=lasting)
@@ -100,7 +101,7 @@ def main(kind: str | None = None, data_dir: Path | None = None, port: int | None
                     sys.stderr.write(f"The broker ended by itself; its log: {broker.log}\n")
                     return 1
     except BrokerUnavailableError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"error: {error}\n")
         return 1
     finally:
         for number, handler in earlier.items():

@@ -66,7 +66,7 @@ def _show_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
 def _options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del version

@@ -13,7 +13,7 @@ from streams.cli.bar import COUNTERS
 from streams.cli.console import err, print_error, print_json, print_whole, settings_of_command
 from streams.cli.known import unknown, wait_until_known
 from streams.cli.standing import standing_of
-from streams.cli.times import duration_ms, iso
+from streams.cli.times import duration_of, iso
 from streams.client import ProgressReader
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Look at batches, and control those
 for _command in (control.pause, control.resume, control.abort, control.rate):
     app.command()(_command)
 
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+_Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
 _BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False)]
 
 
@@ -52,7 +52,7 @@ def watch(
 
     Example: streams batch watch 019a5c1e-7f3a-7c40-8a5e-3b1f0c2d4e5f --timeout 10m
     """
-    timeout_ms = None if timeout is None else duration_ms(timeout)
+    timeout_ms = duration_of("--timeout", timeout)
     settings = settings_of_command()
     wait_until_known(settings, batch_id)
     watched = follow.watch(settings, batch_id, timeout_ms)

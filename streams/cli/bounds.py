@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from streams.cli.times import future_ms
+from streams.cli.times import future_of
 from streams.model import StartBatch  # noqa: TC001 - read by Typer's hints
 
 
@@ -38,12 +38,3 @@ class Bounds:
         return replace(
             start, limit=self.limit, max_rate=self.max_rate, expires_at=future_of("--expires-at", self.expires_at)
         )
-
-
-def future_of(option: str, text: str | None) -> int | None:
-    """The time to come that an option was given, ms since 1970; an error names the option."""
-    try:
-        return None if text is None else future_ms(text)
-    except typer.BadParameter as error:
-        error.param_hint = option
-        raise

@@ -30,9 +30,11 @@ _PATIENCE_S = 10.0
 _BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False)]
 _NoWait = Annotated[
     bool,
-    typer.Option("--no-wait", help="Return once the command stands in the log, whether or not the batch is known."),
+    typer.Option(
+        "--no-wait", metavar="", help="Return once the command stands in the log, whether or not the batch is known."
+    ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+_Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
 
 
 def pause(batch_id: _BatchId, *, no_wait: _NoWait = False, json: _Json = False) -> None:

@@ -28,7 +28,7 @@ _Code = Annotated[
         "--code", metavar="CODE", help="With this error code. May be given several times.", show_default=False
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+_Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
 _PLACE = "PARTITION:OFFSET"
 
 
@@ -79,8 +79,8 @@ def replay(
     ] = None,
     *,
     code: _Code = None,
-    all_: Annotated[bool, typer.Option("--all", help="All that there are.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    all_: Annotated[bool, typer.Option("--all", metavar="", help="All that there are.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")] = False,
     json: _Json = False,
 ) -> None:
     """Send the originals again, each to its partition of the command log; the dead letters stay where they are.

@@ -17,7 +17,7 @@ from streams.admin import Admin
 from streams.cli.console import Exit, err, settings_of_command
 from streams.cli.partition_bars import partition_bars
 from streams.cli.records import to_json
-from streams.cli.times import duration_ms, iso
+from streams.cli.times import duration_of, iso
 from streams.errors import StreamsError
 from streams.model import Status
 
@@ -67,7 +67,8 @@ def export(
         ),
     ] = "1h",
     force: Annotated[
-        bool, typer.Option("--force", help="Although workers run, or commands wait that nobody has applied.")
+        bool,
+        typer.Option("--force", metavar="", help="Although workers run, or commands wait that nobody has applied."),
     ] = False,
 ) -> None:
     """Write what has not ended as commands, JSON lines that `streams send` takes under another prefix or cluster.
@@ -80,7 +81,7 @@ def export(
     Example: streams export --output table.jsonl
     """
     now = time.time_ns() // 1_000_000
-    no_start_before = now + duration_ms(import_within)
+    no_start_before = now + (duration_of("--import-within", import_within) or 0)
     settings = settings_of_command()
     Admin(settings).partition_counts()  # a broker that is out of reach is told in one line
     from streams.engine.moving import Terms  # noqa: PLC0415 - no other command waits for it to load

@@ -11,7 +11,7 @@ import typer
 
 from streams.cli.console import out, print_json, settings_of_command
 from streams.cli.selection import labels_of
-from streams.cli.times import future_ms
+from streams.cli.times import future_of
 from streams.client import Client, Delivery, new_invocation_id
 from streams.model import Invocation, Invoke
 from streams.rules import CommandRefusedError, check_invoke
@@ -44,14 +44,16 @@ def invoke(
     ] = None,
     deployment: Annotated[str | None, typer.Option(metavar="ID", help="The deployment that it is meant for.")] = None,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="It runs elsewhere already: no executor is told to start it.")
+        bool, typer.Option("--adopt", metavar="", help="It runs elsewhere already: no executor is told to start it.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Invoke a handler once, and print the invocation's id.
 
     Example: streams invoke emails send '{"to": "ada"}' --label tenant=acme --at 10m
     """
+    if id == "":
+        raise typer.BadParameter("is empty: name one, or leave the option out", param_hint="--id")
     invocation = Invocation(
         id or new_invocation_id(service, object_key),
         service,
@@ -60,7 +62,7 @@ def invoke(
         deployment,
         labels=labels_of("--label", label) or {},
     )
-    scheduled_at = None if at is None else future_ms(at)
+    scheduled_at = future_of("--at", at)
     command = Invoke(invocation, scheduled_at, adopt, _payload(payload, payload_file))
     try:
         check_invoke(command)

@@ -15,13 +15,13 @@ from streams.cli.bounds import Bounds
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.follow import Watched, table, watch
 from streams.cli.options import takes
-from streams.cli.preview import confirm
+from streams.cli.preview import DEFAULT_GRACE, confirm
 from streams.cli.selection import Selection
 from streams.cli.standing import Standing
-from streams.cli.times import duration_ms
+from streams.cli.times import duration_ms, duration_of
 from streams.client import Client, Delivery, new_batch_id
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
-from streams.rules import CommandRefusedError, check_start_batch
+from streams.rules import MAX_GRACE_MS, TERMINAL, CommandRefusedError, check_start_batch
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -38,7 +38,9 @@ def _duration(*names: str, meaning: str) -> Any:
 class Sending:
     """Options of every command that starts a batch."""
 
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what matches; nothing is touched.")] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Only count what matches; nothing is touched.")
+    ] = False
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why; kept with the batch, and with what it ends.")
     ] = None
@@ -47,14 +49,20 @@ class Sending:
     ] = None
     batch_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Its id; sent again with the same id and content, it still runs once."),
+        typer.Option(
+            metavar="ID",
+            help="Its id; sent again with the same id and content, it still runs once. Write times as ISO then: 2h is "
+            "another time in each run.",
+        ),
     ] = None
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Neither preview nor question.")] = False
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the command stands in the log.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Neither preview nor question.")] = False
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", metavar="", help="Return once the command stands in the log.")
+    ] = False
     timeout: Annotated[
         str | None, _duration("--timeout", meaning="Wait at most this long, like 10m; the batch goes on.")
     ] = None
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False
+    json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")] = False
 
 
 @dataclass(frozen=True)
@@ -108,32 +116,39 @@ def run(
         typer.Exit: there is nothing more to do; with the verb's exit code.
         BatchTimeoutError: the preview has not ended in time.
     """
+    if sending.batch_id == "":
+        raise typer.BadParameter("is empty: name one, or leave the option out", param_hint="--batch-id")
     start = StartBatch(
         batch_id=sending.batch_id or new_batch_id(),
         action=action,
         filter=selection.filter(),
         dry_run=sending.dry_run,
-        grace_ms=_milliseconds("--grace", cancelling.grace),
+        grace_ms=duration_of("--grace", cancelling.grace),
         on_timeout=cancelling.on_timeout,
         reason=sending.reason,
         actor=sending.actor or whoever_this_is(),
     )
     start = (standing or Standing()).of(bounds.of(start))
-    timeout = _milliseconds("--timeout", sending.timeout)
+    timeout = duration_of("--timeout", sending.timeout)
     _refuse_invalid(start)
     settings = settings_of_command()
     if not (sending.yes or sending.dry_run):
-        confirm(settings, start, cancelling.grace, None if timeout is None else timeout / 1_000)
+        try:
+            confirm(settings, start, cancelling.grace, None if timeout is None else timeout / 1_000)
+        except typer.Exit:
+            if sending.json:
+                print_json({"batch_id": None, "state": None, "command": None})
+            raise
     place = _append(settings, start)
     if sending.no_wait:
         _print_sent(start, place, as_json=sending.json)
         return
     err.print(f"batch {start.batch_id}: partition {place.partition}, offset {place.offset}", markup=False)
     watched = watch(settings, start.batch_id, timeout)
-    if watched.last is not None and not _same(start, watched.last):
+    if watched.last is not None and (different := _different(start, watched.last)):
         watched.error = (
             f"batch id {start.batch_id} is taken by an earlier batch of other content, shown here; this command "
-            "changed nothing: choose another --batch-id"
+            f"changed nothing. What differs: {', '.join(different)}. Repeat what was sent, or choose another --batch-id"
         )
     _report(watched, start.batch_id, place, as_json=sending.json)
     raise typer.Exit(watched.exit_code)
@@ -148,18 +163,15 @@ def whoever_this_is() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _milliseconds(option: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else duration_ms(text)
-    except typer.BadParameter as error:
-        error.param_hint = option
-        raise
-
-
 def _refuse_invalid(start: StartBatch) -> None:
     """The engine's own rules, before anything is sent."""
     if start.filter == Filter():
         raise typer.BadParameter("say which invocations, or --all for all of them")
+    for status in start.filter.statuses or ():
+        if start.action is Action.PURGE and status not in TERMINAL:
+            raise typer.BadParameter(f"{status} has not ended, and only that is purged", param_hint="--status")
+    if start.grace_ms is not None and start.grace_ms > MAX_GRACE_MS:
+        raise typer.BadParameter("is longer than 24h, the most there is", param_hint="--grace")
     try:
         check_start_batch(start)
     except CommandRefusedError as refusal:
@@ -196,30 +208,31 @@ def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) 
         print_error(problem)
 
 
-def _same(start: StartBatch, progress: BatchProgress) -> bool:
-    """Whether the progress is of this batch, and not of an earlier one that had its id."""
+def _different(start: StartBatch, progress: BatchProgress) -> list[str]:
+    """The options in which an earlier batch, which had this one's id, differs from it; none when it is the same.
+
+    Of ids only their number is known.
+    """
     ids = start.filter.invocation_ids
-    asked = (
-        start.action,
-        replace(start.filter, invocation_ids=None),
-        start.dry_run,
-        start.limit,
-        start.standing_until,
-        start.expires_at,
-        start.reason,
-        start.actor,
-    )
-    shown = (
-        progress.action,
-        replace(progress.filter, invocation_ids=None),
-        progress.dry_run,
-        progress.limit,
-        progress.standing_until,
-        progress.expires_at,
-        progress.reason,
-        progress.actor,
-    )
-    return asked == shown and progress.invocation_ids_count == (None if ids is None else len(ids))
+    grace_ms = duration_ms(DEFAULT_GRACE) if start.grace_ms is None else start.grace_ms
+    cancels = start.action is Action.CANCEL
+    pairs = {
+        "action": (start.action, progress.action),
+        "filter (a duration such as 2h is another time in each run)": (
+            replace(start.filter, invocation_ids=None),
+            replace(progress.filter, invocation_ids=None),
+        ),
+        "number of ids": (None if ids is None else len(ids), progress.invocation_ids_count),
+        "--dry-run": (start.dry_run, progress.dry_run),
+        "--limit": (start.limit, progress.limit),
+        "--grace": (grace_ms if cancels else None, progress.grace_ms if cancels else None),
+        "--on-timeout": (start.on_timeout, progress.on_timeout),
+        "--standing-until": (start.standing_until, progress.standing_until),
+        "--expires-at": (start.expires_at, progress.expires_at),
+        "--reason": (start.reason, progress.reason),
+        "--actor": (start.actor, progress.actor),
+    }
+    return [name for name, (asked, shown) in pairs.items() if asked != shown]
 
 
 def _problem(progress: BatchProgress | None) -> str | None:

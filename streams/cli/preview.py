@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streams.model import BatchProgress, StartBatch
 
 _SAMPLES = 5
-_DEFAULT_GRACE = "30s"
+DEFAULT_GRACE = "30s"
 
 
 def confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: float | None) -> None:
@@ -61,7 +61,7 @@ def question(start: StartBatch, count: int, grace: str | None) -> str:
     if start.action is not Action.CANCEL:
         return asked
     fate = "killed" if start.on_timeout is OnTimeout.KILL else "left"
-    return f"{asked} What has not ended within {grace or _DEFAULT_GRACE} is {fate}."
+    return f"{asked} What has not ended within {grace or DEFAULT_GRACE} is {fate}."
 
 
 def _dry_run(settings: Settings, start: StartBatch, timeout: float | None) -> BatchProgress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -41,16 +41,22 @@ class Selection:
     ] = None
     deployment: Annotated[_Words | None, _many("--deployment", meaning="On this deployment.", metavar="ID")] = None
     status: Annotated[
-        _Words | None, _many("--status", meaning="In this status, such as RUNNING.", metavar="STATUS")
+        _Words | None,
+        _many("--status", meaning="In this status, such as RUNNING; of a purge such as COMPLETED.", metavar="STATUS"),
     ] = None
-    flow: Annotated[_Words | None, _many("--flow", meaning="Members of this flow.", metavar="ID")] = None
-    parent: Annotated[_Words | None, _many("--parent", meaning="Children of this invocation.", metavar="ID")] = None
+    flow: Annotated[
+        _Words | None, _many("--flow", meaning="Members of this flow (not built yet: none has any).", metavar="ID")
+    ] = None
+    parent: Annotated[
+        _Words | None,
+        _many("--parent", meaning="Children of this invocation (not built yet: none has any).", metavar="ID"),
+    ] = None
     id: Annotated[_Words | None, _many("--id", meaning="This invocation.", metavar="ID")] = None
     ids_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The invocations in this file, one id a line; - reads stdin.",
+            help="The invocations in this file, one id a line, at most 10,000; - reads stdin.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -67,7 +73,10 @@ class Selection:
     modified_after: Annotated[str | None, _when("--modified-after", "Last changed at this time or later.")] = None
     modified_before: Annotated[str | None, _when("--modified-before", "Last changed before this time.")] = None
     all: Annotated[
-        bool, typer.Option("--all", help="All invocations: needed when nothing else is given.", rich_help_panel=_PANEL)
+        bool,
+        typer.Option(
+            "--all", metavar="", help="All invocations: needed when nothing else is given.", rich_help_panel=_PANEL
+        ),
     ] = False
 
     def filter(self) -> Filter:
@@ -76,7 +85,12 @@ class Selection:
         Raises:
             typer.BadParameter: a time, label, status or file of ids that cannot be read, naming the option.
         """
-        return Filter(
+        if self.all and any(getattr(self, each.name) is not None for each in fields(self) if each.name != "all"):
+            raise typer.BadParameter(
+                "all invocations are meant, and others of these options choose some: leave out the one or the others",
+                param_hint="--all",
+            )
+        chosen = Filter(
             created_from=_named("--created-after", point_ms, self.created_after),
             created_until=_named("--created-before", point_ms, self.created_before),
             modified_from=_named("--modified-after", point_ms, self.modified_after),
@@ -93,12 +107,20 @@ class Selection:
             labels=labels_of("--label", self.label),
             match_all=self.all,
         )
+        _require_order("--created-after", chosen.created_from, "--created-before", chosen.created_until)
+        _require_order("--modified-after", chosen.modified_from, "--modified-before", chosen.modified_until)
+        return chosen
 
     def _ids(self) -> tuple[str, ...] | None:
         if self.id is None and self.ids_file is None:
             return None
         ids = [*(self.id or ()), *(_named("--ids-file", _read_ids, self.ids_file) or ())]
         return tuple(dict.fromkeys(ids))  # a repeated id is one invocation
+
+
+def _require_order(since: str, start: int | None, until: str, end: int | None) -> None:
+    if start is not None and end is not None and end < start:
+        raise typer.BadParameter(f"{iso(end)} lies before {since} {iso(start)}: exchange them", param_hint=until)
 
 
 def describe(chosen: Filter) -> str:
@@ -177,4 +199,7 @@ def _read_ids(path: Path) -> list[str]:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} cannot be read: {error}") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    if not ids:
+        raise typer.BadParameter(f"{path} holds no id: write one a line")
+    return ids

@@ -58,7 +58,7 @@ def send(
         typer.Argument(metavar="FILE|-", help="Commands, one JSON object a line; - or nothing reads stdin."),
     ] = Path("-"),
     *,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Check commands written as JSON lines, and send the good ones; the bad ones are listed with their line and reason.
 

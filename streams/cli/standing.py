@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec.structs import replace
 
-from streams.cli.bounds import bound, future_of
-from streams.cli.times import iso
+from streams.cli.bounds import bound
+from streams.cli.times import future_of, iso
 from streams.model import BatchState, StartBatch
 
 if TYPE_CHECKING:

@@ -37,8 +37,10 @@ _WAIT_S = 0.1
 def tail(
     topic: Annotated[Topic, typer.Argument(help="Which one, without the prefix.", show_default=False)],
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
-    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Everything there is.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", metavar="", help="Go on with what comes, until Ctrl-C.")
+    ] = False,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", metavar="", help="Everything there is.")] = False,
     last: Annotated[
         int, typer.Option("--last", "-n", min=0, help="Begin this many offsets before each partition's end.")
     ] = 10,

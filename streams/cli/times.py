@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
@@ -51,6 +55,24 @@ def future_ms(text: str, now_ms: int | None = None) -> int:
     if point > _LAST_MS:
         raise typer.BadParameter(f"{text} from now lies after the year 9999")
     return point
+
+
+def duration_of(option: str, text: str | None) -> int | None:
+    """The duration that an option was given, ms; an error names the option."""
+    return _of(option, duration_ms, text)
+
+
+def future_of(option: str, text: str | None) -> int | None:
+    """The time to come that an option was given, ms since 1970; an error names the option."""
+    return _of(option, future_ms, text)
+
+
+def _of(option: str, read: Callable[[str], int], text: str | None) -> int | None:
+    try:
+        return None if text is None else read(text)
+    except typer.BadParameter as error:
+        error.param_hint = option
+        raise
 
 
 def _now_or(now_ms: int | None) -> int:

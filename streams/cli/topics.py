@@ -15,8 +15,13 @@ app = typer.Typer(no_args_is_help=True, help="The topics in Kafka. Example: stre
 @app.command()
 def create(
     partitions: Annotated[
-        int, typer.Option(min=1, help="Of commands, changelog and signals: fixed for the life of the topics.")
-    ] = topics.DEFAULT_PARTITIONS,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of commands, changelog and signals: fixed for the life of the topics. Else 4, or what "
+            "those have that exist.",
+        ),
+    ] = None,
     replication_factor: Annotated[
         int | None, typer.Option(min=1, help="Copies of each record; else 3, or as many as there are brokers.")
     ] = None,

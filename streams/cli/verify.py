@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from streams.admin import Admin
 from streams.cli.console import settings_of_command
 from streams.cli.partition_bars import partition_bars
 
@@ -18,6 +19,7 @@ def verify() -> None:
     from streams.runtime import verify as runtime  # noqa: PLC0415 - no other command waits for it to load
 
     settings = settings_of_command()
+    Admin(settings).partition_counts()  # a broker that is out of reach is told in one line
     with partition_bars() as progress:
         code = runtime.run(settings, progress)
     raise typer.Exit(code)

@@ -88,11 +88,14 @@ def test_one_that_is_to_last_is_told_so(kinds: Callable[..., None]) -> None:
     assert [one.lasting for one in started if isinstance(one, Working)] == [False, True]
 
 
-def test_an_unknown_kind(kinds: Callable[..., None]) -> None:
-    """A kind that does not exist is refused with the ones that do."""
+def test_an_unknown_kind(kinds: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind that does not exist is refused with the ones that do, and where it was named."""
     kinds(docker=Working)
-    with pytest.raises(broker.BrokerUnavailableError, match="BROKER=dokcer: must be HOST:PORT or one of docker"):
+    with pytest.raises(broker.BrokerUnavailableError, match=r"^broker dokcer: must be HOST:PORT or one of docker"):
         broker.start("dokcer")
+    monkeypatch.setenv("BROKER", "dokcer")
+    with pytest.raises(broker.BrokerUnavailableError, match=r"^BROKER=dokcer: must be"):
+        broker.start()
 
 
 def test_an_address_where_nobody_answers() -> None:

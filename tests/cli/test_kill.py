@@ -28,7 +28,7 @@ def _progress(start: StartBatch, state: BatchState, **changes: Any) -> BatchProg
         "dry_run": start.dry_run,
         "limit": start.limit,
         "max_rate": start.max_rate,
-        "grace_ms": start.grace_ms,
+        "grace_ms": 30_000 if start.action is Action.CANCEL and start.grace_ms is None else start.grace_ms,
         "on_timeout": start.on_timeout,
         "standing_until": start.standing_until,
         "expires_at": start.expires_at,
@@ -174,7 +174,8 @@ def test_no_wait_returns_with_the_place_in_the_log(service: Service) -> None:
         ([], "--all"),
         (["--service", ""], "services"),
         (["--status", "COMPLETED"], "statuses"),
-        (["--created-after", "2026-02-01", "--created-before", "2026-01-01"], "created_until"),
+        (["--created-after", "2026-02-01", "--created-before", "2026-01-01"], "--created-after"),
+        (["--all", "--batch-id", ""], "--batch-id"),
         (["--all", "--reason", "x" * 1_001], "reason"),
         (["--all", "--batch-id", "x" * 257], "batch_id"),
         (["--all", "--timeout", "5"], "--timeout"),
@@ -230,6 +231,18 @@ def test_a_preview_that_finds_nothing_to_do_sends_nothing(service: Service, monk
     assert (result.exit_code, len(service.sent)) == (0, 1)
     assert "2 match, 2 of them with nothing to cancel" in result.stderr
     assert "nothing was sent" in result.stderr
+
+
+@pytest.mark.parametrize("matched", [0, 3])
+def test_json_is_one_object_also_when_nothing_was_sent(
+    service: Service, monkeypatch: pytest.MonkeyPatch, matched: int
+) -> None:
+    """Whether nothing matched or the answer was no: there is no batch then."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=matched, done=matched)])
+    result = service.run("kill", "--all", "--json", typed="n\n")
+    assert json.loads(result.stdout[result.stdout.index("{") :]) == {"batch_id": None, "state": None, "command": None}
+    assert [each.dry_run for each in service.sent] == [True]
 
 
 def test_a_preview_that_is_rejected_ends_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +355,36 @@ def test_the_end_of_an_earlier_batch_with_the_same_id_is_not_taken_for_success(s
     result = service.run("kill", "--all", "-y", "--batch-id", "b-7")
     assert result.exit_code == 1
     assert "taken by an earlier batch" in result.stderr
+    assert "differs: filter" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "earlier", "option"),
+    [
+        (["--on-timeout", "kill"], {"on_timeout": OnTimeout.LEAVE}, "--on-timeout"),
+        ([], {"grace_ms": 60_000}, "--grace"),
+        (["--grace", "1m"], {"grace_ms": 30_000}, "--grace"),
+        (["--actor", "ada"], {"actor": "cron"}, "--actor"),
+        (["--grace", "30s"], {"grace_ms": 30_000}, None),
+    ],
+)
+def test_an_earlier_cancel_of_that_id_must_be_the_same_cancel(
+    service: Service, words: list[str], earlier: dict[str, Any], option: str | None
+) -> None:
+    """What happens after the grace, and when, are content too; the default grace is the same as the one spelt out."""
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, **earlier)])
+    result = service.run("cancel", "--all", "-y", "--batch-id", "b-7", *words)
+    assert result.exit_code == (0 if option is None else 1)
+    if option is not None:
+        assert f"differs: {option}. " in result.stderr
+
+
+def test_a_purge_of_what_has_not_ended_is_refused(service: Service) -> None:
+    """It would find nothing and look like success."""
+    result = service.run("purge", "-y", "--status", "completed", "--status", "running")
+    assert result.exit_code == 2
+    assert "RUNNING has not ended" in result.stderr
+    assert service.sent == []
 
 
 def test_a_batch_may_be_bounded(service: Service) -> None:

@@ -62,10 +62,25 @@ def test_ids_come_from_options_and_from_a_file_each_once(tmp_path: Path) -> None
 
 
 def test_an_empty_file_of_ids_is_not_taken_for_no_filter(tmp_path: Path) -> None:
-    """It stays an empty list, which is refused, instead of matching all that the other options leave."""
+    """It is refused, instead of matching all that the other options leave."""
     file = tmp_path / "ids"
     file.write_text("\n")
-    assert Selection(service=["a"], ids_file=file).filter().invocation_ids == ()
+    with pytest.raises(typer.BadParameter, match="holds no id"):
+        Selection(service=["a"], ids_file=file).filter()
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        Selection(service=["a"], all=True),
+        Selection(created_before="2h", all=True),
+        Selection(id=["i"], all=True),
+    ],
+)
+def test_all_stands_alone(chosen: Selection) -> None:
+    """Beside another option it would be read as all and mean some."""
+    with pytest.raises(typer.BadParameter, match="leave out the one or the others"):
+        chosen.filter()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ def demo(
     *,
     invocations: Annotated[int, typer.Option(min=20, max=5_000_000, help="How many are loaded.")] = 200_000,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave everything running until Ctrl-C, to try other commands on it.")
+        bool,
+        typer.Option("--keep", metavar="", help="Leave everything running until Ctrl-C, to try other commands on it."),
     ] = False,
 ) -> None:
     """Show a kill by filter on a broker, two workers, a gateway and an executor; ends by itself, leaves nothing.
