@@ -150,11 +150,13 @@ class Checkpoint:
         topic = self._topics[Topic.DEAD_LETTERS]
         for letter in outbox.dead_letters:
             partition = letter.partition % self._dead_letter_partitions
-            try:
-                self._producer.produce(topic, letter.value, letter.key, partition, headers=letter.headers)
-            except BufferError:
-                self._producer.flush(_CALL_TIMEOUT_S)
-                self._producer.produce(topic, letter.value, letter.key, partition, headers=letter.headers)
+            while True:
+                try:
+                    self._producer.produce(topic, letter.value, letter.key, partition, headers=letter.headers)
+                except BufferError:
+                    self._producer.poll(0.1)
+                else:
+                    break
 
 
 def _noting(positions: dict[int, int]) -> Callable[[KafkaError | None, Any], None]:

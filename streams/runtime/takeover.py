@@ -22,7 +22,7 @@ from streams.runtime.reading import know
 from streams.runtime.task import PartitionTask, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from streams.config import Settings
     from streams.runtime.kafka import Clients
@@ -31,6 +31,8 @@ log = structlog.get_logger("streams.restore")
 
 _ADMIN_TIMEOUT_S = 10.0
 _COMMITTED_TIMEOUT_S = 0.25
+_ASK_AGAIN_S = 0.75
+"""How long offsets that did not come are not asked for, beside partitions that run or are restored."""
 _METADATA_TIMEOUT_S = 1.0
 _SAVE_EVERY = 10_000
 """Records replayed between two commits of SQLite."""
@@ -85,32 +87,54 @@ class Takeover:
         self._knows = False
         self._reported = 0.0
         self._waiting_told = float("-inf")
+        self._ask_at = float("-inf")
+        self._timed_out = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is nothing to do before offsets are asked for again."""
+        return not self._reading and time.monotonic() < self._ask_at
 
     def step(self, tasks: Sequence[PartitionTask], *, others_run: bool) -> list[PartitionTask]:
         """One slice of work; returns the tasks whose store has reached its target.
 
-        `others_run`: partitions are running, so the slice is kept to about 10 ms.
+        `others_run`: partitions are running, so the slice is kept to about 10 ms; to 0.25 s, once a second, while the
+        transaction of a dead worker keeps offsets from being told.
 
         Raises:
             StreamsError: log, changelog and store contradict each other; nothing is overwritten.
         """
+        claimed = [task for task in tasks if task.phase is Phase.CLAIMED]
+        beside = others_run or len(claimed) < len(tasks)
+        # What is restored already does not wait for what cannot be claimed yet.
+        with self._waiting():
+            self._claim_some(claimed, beside=beside)
+        done: list[PartitionTask] = []
+        with self._waiting():
+            done += self._restore(tasks, claimed, others_run=others_run)
+        return done
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """What passes is waited for: the next step tries again."""
         try:
-            return self._step(tasks, others_run=others_run)
+            yield
         except (KafkaException, FuturesTimeoutError) as exc:
             if not _passing(exc):
                 raise
-            if time.monotonic() - self._waiting_told >= _WAITING_EVERY_S:
-                self._waiting_told = time.monotonic()
-                log.warning("taking partitions over waits for Kafka", why=str(exc))
+            self._tell_waiting(str(exc))
             # The admin client asks the leader it knows, with the epoch it knows, until it reads all metadata anew.
             with contextlib.suppress(KafkaException):
                 self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
-            return []
 
-    def _step(self, tasks: Sequence[PartitionTask], *, others_run: bool) -> list[PartitionTask]:
-        claimed = [task for task in tasks if task.phase is Phase.CLAIMED]
-        if claimed:
-            self._claim(claimed)
+    def _tell_waiting(self, why: str) -> None:
+        if time.monotonic() - self._waiting_told >= _WAITING_EVERY_S:
+            self._waiting_told = time.monotonic()
+            log.warning("taking partitions over waits for Kafka", why=why)
+
+    def _restore(
+        self, tasks: Sequence[PartitionTask], claimed: Sequence[PartitionTask], *, others_run: bool
+    ) -> list[PartitionTask]:
         restoring = {task.partition: task for task in tasks if task.phase is Phase.RESTORING}
         # A partition that comes back is another task: its number alone does not say that the reader stands right.
         if restoring.keys() != self._reading.keys() or any(task.phase is Phase.RESTORING for task in claimed):
@@ -137,10 +161,22 @@ class Takeover:
 
     # --- claim ---
 
-    def _claim(self, claimed: Sequence[PartitionTask]) -> None:
+    def _claim_some(self, claimed: Sequence[PartitionTask], *, beside: bool) -> None:
+        """All at once; after offsets that were not told in time one partition after the other, each as it can be."""
+        if not claimed or (beside and time.monotonic() < self._ask_at):
+            return
+        chosen = [claimed[self._timed_out % len(claimed)]] if self._timed_out else claimed
+        if self._claim(chosen):
+            self._timed_out = 0
+            return
+        self._timed_out += 1
+        self._ask_at = time.monotonic() + _ASK_AGAIN_S
+
+    def _claim(self, claimed: Sequence[PartitionTask]) -> bool:
+        """Whether their offsets could be told."""
         committed = self._committed(claimed)
         if not committed:
-            return
+            return False
         changelog = [TopicPartition(self._changelog, task.partition) for task in claimed]
         ends = self._offsets(changelog, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         begins = self._offsets(changelog, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
@@ -149,14 +185,25 @@ class Takeover:
             task.target = ends[task.partition]
             self._check_store(task, begins[task.partition])
             task.restored, task.restore_from = 0, task.store.changelog_position
+            task.stood_at = task.store.saved_at or self._wall_clock()
             task.phase = Phase.RESTORING
+        return True
 
     def _committed(self, claimed: Sequence[PartitionTask]) -> dict[int, int | None]:
         """Committed offsets by partition (None: there is none); empty when they are not stable yet."""
         asked = [TopicPartition(self._commands, task.partition) for task in claimed]
-        answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
-        if any(tp.error is not None for tp in answer):
+        try:
+            answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if error is None or error.code() != KafkaError._TIMED_OUT:  # noqa: SLF001 -- librdkafka's name for it
+                raise
+            self._tell_waiting(error.str())
             return {}
+        for tp in answer:
+            if tp.error is not None:
+                self._tell_waiting(f"{tp.topic}, partition {tp.partition}: {tp.error.str()}")
+                return {}
         return {tp.partition: None if tp.offset == OFFSET_INVALID else tp.offset for tp in answer}
 
     def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
@@ -179,7 +226,8 @@ class Takeover:
         if store.changelog_position == 0:
             return
         age = self._wall_clock() - store.saved_at
-        behind = store.changelog_position < task.target
+        # After a worker's own commit only the marker of its transaction is left, which holds nothing.
+        behind = store.changelog_position + 1 < task.target
         if store.changelog_position < changelog_begin or (behind and age > self._facts.delete_retention_ms // 2):
             log.warning("rebuilding table", partition=partition, why="tombstones may be gone", age_ms=age)
             store.clear()
@@ -218,7 +266,8 @@ class Takeover:
         task.restored += store.apply_changelog(records)
         task.replayed_to = records[-1][2] + 1
         if before // _SAVE_EVERY != task.restored // _SAVE_EVERY:
-            store.commit(task.replayed_to, self._wall_clock())
+            # Not as of now: should the replay end here, what it has not seen is as old as where it began.
+            store.commit(task.replayed_to, task.stood_at)
 
     def _reached(self, task: PartitionTask) -> bool:
         """Whether the replay is at its target: the reader's position passes it (markers take offsets too)."""

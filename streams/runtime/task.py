@@ -42,6 +42,8 @@ class PartitionTask:
         self.restored = 0
         self.restore_from = 0
         self.replayed_to = 0
+        self.stood_at = 0
+        """Of what age the store is until it is restored, wall-clock ms."""
         self.tick_outstanding: int | None = None
         self.page_turn = -1
         self._last_tick_at = 0
@@ -84,7 +86,7 @@ class PartitionTask:
         return table.retention_due(now - retention_ms, now - batch_retention_ms)
 
     def tick_written(self, tick_no: int, now: int) -> None:
-        """A `Tick` of that number is on its way."""
+        """The worker has written a `Tick` of that number; `now` in wall-clock ms."""
         self.tick_outstanding = tick_no
         self._last_tick_at = now
 

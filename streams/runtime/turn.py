@@ -140,18 +140,18 @@ class Turn:
                 if isinstance(effect, Send):
                     outbox.signal(partition, effect)
                 elif not isinstance(effect, (InsertRow, UpdateRow)):
-                    self._carry_out(effect, task, clock)
+                    self._carry_out(effect, task)
         return clock
 
-    def _carry_out(self, effect: Effect, task: PartitionTask, now: int) -> None:
-        """What an effect asks for beyond the table; `now` is the partition clock, ms."""
+    def _carry_out(self, effect: Effect, task: PartitionTask) -> None:
+        """What an effect asks for beyond the table."""
         match effect:
             case SendAll():
                 self.outbox.signals_of_page(task.partition, effect)
             case Append():
                 self.outbox.append(effect)
                 if isinstance(effect.command, Tick) and effect.partition == task.partition:
-                    task.tick_written(effect.command.tick_no, now)
+                    task.tick_outstanding = effect.command.tick_no
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
 

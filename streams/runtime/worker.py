@@ -166,7 +166,8 @@ class Worker:
             # Polling is what keeps the membership alive, so a full backlog still asks for one record.
             room = 1
         busy = left_over or self._ahead is not None
-        busy = busy or any(task.phase is not Phase.RUNNING for task in self.tasks.values())
+        takes_over = any(task.phase is not Phase.RUNNING for task in self.tasks.values())
+        busy = busy or (takes_over and not self.connections.takeover.waits)
         messages = self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
         return messages + self._await_pages(messages, room) if len(messages) < _PLENTY else messages
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from msgspec.structs import replace
 
 from streams import codec
@@ -14,11 +14,14 @@ from streams.config import Topic
 from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
 from streams.model import Invocation, Invoke, Tick
+from streams.runtime import takeover
 from streams.runtime.identity import StateFolder
 from streams.runtime.takeover import Takeover
+from streams.runtime.task import Phase
 from streams.runtime.verify import verify
 from streams.runtime.worker import Worker
 from support.fake_faults import failure
+from support.fake_group import GroupMetadata
 from support.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
@@ -190,6 +193,88 @@ def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(world: World) ->
     assert world.worker is not None
     assert all(task.restore_from == 0 for task in world.worker.tasks.values())
     assert len(world.statuses()) == 30
+
+
+def test_an_idle_partition_is_not_rebuilt_however_long_it_had_nothing_to_do(world: World) -> None:
+    """Of a whole table only the marker of the last transaction is missing, and that is no tombstone."""
+    world.pass_time(13 * 3_600_000)
+    world.run_until_idle()
+    assert world.worker is not None
+    assert all(task.restore_from > 0 for task in world.worker.tasks.values())
+    assert len(world.statuses()) == 20
+
+
+def test_a_restore_that_was_not_finished_is_as_old_as_where_it_began(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has saved on the way has not seen the tombstones behind that."""
+    apply = Takeover._apply
+    folder = world.settings.state_dir
+    kept = {file.name: file.read_bytes() for file in folder.glob("*.sqlite3")}
+    for number in range(20, 30):
+        world.invoke(Invoke(Invocation(f"i-{number}", "orders", "run")))
+        world.run_until_idle()
+    world.close()
+    for file in folder.glob("*.sqlite3*"):
+        file.unlink()
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    world.pass_time(11 * 3_600_000)
+    with monkeypatch.context() as patched:
+        patched.setattr(takeover, "_SAVE_EVERY", 1)
+        patched.setattr(Takeover, "_apply", lambda self, task, records: apply(self, task, records[:1]))
+        patched.setattr(Takeover, "_reached", lambda *_: False)
+        unfinished = Worker(world.settings, world.cluster, lambda: world.cluster.now)
+        for _ in range(20):
+            unfinished.step()
+        for task in unfinished.tasks.values():
+            assert 0 < task.restore_from < task.store.changelog_position == task.replayed_to < task.target - 1
+        unfinished.close()
+    world.pass_time(2 * 3_600_000)
+    world.run_until_idle()
+    assert world.worker is not None
+    assert all(task.restore_from == 0 for task in world.worker.tasks.values())
+    assert len(world.statuses()) == 30
+
+
+def test_a_partition_whose_offset_is_pending_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction of a dead worker holds one offset; the other partition is taken over and runs meanwhile."""
+    monkeypatch.setattr(takeover, "_ASK_AGAIN_S", 0.0)
+    dead = world.cluster.producer({"transactional.id": "dead"})
+    dead.init_transactions()
+    dead.begin_transaction()
+    place = TopicPartition(_commands(world), 0, 3)
+    dead.send_offsets_to_transaction([place], GroupMetadata(world.settings.group_id, "", -1))
+    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
+    with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now)) as worker:
+        for _ in range(20):
+            worker.step()
+        assert {partition: task.phase for partition, task in worker.tasks.items()} == {
+            0: Phase.CLAIMED,
+            1: Phase.RUNNING,
+        }
+        assert worker.applied > 0
+        dead.abort_transaction()
+        for _ in range(20):
+            worker.step()
+        assert {task.phase for task in worker.tasks.values()} == {Phase.RUNNING}
+        assert worker.applied >= 10
+
+
+def test_offsets_that_do_not_come_are_not_asked_for_all_the_time(world: World) -> None:
+    """Each time costs the running partitions a quarter of a second."""
+    dead = world.cluster.producer({"transactional.id": "dead"})
+    dead.init_transactions()
+    dead.begin_transaction()
+    place = TopicPartition(_commands(world), 0, 3)
+    dead.send_offsets_to_transaction([place], GroupMetadata(world.settings.group_id, "", -1))
+    with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now)) as worker:
+        for _ in range(20):
+            worker.step()
+        assert worker.tasks[1].phase is Phase.RUNNING
+        assert worker.connections.takeover.waits
 
 
 def test_a_record_of_a_newer_engine_stops_the_worker(world: World) -> None:

@@ -1,0 +1,30 @@
+"""The broker's clock and the worker's need not agree."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from streams.model import Invocation, Invoke
+from streams.runtime.worker import Worker
+from support.worker_world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_AHEAD_MS = 10_000
+
+
+def test_ticks_go_on_where_the_broker_is_ahead(tmp_path: Path) -> None:
+    """A tick that was too small has a successor on the broker's clock; the worker's next does not wait for that."""
+    with closing(World(tmp_path, tick_max_rows=1)) as world:
+        first = world.cluster.now + 1_000
+        later = first + 200
+        for number, at in enumerate([first, first, first, later]):
+            world.invoke(Invoke(Invocation(f"same~{number}", "orders", "run"), scheduled_at=at))
+        with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now - _AHEAD_MS)) as worker:
+            for passed, started in ((first + _AHEAD_MS, 3), (later + _AHEAD_MS, 4)):
+                world.pass_time(passed - world.cluster.now)
+                for _ in range(40):
+                    worker.step()
+                assert len(world.signals()) == started
