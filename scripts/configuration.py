@@ -20,8 +20,8 @@ BEGIN = """\
 
 Made from `streams/config.py` by `scripts/configuration.py`; do not edit. Every program of the service reads the same
 variables, or the same lines in a file `.env` of its working directory; a variable wins over the file, and an empty one
-counts as absent. A bad value, a variable that is nearly one of these, and a Kafka property that is not free to choose are
-one clear line each, and exit code 1.
+counts as absent. A bad value, a variable that is nearly one of these, and a Kafka property that is not free to choose
+are one clear line each, and exit code 1.
 
 | variable | default | bounds | what it is |
 | --- | --- | --- | --- |
