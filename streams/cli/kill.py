@@ -214,8 +214,6 @@ def _different(start: StartBatch, progress: BatchProgress) -> list[str]:
     Of ids only their number is known.
     """
     ids = start.filter.invocation_ids
-    grace_ms = duration_ms(DEFAULT_GRACE) if start.grace_ms is None else start.grace_ms
-    cancels = start.action is Action.CANCEL
     pairs = {
         "action": (start.action, progress.action),
         "filter (a duration such as 2h is another time in each run)": (
@@ -225,7 +223,7 @@ def _different(start: StartBatch, progress: BatchProgress) -> list[str]:
         "number of ids": (None if ids is None else len(ids), progress.invocation_ids_count),
         "--dry-run": (start.dry_run, progress.dry_run),
         "--limit": (start.limit, progress.limit),
-        "--grace": (grace_ms if cancels else None, progress.grace_ms if cancels else None),
+        "--grace": (_grace_ms(start), _grace_ms(progress)),
         "--on-timeout": (start.on_timeout, progress.on_timeout),
         "--standing-until": (start.standing_until, progress.standing_until),
         "--expires-at": (start.expires_at, progress.expires_at),
@@ -233,6 +231,11 @@ def _different(start: StartBatch, progress: BatchProgress) -> list[str]:
         "--actor": (start.actor, progress.actor),
     }
     return [name for name, (asked, shown) in pairs.items() if asked != shown]
+
+
+def _grace_ms(batch: StartBatch | BatchProgress) -> int:
+    """The default spelt out, as it is in the progress of a batch that was not rejected."""
+    return duration_ms(DEFAULT_GRACE) if batch.grace_ms is None else batch.grace_ms
 
 
 def _problem(progress: BatchProgress | None) -> str | None:

@@ -366,6 +366,7 @@ def test_the_end_of_an_earlier_batch_with_the_same_id_is_not_taken_for_success(s
         (["--grace", "1m"], {"grace_ms": 30_000}, "--grace"),
         (["--actor", "ada"], {"actor": "cron"}, "--actor"),
         (["--grace", "30s"], {"grace_ms": 30_000}, None),
+        ([], {"grace_ms": None}, None),
     ],
 )
 def test_an_earlier_cancel_of_that_id_must_be_the_same_cancel(
