@@ -55,6 +55,19 @@ def _commands(world: World) -> str:
     return world.settings.topic(Topic.COMMANDS)
 
 
+def _state(world: World) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in world.settings.state_dir.glob("*.sqlite3")}
+
+
+def _put_back(world: World, kept: dict[str, bytes]) -> None:
+    """Stop the worker, and make its folder what it was."""
+    world.close()
+    for file in world.settings.state_dir.glob("*.sqlite3*"):
+        file.unlink()
+    for name, content in kept.items():
+        (world.settings.state_dir / name).write_bytes(content)
+
+
 def test_an_intact_folder_replays_nothing(world: World) -> None:
     """After a clean stop the table is as it was, and no changelog record is read again."""
     world.run_until_idle()
@@ -179,15 +192,10 @@ def test_a_partition_added_to_one_topic_stops_the_worker(world: World) -> None:
 
 def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(world: World) -> None:
     """Behind and old: a tombstone it has not seen may be gone, so the table is made from the start."""
-    folder = world.settings.state_dir
-    kept = {file.name: file.read_bytes() for file in folder.glob("*.sqlite3")}
+    kept = _state(world)
     world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
     world.run_until_idle()
-    world.close()
-    for file in folder.glob("*.sqlite3*"):
-        file.unlink()
-    for name, content in kept.items():
-        (folder / name).write_bytes(content)
+    _put_back(world, kept)
     world.pass_time(13 * 3_600_000)
     world.run_until_idle()
     assert world.worker is not None
@@ -209,16 +217,11 @@ def test_a_restore_that_was_not_finished_is_as_old_as_where_it_began(
 ) -> None:
     """What it has saved on the way has not seen the tombstones behind that."""
     apply = Takeover._apply
-    folder = world.settings.state_dir
-    kept = {file.name: file.read_bytes() for file in folder.glob("*.sqlite3")}
+    kept = _state(world)
     for number in range(20, 30):
         world.invoke(Invoke(Invocation(f"i-{number}", "orders", "run")))
         world.run_until_idle()
-    world.close()
-    for file in folder.glob("*.sqlite3*"):
-        file.unlink()
-    for name, content in kept.items():
-        (folder / name).write_bytes(content)
+    _put_back(world, kept)
     world.pass_time(11 * 3_600_000)
     with monkeypatch.context() as patched:
         patched.setattr(takeover, "_SAVE_EVERY", 1)
