@@ -9,7 +9,7 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 
 from streams.config import Topic
 from streams.errors import StreamsError
-from streams.runtime.takeover import TopicFacts
+from streams.runtime.agreement import TopicFacts
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -46,6 +46,8 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
                 "fixed for the life of the topics",
             )
     facts = TopicFacts(
+        commands=names[Topic.COMMANDS],
+        changelog=names[Topic.CHANGELOG],
         partitions=len(commands.partitions),
         commands_id=str(commands.topic_id or ""),
         changelog_id=str(changelog.topic_id or ""),

@@ -17,6 +17,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from streams.config import Topic
 from streams.errors import StreamsError
+from streams.runtime.agreement import TopicFacts, check_store, check_table
 from streams.runtime.kafka import COORDINATOR_COMES, changelog_reader, kafka_error
 from streams.runtime.reading import know
 from streams.runtime.task import PartitionTask, Phase
@@ -51,18 +52,6 @@ _PASSING = COORDINATOR_COMES | {
     KafkaError.OFFSET_NOT_AVAILABLE,
 }
 """What is answered while a broker is away or has just come back; none of these is marked retriable."""
-_NO_TOPIC_ID = ("", "AAAAAAAAAAAAAAAAAAAAAA")
-"""What stands for an unknown topic id: none given, or sixteen zero bytes in base64."""
-
-
-class TopicFacts:
-    """What the broker says of the topics: ids, partition count, how long the changelog keeps tombstones."""
-
-    def __init__(self, partitions: int, commands_id: str, changelog_id: str, delete_retention_ms: int) -> None:
-        self.partitions = partitions
-        self.commands_id = "" if commands_id in _NO_TOPIC_ID else commands_id
-        self.changelog_id = "" if changelog_id in _NO_TOPIC_ID else changelog_id
-        self.delete_retention_ms = delete_retention_ms
 
 
 class Takeover:
@@ -183,7 +172,7 @@ class Takeover:
         for task in claimed:
             task.committed = committed[task.partition]
             task.target = ends[task.partition]
-            self._check_store(task, begins[task.partition])
+            check_store(task, self._facts, begins[task.partition], self._wall_clock())
             task.restored, task.restore_from = 0, task.store.changelog_position
             task.stood_at = task.store.saved_at or self._wall_clock()
             task.phase = Phase.RESTORING
@@ -214,23 +203,6 @@ class Takeover:
             request_timeout=_ADMIN_TIMEOUT_S,
         )
         return {tp.partition: future.result(_ADMIN_TIMEOUT_S + 1).offset for tp, future in futures.items()}
-
-    def _check_store(self, task: PartitionTask, changelog_begin: int) -> None:
-        store, partition = task.store, task.partition
-        if store.changelog_position > task.target:
-            raise StreamsError(
-                f"partition {partition}: the local table has read the changelog up to {store.changelog_position}, but "
-                f"{self._changelog} ends at {task.target}: the topic is not the one this table was made from. Restore "
-                "the topic, or delete the partition's file in the state folder to rebuild the table from it",
-            )
-        if store.changelog_position == 0:
-            return
-        age = self._wall_clock() - store.saved_at
-        # After a worker's own commit only the marker of its transaction is left, which holds nothing.
-        behind = store.changelog_position + 1 < task.target
-        if store.changelog_position < changelog_begin or (behind and age > self._facts.delete_retention_ms // 2):
-            log.warning("rebuilding table", partition=partition, why="tombstones may be gone", age_ms=age)
-            store.clear()
 
     # --- replay ---
 
@@ -281,10 +253,14 @@ class Takeover:
             log.warning("partition was written meanwhile", partition=task.partition)
             task.claim()
             return False
-        self._check_table(task)
+        check_table(task, self._facts, lambda: self._log_start(task.partition))
         if task.restored:
             log.info("restored", partition=task.partition, records=task.restored)
         return True
+
+    def _log_start(self, partition: int) -> int:
+        places = [TopicPartition(self._commands, partition)]
+        return self._offsets(places, OffsetSpec.earliest())[partition]  # type: ignore[no-untyped-call]
 
     def _written_meanwhile(self, task: PartitionTask) -> bool:
         """Whether the group's offset has moved since it was asked for, as when another worker has this one's id.
@@ -295,50 +271,6 @@ class Takeover:
         if task.committed is None or meta is None or task.committed == meta.next_offset:
             return False
         return self._committed([task]) != {task.partition: task.committed}
-
-    def _check_table(self, task: PartitionTask) -> None:
-        """Committed offset, `m/` and topics must tell one story."""
-        meta, partition = task.store.meta, task.partition
-        if meta is None:
-            if task.committed is not None:
-                raise StreamsError(
-                    f"partition {partition}: offset {task.committed} of {self._commands} is committed, but "
-                    f"{self._changelog} has no record of the table: the changelog was deleted. Restore it, or replay "
-                    "the log under a new STREAMS_GROUP_ID and topic prefix",
-                )
-            self._check_log_start(partition)
-            return
-        if task.committed is not None and task.committed != meta.next_offset:
-            raise StreamsError(
-                f"partition {partition}: the group's committed offset is {task.committed}, the changelog says "
-                f"{meta.next_offset}: somebody reset one of them. Set the group's offset of {self._commands} to "
-                f"{meta.next_offset}",
-            )
-        if meta.partitions != self._facts.partitions:
-            raise StreamsError(
-                f"partition {partition}: the table was made with {meta.partitions} partitions, {self._commands} has "
-                f"{self._facts.partitions}: the count is fixed for the life of the topics",
-            )
-        for name, kept, actual in (
-            (self._commands, meta.commands_topic_id, self._facts.commands_id),
-            (self._changelog, meta.changelog_topic_id, self._facts.changelog_id),
-        ):
-            if kept and actual and kept != actual:
-                raise StreamsError(
-                    f"partition {partition}: the table was made from {name} with topic id {kept}, "
-                    f"the broker has {actual}: the topic was made anew. Use another "
-                    "STREAMS_STATE_DIR and topic prefix",
-                )
-
-    def _check_log_start(self, partition: int) -> None:
-        """Without a table the log must be whole."""
-        places = [TopicPartition(self._commands, partition)]
-        start = self._offsets(places, OffsetSpec.earliest())[partition]  # type: ignore[no-untyped-call]
-        if start > 0:
-            raise StreamsError(
-                f"partition {partition}: neither a committed offset nor a table, and {self._commands} starts at "
-                f"{start}: its beginning was deleted, so the table cannot be made from it. Restore the changelog",
-            )
 
     def _report(self) -> None:
         now = time.monotonic()
