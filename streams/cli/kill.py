@@ -133,12 +133,7 @@ def run(
     _refuse_invalid(start)
     settings = settings_of_command()
     if not (sending.yes or sending.dry_run):
-        try:
-            confirm(settings, start, cancelling.grace, None if timeout is None else timeout / 1_000)
-        except typer.Exit:
-            if sending.json:
-                print_json({"batch_id": None, "state": None, "command": None})
-            raise
+        _confirm(settings, start, cancelling.grace, timeout, as_json=sending.json)
     place = _append(settings, start)
     if sending.no_wait:
         _print_sent(start, place, as_json=sending.json)
@@ -152,6 +147,16 @@ def run(
         )
     _report(watched, start.batch_id, place, as_json=sending.json)
     raise typer.Exit(watched.exit_code)
+
+
+def _confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: int | None, *, as_json: bool) -> None:
+    """Preview and question; with nothing to send stdout still is one JSON object, where it was asked for."""
+    try:
+        confirm(settings, start, grace, None if timeout is None else timeout / 1_000)
+    except typer.Exit:
+        if as_json:
+            print_json({"batch_id": None, "state": None, "command": None})
+        raise
 
 
 def whoever_this_is() -> str:

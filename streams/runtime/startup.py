@@ -22,10 +22,14 @@ _DAY_MS = 86_400_000
 class Topics(NamedTuple):
     """Names and counts the worker needs each turn."""
 
-    commands: str
     facts: TopicFacts
     slice_partitions: int
     dead_letter_partitions: int
+
+    @property
+    def commands(self) -> str:
+        """The name of the command log."""
+        return self.facts.commands
 
 
 def learn_topics(clients: Clients, settings: Settings) -> Topics:
@@ -54,7 +58,6 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
         delete_retention_ms=_delete_retention(admin, names[Topic.CHANGELOG]),
     )
     return Topics(
-        commands=names[Topic.COMMANDS],
         facts=facts,
         slice_partitions=len(described[Topic.BATCH_SLICES].partitions),
         dead_letter_partitions=len(described[Topic.DEAD_LETTERS].partitions),

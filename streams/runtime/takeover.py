@@ -15,7 +15,6 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from streams.config import Topic
 from streams.errors import StreamsError
 from streams.runtime.agreement import TopicFacts, check_store, check_table
 from streams.runtime.kafka import COORDINATOR_COMES, changelog_reader, kafka_error
@@ -68,8 +67,6 @@ class Takeover:
         self._consumer = consumer
         self._admin = clients.admin(settings.kafka_properties())
         self._reader = clients.consumer(changelog_reader(settings))
-        self._commands = settings.topic(Topic.COMMANDS)
-        self._changelog = settings.topic(Topic.CHANGELOG)
         self._facts = facts
         self._wall_clock = wall_clock
         self._reading: dict[int, PartitionTask] = {}
@@ -136,11 +133,13 @@ class Takeover:
     def _read(self, restoring: dict[int, PartitionTask]) -> None:
         """Read the changelog for these, each from where its store stands; for nobody, nothing."""
         if restoring and not self._knows:
-            know(self._reader, self._changelog, _METADATA_TIMEOUT_S)
+            know(self._reader, self._facts.changelog, _METADATA_TIMEOUT_S)
             self._knows = True
         self._reading = restoring
         if restoring:
-            self._reader.assign([TopicPartition(self._changelog, p, _place(task)) for p, task in restoring.items()])
+            self._reader.assign(
+                [TopicPartition(self._facts.changelog, p, _place(task)) for p, task in restoring.items()]
+            )
         else:
             self._reader.unassign()
 
@@ -166,7 +165,7 @@ class Takeover:
         committed = self._committed(claimed)
         if not committed:
             return False
-        changelog = [TopicPartition(self._changelog, task.partition) for task in claimed]
+        changelog = [TopicPartition(self._facts.changelog, task.partition) for task in claimed]
         ends = self._offsets(changelog, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         begins = self._offsets(changelog, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         for task in claimed:
@@ -180,7 +179,7 @@ class Takeover:
 
     def _committed(self, claimed: Sequence[PartitionTask]) -> dict[int, int | None]:
         """Committed offsets by partition (None: there is none); empty when they are not stable yet."""
-        asked = [TopicPartition(self._commands, task.partition) for task in claimed]
+        asked = [TopicPartition(self._facts.commands, task.partition) for task in claimed]
         try:
             answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
         except KafkaException as exc:
@@ -225,7 +224,7 @@ class Takeover:
     def _note(self, message: Any) -> None:
         error = message.error()
         if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
-            raise StreamsError(f"{self._changelog}, partition {message.partition()}: {error.str()}")
+            raise StreamsError(f"{self._facts.changelog}, partition {message.partition()}: {error.str()}")
         log.warning("changelog reader", error=error.str())
 
     def _apply(self, task: PartitionTask, records: list[tuple[str, bytes | None, int]]) -> None:
@@ -244,7 +243,7 @@ class Takeover:
     def _reached(self, task: PartitionTask) -> bool:
         """Whether the replay is at its target: the reader's position passes it (markers take offsets too)."""
         if task.store.changelog_position < task.target:
-            position = self._reader.position([TopicPartition(self._changelog, task.partition)])[0].offset
+            position = self._reader.position([TopicPartition(self._facts.changelog, task.partition)])[0].offset
             if position < task.target:
                 return False
         if task.store.in_transaction:
@@ -259,7 +258,7 @@ class Takeover:
         return True
 
     def _log_start(self, partition: int) -> int:
-        places = [TopicPartition(self._commands, partition)]
+        places = [TopicPartition(self._facts.commands, partition)]
         return self._offsets(places, OffsetSpec.earliest())[partition]  # type: ignore[no-untyped-call]
 
     def _written_meanwhile(self, task: PartitionTask) -> bool:
