@@ -44,7 +44,7 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
         case Verdict.HALT:
             effects = [UpdateRow(_paused(row, at.now)), signal(SignalKind.PAUSE, row, 0, at.now, command.cause)]
         case Verdict.GO_ON:
-            effects = resume(row, at, view, guards)
+            effects = [SKIPPED_ACT] if guards.against(row) else resume(row, at, view, guards)
         case Verdict.REMOVE:
             effects = [RemoveRow(row.seq, row.invocation_id)]
         case _:
@@ -53,7 +53,7 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
 
 
 def _skip(row: Row, command: Act) -> list[Effect]:
-    """Nothing to do; but a paused row may be held from going on, which a PAUSE forgets."""
+    """Nothing to do; but an older engine may have held a paused row for its RESUME, which a PAUSE forgets."""
     if command.action is Action.PAUSE and row.status is Status.PAUSED and row.held:
         return [UpdateRow(replace(row, held=False, delta=None))]
     return [SKIPPED_ACT]

@@ -72,9 +72,12 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
         return next_page(next_in_rotation(command.batch_id, running, goes_on=False), at, view)
     slice_ = refilled(slice_, at.now)
     page, cursor, last = _select(slice_, command, view)
+    guards = Guards(view)
+    if slice_.action is Action.RESUME:
+        page = replace(page, rows=tuple(row for row in page.rows if not guards.against(row)))
     plan = _plan(slice_.action, page)
     moved = _advanced(slice_, page, plan, cursor, last, at)
-    effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, Guards(view))
+    effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, guards)
     effects += [PutSlice(moved), *let_go(slice_, moved, at, view)]
     if moved.state is not SliceState.RUNNING:
         effects.append(report_of_end(moved, at))
@@ -120,6 +123,7 @@ def _plan(action: Action, page: Page) -> _Plan:
             done = sorted(chain(shelved, map(_SEQ, halted), map(_SEQ, page.rows)))
             return _Plan(done, [], halted, _matched(page) - len(done))
         case Action.RESUME | Action.PURGE:
+            # Of a RESUME, what a slice guards is among those skipped: it stays as it is.
             return _Plan(list(map(_SEQ, page.rows)), [], [], _matched(page) - len(page.rows))
     never_started = chain.from_iterable(page.unstarted.values())
     if action is Action.KILL:
@@ -161,7 +165,7 @@ def _promoted(page: Page, gone: Iterable[int], at: At, view: View, guards: Guard
 
 
 def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
-    """One delta for all rows, a signal for each that was started, and no mark on what was held for its RESUME."""
+    """One delta for all rows, a signal for each that was started, and no mark on what an older engine held for its RESUME."""
     places: defaultdict[Status, list[int]] = defaultdict(list)
     for status, seqs in page.unstarted.items():
         if status in _SHELVED:

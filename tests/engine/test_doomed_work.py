@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from streams.engine.counters import STALE_RELEASE
+from streams.engine.counters import SKIPPED_ACT, STALE_RELEASE
 from streams.engine.effects import SetRelease, UpdateRow
 from streams.engine.release import _ROWS_A_PAGE
 from streams.engine.view import PageSizes
@@ -152,12 +152,32 @@ def test_what_was_first_started_after_the_cut_off_is_not_guarded_by_what_it_has_
 
 
 @pytest.mark.parametrize("paused_from", [Status.RUNNING, Status.SCHEDULED, Status.PENDING])
-def test_a_guarded_resume_waits(paused_from: Status) -> None:
-    """The row stays paused, with the mark; sent again it changes nothing; a PAUSE takes the mark off."""
+def test_a_guarded_resume_is_skipped(paused_from: Status) -> None:
+    """The row stays as it is, without a mark: nothing resumes it when the guard is gone."""
     row = row_at(Status.PAUSED, paused_from=paused_from)
     table = guarded(table_with(row), slice_of())
-    assert applied(Act("a", Action.RESUME), table) == [UpdateRow(replace(row, held=True))]
-    assert applied(Act("a", Action.RESUME), table) == []
+    assert applied(Act("a", Action.RESUME), table) == [SKIPPED_ACT]
+    assert table.rows["a"] == row
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_page_of_a_resume_skips_what_is_guarded(dry_run: bool) -> None:  # noqa: FBT001
+    """It stays as it is, is not held, and is not counted as done; a dry run says the same."""
+    doomed = row_at(Status.PAUSED, "a", Status.RUNNING)
+    table = table_with(doomed, row_at(Status.PAUSED, "z", Status.RUNNING, seq=SEQ + 1))
+    killing = slice_of(Filter(invocation_ids=("a",)), "k", cursor=0, max_rate=1.0, due_at=NOW + 9)
+    guarded(table, slice_of(action=Action.RESUME, dry_run=dry_run), killing)
+    applied(ContinueSlice(ENGINE_VERSION, 0, "b", 1, 10, 10), table)
+    slice_ = table.slices["b"]
+    assert (slice_.matched, slice_.done, slice_.skipped, slice_.acted) == (2, 1, 1, 1)
+    assert table.rows["a"] == doomed
+    assert table.rows["z"].status is (Status.PAUSED if dry_run else Status.READY)
+
+
+def test_a_pause_takes_the_mark_off_that_an_older_engine_set() -> None:
+    """Which held a paused row for its RESUME."""
+    row = row_at(Status.PAUSED, paused_from=Status.RUNNING)
+    table = table_with(replace(row, held=True))
     assert applied(Act("a", Action.PAUSE), table) == [UpdateRow(row)]
 
 
@@ -199,12 +219,12 @@ def test_a_guarded_schedule_of_an_object_does_not_go_to_its_inbox(filter_: Filte
 
 
 def test_a_guarded_resume_of_an_object_does_not_go_to_its_inbox() -> None:
-    """Likewise."""
+    """It stays paused, and is not held."""
     table = guarded(
         _keyed(row_at(Status.PAUSED, paused_from=Status.PENDING)), slice_of(Filter(statuses=(Status.PAUSED,)))
     )
     applied(Act("mail/k~0", Action.RESUME), table)
-    assert (table.rows["mail/k~0"].status, table.rows["mail/k~0"].held) == (Status.PAUSED, True)
+    assert (table.rows["mail/k~0"].status, table.rows["mail/k~0"].held) == (Status.PAUSED, False)
 
 
 # --- letting go ---

@@ -26,8 +26,6 @@ def release_held(p: Partition, command: ReleaseHeld) -> None:
 def _let_go(p: Partition, row: Row) -> None:
     row.held = False
     match row.status:
-        case Status.PAUSED:
-            rows.resume(p, row)
         case Status.SCHEDULED:
             rows.arrive(p, row)
         case Status.PENDING:

@@ -129,7 +129,7 @@ def act(p: Partition, command: Act) -> None:
         row.paged_at = None
 
 
-def concerns(row: Row, action: Action) -> bool:
+def concerns(p: Partition, row: Row, action: Action) -> bool:
     """Whether the action does anything to the row."""
     match action:
         case Action.KILL:
@@ -137,10 +137,10 @@ def concerns(row: Row, action: Action) -> bool:
         case Action.CANCEL:
             return not row.ended and row.status is not Status.CANCELLING
         case Action.PAUSE:
-            # What waits, held, for its RESUME to take effect does not wait any more.
-            return not row.ended and (row.status not in {Status.CANCELLING, Status.PAUSED} or row.held)
+            return not row.ended and row.status not in {Status.CANCELLING, Status.PAUSED}
         case Action.RESUME:
-            return row.status is Status.PAUSED
+            # What a batch is about to end does not go on first.
+            return row.status is Status.PAUSED and not slices.guarded(p, row)
         case Action.PURGE:
             return row.ended
 
@@ -149,7 +149,7 @@ def carry_out(
     p: Partition, row: Row, action: Action, cause: Cause, grace_ms: int, on_timeout: OnTimeout, batch_id: str | None
 ) -> bool:
     """Act on the row, for a batch or for nobody's count; whether there was anything to do."""
-    if not concerns(row, action):
+    if not concerns(p, row, action):
         return False
     if action is not Action.PURGE:
         p.touch(row)
@@ -193,12 +193,7 @@ def _pause(p: Partition, row: Row, cause: Cause) -> None:
 
 
 def resume(p: Partition, row: Row) -> None:
-    """As an arrival if it was never started, else its next attempt; not what a batch is about to end."""
-    scheduled_at = row.invoke.scheduled_at
-    later = row.paused_from in NOT_STARTED and scheduled_at is not None and scheduled_at > p.clock
-    if not later and slices.guarded(p, row):
-        row.held = True
-        return
+    """As an arrival if it was never started, else its next attempt."""
     if row.paused_from in NOT_STARTED:
         arrive(p, row)
     else:

@@ -165,8 +165,8 @@ def _match(p: Partition, part: Part, row: Row) -> None:
 
 def foretell(p: Partition, row: Row, action: Action, *rest: object) -> bool:
     """What a dry run does: nothing, but it says whether there were anything to do."""
-    del p, rest
-    return rows.concerns(row, action)
+    del rest
+    return rows.concerns(p, row, action)
 
 
 def count(p: Partition, part: Part, row: Row, act: Callable[..., bool]) -> bool:
