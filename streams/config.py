@@ -22,6 +22,7 @@ _HOURS = 3_600_000
 _ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
 _OWNED_PROPERTIES = {
     "bootstrap.servers": "set STREAMS_BOOTSTRAP_SERVERS instead",
+    "metadata.broker.list": "set STREAMS_BOOTSTRAP_SERVERS instead",
     "group.id": "set STREAMS_GROUP_ID instead",
     "group.instance.id": "set STREAMS_WORKER_ID instead",
     "transactional.id": "set STREAMS_WORKER_ID instead",
@@ -29,10 +30,20 @@ _OWNED_PROPERTIES = {
     "session.timeout.ms": "set STREAMS_SESSION_TIMEOUT_MS instead",
     "auto.offset.reset": "exactly-once depends on it, so it is fixed",
     "enable.auto.commit": "exactly-once depends on it, so it is fixed",
+    "auto.commit.enable": "exactly-once depends on it, so it is fixed",
     "enable.auto.offset.store": "exactly-once depends on it, so it is fixed",
     "enable.idempotence": "exactly-once depends on it, so it is fixed",
     "isolation.level": "exactly-once depends on it, so it is fixed",
+    "acks": "exactly-once depends on it, so it is fixed",
+    "request.required.acks": "exactly-once depends on it, so it is fixed",
+    "delivery.report.only.error": "exactly-once depends on it, so it is fixed",
     "partitioner": "routing depends on it, so it is fixed",
+    "queuing.strategy": "the order of records depends on it, so it is fixed",
+    "enable.partition.eof": "reading depends on it, so it is fixed",
+    "partition.assignment.strategy": "handing partitions over depends on it, so it is fixed (cooperative-sticky)",
+    "group.protocol": "handing partitions over depends on it, so it is fixed (classic)",
+    "group.protocol.type": "handing partitions over depends on it, so it is fixed",
+    "group.remote.assignor": "handing partitions over depends on it, so it is fixed",
 }
 """librdkafka properties that are not free to choose, and the way out."""
 

@@ -107,12 +107,37 @@ def test_a_variable_that_resembles_no_setting_is_left_alone(monkeypatch: pytest.
     assert load_settings().bootstrap_servers == "localhost:9092"
 
 
-@pytest.mark.parametrize("name", ["ISOLATION_LEVEL", "GROUP_ID", "TRANSACTIONAL_ID", "PARTITIONER"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ISOLATION_LEVEL",
+        "ACKS",
+        "GROUP_ID",
+        "TRANSACTIONAL_ID",
+        "PARTITIONER",
+        "QUEUING_STRATEGY",
+        "METADATA_BROKER_LIST",
+    ],
+)
 def test_a_kafka_property_that_correctness_rests_on_cannot_be_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Exactly-once and routing are not up to the environment."""
     monkeypatch.setenv(f"STREAMS_KAFKA_{name}", "x")
     [line] = _refused()
     assert line.startswith(f"STREAMS_KAFKA_{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PARTITION_ASSIGNMENT_STRATEGY", "range,roundrobin"), ("GROUP_PROTOCOL", "consumer")],
+)
+def test_another_way_to_share_partitions_out_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Workers, executors and gateways would end at their first assignment, with an error that names no setting."""
+    monkeypatch.setenv(f"STREAMS_KAFKA_{name}", value)
+    [line] = _refused()
+    assert line.startswith(f"STREAMS_KAFKA_{name}: ")
+    assert "handing partitions over" in line
 
 
 def test_settings_cannot_be_changed_once_they_are_made() -> None:
