@@ -30,6 +30,7 @@ from streams.model import (
     Status,
     Tick,
 )
+from streams.rules import refuse
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -40,6 +41,9 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
     """Handle what is due, at most `max_rows` pieces of work; if that was not all, another tick follows."""
     check_internal(command, at)
     check_positive("max_rows", command.max_rows)
+    for field in ("ended_before", "batches_ended_before"):
+        if getattr(command, field) > command.due_until:
+            refuse(field, f"is {getattr(command, field)}, later than due_until, {command.due_until}")
     if command.tick_no != view.meta.tick_no + 1:
         return [STALE_TICK]
     effects: list[Effect] = [SetTick(command.tick_no)]
@@ -61,13 +65,24 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
     if woken is not None and not view.meta.page_outstanding:
         effects += next_page(woken, at, view)
     left -= len(due)
-    left -= _forget_rows(command, {piece.seq for _, piece in due if isinstance(piece, Row)}, left, view, effects)
-    left -= _forget_batches(command, left, view, effects)
+    bounded = _on_the_partition_clock(command, at)
+    left -= _forget_rows(bounded, {piece.seq for _, piece in due if isinstance(piece, Row)}, left, view, effects)
+    left -= _forget_batches(bounded, left, view, effects)
     if left == 0:
         size = view.page_sizes.max_due or command.max_rows
         successor = replace(command, engine_version=ENGINE_VERSION, tick_no=command.tick_no + 1, max_rows=size)
         effects.append(Append(at.partition, f"tick/{at.partition}", successor))
     return effects
+
+
+def _on_the_partition_clock(command: Tick, at: At) -> Tick:
+    """A tick that remembers by the partition clock for as long as it asks for by its worker's, which may be ahead."""
+    ahead = max(0, command.due_until - at.now)
+    return replace(
+        command,
+        ended_before=max(0, command.ended_before - ahead),
+        batches_ended_before=max(0, command.batches_ended_before - ahead),
+    )
 
 
 def _due(until: int, limit: int, view: View) -> list[tuple[int, Row | Slice | Batch]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Version written into internal records; a worker stops at a record of a newer engine."""
 
 

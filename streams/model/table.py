@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.model.base import ENGINE_VERSION, Record
+from streams.model.base import Record
 from streams.model.commands import StartBatch
 from streams.model.shared import Cause, Ending, Filter, Invocation
 from streams.model.vocabulary import Action, BatchState, OnTimeout, SlicePhase, SliceState, Status
@@ -167,7 +167,7 @@ class Meta(Record, frozen=True):
     `release_outstanding`: as `page`, of `ReleaseHeld`; with `release_again` its pages begin anew after the last one.
     """
 
-    engine_version: int = ENGINE_VERSION
+    engine_version: int = 1
     partitions: int = 0
     next_offset: int = 0
     clock: int = 0

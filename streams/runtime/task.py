@@ -75,12 +75,13 @@ class PartitionTask:
     def tick_due(self, now: int, retention_ms: int, batch_retention_ms: int) -> bool:
         """Whether time has something to do here that no outstanding `Tick` will do; `now` in wall-clock ms."""
         table = self.running_table
-        if self.tick_outstanding == table.meta.tick_no + 1 or now - self._last_tick_at < MIN_TICK_GAP_MS:
+        # A clock that was put back gives a negative difference: waiting for it to come round would stop time.
+        if self.tick_outstanding == table.meta.tick_no + 1 or 0 <= now - self._last_tick_at < MIN_TICK_GAP_MS:
             return False
         due = table.next_due()
         if due is not None and due <= now:
             return True
-        if now - self._last_retention_check < RETENTION_CHECK_MS:
+        if 0 <= now - self._last_retention_check < RETENTION_CHECK_MS:
             return False
         self._last_retention_check = now
         return table.retention_due(now - retention_ms, now - batch_retention_ms)

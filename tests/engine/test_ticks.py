@@ -7,8 +7,10 @@ from msgspec.structs import replace
 
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, RemoveBatch, RemoveRow, Send, SetTick, UpdateRow
+from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At
 from streams.model import (
+    ENGINE_VERSION,
     Act,
     Action,
     BatchState,
@@ -25,7 +27,7 @@ from streams.model import (
 from support.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
 from support.memory_cluster import BATCH_RETENTION_MS, RETENTION_MS, MemoryCluster, invoke
 
-TICK = Tick(1, 0, 1, NOW, NOW - 1_000, NOW - 5_000, 15_000, 100)
+TICK = Tick(ENGINE_VERSION, 0, 1, NOW, NOW - 1_000, NOW - 5_000, 15_000, 100)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,37 @@ def test_what_ended_long_ago_is_forgotten() -> None:
     effects = applied(TICK, table)
     assert of(RemoveRow, effects) == [RemoveRow(2, "older"), RemoveRow(1, "old")]
     assert set(table.rows) == {"young", "alive"}
+
+
+def test_a_worker_whose_clock_is_ahead_forgets_nothing_early() -> None:
+    """Ids are remembered by the partition clock: the same start or batch, sent again, is still the same."""
+    cluster = MemoryCluster()
+    start = StartBatch("b", Action.KILL, Filter(match_all=True))
+    cluster.run(invoke("a"), start)
+    ahead = 8 * BATCH_RETENTION_MS
+    early = cluster.next_tick(0, cluster.tables[0])
+    cluster.run(
+        replace(
+            early,
+            due_until=early.due_until + ahead,
+            ended_before=early.ended_before + ahead,
+            batches_ended_before=early.batches_ended_before + ahead,
+        )
+    )
+    assert cluster.row("a").status is Status.KILLED
+    cluster.run(invoke("later"), start)
+    assert cluster.row("later").status is Status.READY
+    cluster.tick(after_ms=BATCH_RETENTION_MS + RETENTION_MS + 1)
+    assert "a" not in cluster.tables[0].rows
+    assert not cluster.tables[0].batches
+
+
+@pytest.mark.parametrize("field", ["ended_before", "batches_ended_before"])
+def test_a_tick_that_would_forget_the_future_is_refused(field: str) -> None:
+    """No worker writes one, and it would be remembered for less than no time."""
+    with pytest.raises(CommandRefusedError) as refused:
+        applied(replace(TICK, **{field: TICK.due_until + 1}), table_with())
+    assert refused.value.code == f"invalid_{field}"
 
 
 def test_rows_that_rest_on_old_deltas_are_written_out() -> None:

@@ -28,3 +28,20 @@ def test_ticks_go_on_where_the_broker_is_ahead(tmp_path: Path) -> None:
                 for _ in range(40):
                     worker.step()
                 assert len(world.signals()) == started
+
+
+def test_a_clock_put_back_does_not_stop_time(tmp_path: Path) -> None:
+    """The worker's clock was an hour ahead and is put right: what falls due afterwards is started in time."""
+    ahead = 3_600_000
+    with closing(World(tmp_path)) as world:
+        begin = world.cluster.now
+        for number, at in enumerate([begin + 1_000, begin + 60_000]):
+            world.invoke(Invoke(Invocation(f"same~{number}", "orders", "run"), scheduled_at=at))
+        with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now + ahead)) as worker:
+            for passed, skew, started in ((2_000, 3_600_000, 1), (65_000, 0, 2)):
+                ahead = skew
+                world.pass_time(begin + passed - world.cluster.now)
+                for _ in range(40):
+                    worker.step()
+                    world.pass_time(1)
+                assert len(world.signals()) == started

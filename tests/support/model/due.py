@@ -22,6 +22,7 @@ def tick(p: Partition, command: Tick) -> None:
     if command.tick_no != p.tick_no + 1:
         return
     p.tick_no = command.tick_no
+    asked, command = command, _by_the_log(p, command)
     work = [*_due(p, min(command.due_until, p.clock)), *_ended(p, command)]
     # Rows that rest on old page deltas are written out anew: nothing shows but that less room is left for the rest.
     resting = [
@@ -36,10 +37,21 @@ def tick(p: Partition, command: Tick) -> None:
         for row in resting:
             row.paged_at = None
     p.keep_turning()
-    successor = replace(command, tick_no=command.tick_no + 1)
+    successor = replace(asked, tick_no=command.tick_no + 1)
     # When no room is left there may well be more, or not.
     if room < 0 or left or (least <= forgotten and (p.number, successor) in p.seen.appended):
         p.append(p.number, successor)
+
+
+def _by_the_log(p: Partition, command: Tick) -> Tick:
+    """What is remembered is remembered by the partition's clock, however far ahead the worker's is."""
+    rows_for = command.due_until - command.ended_before
+    batches_for = command.due_until - command.batches_ended_before
+    return replace(
+        command,
+        ended_before=min(command.ended_before, p.clock - rows_for),
+        batches_ended_before=min(command.batches_ended_before, p.clock - batches_for),
+    )
 
 
 def _forget_batches(p: Partition, command: Tick, allowed: range) -> tuple[int, int]:
