@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from streams.model import Cause, Invocation, Signal, SignalKind
+
+LATEST_MS: Final = 253_402_300_799_000
+"""The end of the year 9999: no attempt is put off beyond it."""
 
 
 class HandlerCancelledError(BaseException):
@@ -29,8 +33,16 @@ class Retry(Exception):  # noqa: N818 - says what comes next, and is no error
         self.at = at
 
     def due(self, now_ms: int) -> int:
-        """When to start again, milliseconds since 1970."""
-        return now_ms + round(self.after * 1_000) if self.at is None else self.at
+        """When to start again, milliseconds since 1970; what is out of all bounds is brought back to them.
+
+        Raises:
+            ValueError: `after` or `at` is no number.
+        """
+        given = self.after if self.at is None else self.at
+        if not isinstance(given, int | float) or math.isnan(given):
+            raise ValueError(f"Retry needs a number: after seconds, or at milliseconds, and got {given!r}")
+        due = now_ms + given * 1_000 if self.at is None else given
+        return round(min(max(due, 0), LATEST_MS))
 
 
 class Context:

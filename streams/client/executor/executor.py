@@ -16,7 +16,7 @@ from streams.client.executor.ahead import Ahead
 from streams.client.executor.dispatcher import Dispatcher
 from streams.client.executor.group import Group, consumer_properties
 from streams.client.executor.registry import Handler, Name, Registry
-from streams.client.executor.reports import Reporter
+from streams.client.executor.reports import Reporter, check_deployment_id
 from streams.client.executor.runner import Runner, Runs
 from streams.client.outlet import Outlet
 from streams.config import Topic
@@ -63,6 +63,7 @@ class Executor:
         clients: makes the Kafka clients; tests give others. runner: likewise.
 
     Raises:
+        InvalidCommandError: no report can carry this deployment_id.
         BrokerUnavailableError: no broker answers within 10 s.
         TopicMissingError: `commands` or `signals` does not exist.
     """
@@ -86,6 +87,7 @@ class Executor:
             raise ValueError(
                 f"concurrency {concurrency}, waiting {waiting}, grace {grace}: at least 1, 0 and 0 are needed"
             )
+        check_deployment_id(deployment_id)
         clients = clients or KafkaClients()
         group_id = group_id or f"{settings.topic_prefix}executors"
         outlet = Outlet(settings, clients, message_timeout_ms=0)

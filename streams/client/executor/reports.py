@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.client.errors import DeliveryError
+from streams.client import outlet as outlets
+from streams.client.errors import DeliveryError, InvalidCommandError
+from streams.client.executor.run import told
 from streams.model import ReportTransition, Status
 
 if TYPE_CHECKING:
@@ -41,7 +43,10 @@ class Reporter:
         """The attempt is over; `then` is called once the report stands in the log."""
         if outcome.to is None:
             raise AssertionError("an interrupted run has nothing to report")
-        self._send(context, outcome.to, outcome.retry_at, outcome.error, then)
+        try:
+            self._send(context, outcome.to, outcome.retry_at, outcome.error, then)
+        except InvalidCommandError as refused:  # the next life would come to the same end, and so on for ever
+            self._send(context, Status.FAILED, None, told(refused), then)
 
     def serve(self) -> None:
         """Hear of deliveries.
@@ -71,7 +76,7 @@ class Reporter:
             error=error,
         )
 
-        def told(delivery: Delivery) -> None:
+        def delivered(delivery: Delivery) -> None:
             if delivery.error is None:
                 then()
             elif self._failed is None:
@@ -79,7 +84,7 @@ class Reporter:
 
         while True:
             try:
-                self._outlet.put(report, told)
+                self._outlet.put(report, delivered)
             except BufferError:
                 self._outlet.serve(_WAIT)
             else:
@@ -88,6 +93,15 @@ class Reporter:
     def _number(self) -> int:
         self._last = max(self._last + 1, self._now_us())
         return self._last
+
+
+def check_deployment_id(deployment_id: str | None) -> None:
+    """Refuse now what would be refused in each report.
+
+    Raises:
+        InvalidCommandError: no report can carry it.
+    """
+    outlets.encode(ReportTransition("any", 1, to=Status.RUNNING, deployment_id=deployment_id))
 
 
 def _nothing() -> None:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from streams.client.executor.context import Context, HandlerCancelledError, Retry, Suspend
 from streams.client.executor.watermark import Watermark
 from streams.model import SignalKind, Status
+from streams.rules import MAX_TEXT
 
 if TYPE_CHECKING:
     from streams.client.executor.registry import Handler
     from streams.model import Cause
-
-_MAX_ERROR = 1_000
 
 
 class Stop(IntEnum):
@@ -111,7 +110,24 @@ class Run:
 
 
 def outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool) -> Outcome:
-    """What a handler's return value, or what it raised, stands for."""
+    """What a handler's return value, or what it raised, stands for; what cannot be told is FAILED."""
+    try:
+        return _outcome_of(result, error, asked_to_stop=asked_to_stop)
+    except BaseException as fault:  # noqa: BLE001 - whatever a handler hands back, its place must come free
+        return Outcome(Status.FAILED, told(fault))
+
+
+def told(error: BaseException) -> str:
+    """What an error says, as a report may carry it: its text may be no UTF-8, or raise itself."""
+    kind = type(error).__name__
+    try:
+        text = f"{kind}: {error}"
+    except BaseException as fault:  # noqa: BLE001 - any code may stand in an exception's `__str__`
+        text = f"{kind}, whose text cannot be had: {type(fault).__name__}"
+    return text[:MAX_TEXT].encode("utf-8", "backslashreplace").decode()[:MAX_TEXT]
+
+
+def _outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool) -> Outcome:
     said = result if error is None else error
     if said is Suspend or said is Retry:  # the class instead of an instance
         said = said()
@@ -123,6 +139,6 @@ def outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool)
         case HandlerCancelledError() | asyncio.CancelledError() if error is not None:
             return INTERRUPTED if asked_to_stop else Outcome(Status.FAILED, "it stopped, and nobody had asked it to")
         case _ if error is not None:
-            return Outcome(Status.FAILED, f"{type(error).__name__}: {error}"[:_MAX_ERROR])
+            return Outcome(Status.FAILED, told(error))
         case _:
             return Outcome(Status.COMPLETED, result=result)

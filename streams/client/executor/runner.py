@@ -148,7 +148,7 @@ class Runner:
         try:
             result = run.handler(run.context)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its outcome
-            return outcome_of(None, error, asked_to_stop=run.context.cancelled.is_set())
+            return outcome_of(None, error, asked_to_stop=run.stop is not None)
         if inspect.iscoroutine(result):
             result.close()
             return Outcome(Status.FAILED, "the handler returned a coroutine: define it with `async def`")
@@ -190,7 +190,7 @@ async def _awaited(run: Run, handler: Handler) -> Outcome:
     try:
         result = await handler(run.context)
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its outcome
-        return outcome_of(None, error, asked_to_stop=run.context.cancelled.is_set())
+        return outcome_of(None, error, asked_to_stop=run.stop is not None)
     return outcome_of(result, None, asked_to_stop=False)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.client.executor.context import Context, HandlerCancelledError, Retry, Suspend
+from streams.client.executor.context import LATEST_MS, Context, HandlerCancelledError, Retry, Suspend
 from streams.client.executor.run import Outcome, Run, Share, Stop
 from streams.client.executor.runner import Runner
 from streams.model import Invocation, Signal, SignalKind, Status
@@ -121,6 +121,39 @@ def test_retry_says_when(bench: Bench) -> None:
         assert retry_at is not None
         assert 2_500 <= retry_at - before < 2_500 + ENOUGH_S * 1_000
     assert bench.outcome(raising(Retry(at=77))) == Outcome(Status.BACKING_OFF, retry_at=77)
+
+
+class UnspeakableError(Exception):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        """Raise."""
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("said", "to", "error"),
+    [
+        (Retry(after=float("nan")), Status.FAILED, "ValueError: Retry needs a number: after seconds, or at"),
+        (Retry(after="5"), Status.FAILED, "ValueError: Retry needs a number"),  # type: ignore[arg-type]
+        (Retry(after=float("inf")), Status.BACKING_OFF, None),
+        (Retry(after=1e18), Status.BACKING_OFF, None),
+        (Retry(at=2**70), Status.BACKING_OFF, None),
+        (UnspeakableError(), Status.FAILED, "UnspeakableError, whose text cannot be had: RuntimeError"),
+        (ValueError("no \udcff.txt"), Status.FAILED, "ValueError: no \\udcff.txt"),
+    ],
+)
+def test_whatever_a_handler_hands_back_its_place_comes_free(
+    bench: Bench, said: Exception, to: Status, error: str | None
+) -> None:
+    """A time out of all bounds is brought back to them; what cannot be said is FAILED, in a text that can be sent."""
+    for handler in in_both_ways(raising(said)):
+        for _ in range(2):  # a lost place of the two would be missed by the last of these four
+            found = bench.outcome(handler)
+            assert found.to is to
+            assert (found.error or "").startswith(error or "")
+            assert found.retry_at is None or found.retry_at == LATEST_MS
+    bench.until(lambda: not bench.runner.running)
 
 
 def test_a_coroutine_that_nobody_awaits_is_an_error(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.client import DeliveryError, UnreadableSignalError
+from streams.client import DeliveryError, InvalidCommandError, UnreadableSignalError
 from streams.client.executor.run import Outcome
 from streams.config import Topic
 from streams.model import SignalKind, Status
@@ -436,6 +436,24 @@ def test_stopped_before_it_began() -> None:
     executor = ExecutorWorld().begin()
     executor.stop()
     executor.run()
+
+
+def test_a_report_that_breaks_a_rule_becomes_a_failure() -> None:
+    """The executor goes on: its next life would come to the same end."""
+    world = ExecutorWorld()
+    world.start("a", 1)
+    world.step()
+    world.runner.end(world.runner.find("a"), Outcome(Status.BACKING_OFF, retry_at=2**70))
+    world.step()
+    last = world.reports()[-1]
+    assert (last.to, (last.error or "")[:20], world.committed()) == (FAILED, "InvalidCommandError:", 1)
+
+
+@pytest.mark.parametrize("deployment_id", ["", "x" * 257, "a\nb", "\udcff", 7])
+def test_a_deployment_that_no_report_can_carry_is_refused_at_once(deployment_id: Any) -> None:
+    """By name."""
+    with pytest.raises(InvalidCommandError):
+        ExecutorWorld(deployment_id=deployment_id).begin()
 
 
 def test_bad_numbers_are_refused() -> None:
