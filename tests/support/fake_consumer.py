@@ -54,6 +54,7 @@ class FakeConsumer:
         self._reading: dict[Key, Reading] = {}
         self._handled = False
         self._closed = False
+        self._answers: list[tuple[KafkaError | None, list[TopicPartition]]] = []
 
     def subscribe(
         self,
@@ -71,6 +72,7 @@ class FakeConsumer:
         del timeout
         self._check_open()
         self._cluster.faults.step("consume")
+        self._answer()
         self._rebalance()
         found: list[Message] = []
         for key, reading in list(self._reading.items()):
@@ -155,7 +157,10 @@ class FakeConsumer:
         ]
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool = True) -> list[TopicPartition] | None:
-        """Commit offsets and their metadata outside of any transaction, at once; a forgotten member cannot."""
+        """Commit offsets and their metadata outside of any transaction, at once; a forgotten member cannot.
+
+        Of one that is asynchronous, `on_commit` hears in the next `consume`.
+        """
         self._check_open()
         self._cluster.faults.step("commit")
         member = self._member
@@ -165,7 +170,10 @@ class FakeConsumer:
             self._group.committed[_key(given)] = given.offset
             self._group.metadata[_key(given)] = given.metadata
         self._cluster.faults.step("commit:done")
-        return None if asynchronous else offsets
+        if asynchronous:
+            self._answers.append((None, offsets))
+            return None
+        return offsets
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
         """As the admin client's."""
@@ -207,6 +215,12 @@ class FakeConsumer:
     @property
     def _group(self) -> Group:
         return self._cluster.group(self._conf["group.id"])
+
+    def _answer(self) -> None:
+        answers, self._answers = self._answers, []
+        on_commit = self._conf.get("on_commit")
+        for answer in answers if on_commit is not None else ():
+            on_commit(*answer)
 
     def _rebalance(self) -> None:
         """One step of the group's protocol, as far as this member is concerned."""

@@ -23,6 +23,8 @@ log = logging.getLogger("streams.executor")
 
 _ANSWER_S = 30.0
 _PAUSE_S = 0.2
+_TRIES = 3
+"""Of a commit that is waited for."""
 
 
 class Group:
@@ -46,6 +48,7 @@ class Group:
         self._let_go = let_go
         self._dropped = dropped
         self._committed: dict[int, tuple[int, str]] = {}
+        self._asked: dict[int, tuple[int, str]] = {}
         self._consumer: Any = None
         self.group_id = group_id
         self.shares: dict[int, Share] = {}
@@ -61,7 +64,7 @@ class Group:
             **({} if instance_id is None else {"group_instance_id": instance_id}),
         }
         made = consumer_properties(self._settings, self.group_id, **more)
-        self._consumer = self._clients.consumer({**made, "on_commit": _on_commit})
+        self._consumer = self._clients.consumer({**made, "on_commit": self._on_commit})
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -84,7 +87,7 @@ class Group:
         self._consumer.resume([TopicPartition(self._topic, each) for each in self.shares])
 
     def commit(self, *, wait: bool = False) -> None:
-        """Commit how far each partition is dealt with; what fails is dealt with again by whoever comes next."""
+        """Commit how far each partition is dealt with; what is not confirmed is committed again by a later call."""
         self._commit(self.shares.values(), wait=wait)
 
     def close(self) -> None:
@@ -124,21 +127,46 @@ class Group:
         for share in shares:
             del self.shares[share.partition]
             del self._committed[share.partition]
+            self._asked.pop(share.partition, None)
             self._dropped(share)
 
     def _commit(self, shares: Collection[Share], *, wait: bool) -> None:
+        for _ in range(_TRIES if wait else 1):
+            places = self._unconfirmed(shares, asked_too=wait)
+            if not places:
+                return
+            try:
+                told = self._consumer.commit(offsets=places, asynchronous=not wait)
+            except KafkaException as error:
+                self._on_commit(error.args[0], places)
+                if wait and _passes(error.args[0]):
+                    time.sleep(_PAUSE_S)
+            else:
+                if wait:
+                    self._on_commit(None, told)
+
+    def _unconfirmed(self, shares: Collection[Share], *, asked_too: bool) -> list[TopicPartition]:
+        """What is to be committed; unless `asked_too`, what is on its way is left to its answer."""
         places = []
         for share in shares:
-            reached = share.watermark.commit()
-            if share.watermark.next and self._committed[share.partition] != reached:
-                self._committed[share.partition] = reached
-                places.append(TopicPartition(self._topic, share.partition, *reached))
-        if not places:
-            return
-        try:
-            self._consumer.commit(offsets=places, asynchronous=not wait)
-        except KafkaException as error:
-            _on_commit(error.args[0], places)
+            reached, partition = share.watermark.commit(), share.partition
+            waits = partition in self._asked and not asked_too
+            if share.watermark.next and not waits and self._committed[partition] != reached:
+                self._asked[partition] = reached
+                places.append(TopicPartition(self._topic, partition, *reached))
+        return places
+
+    def _on_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """What became of a commit: only what is confirmed counts."""
+        for place in places:
+            fault = error or place.error
+            asked = self._asked.get(place.partition)
+            if asked is not None and asked[0] == place.offset:
+                del self._asked[place.partition]
+                if fault is None:
+                    self._committed[place.partition] = asked
+            if fault is not None and fault.code() != KafkaError._NO_OFFSET:  # noqa: SLF001 - the only name it has
+                log.warning("offset %d@%d not committed: %s", place.partition, place.offset, fault.str())
 
 
 def _committed(consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
@@ -173,7 +201,6 @@ def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[
     )
 
 
-def _on_commit(error: KafkaError | None, places: list[TopicPartition]) -> None:
-    if error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001 - the only name it has
-        where = ", ".join(f"{each.partition}@{each.offset}" for each in places)
-        log.warning("offsets %s not committed, their signals come again: %s", where, error.str())
+def _passes(error: KafkaError) -> bool:
+    """Whether the same commit may go through a little later."""
+    return bool(error.retriable()) or error.code() == KafkaError.REBALANCE_IN_PROGRESS

@@ -6,12 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka import KafkaError, TopicPartition
 
 from streams.client import DeliveryError, InvalidCommandError, UnreadableSignalError
 from streams.client.executor.run import Outcome
 from streams.config import Topic
 from streams.model import SignalKind, Status
 from support.executor_world import ExecutorWorld, ManualRunner
+from support.fake_faults import failure
 
 if TYPE_CHECKING:
     from streams.client import Context, Executor
@@ -51,6 +53,56 @@ def test_a_report_on_its_way_commits_nothing(monkeypatch: pytest.MonkeyPatch) ->
         assert (world.said("a"), world.committed()) == ([RUNNING, COMPLETED], 0)
     world.step()
     assert world.committed() == 1
+
+
+def finished(world: ExecutorWorld) -> None:
+    """Three handlers have ended, and nothing is committed yet."""
+    for seq in range(3):
+        world.start(f"i{seq}", seq)
+    world.step(2)
+    for seq in range(3):
+        world.runner.end(world.runner.find(f"i{seq}"))
+
+
+@pytest.mark.parametrize("step", ["commit", "commit:done"])
+def test_a_commit_that_fails_is_tried_again(step: str) -> None:
+    """With the next one, though nothing new has come."""
+    world = ExecutorWorld()
+    finished(world)
+    world.cluster.faults.fail(step, failure(KafkaError.REBALANCE_IN_PROGRESS, retriable=True))
+    world.step(1)
+    world.step(3)
+    assert world.committed() == 3
+
+
+def test_a_commit_whose_answer_is_a_refusal_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is heard of a turn later."""
+    world = ExecutorWorld()
+    finished(world)
+    refusal = KafkaError(KafkaError.REBALANCE_IN_PROGRESS), [TopicPartition("t.signals", 0, 3)]
+    assert world.executor is not None
+    consumer = world.executor._group._consumer
+    with monkeypatch.context() as patched:
+        patched.setattr(consumer, "commit", lambda **_: consumer._answers.append(refusal))
+        world.step(1)
+    assert world.committed() == 0
+    world.step(2)
+    assert world.committed() == 3
+
+
+def test_closing_commits_what_is_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was reported is not run again by the next life."""
+    world = ExecutorWorld()
+    finished(world)
+    monkeypatch.setattr("streams.client.executor.group._PAUSE_S", 0)
+    executor = world.executor
+    assert executor is not None
+    with monkeypatch.context() as patched:  # asked for, and never answered
+        patched.setattr(executor._group._consumer, "commit", lambda **_: None)
+        world.step(2)
+    world.cluster.faults.fail("commit", failure(KafkaError.REBALANCE_IN_PROGRESS, retriable=True))
+    executor.close()
+    assert world.committed() == 3
 
 
 def test_report_numbers_rise_and_ends_go_without() -> None:
