@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from streams.errors import StreamsError
 from streams.state.errors import StoreUnusableError
-from streams.state.store import Store
+from streams.state.store import Store, move_away
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,12 +67,19 @@ def open_store(file: Path, partition: int) -> Store:
     try:
         return Store.open(file, partition)
     except StoreUnusableError as exc:
-        aside = file.with_suffix(f".unusable-{time.time_ns() // 1_000_000}")
-        log.warning("local table unusable, it is rebuilt", partition=partition, error=str(exc), put_aside=aside.name)
-        try:
-            for suffix in ("-wal", "-shm"):
-                file.with_name(file.name + suffix).unlink(missing_ok=True)
-            file.rename(aside)
-            return Store.open(file, partition)
-        except (OSError, StoreUnusableError) as again:
-            raise StreamsError(f"{file} can be neither used nor replaced ({again}): set STREAMS_STATE_DIR") from exc
+        return replaced_store(file, partition, exc)
+
+
+def replaced_store(file: Path, partition: int, why: Exception) -> Store:
+    """An empty file in the place of one that is put aside, closed before.
+
+    Raises:
+        StreamsError: it cannot be put aside, or no other made.
+    """
+    aside = file.with_suffix(f".unusable-{time.time_ns() // 1_000_000}")
+    log.warning("local table unusable, it is rebuilt", partition=partition, error=str(why), put_aside=aside.name)
+    try:
+        move_away(file, aside)
+        return Store.open(file, partition)
+    except (OSError, StoreUnusableError) as again:
+        raise StreamsError(f"{file} can be neither used nor replaced ({again}): set STREAMS_STATE_DIR") from why

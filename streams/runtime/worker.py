@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from streams.runtime.kafka import (
 from streams.runtime.observer import Observer
 from streams.runtime.pacing import Budget, first_sizes
 from streams.runtime.rebalance import Rebalance
+from streams.runtime.repair import Repair
 from streams.runtime.startup import learn_topics
 from streams.runtime.task import PartitionTask, Phase
 from streams.runtime.turn import Turn
@@ -69,6 +71,7 @@ class Worker:
         self._stopping = threading.Event()
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
+        self._repair = Repair()
         self._ahead: Turn | None = None
         self.page_sizes = first_sizes(settings.tick_max_rows)
         self._budget = Budget(settings.page_budget_ms)
@@ -119,8 +122,14 @@ class Worker:
 
     def step(self) -> bool:
         """One turn: consume, follow the group, restore, apply and commit; whether there was anything to commit."""
-        busy = self._step()
-        self._observer.came_round(self.tasks.values(), self.page_sizes, self.connections.log_end)
+        try:
+            busy = self._step()
+            self._observer.came_round(self.tasks.values(), self.page_sizes, self.connections.log_end)
+        except sqlite3.DatabaseError as exc:
+            for partition in self._repair.replace(self.tasks, exc):
+                self.connections.pause(partition)
+            self._abort()
+            return False
         return busy
 
     def _step(self) -> bool:

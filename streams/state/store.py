@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,8 @@ _LONG_FRAMES: Final = 8_192
 
 _moved: Final[set[Path]] = set()
 """Files whose long write-ahead file another thread has just moved, all but the last turns."""
+_by_path: Final = threading.Lock()
+"""Held while another thread has a file open: the last to close it removes the write-ahead file by its name."""
 
 
 class Store:
@@ -105,6 +108,14 @@ class Store:
         """Close the file; what is not committed is rolled back."""
         self.db.close()
 
+    def damaged(self) -> bool:
+        """Whether SQLite finds the file's structure broken; reads all of it."""
+        try:
+            (found,) = self.db.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            return is_damage(error)
+        return bool(found != "ok")
+
     def put_meta(self, meta: Meta, record: bytes) -> None:
         """Keep the partition's record; `record` is its changelog value."""
         self.db.execute("UPDATE state SET meta = ?", (record,))
@@ -179,6 +190,11 @@ def passive_checkpoint(path: Path, *, truncate: bool = False) -> None:
         path: the store's file, as it was opened; a missing one is left alone.
         truncate: also empty the write-ahead file. That waits for the store's own thread: only when idle.
     """
+    with _by_path:
+        _checkpoint(path, truncate=truncate)
+
+
+def _checkpoint(path: Path, *, truncate: bool) -> None:
     if not path.exists():
         return
     with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as db:
@@ -187,6 +203,19 @@ def passive_checkpoint(path: Path, *, truncate: bool = False) -> None:
         if frames > _LONG_FRAMES:
             db.execute(checkpoint).fetchone()
             _moved.add(path)
+
+
+def move_away(path: Path, to: Path) -> None:
+    """Rename a file that this thread has closed; its write-ahead file is of no use without it."""
+    with _by_path:
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.rename(to)
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the error says that the file is broken, as opposed to a full disk or a lock."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _configure(db: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from streams import codec
 from streams.config import Topic
 from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
-from streams.model import Invocation, Invoke, Tick
+from streams.model import Action, Filter, Invocation, Invoke, StartBatch, Tick
 from streams.runtime import takeover
 from streams.runtime.identity import StateFolder
 from streams.runtime.takeover import Takeover
@@ -95,6 +96,38 @@ def test_a_damaged_file_is_put_aside_and_rebuilt(world: World) -> None:
     world.run_until_idle()
     assert len(world.statuses()) == 20
     assert list(world.settings.state_dir.glob("partition-0.unusable-*"))
+
+
+def _break_pages(file: Path) -> None:
+    """Overwrite the head of each page but the first few, which are what opening the file reads."""
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    content = bytearray(file.read_bytes())
+    for page in range(12, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    file.write_bytes(content)
+
+
+def test_damage_that_shows_in_a_turn_costs_a_rebuild_and_no_stop(tmp_path: Path) -> None:
+    """A file that opens and breaks at a later touch is put aside too; a second time the worker stops."""
+    with closing(World(tmp_path)) as world:
+        file = world.settings.state_dir / "partition-0.sqlite3"
+        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run"), payload=b"x" * 300) for n in range(1_500)))
+        world.run_until_idle()
+        world.close()
+        _break_pages(file)
+        world.send(StartBatch("kill", Action.KILL, Filter(match_all=True)), key="kill")
+        world.run_until_idle()
+        assert world.deaths == 0
+        assert set(world.statuses().values()) == {"KILLED"}
+        assert len(list(world.settings.state_dir.glob("partition-*.unusable-*"))) == 1
+        world.assert_log_and_changelog_agree()
+        worker = world.worker
+        assert worker is not None
+        error = sqlite3.DatabaseError("malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        with pytest.raises(sqlite3.DatabaseError):
+            worker._repair.replace(worker.tasks, error)
 
 
 def test_a_store_ahead_of_its_changelog_stops_the_worker(world: World) -> None:

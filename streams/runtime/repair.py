@@ -1,0 +1,38 @@
+"""A table's file that turns out to be damaged while it is used is replaced, and rebuilt from the changelog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.runtime.identity import replaced_store
+from streams.runtime.task import PartitionTask
+from streams.state.store import is_damage
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class Repair:
+    """Replaces damaged files, a partition's once: one that is damaged again lies on a disk that cannot be trusted."""
+
+    def __init__(self) -> None:
+        self._repaired: set[int] = set()
+
+    def replace(self, tasks: dict[int, PartitionTask], error: sqlite3.DatabaseError) -> list[int]:
+        """Put damaged files aside; their partitions are claimed anew, with an empty table. Returns these.
+
+        Raises:
+            sqlite3.DatabaseError: `error`, where it is not about damage, or no file is found that can be replaced.
+            StreamsError: the file cannot be replaced.
+        """
+        if not is_damage(error):
+            raise error
+        damaged = [task for task in tasks.values() if task.store.damaged()]
+        if not damaged or any(task.partition in self._repaired for task in damaged):
+            raise error
+        for task in damaged:
+            self._repaired.add(task.partition)
+            task.close()
+            fresh = replaced_store(task.file, task.partition, error)
+            tasks[task.partition] = PartitionTask(task.partition, fresh, task.file)
+        return [task.partition for task in damaged]
