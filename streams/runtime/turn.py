@@ -11,7 +11,7 @@ from streams.engine import apply
 from streams.engine.effects import Append, Count, InsertRow, Send, SendAll, UpdateRow
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
-from streams.model import ENGINE_VERSION, ContinueSlice, Tick
+from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
 from streams.runtime.intake import strays
 from streams.runtime.outbox import Outbox
 from streams.runtime.pacing import Measured, MeasuredTick, Stopwatch, tuned
@@ -99,19 +99,23 @@ class Turn:
             task.tick_written(tick_no, now)
 
     def _do_page(self, task: PartitionTask, item: Item, stray: dict[tuple[int, int], int], clock: int) -> int:
-        """Apply a page, and measure it if it is a batch's or time's; returns the partition clock after it."""
+        """Apply a page and measure it with all that it writes; returns the partition clock after it."""
         table = task.running_table
         # What other commands changed is written first: the page must not be charged for it.
         table.write()
         watch = Stopwatch()
         clock = self._apply(task, (item,), stray, clock)
-        if isinstance(item.command, ContinueSlice) and table.last_page is not None:
-            self.pages.append(_measured(item.command, table.last_page, watch))
-        elif isinstance(item.command, Tick):
-            # What it changes row by row is written at the end of the turn, and would be charged to nobody.
-            table.write()
-            filled = task.tick_outstanding == item.command.tick_no + 1
-            self.ticks.append(MeasuredTick(item.command.max_rows, filled, watch.ms()))
+        # What it changes row by row is written at the end of the turn, and would be charged to nobody.
+        table.write()
+        command, took_ms = item.command, watch.ms()
+        if isinstance(command, ContinueSlice) and table.last_page is not None:
+            self.pages.append(_measured(command, table.last_page, took_ms))
+        elif isinstance(command, Tick):
+            filled = task.tick_outstanding == command.tick_no + 1
+            self.ticks.append(MeasuredTick(command.max_rows, filled, took_ms))
+        elif isinstance(command, ReleaseHeld):
+            # Its size is not tuned: it takes its part of the budget from the others.
+            self.ticks.append(MeasuredTick(command.max_rows, filled=False, took_ms=took_ms))
         return clock
 
     def _apply(self, task: PartitionTask, items: Sequence[Item], stray: dict[tuple[int, int], int], clock: int) -> int:
@@ -159,6 +163,6 @@ class Turn:
         self.outbox.dead_letter(message, why.code, why.message)
 
 
-def _measured(command: ContinueSlice, page: Page, watch: Stopwatch) -> Measured:
+def _measured(command: ContinueSlice, page: Page, took_ms: float) -> Measured:
     matched = len(page.started) + sum(map(len, page.unstarted.values()))
-    return Measured(PageSizes(command.max_scanned, command.max_matched), page.scanned, matched, watch.ms())
+    return Measured(PageSizes(command.max_scanned, command.max_matched), page.scanned, matched, took_ms)
