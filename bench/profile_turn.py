@@ -32,7 +32,7 @@ from streams.rules import MAX_GRACE_MS
 from streams.runtime import outbox, turn
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.intake import pages_a_turn, take_shares
-from streams.runtime.pacing import FIRST
+from streams.runtime.pacing import FIRST, Pace
 from streams.runtime.startup import Topics
 from streams.runtime.takeover import TopicFacts
 from streams.runtime.task import PartitionTask, Phase
@@ -107,7 +107,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(_env_file=None)  # type: ignore[call-arg]
-        self.page_sizes = FIRST
+        self.pace = Pace(self.settings.tick_max_rows)
         self.turns = self.applied = self.signals = 0
         self.pages: list[int] = []
         self._next = [0] * PARTITIONS
@@ -150,7 +150,7 @@ class Machine:
     def turn(self) -> None:
         """One turn over what stands in the backlogs."""
         shares = turn.take_shares(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
-        done = turn.Turn(self.settings, _TOPICS, self.page_sizes)
+        done = turn.Turn(self.settings, _TOPICS, self.pace)
         done.apply(shares)
         for position, task in enumerate(done.tasks):
             task.running_table.commit(position, 0)
@@ -160,7 +160,7 @@ class Machine:
             for item in share.items
             if isinstance(item.command, ContinueSlice)
         ]
-        self.page_sizes = done.next_page_sizes(self.settings.page_budget_ms)
+        done.tune(self.settings.page_budget_ms)
         self.turns += 1
         self.applied += done.applied
         self.signals += sum(map(len, done.outbox.signals.values()))

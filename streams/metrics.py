@@ -164,7 +164,11 @@ class OfWorker:
     )
     PAGE_SCANNED: Final = HistogramOf("streams_page_scanned_rows", "Rows that a page looked at.", buckets=_ROWS)
     PAGE_MATCHED: Final = HistogramOf("streams_page_matched_rows", "Rows that a page matched.", buckets=_ROWS)
-    PAGE_LIMIT: Final = GaugeOf("streams_page_limit_rows", "The most rows that the next pages may take.", (LIMIT,))
+    PAGE_LIMIT: Final = GaugeOf(
+        "streams_page_limit_rows",
+        "The most rows that the next page may take, of the batch with the smallest pages.",
+        (LIMIT,),
+    )
     LAG: Final = GaugeOf(
         "streams_lag_records",
         "Offsets between the last checkpoint and the end of the log; markers of transactions count, so an idle "

@@ -79,7 +79,7 @@ def next_page(batch_id: str | None, at: At, view: View) -> list[Effect]:
     page = view.meta.page
     if batch_id is None:
         return [SetPage(page, False)]
-    scanned, matched, _ = view.page_sizes
+    scanned, matched, _ = view.page_sizes_of(batch_id)
     command = ContinueSlice(ENGINE_VERSION, at.partition, batch_id, page + 1, max(scanned, 1), max(matched, 1))
     return [SetPage(page + 1, True), Append(at.partition, batch_id, command)]
 

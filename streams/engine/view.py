@@ -106,7 +106,10 @@ class View(Protocol):
 
     @property
     def page_sizes(self) -> PageSizes:
-        """Sizes for the next page written to the log, tuned by the worker."""
+        """Sizes for a batch that has not had a page, and for the next tick, tuned by the worker."""
+
+    def page_sizes_of(self, batch_id: str) -> PageSizes:
+        """Sizes for the next page of a batch, tuned by the worker."""
 
     def row(self, invocation_id: str) -> Row | None:
         """The invocation's row."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.engine.view import PageSizes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50)
 """A turn costs several ms besides its pages: smaller ones would only make a batch slow."""
@@ -16,7 +17,9 @@ LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000)
 """Of what is due, `STREAMS_TICK_MAX_ROWS` is the most."""
 FIRST = PageSizes(max_scanned=2_000, max_matched=500, max_due=200)
 _STEP = 1.5
-"""One turn moves a size by at most this factor, up and down alike: a single slow turn says little."""
+"""One turn lets a size grow by at most this factor; it shrinks at once by what a page took too long."""
+_BATCHES = 100
+"""So many batches' sizes are kept for a partition: one that has not had a page for longest begins small again."""
 _WAITED = 0.25
 _WEIGHT = 0.1
 """Of the latest commit, in what a commit usually takes."""
@@ -25,12 +28,15 @@ _AT_MOST = 2.0
 
 
 class Measured(NamedTuple):
-    """A page: how much it might take, how much it took, and how long."""
+    """A batch's page: how much it might take, how much it took, how long, and whether no page of its slice follows."""
 
     allowed: PageSizes
     scanned: int
     matched: int
     took_ms: float
+    partition: int = 0
+    batch_id: str = ""
+    last: bool = False
 
 
 class MeasuredTick(NamedTuple):
@@ -39,6 +45,7 @@ class MeasuredTick(NamedTuple):
     allowed: int
     filled: bool
     took_ms: float
+    partition: int = 0
 
 
 class Stopwatch:
@@ -82,35 +89,70 @@ def first_sizes(most_due: int) -> PageSizes:
     return FIRST._replace(max_due=min(FIRST.max_due, most_due))
 
 
-def tuned(
-    sizes: PageSizes,
-    pages: Sequence[Measured],
-    budget_ms: float,
-    ticks: Sequence[MeasuredTick] = (),
-    most_due: int = 1_000,
-) -> PageSizes:
-    """The sizes for the pages that follow, given those of one turn, which were to take `budget_ms` together.
+class Pace:
+    """A worker's page sizes: of each batch on each partition, and of each partition's ticks.
+
+    What a row costs differs a hundredfold between batches, so a page says nothing of another batch's.
+    """
+
+    def __init__(self, most_due: int) -> None:
+        self._most_due = most_due
+        self._first = first_sizes(most_due)
+        self._batches: defaultdict[int, dict[str, PageSizes]] = defaultdict(dict)
+        self._due: dict[int, int] = {}
+
+    def batches(self, partition: int) -> Mapping[str, PageSizes]:
+        """The sizes of the batches on a partition that have had a page, as they are from now on."""
+        return self._batches[partition]
+
+    def others(self, partition: int) -> PageSizes:
+        """The sizes of a batch that has not, with that of the partition's ticks."""
+        return self._first._replace(max_due=self._due.get(partition, self._first.max_due))
+
+    def smallest(self) -> PageSizes:
+        """Of the sizes that are known; those to begin with where none are."""
+        known = [sizes for batches in self._batches.values() for sizes in batches.values()] or [self._first]
+        return PageSizes(min(sizes.max_scanned for sizes in known), min(sizes.max_matched for sizes in known))
+
+    def learn(self, pages: Sequence[Measured], ticks: Sequence[MeasuredTick], budget_ms: float) -> None:
+        """Tune the sizes by the pages of one turn, which were to take `budget_ms` together; ticks are pages too."""
+        took = [page.took_ms for page in pages] + [tick.took_ms for tick in ticks]
+        for page in pages:
+            batches = self._batches[page.partition]
+            sizes = batches.pop(page.batch_id, self._first)
+            if not page.last:
+                batches[page.batch_id] = tuned(sizes, page, _factor(page.took_ms, took, budget_ms))
+            if len(batches) > _BATCHES:
+                del batches[next(iter(batches))]
+        for tick in ticks:
+            if tick.filled:
+                factor = _factor(tick.took_ms, took, budget_ms)
+                low = min(SMALLEST.max_due, self._most_due)
+                self._due[tick.partition] = _next(tick.allowed, factor, low, self._most_due)
+
+
+def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
+    """The sizes that follow `sizes` for a batch of which a page might have been larger by `factor`.
 
     A page that filled its share of matches says what a match costs; one that filled only its share of looks says what
-    a look costs. A page that filled neither was the last of its slice and says nothing. Each is measured against what
-    it was allowed itself: `sizes`, given to pages since, have not been tried yet. `ticks` are pages too, of the work
-    that is due: `most_due` pieces of it at most.
+    a look costs. A page that filled neither was the last of its slice and says nothing. It is measured against what it
+    was allowed itself: `sizes`, given to pages since, have not been tried yet.
     """
-    took_ms = sum(page.took_ms for page in pages) + sum(tick.took_ms for tick in ticks)
-    factor = min(_STEP, max(1 / _STEP, budget_ms / max(took_ms, 0.01)))
-    matches = [page.allowed.max_matched for page in pages if page.matched >= page.allowed.max_matched]
-    looks = [
-        page.allowed.max_scanned
-        for page in pages
-        if page.matched < page.allowed.max_matched and page.scanned >= page.allowed.max_scanned
-    ]
-    due = [tick.allowed for tick in ticks if tick.filled]
-    return PageSizes(
-        _next(looks, factor, SMALLEST[0], LARGEST[0]) if looks else sizes.max_scanned,
-        _next(matches, factor, SMALLEST[1], LARGEST[1]) if matches else sizes.max_matched,
-        _next(due, factor, min(SMALLEST[2], most_due), most_due) if due else sizes.max_due,
-    )
+    allowed = page.allowed
+    if page.matched >= allowed.max_matched:
+        return sizes._replace(max_matched=_next(allowed.max_matched, factor, SMALLEST[1], LARGEST[1]))
+    if page.scanned >= allowed.max_scanned:
+        return sizes._replace(max_scanned=_next(allowed.max_scanned, factor, SMALLEST[0], LARGEST[0]))
+    return sizes
 
 
-def _next(allowed: Sequence[int], factor: float, low: int, high: int) -> int:
-    return int(min(high, max(low, factor * sum(allowed) / len(allowed))))
+def _factor(took_ms: float, all_took_ms: Sequence[float], budget_ms: float) -> float:
+    """By how much a page's size may change; of a turn too long, those beyond their part shrink."""
+    total = sum(all_took_ms)
+    if total <= budget_ms:
+        return min(_STEP, budget_ms / max(total, 0.01))
+    return min(1, budget_ms / len(all_took_ms) / max(took_ms, 0.01))
+
+
+def _next(allowed: int, factor: float, low: int, high: int) -> int:
+    return int(min(high, max(low, factor * allowed)))

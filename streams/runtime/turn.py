@@ -14,7 +14,7 @@ from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
 from streams.runtime.intake import strays
 from streams.runtime.outbox import Outbox
-from streams.runtime.pacing import Measured, MeasuredTick, Stopwatch, tuned
+from streams.runtime.pacing import Measured, MeasuredTick, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import Page
     from streams.runtime.intake import Item, Share
+    from streams.runtime.pacing import Pace
     from streams.runtime.startup import Topics
     from streams.runtime.task import PartitionTask
 
@@ -33,11 +34,11 @@ _COMMAND = attrgetter("command")
 class Turn:
     """Everything between a turn's consume and its checkpoint; no Kafka client is touched here."""
 
-    def __init__(self, settings: Settings, topics: Topics, page_sizes: PageSizes) -> None:
+    def __init__(self, settings: Settings, topics: Topics, pace: Pace) -> None:
         self._settings = settings
         self._partitions = topics.facts.partitions
         self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
-        self.page_sizes = page_sizes
+        self.pace = pace
         self.tasks: list[PartitionTask] = []
         self.taken: list[Share] = []
         self.applied = 0
@@ -53,7 +54,7 @@ class Turn:
         for share in shares:
             task, items = share.task, share.items
             table = task.running_table
-            table.page_sizes = self.page_sizes
+            table.page_sizes, table.batch_sizes = self.pace.others(task.partition), self.pace.batches(task.partition)
             table.begin()
             table.load(share.ids)
             behind = len(items) if share.page is None else share.page + 1
@@ -74,9 +75,9 @@ class Turn:
         """Partitions that have done a page, of a batch or of time."""
         return [share.task for share in self.taken if share.page is not None]
 
-    def next_page_sizes(self, budget_ms: float) -> PageSizes:
-        """What the pages written after this turn should be allowed, given how long its own took."""
-        return tuned(self.page_sizes, self.pages, budget_ms, self.ticks, self._settings.tick_max_rows)
+    def tune(self, budget_ms: float) -> None:
+        """Tune the sizes of the pages written after this turn by how long its own took."""
+        self.pace.learn(self.pages, self.ticks, budget_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""
@@ -93,7 +94,7 @@ class Turn:
                 ended_before=now - s.retention_ms,
                 batches_ended_before=now - s.batch_retention_ms,
                 reconcile_interval_ms=s.reconcile_interval_ms,
-                max_rows=min(self.page_sizes.max_due or s.tick_max_rows, s.tick_max_rows),
+                max_rows=min(self.pace.others(task.partition).max_due, s.tick_max_rows),
             )
             self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
             task.tick_written(tick_no, now)
@@ -109,10 +110,12 @@ class Turn:
         table.write()
         command, took_ms = item.command, watch.ms()
         if isinstance(command, ContinueSlice) and table.last_page is not None:
-            self.pages.append(_measured(command, table.last_page, took_ms))
+            slice_ = table.slice(command.batch_id)
+            last = slice_ is None or slice_.pages_done
+            self.pages.append(_measured(command, table.last_page, took_ms, last=last))
         elif isinstance(command, Tick):
             filled = task.tick_outstanding == command.tick_no + 1
-            self.ticks.append(MeasuredTick(command.max_rows, filled, took_ms))
+            self.ticks.append(MeasuredTick(command.max_rows, filled, took_ms, task.partition))
         elif isinstance(command, ReleaseHeld):
             # Its size is not tuned: it takes its part of the budget from the others.
             self.ticks.append(MeasuredTick(command.max_rows, filled=False, took_ms=took_ms))
@@ -163,6 +166,7 @@ class Turn:
         self.outbox.dead_letter(message, why.code, why.message)
 
 
-def _measured(command: ContinueSlice, page: Page, took_ms: float) -> Measured:
+def _measured(command: ContinueSlice, page: Page, took_ms: float, *, last: bool) -> Measured:
     matched = len(page.started) + sum(map(len, page.unstarted.values()))
-    return Measured(PageSizes(command.max_scanned, command.max_matched), page.scanned, matched, took_ms)
+    allowed = PageSizes(command.max_scanned, command.max_matched)
+    return Measured(allowed, page.scanned, matched, took_ms, command.partition, command.batch_id, last)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from streams.config import Topic
 from streams.runtime.intake import take_share
 from streams.runtime.kafka import KafkaClients
-from streams.runtime.pacing import FIRST
+from streams.runtime.pacing import FIRST, Pace
 from streams.runtime.reading import Reading, chunks
 from streams.runtime.startup import Topics, learn_topics
 from streams.runtime.task import PartitionTask, Phase
@@ -131,7 +131,7 @@ class _Comparison:
             task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
             count += len(chunk)
             while task.backlog:
-                Turn(self._settings, self._topics, FIRST).apply([take_share(task)])
+                Turn(self._settings, self._topics, Pace(self._settings.tick_max_rows)).apply([take_share(task)])
                 task.table.commit(0, 0)
         return count
 

@@ -22,7 +22,7 @@ from streams.runtime.kafka import (
     TransactionAbortedError,
 )
 from streams.runtime.observer import Observer
-from streams.runtime.pacing import Budget, first_sizes
+from streams.runtime.pacing import Budget, Pace
 from streams.runtime.rebalance import Rebalance
 from streams.runtime.repair import Repair
 from streams.runtime.startup import learn_topics
@@ -73,7 +73,7 @@ class Worker:
         self.rebalance = Rebalance()
         self._repair = Repair()
         self._ahead: Turn | None = None
-        self.page_sizes = first_sizes(settings.tick_max_rows)
+        self.pace = Pace(settings.tick_max_rows)
         self._budget = Budget(settings.page_budget_ms)
         self.turns = 0
         self.applied = 0
@@ -124,7 +124,7 @@ class Worker:
         """One turn: consume, follow the group, restore, apply and commit; whether there was anything to commit."""
         try:
             busy = self._step()
-            self._observer.came_round(self.tasks.values(), self.page_sizes, self.connections.log_end)
+            self._observer.came_round(self.tasks.values(), self.pace.smallest(), self.connections.log_end)
         except sqlite3.DatabaseError as exc:
             for partition in self._repair.replace(self.tasks, exc):
                 self.connections.pause(partition)
@@ -146,7 +146,7 @@ class Worker:
             began = time.perf_counter()
             turn = self._apply()
             if turn is not None:
-                self.page_sizes = turn.next_page_sizes(self._budget.ms)
+                turn.tune(self._budget.ms)
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
                 self._after(turn, time.perf_counter() - began)
                 return True
@@ -239,7 +239,7 @@ class Worker:
             task.store,
             task.partition,
             facts.partitions,
-            self.page_sizes,
+            self.pace.others(task.partition),
             commands_topic_id=facts.commands_id,
             changelog_topic_id=facts.changelog_id,
         )
@@ -288,7 +288,7 @@ class Worker:
         return [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
 
     def _new_turn(self) -> Turn:
-        return Turn(self._settings, self._topics, self.page_sizes)
+        return Turn(self._settings, self._topics, self.pace)
 
     def _after(self, turn: Turn, took_s: float) -> None:
         transaction_s = self.connections.checkpoint.transaction_s

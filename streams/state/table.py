@@ -35,7 +35,7 @@ from streams.state.schema import STATUSES
 from streams.state.select import select_page, written_row_by_row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
@@ -52,7 +52,7 @@ class Table(View):
         store: the partition's file; the table is its only writer.
         partition: which one.
         partitions: how many `commands` has; kept in `m/`.
-        page_sizes: for the pages that the engine writes next.
+        page_sizes: for the pages that the engine writes next, of batches that `batch_sizes` does not name.
         commands_topic_id: kept in `m/`; an empty one (unknown) leaves what `m/` has.
         changelog_topic_id: likewise.
     """
@@ -70,6 +70,7 @@ class Table(View):
         self.last_page: Page | None = None
         self._window: Window | None = None
         self._page_sizes = page_sizes
+        self.batch_sizes: Mapping[str, PageSizes] = {}
         self._store = store
         self._db = store.db
         self._partitions = partitions
@@ -194,12 +195,16 @@ class Table(View):
 
     @property
     def page_sizes(self) -> PageSizes:
-        """Sizes for the next page written to the log; the worker sets them."""
+        """Sizes for the next page of a batch without sizes of its own, and for the next tick; the worker sets them."""
         return self._page_sizes
 
     @page_sizes.setter
     def page_sizes(self, sizes: PageSizes) -> None:
         self._page_sizes = sizes
+
+    def page_sizes_of(self, batch_id: str) -> PageSizes:
+        """Sizes for the batch's next page written to the log."""
+        return self.batch_sizes.get(batch_id, self._page_sizes)
 
     def row(self, invocation_id: str) -> Row | None:
         """The invocation's row."""

@@ -16,10 +16,25 @@ from streams.runtime.pacing import (
     Budget,
     Measured,
     MeasuredTick,
+    Pace,
     Stopwatch,
     first_sizes,
-    tuned,
 )
+
+
+def tuned(
+    sizes: PageSizes,
+    pages: list[Measured],
+    budget_ms: float,
+    ticks: list[MeasuredTick] | None = None,
+    most: int = 1_000,
+) -> PageSizes:
+    """The sizes of a batch after a turn with these pages, `sizes` before it."""
+    pace = Pace(most)
+    pace._batches[0][""] = sizes
+    pace._due[0] = sizes.max_due
+    pace.learn(pages, ticks or [], budget_ms)
+    return pace.batches(0)[""]._replace(max_due=pace.others(0).max_due)
 
 
 def _dense(size: int, took_ms: float) -> Measured:
@@ -49,10 +64,13 @@ def test_a_turn_without_pages_says_nothing() -> None:
 
 
 def test_the_pages_of_a_turn_share_the_budget_and_count_once() -> None:
-    """Four pages that together took their budget leave the sizes; four that took far longer take one step down."""
+    """Pages that took their budget leave the sizes; of those that took longer, what took more than its part shrinks."""
     sizes = PageSizes(5_000, 900)
     assert tuned(sizes, [_dense(900, 1.25)] * 4, 5) == sizes
-    assert tuned(sizes, [_dense(900, 40)] * 4, 5) == PageSizes(5_000, 600)
+    assert tuned(sizes, [_dense(900, 2.5)] * 4, 5) == PageSizes(5_000, 450)
+    pace = Pace(1_000)
+    pace.learn([_dense(900, 10)._replace(batch_id="slow"), _dense(900, 1)], [], 5)
+    assert pace.batches(0) == {"slow": PageSizes(2_000, 225, 200), "": PageSizes(2_000, 900, 200)}
 
 
 def test_pages_may_take_as_long_as_a_commit() -> None:
@@ -81,14 +99,15 @@ def test_what_is_due_follows_the_budget_as_pages_do() -> None:
     sizes = PageSizes(5_000, 900, 300)
     assert tuned(sizes, [], 5, [MeasuredTick(300, filled=True, took_ms=6)]) == PageSizes(5_000, 900, 250)
     assert tuned(sizes, [], 5, [MeasuredTick(300, filled=False, took_ms=6)]) == sizes
-    slow = [MeasuredTick(300, filled=False, took_ms=8.75)]
-    assert tuned(sizes, [_dense(900, 1.25)], 5, slow) == PageSizes(5_000, 600, 300)
+    slow = [MeasuredTick(300, filled=False, took_ms=5)]
+    assert tuned(sizes, [_dense(900, 5)], 5, slow) == PageSizes(5_000, 450, 300)
 
 
-@pytest.mark.parametrize(("took_ms", "most", "size"), [(0.1, 400, 400), (0.1, 7, 7), (500, 1_000, 200), (500, 30, 30)])
+@pytest.mark.parametrize(("took_ms", "most", "size"), [(0.1, 400, 400), (0.1, 7, 7), (500, 1_000, 50), (500, 30, 30)])
 def test_a_tick_never_does_more_than_it_may(took_ms: float, most: int, size: int) -> None:
     """However fast it is, and one that is slow still gets on."""
-    assert tuned(PageSizes(1, 1, 300), [], 5, [MeasuredTick(300, filled=True, took_ms=took_ms)], most).max_due == size
+    tick = MeasuredTick(300, filled=True, took_ms=took_ms)
+    assert tuned(PageSizes(400, 100, 300), [], 5, [tick], most).max_due == size
     assert first_sizes(most).max_due == min(most, FIRST.max_due)
 
 
@@ -112,3 +131,44 @@ def test_sizes_never_leave_their_bounds(scanned: int, matched: int, took: float,
     sizes = tuned(allowed, [Measured(allowed, scanned, matched if dense else 0, took)], budget)
     assert SMALLEST.max_scanned <= sizes.max_scanned <= LARGEST.max_scanned
     assert SMALLEST.max_matched <= sizes.max_matched <= LARGEST.max_matched
+
+
+@pytest.mark.parametrize("lag", [1, 2])
+@pytest.mark.parametrize("costs_us", [(2, 60), (2, 2, 60), (2, 60, 60), (1, 1, 1, 200), (2,) * 19 + (60,)])
+def test_unequal_batches_in_rotation_keep_the_budget(costs_us: tuple[float, ...], lag: int) -> None:
+    """However much batches differ in what a row costs, after their first pages none takes a few budgets."""
+    pace, budget_ms = Pace(1_000), 15.0
+
+    def next_size(turn: int) -> PageSizes:
+        return pace.batches(0).get(str(turn % len(costs_us)), pace.others(0))
+
+    written = [next_size(turn) for turn in range(lag)]
+    took: list[float] = []
+    for turn in range(40 * len(costs_us)):
+        allowed = written[turn]
+        took.append(allowed.max_matched * costs_us[turn % len(costs_us)] / 1_000)
+        page = Measured(allowed, allowed.max_matched, allowed.max_matched, took[-1], 0, str(turn % len(costs_us)))
+        pace.learn([page], [], budget_ms)
+        written.append(next_size(turn + lag))
+    assert max(took[3 * len(costs_us) :]) < 2 * budget_ms
+    assert min(took[-len(costs_us) :]) > 0.6 * budget_ms
+
+
+def test_partitions_and_batches_have_sizes_of_their_own() -> None:
+    """A batch or partition not seen begins small, and a batch that is over is forgotten."""
+    pace = Pace(1_000)
+    fast = Measured(FIRST, 2_000, 500, 1, 0, "a")
+    pace.learn([fast], [MeasuredTick(200, filled=True, took_ms=1)], 15)
+    assert pace.batches(0) == {"a": PageSizes(2_000, 750, 200)}
+    assert pace.others(0) == PageSizes(2_000, 500, 300)
+    assert (pace.batches(1), pace.others(1)) == ({}, FIRST)
+    pace.learn([fast._replace(last=True)], [], 15)
+    assert pace.batches(0) == {}
+
+
+def test_sizes_of_few_batches_are_kept() -> None:
+    """Batches that never end do not fill the memory: those without a page for longest begin small again."""
+    pace = Pace(1_000)
+    for number in range(1_000):
+        pace.learn([Measured(FIRST, 2_000, 500, 1, 0, str(number))], [], 15)
+    assert list(pace.batches(0)) == [str(number) for number in range(900, 1_000)]

@@ -35,12 +35,12 @@ def test_every_page_is_charged_for_what_it_writes(command: Any, monkeypatch: pyt
         return 0
 
     page = SimpleNamespace(scanned=1, started=(), unstarted={})
-    table = SimpleNamespace(write=lambda: happened.append("rows are written"), last_page=page)
+    table = SimpleNamespace(write=lambda: happened.append("rows are written"), last_page=page, slice=lambda _: None)
     monkeypatch.setattr(turns, "Stopwatch", Watch)
     monkeypatch.setattr(Turn, "_apply", applied)
     turn = Turn.__new__(Turn)
     turn.pages, turn.ticks = [], []
-    task: Any = SimpleNamespace(running_table=table, tick_outstanding=None)
+    task: Any = SimpleNamespace(running_table=table, tick_outstanding=None, partition=0)
     item: Any = SimpleNamespace(command=command)
     turn._do_page(task, item, {}, 0)
     assert happened == ["rows are written", "page", "rows are written", "time is read"]

@@ -62,6 +62,10 @@ class MemoryTable:
 
     # --- what the engine sees ---------------------------------------------------------------------------------
 
+    def page_sizes_of(self, batch_id: str) -> PageSizes:  # noqa: ARG002
+        """Of every batch alike."""
+        return self.page_sizes
+
     def row(self, invocation_id: str) -> Row | None:
         """The invocation's row."""
         return self.rows.get(invocation_id)
