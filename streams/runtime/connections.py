@@ -113,6 +113,14 @@ class Connections:
         """Read no more of the partition until `seek`."""
         self.consumer.pause([TopicPartition(self._topics.commands, partition)])
 
+    def position(self, partition: int) -> int:
+        """The offset behind what was read of the partition's commands, markers included; negative: nothing was."""
+        with contextlib.suppress(KafkaException):
+            place = TopicPartition(self._topics.commands, partition)
+            found: int = self.consumer.position([place])[0].offset
+            return found
+        return -1
+
     def log_end(self, partition: int) -> int | None:
         """Where the last fetch saw the log end, for metrics; None when it is not known."""
         with contextlib.suppress(KafkaException):

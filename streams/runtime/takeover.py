@@ -166,11 +166,14 @@ class Takeover:
         if not committed:
             return False
         changelog = [TopicPartition(self._facts.changelog, task.partition) for task in claimed]
+        commands = [TopicPartition(self._facts.commands, task.partition) for task in claimed]
+        stood = self._offsets(commands, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         ends = self._offsets(changelog, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         begins = self._offsets(changelog, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         for task in claimed:
             task.committed = committed[task.partition]
             task.target = ends[task.partition]
+            task.stood_to = stood[task.partition]
             check_store(task, self._facts, begins[task.partition], self._wall_clock())
             task.restored, task.restore_from = 0, task.store.changelog_position
             task.stood_at = task.store.saved_at or self._wall_clock()

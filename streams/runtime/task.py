@@ -44,6 +44,10 @@ class PartitionTask:
         self.replayed_to = 0
         self.stood_at = 0
         """Of what age the store is until it is restored, wall-clock ms."""
+        self.stood_to = 0
+        """Where `commands` ended when the partition was claimed; 0 as soon as what stood there is applied."""
+        self.runs_since = 0.0
+        """When it began to apply commands, by the monotonic clock."""
         self.tick_outstanding: int | None = None
         self.page_turn = -1
         self._last_tick_at = 0
@@ -71,6 +75,19 @@ class PartitionTask:
         self.table = None
         self.committed = None
         self.tick_outstanding = None
+
+    def caught_up(self, position: int) -> bool:
+        """Whether what stood in the log at the takeover is applied: time must not beat a kill that stood there.
+
+        `position`: of the reader of commands, which passes markers too.
+        """
+        if self.stood_to:
+            reached = self.running_table.meta.next_offset
+            if not self.backlog:
+                reached = max(reached, position)
+            if reached >= self.stood_to:
+                self.stood_to = 0
+        return not self.stood_to
 
     def tick_due(self, now: int, retention_ms: int, batch_retention_ms: int) -> bool:
         """Whether time has something to do here that no outstanding `Tick` will do; `now` in wall-clock ms."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from streams.model import Invocation, Invoke
+from streams.model import Action, Filter, Invocation, Invoke, StartBatch
 from streams.runtime.worker import Worker
 from support.worker_world import World
 
@@ -45,3 +45,19 @@ def test_a_clock_put_back_does_not_stop_time(tmp_path: Path) -> None:
                     worker.step()
                     world.pass_time(1)
                 assert len(world.signals()) == started
+
+
+def test_a_kill_that_stood_in_the_log_is_not_beaten_by_time(tmp_path: Path) -> None:
+    """No worker runs, a schedule falls due after a kill was sent: the next worker starts nothing that it matches."""
+    names = [f"due{number}" for number in range(20)]
+    with closing(World(tmp_path, max_turn_records=5)) as world:
+        at = world.cluster.now + 60_000
+        world.invoke(*(Invoke(Invocation(name, "orders", "run"), scheduled_at=at) for name in names))
+        world.run_until_idle()
+        world.close()
+        world.invoke(*(Invoke(Invocation(f"b~{number}", "other", "run"), adopt=True) for number in range(20)))
+        world.send(StartBatch("b", Action.KILL, Filter(services=("orders",))), key="b")
+        world.pass_time(120_000)
+        world.run_until_idle()
+        assert world.signals() == []
+        assert {world.statuses()[name] for name in names} == {"KILLED"}
