@@ -181,4 +181,5 @@ class ExecutorWorld:
     def committed(self, partition: int = 0) -> int:
         """The group's offset."""
         key = self.settings.topic(Topic.SIGNALS), partition
-        return self.cluster.group("t.executors").committed.get(key, 0)
+        group = "t.executors" if self.executor is None else self.executor._group.group_id
+        return self.cluster.group(group).committed.get(key, 0)

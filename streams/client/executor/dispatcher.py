@@ -9,7 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from streams.client.executor.context import Context
-from streams.client.executor.run import INTERRUPTED, STOPS, Early, Outcome, Run, Share, Stop
+from streams.client.executor.run import INTERRUPTED, STOPS, Early, Outcome, Run, Share, Stop, told
+from streams.errors import StreamsError
 from streams.model import SignalKind, Status
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streams.executor")
 
 _CANCELLED = Outcome(Status.CANCELLED)
+_MOST_BACKOFF_MS = 300_000
 _RENEWALS = 3
 """How often a lease is renewed before it would be over."""
 
@@ -30,7 +32,7 @@ _RENEWALS = 3
 class Dispatcher:
     """Signals in, runs and reports out. One thread calls it.
 
-    `services`: whose signals are its business; None: everybody's. `monotonic`: a clock in seconds.
+    `monotonic`: a clock in seconds. `fail_missing`: what has no handler is FAILED, and not tried again.
     """
 
     def __init__(
@@ -38,18 +40,24 @@ class Dispatcher:
         registry: Registry,
         runner: Runs,
         reporter: Reporter,
-        services: Collection[str] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        fail_missing: bool = False,
     ) -> None:
         self._registry = registry
         self._runner = runner
         self._reporter = reporter
-        self._services = None if services is None else frozenset(services)
+        self._fail_missing = fail_missing
+        self._services: frozenset[str] | None = None
         self._monotonic = monotonic
         self._leases: list[tuple[float, int, float, Run]] = []
         self._order = count()
         self.held_bytes = 0
         """Payloads of all runs that are not over."""
+
+    def serve(self, services: Collection[str] | None) -> None:
+        """Whose signals are its business; None: everybody's."""
+        self._services = None if services is None else frozenset(services)
 
     # --- signals ---
 
@@ -89,6 +97,15 @@ class Dispatcher:
     def _mine(self, signal: Signal) -> bool:
         return self._services is None or signal.invocation.service in self._services
 
+    def _missing(self, signal: Signal) -> Outcome:
+        """Nobody handles it: more likely a mistake of this executor's than its producer's, so that it keeps."""
+        text = told(StreamsError(self._registry.missing(signal.invocation)))
+        log.error("%s (invocation %s)", text, signal.invocation.invocation_id)
+        if self._fail_missing:
+            return Outcome(Status.FAILED, text)
+        after = min(_MOST_BACKOFF_MS, 1_000 << min(signal.attempt, 20))
+        return Outcome(Status.BACKING_OFF, text, time.time_ns() // 1_000_000 + after)
+
     def _start(self, share: Share, offset: int, signal: Signal) -> None:
         older = share.runs.get(signal.seq)
         if older is not None:  # of an earlier attempt, whose reports count no more
@@ -100,7 +117,7 @@ class Dispatcher:
             share.early[signal.seq] = early._replace(acted=True)
             self._finish(run, INTERRUPTED)
         elif run.handler is None:
-            self._finish(run, Outcome(Status.FAILED, self._registry.missing(signal.invocation)))
+            self._finish(run, self._missing(signal))
         else:
             self._runner.submit(run)
 

@@ -15,7 +15,7 @@ from streams.client.errors import UnreadableSignalError
 from streams.client.executor.ahead import Ahead
 from streams.client.executor.dispatcher import Dispatcher
 from streams.client.executor.group import Group, consumer_properties
-from streams.client.executor.registry import Handler, Name, Registry
+from streams.client.executor.registry import Handler, Name, Registry, group_of
 from streams.client.executor.reports import Reporter, check_deployment_id
 from streams.client.executor.runner import Runner, Runs
 from streams.client.outlet import Outlet
@@ -55,8 +55,10 @@ class Executor:
         concurrency: how many handlers run at once, sync and async together.
         waiting: how many more are taken in, of 64 MiB of payloads at most, before signals have to wait in Kafka; KILL
             and CANCEL never wait there.
-        services: whose signals are its business; None: everybody's. What it has no handler for then fails.
-        group_id: the consumer group; `<prefix>executors` unless given. Executors of other services need another one.
+        services: whose signals are its business; unless given, the services of its handlers, or everybody's if it has
+            a default handler only. What of these it has no handler for is tried again (BACKING_OFF).
+        fail_missing: report that FAILED instead.
+        group_id: the consumer group; unless given, its name follows from the services.
         instance_id: a name that no other executor has; with it a quick restart keeps the partitions.
         deployment_id: pinned to what it runs, for filters.
         grace: seconds that handlers have to end when the executor is stopped.
@@ -80,6 +82,7 @@ class Executor:
         instance_id: str | None = None,
         deployment_id: str | None = None,
         grace: float = 30.0,
+        fail_missing: bool = False,
         clients: Clients | None = None,
         runner: Runs | None = None,
     ) -> None:
@@ -89,9 +92,10 @@ class Executor:
             )
         check_deployment_id(deployment_id)
         clients = clients or KafkaClients()
-        group_id = group_id or f"{settings.topic_prefix}executors"
         outlet = Outlet(settings, clients, message_timeout_ms=0)
         outlet.require_topics(Topic.SIGNALS)
+        self._prefix = settings.topic_prefix
+        self._services = services
         self._most_waiting = waiting
         self._grace = grace
         self._instance_id = instance_id
@@ -101,13 +105,13 @@ class Executor:
         self._registry = Registry(handlers)
         self._runner = runner or Runner(concurrency)
         self._reporter = Reporter(outlet, lambda: time.time_ns() // 1_000, deployment_id)
-        self._dispatcher = Dispatcher(self._registry, self._runner, self._reporter, services)
+        self._dispatcher = Dispatcher(self._registry, self._runner, self._reporter, fail_missing=fail_missing)
         self._ahead = Ahead(
             settings.topic(Topic.SIGNALS),
-            lambda: clients.consumer(consumer_properties(settings, f"{group_id}-ahead")),
+            lambda: clients.consumer(consumer_properties(settings, f"{self._group.group_id}-ahead")),
         )
         self._group = Group(
-            settings, clients, group_id, self._let_go, lambda share: self._ahead.forget(share.partition)
+            settings, clients, group_id or "", self._let_go, lambda share: self._ahead.forget(share.partition)
         )
 
     # --- handlers ---
@@ -150,7 +154,6 @@ class Executor:
             KafkaException: Kafka refuses for good.
         """
         self._listen_to_the_process()
-        log.info("executor started, group %s", self._group.group_id)
         try:
             while not self._stopping.is_set():
                 self.step()
@@ -173,7 +176,7 @@ class Executor:
         """One turn: what Kafka has, what handlers have come to, what is due."""
         if not self._joined:
             self._joined = True
-            self._group.join(self._instance_id)
+            self._join()
         busy = self._runner.running or self._runner.waiting
         self._take(1, _BUSY_WAIT_S if busy else _IDLE_WAIT_S)
         if not self._group.paused:
@@ -192,6 +195,14 @@ class Executor:
         self._group.close()
         self._ahead.close()
         self._runner.close()
+
+    def _join(self) -> None:
+        services = self._registry.services() if self._services is None else self._services
+        self._dispatcher.serve(services)
+        self._group.group_id = self._group.group_id or f"{self._prefix}{group_of(services)}"
+        served = "all" if services is None else ", ".join(sorted(services))
+        log.info("executor started, group %s, services: %s", self._group.group_id, served)
+        self._group.join(self._instance_id)
 
     def _drain(self) -> None:
         """Wait for handlers; signals that wait are left to others, requests to stop are still heard."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import StreamsError
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 
 Handler = Callable[..., Any]
 """Called with a `Context`; `async def` ones run in an event loop, others in a thread."""
+
+_READABLE = 60
 
 Name = tuple[str, str]
 """Service and handler."""
@@ -45,12 +50,23 @@ class Registry:
         """What stops it where it runs; None: nobody runs it elsewhere."""
         return self._on_stop.get((invocation.service, invocation.handler))
 
+    def services(self) -> frozenset[str] | None:
+        """Those that it has handlers for; None: all, by a default handler and no other.
+
+        Raises:
+            StreamsError: there is no handler at all.
+        """
+        named = frozenset(service for service, _ in (*self._handlers, *self._on_stop))
+        if not named and self._default is None:
+            raise StreamsError("the executor has no handler: register one, or name its services")
+        return named or None
+
     def missing(self, invocation: Invocation) -> str:
         """What to say of an invocation without a handler."""
         known = ", ".join(sorted("/".join(name) for name in self._handlers)) or "none at all"
         return (
-            f"no handler for {invocation.service}/{invocation.handler}; this executor has {known}: register one, or "
-            "name the executor's services if another runs this one"
+            f"no handler for {invocation.service}/{invocation.handler}; this executor has {known}: register one; "
+            "it is tried again"
         )[:1_000]
 
     @staticmethod
@@ -58,3 +74,12 @@ class Registry:
         if name in registered:
             raise StreamsError(f"handler {'/'.join(name)} is registered twice: remove one of them")
         registered[name] = handler
+
+
+def group_of(services: Collection[str] | None) -> str:
+    """The name of the group of all executors of just these services: no other services' executors have it."""
+    if services is None:
+        return "executors"
+    named = sorted(services)
+    readable = re.sub(r"[^A-Za-z0-9._-]", "_", "-".join(named))[:_READABLE]
+    return f"executors-{readable}-{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:12]}"

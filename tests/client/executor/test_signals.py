@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from streams.client import DeliveryError, InvalidCommandError, UnreadableSignalError
+from streams.client.executor.registry import group_of
 from streams.client.executor.run import Outcome
 from streams.config import Topic
+from streams.errors import StreamsError
 from streams.model import SignalKind, Status
 from support.executor_world import ExecutorWorld, ManualRunner
 from support.fake_faults import failure
@@ -271,20 +274,48 @@ def test_a_newer_attempt_replaces_an_older_one() -> None:
     assert world.committed() == 3
 
 
-def test_an_unknown_handler_fails_the_invocation() -> None:
-    """By name, with what there is, and the way out."""
-    world = ExecutorWorld()
+def mail_only(executor: Executor) -> None:
+    """One handler of one service."""
+    executor.handler("mail", "send")(lambda _: None)
 
-    def prepare(executor: Executor) -> None:
-        executor.handler("mail", "send")(lambda _: None)
 
-    world.prepare = prepare
-    world.start("a", 1)
+@pytest.mark.parametrize("fail_missing", [False, True])
+def test_an_unknown_handler_is_tried_again(caplog: pytest.LogCaptureFixture, *, fail_missing: bool) -> None:
+    """By name, with what there is, told in the log; FAILED only when asked for."""
+    world = ExecutorWorld(fail_missing=fail_missing)
+    world.prepare = mail_only
+    world.start("a", 1, service="mail")
     world.step()
     [report] = world.reports()
-    assert report.to is FAILED
-    assert report.error is not None
-    assert report.error.startswith("no handler for orders/run; this executor has mail/send: register one")
+    assert report.to is (FAILED if fail_missing else Status.BACKING_OFF)
+    assert "no handler for mail/run; this executor has mail/send: register one" in (report.error or "")
+    assert "no handler for mail/run" in caplog.text
+    assert (report.retry_at is None) is fail_missing
+
+
+def test_only_services_of_its_handlers_are_served() -> None:
+    """Without `services=` other services' signals are passed over."""
+    world = ExecutorWorld()
+    world.prepare = mail_only
+    world.start("a", 1)
+    world.step()
+    assert (world.reports(), world.committed()) == ([], 1)
+
+
+def test_executors_of_different_services_share_no_group() -> None:
+    """The name follows from the services, in any order; it is legal and short whatever they are called."""
+    assert group_of(["b", "a"]) == group_of(("a", "b"))
+    names = {group_of(each) for each in (None, ["a"], ["a", "b"], ["a-b"], ["a b"], ["\u00e9" * 256], ["x"] * 9_000)}
+    assert len(names) == 7
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,100}", each) for each in names)
+
+
+def test_an_executor_without_handlers_says_so() -> None:
+    """It would serve nothing."""
+    world = ExecutorWorld()
+    world.prepare = lambda _: None
+    with pytest.raises(StreamsError, match="no handler"):
+        world.step()
 
 
 def test_other_services_are_passed_over() -> None:
