@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec.structs import replace
 
 from streams.engine.effects import Append, PutSlice
-from streams.model import ENGINE_VERSION, SlicePhase, SliceReport, SliceState
+from streams.model import ENGINE_VERSION, Filter, SlicePhase, SliceReport, SliceState
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
     from streams.model import Slice
+
+_NOTHING: Final = Filter(invocation_ids=())
+"""What a slice without pages matches."""
 
 Outcome = Literal["done", "skipped", "failed"]
 
@@ -42,11 +45,9 @@ def report_of_end(slice_: Slice, at: At) -> Append:
 
 def without_pages(slice_: Slice) -> Slice:
     """The slice with its pages done or given up: over as soon as nothing is pending."""
-    filter_, state = slice_.filter, SliceState.ABORTED if slice_.aborted else SliceState.COMPLETED
-    if filter_.invocation_ids:
-        # They have done their work, and would be written with every counter that still moves.
-        filter_ = replace(filter_, invocation_ids=())
-    return replace(slice_, filter=filter_, state=SliceState.DRAINING if slice_.pending else state)
+    state = SliceState.ABORTED if slice_.aborted else SliceState.COMPLETED
+    # Its filter has done its work, and would be written with every counter that still moves.
+    return replace(slice_, filter=_NOTHING, state=SliceState.DRAINING if slice_.pending else state)
 
 
 def pages_over(slice_: Slice) -> Slice:

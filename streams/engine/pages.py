@@ -165,7 +165,7 @@ def _promoted(page: Page, gone: Iterable[int], at: At, view: View, guards: Guard
 
 
 def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
-    """One delta for all rows, a signal for each that was started, and no mark on what an older engine held for its RESUME."""
+    """One delta for all rows, a signal for each that was started, and no mark on a row held by an older engine."""
     places: defaultdict[Status, list[int]] = defaultdict(list)
     for status, seqs in page.unstarted.items():
         if status in _SHELVED:

@@ -110,6 +110,8 @@ def with_id(rest: bytes, invocation_id: str) -> bytes:
 _LABEL, _VALUE = "\x1f", "\x1e"
 _KNOWN_LABELS: Final = 1_024
 """Many invocations have the same labels."""
+_KNOWN_LENGTH: Final = 1_024
+"""Characters of labels that are remembered: longer ones would fill the memory, and hardly come again."""
 _UNSAFE: Final = re.compile("[\x00\x1b\x1e\x1f]")
 
 
@@ -125,12 +127,17 @@ def label_text(key: str, value: str) -> str:
 
 def labels_text(labels: Mapping[str, str]) -> str | None:
     """All labels, as their column holds them; None without labels."""
-    return _joined(tuple(labels.items())) if labels else None
+    if not labels:
+        return None
+    known = sum(map(len, labels)) + sum(map(len, labels.values())) <= _KNOWN_LENGTH
+    return _joined(tuple(labels.items())) if known else _join(labels.items())
 
 
-@lru_cache(_KNOWN_LABELS)
-def _joined(labels: tuple[tuple[str, str], ...]) -> str:
+def _join(labels: Iterable[tuple[str, str]]) -> str:
     return "".join([label_text(key, value) for key, value in labels])
+
+
+_joined = lru_cache(_KNOWN_LABELS)(_join)
 
 
 Params = tuple[Any, ...]

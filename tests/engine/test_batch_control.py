@@ -160,7 +160,7 @@ def test_a_paused_batch_can_be_aborted(before: ControlOperation) -> None:
 
 @pytest.mark.parametrize("limit", [None, 30])
 def test_an_abort_ends_slices_that_wait_for_their_share(limit: int | None) -> None:
-    """And no share is granted any more; ids that are not needed any longer are dropped."""
+    """And no share is granted any more; a filter that is not needed any longer is dropped."""
     ids = tuple(f"i{number}" for number in range(40))
     cluster = MemoryCluster(4, PageSizes(10, 1))
     cluster.run(*(invoke(name) for name in ids))

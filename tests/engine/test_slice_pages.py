@@ -6,6 +6,7 @@ from itertools import accumulate
 
 import pytest
 
+from streams.codec import encode
 from streams.engine import progress_of
 from streams.engine.counters import REPEATED_SLICE, STALE_PAGE, UNKNOWN_SLICE
 from streams.engine.effects import Append, PutDelta, PutSlice, RemoveSlice, SendAll, SetPage
@@ -214,7 +215,7 @@ def test_pages_of_any_size_end_the_same_rows(sizes: PageSizes) -> None:
 
 @pytest.mark.parametrize("sizes", [PageSizes(3, 100), PageSizes(100, 3), PageSizes(100, 100)])
 def test_a_filter_by_ids_pages_over_the_ids(sizes: PageSizes) -> None:
-    """Unknown ones are looked at and match nothing; once done, the ids are dropped."""
+    """Unknown ones are looked at and match nothing; once done, the filter is dropped."""
     cluster = MemoryCluster(2, sizes)
     cluster.run(*(invoke(f"i{number}") for number in range(30)))
     ids = tuple(f"i{number}" for number in range(0, 60, 3))
@@ -224,8 +225,21 @@ def test_a_filter_by_ids_pages_over_the_ids(sizes: PageSizes) -> None:
     assert sum(slice_.scan_total for slice_ in slices) == len(ids)
     for slice_ in slices:
         assert (slice_.scanned, slice_.cursor) == (slice_.scan_total, slice_.scan_total)
-        assert slice_.filter == Filter(invocation_ids=(), services=("mail",))
+        assert slice_.filter == Filter(invocation_ids=())
     assert all((cluster.row(f"i{n}").status == "KILLED") == (n % 3 == 0) for n in range(30))
+
+
+@pytest.mark.parametrize("standing", [None, 10**15])
+def test_a_slice_without_pages_keeps_no_lists(standing: int | None) -> None:
+    """However long its filter, a record of a slice that waits for answers is short; one that stands keeps it."""
+    cluster = MemoryCluster(1)
+    cluster.run(invoke("mail/k~0", object_key="k"))
+    wanted = Filter(object_keys=("k", *(f"k{number:04}" for number in range(5_000))))
+    cluster.run(StartBatch("b", Action.CANCEL, wanted, grace_ms=9_000, standing_until=standing))
+    (slice_,) = cluster.slices("b")
+    assert (slice_.pending, slice_.filter == wanted) == (1, standing is not None)
+    assert (len(encode(slice_)) < 300) is (standing is None)
+    assert cluster.batch("b").start.filter == wanted
 
 
 def test_slices_take_turns() -> None:

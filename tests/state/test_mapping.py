@@ -31,6 +31,17 @@ def test_labels_always_contain_exactly_their_own(labels: dict[str, str], key: st
     assert "\0" not in (text or "")
 
 
+def test_long_labels_are_not_remembered() -> None:
+    """What is remembered of labels is bounded by their length, not only by their number."""
+    before = mapping._joined.cache_info().misses
+    for number in range(9):
+        long = {f"long{number}": "v" * 2_000}
+        assert mapping.labels_text(long) == mapping.label_text(f"long{number}", "v" * 2_000)
+    assert mapping._joined.cache_info().misses == before
+    mapping.labels_text({"a label": "of a usual length"})
+    assert mapping._joined.cache_info().misses == before + 1
+
+
 def test_an_ending_comes_back_as_it_was() -> None:
     """All of its fields are kept; none stays none."""
     ending = Ending(Cause("b", "f", "ann", "why"), OnTimeout.LEAVE, 5, 3, "b", "broken")
