@@ -205,7 +205,9 @@ def test_a_batch_is_aborted_if_any_slice_is(aborted: tuple[bool, bool], end: Bat
 def test_a_share_that_is_granted_during_a_pause_waits_for_its_end() -> None:
     """The slice stays paused with it, and goes on when it is resumed."""
     table = MemoryTable(1)
-    start = StartSlice(1, 0, "b", 0, Action.KILL, ALL, False, 0, OnTimeout.KILL, Cause(batch_id="b"), budget=0)
+    start = StartSlice(
+        ENGINE_VERSION, 0, "b", 0, Action.KILL, ALL, False, 0, OnTimeout.KILL, Cause(batch_id="b"), budget=0
+    )
     applied(start, table)
     for operation, after in [
         (SliceOperation.PAUSE, SliceState.PAUSED),

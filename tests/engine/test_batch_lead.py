@@ -44,7 +44,9 @@ def test_a_batch_hands_one_slice_to_every_partition() -> None:
         Append(
             partition,
             "b",
-            StartSlice(1, partition, "b", 0, Action.KILL, KILL_ALL.filter, False, 0, OnTimeout.KILL, cause),
+            StartSlice(
+                ENGINE_VERSION, partition, "b", 0, Action.KILL, KILL_ALL.filter, False, 0, OnTimeout.KILL, cause
+            ),
         )
         for partition in range(3)
     ]

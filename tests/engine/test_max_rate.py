@@ -13,6 +13,7 @@ from streams.engine.effects import SetPage
 from streams.engine.pace import BURST_MS, FASTEST, SLOWEST, at_rate, paced, refilled, room
 from streams.engine.view import PageSizes
 from streams.model import (
+    ENGINE_VERSION,
     Action,
     BatchState,
     Cause,
@@ -173,11 +174,13 @@ def test_what_is_due_first_is_done_first() -> None:
 def test_a_page_on_its_way_when_the_rate_is_lowered_does_nothing() -> None:
     """Its slice waits for its time first; the turn is passed on."""
     table = MemoryTable(1)
-    applied(StartSlice(1, 0, "b", 0, Action.KILL, ALL, False, 0, OnTimeout.KILL, Cause(batch_id="b")), table)
+    applied(
+        StartSlice(ENGINE_VERSION, 0, "b", 0, Action.KILL, ALL, False, 0, OnTimeout.KILL, Cause(batch_id="b")), table
+    )
     assert table.meta.page_outstanding
-    applied(ControlSlice(1, 0, "b", SliceOperation.SET_RATE, max_rate=2.0), table)
+    applied(ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.SET_RATE, max_rate=2.0), table)
     assert table.slices["b"].due_at == NOW + 500
-    assert applied(ContinueSlice(1, 0, "b", 1, 10, 10), table) == [SetPage(1, False)]
+    assert applied(ContinueSlice(ENGINE_VERSION, 0, "b", 1, 10, 10), table) == [SetPage(1, False)]
 
 
 @pytest.mark.parametrize("max_rate", [1.0, 50.0])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from streams.engine.routing import home, murmur2, partition_of, partitions_of, routing_key
 from streams.model import (
+    ENGINE_VERSION,
     Act,
     Action,
     CancelFlow,
@@ -79,4 +80,4 @@ def test_a_command_lives_where_its_subject_lives() -> None:
 @pytest.mark.parametrize(("partition", "expected"), [(0, 0), (3, 3), (4, None), (-1, None)])
 def test_an_internal_command_carries_its_partition(partition: int, expected: int | None) -> None:
     """A partition that does not exist is nobody's home."""
-    assert home(ControlSlice(1, partition, "b", SliceOperation.FORGET), 4) == expected
+    assert home(ControlSlice(ENGINE_VERSION, partition, "b", SliceOperation.FORGET), 4) == expected

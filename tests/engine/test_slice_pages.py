@@ -42,7 +42,7 @@ CAUSE = Cause(batch_id="b", reason="why")
 def start(batch_id: str = "b", action: Action = Action.KILL, filter_: Filter = ALL, **fields: object) -> StartSlice:
     """A slice for partition 0, led by partition 3."""
     usual = {"dry_run": False, "grace_ms": 20_000, "on_timeout": OnTimeout.LEAVE, "cause": CAUSE}
-    return StartSlice(1, 0, batch_id, 3, action, filter_, **(usual | fields))  # type: ignore[arg-type]
+    return StartSlice(ENGINE_VERSION, 0, batch_id, 3, action, filter_, **(usual | fields))  # type: ignore[arg-type]
 
 
 def page(number: int = 1, batch_id: str = "b", scanned: int = 100, matched: int = 100) -> ContinueSlice:
@@ -57,9 +57,9 @@ def test_the_offset_of_its_start_is_a_slices_cut_off() -> None:
     slice_ = table.slices["b"]
     assert (slice_.state, slice_.cutoff, slice_.cursor, slice_.scan_total) == (SliceState.RUNNING, AT.offset, -1, 2)
     assert effects[1:] == [
-        Append(3, "b", SliceReport(1, 3, "b", 0, SlicePhase.STARTED, AT.offset, 0)),
+        Append(3, "b", SliceReport(ENGINE_VERSION, 3, "b", 0, SlicePhase.STARTED, AT.offset, 0)),
         SetPage(1, True),
-        Append(0, "b", ContinueSlice(1, 0, "b", 1, 100, 100)),
+        Append(0, "b", ContinueSlice(ENGINE_VERSION, 0, "b", 1, 100, 100)),
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_kill_page_ends_its_rows_by_one_delta() -> None:
         ("r", "s", "c", "p", "q", "t"),
     )
     assert effects[-2:] == [
-        Append(3, "b", SliceReport(1, 3, "b", 0, SlicePhase.DRAINED, AT.offset, 6)),
+        Append(3, "b", SliceReport(ENGINE_VERSION, 3, "b", 0, SlicePhase.DRAINED, AT.offset, 6)),
         SetPage(1, False),
     ]
 
@@ -154,7 +154,9 @@ def test_a_cancel_page_asks_what_was_started() -> None:
     slice_ = table.slices["b"]
     assert (slice_.matched, slice_.done, slice_.pending, slice_.skipped) == (4, 1, 2, 1)
     assert slice_.state is SliceState.DRAINING
-    assert of(Append, effects)[-1].command == SliceReport(1, 3, "b", 0, SlicePhase.PAGES_DONE, AT.offset, 3)
+    assert of(Append, effects)[-1].command == SliceReport(
+        ENGINE_VERSION, 3, "b", 0, SlicePhase.PAGES_DONE, AT.offset, 3
+    )
 
 
 def test_a_cancel_page_of_what_never_started_waits_for_nothing() -> None:
@@ -259,7 +261,7 @@ def test_a_page_of_a_slice_that_is_gone_passes_the_turn_on() -> None:
     applied(start("c"), table, At(0, 501, NOW))
     del table.slices["b"]
     effects = applied(page(1, "b"), table, At(0, 502, NOW))
-    assert effects == [SetPage(2, True), Append(0, "c", ContinueSlice(1, 0, "c", 2, 100, 100))]
+    assert effects == [SetPage(2, True), Append(0, "c", ContinueSlice(ENGINE_VERSION, 0, "c", 2, 100, 100))]
 
 
 def test_a_forgotten_slice_is_removed() -> None:

@@ -37,12 +37,12 @@ from support.memory_cluster import invoke
 LONG_ID = "x" * 257
 LONG_TEXT = "x" * 1_001
 INTERNAL: list[Command] = [
-    StartSlice(1, 0, "b", 0, Action.KILL, Filter(match_all=True), False, 0, OnTimeout.KILL, Cause()),
-    ContinueSlice(1, 0, "b", 1, 10, 10),
-    ControlSlice(1, 0, "b", SliceOperation.FORGET),
-    SliceReport(1, 0, "b", 0, SlicePhase.STARTED, 5, 0),
-    ReleaseHeld(1, 0, 1, -1, 10),
-    Tick(1, 0, 1, 5, 5, 5, 5, 10),
+    StartSlice(ENGINE_VERSION, 0, "b", 0, Action.KILL, Filter(match_all=True), False, 0, OnTimeout.KILL, Cause()),
+    ContinueSlice(ENGINE_VERSION, 0, "b", 1, 10, 10),
+    ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.FORGET),
+    SliceReport(ENGINE_VERSION, 0, "b", 0, SlicePhase.STARTED, 5, 0),
+    ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 10),
+    Tick(ENGINE_VERSION, 0, 1, 5, 5, 5, 5, 10),
 ]
 
 
@@ -88,9 +88,9 @@ INTERNAL: list[Command] = [
         ("invalid_max_rate", ControlBatch("b", ControlOperation.PAUSE, max_rate=5.0)),
         ("invalid_flow_id", CancelFlow("\n", FlowAction.KILL, CancelPolicy.CANCEL_ALL)),
         ("not_supported", CancelFlow("f", FlowAction.KILL, CancelPolicy.CANCEL_ALL)),
-        ("invalid_max_scanned", ContinueSlice(1, 0, "b", 1, 0, 10)),
-        ("invalid_max_matched", ContinueSlice(1, 0, "b", 1, 10, 0)),
-        ("invalid_max_rows", Tick(1, 0, 1, 5, 5, 5, 5, 0)),
+        ("invalid_max_scanned", ContinueSlice(ENGINE_VERSION, 0, "b", 1, 0, 10)),
+        ("invalid_max_matched", ContinueSlice(ENGINE_VERSION, 0, "b", 1, 10, 0)),
+        ("invalid_max_rows", Tick(ENGINE_VERSION, 0, 1, 5, 5, 5, 5, 0)),
     ],
 )
 def test_a_broken_rule_is_refused_with_the_fields_name(code: str, command: Command) -> None:
