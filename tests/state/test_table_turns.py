@@ -9,7 +9,20 @@ import pytest
 from streams.codec import decode, encode_invocation
 from streams.engine.effects import InsertRow, PutDelta, RemoveRow, SetPage, SetTick, UpdateRow
 from streams.engine.view import At, PageQuery, PageSizes
-from streams.model import Action, Cause, Change, Ending, Filter, Invocation, Meta, PageDelta, Payload, Row, Status
+from streams.model import (
+    ENGINE_VERSION,
+    Action,
+    Cause,
+    Change,
+    Ending,
+    Filter,
+    Invocation,
+    Meta,
+    PageDelta,
+    Payload,
+    Row,
+    Status,
+)
 from streams.state.store import Store
 from streams.state.table import Table
 
@@ -100,7 +113,7 @@ def test_meta_carries_all_that_a_restart_needs(tmp_path: Path) -> None:
     table.absorb([new(1), new(2), SetPage(3, outstanding=True), SetTick(8)], At(0, 1, 0))
     table.set_position(12, 99)
     _, record = table.flush()[-1]
-    expected = Meta(1, 4, 12, 99, "c", "l", {"RUNNING": 2}, 3, True, 8)
+    expected = Meta(ENGINE_VERSION, 4, 12, 99, "c", "l", {"RUNNING": 2}, 3, True, 8)
     assert decode(record) == table.meta == expected
     table.commit(7, 100)
     table._store.close()
