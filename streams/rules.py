@@ -37,6 +37,9 @@ FINAL_STATES: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, Batch
 
 MAX_ID: Final = 256
 MAX_TEXT: Final = 1_000
+MAX_LABELS: Final = 64
+MAX_LABEL_BYTES: Final = 64 * 1024
+"""Bytes of all keys and values of one invocation's labels, or of one filter's, together."""
 MAX_PAYLOAD: Final = 256 * 1024
 MAX_COMMAND: Final = 1024 * 1024
 """Bytes of a record of the command log."""
@@ -103,11 +106,20 @@ def text_fault(value: str) -> str | None:
 
 def labels_fault(labels: Mapping[str, str]) -> str | None:
     """Which rule of labels is broken, None when all are fine."""
+    if len(labels) > MAX_LABELS:
+        return f"has {len(labels)} labels, at most {MAX_LABELS} are allowed: leave some out"
+    length = 0
     for key, value in labels.items():
         if len(key) > MAX_TEXT:
             return f"has a key of {len(key)} characters, at most {MAX_TEXT} are allowed: shorten it"
         if len(value) > MAX_TEXT:
             return f"{key!r} has {len(value)} characters, at most {MAX_TEXT} are allowed: shorten it"
+        length += len(key) + len(value)
+    # A character has four bytes at most: most labels need not be encoded to be counted.
+    if 4 * length > MAX_LABEL_BYTES:
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
+        if size > MAX_LABEL_BYTES:
+            return f"has {size} bytes in all keys and values, at most {MAX_LABEL_BYTES} are allowed: leave some out"
     return None
 
 

@@ -25,6 +25,8 @@ def why_not(letter: DeadLetter) -> str | None:
     """Why a dead letter cannot be sent again; None when it can."""
     if letter.truncated is not None:
         return f"its value was cut, of {letter.truncated:,} bytes: send the original from where it came from"
+    if letter.key_truncated is not None:
+        return f"its key was cut, of {letter.key_truncated:,} bytes: send the original from where it came from"
     if letter.source_partition is None:
         return "its header source-partition is missing: nobody knows where it belongs"
     return None
@@ -49,20 +51,21 @@ class Replay:
         """
         for letter in letters:
             key, partition = place_of(letter)
-            while not self._queued(letter.value, key, partition):
+            while not self._queued(letter, key, partition):
                 self._producer.poll(0.1)
         self._producer.flush()
         if self._failed:
             cause = self._trouble.last or "see the broker's log"
             raise DeliveryError(len(self._failed), tuple(self._failed), cause)
 
-    def _queued(self, value: bytes | None, key: bytes | None, partition: int) -> bool:
+    def _queued(self, letter: DeadLetter, key: bytes | None, partition: int) -> bool:
         def told(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
                 self._failed.append((key or b"").decode(errors="replace"))
 
         try:
-            self._producer.produce(self._topic, value, key, partition, on_delivery=told)
+            headers: list[tuple[str, str | bytes | None]] = [*letter.headers]
+            self._producer.produce(self._topic, letter.value, key, partition, on_delivery=told, headers=headers)
         except BufferError:
             return False
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streams import codec
 from streams.client.connection import KafkaClients
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from streams.model import Record
 
 
+ORIGINAL: Final = "original."
+"""What the names of a bad record's own headers begin with in its dead letter."""
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """A bad record: where it stood, what is wrong with it, and its bytes.
@@ -27,7 +31,9 @@ class DeadLetter:
     partition, offset, timestamp: its own place in `dead-letters`, the timestamp in milliseconds since 1970.
     source_*: where it stood before; None when the header that says so is missing.
     code, message: why it was put aside; empty when the header is missing.
-    key, value: as they were; the value is cut when it was too large, and `truncated` then tells its whole size, bytes.
+    key, value: as they were; cut when they were too large: `truncated` then tells the value's whole size, bytes, and
+    `key_truncated` the key's.
+    headers: the record's own.
     """
 
     partition: int
@@ -42,6 +48,8 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     truncated: int | None = None
+    key_truncated: int | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
     @property
     def decoded(self) -> Record | None:
@@ -110,6 +118,10 @@ def dead_letter(message: Any) -> DeadLetter:
         key=message.key(),
         value=message.value(),
         truncated=_number(headers, "value-truncated"),
+        key_truncated=_number(headers, "key-truncated"),
+        headers=tuple(
+            (name.removeprefix(ORIGINAL), value) for name, value in message.headers() or () if name.startswith(ORIGINAL)
+        ),
     )
 
 

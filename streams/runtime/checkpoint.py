@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
     from streams.config import Settings
-    from streams.runtime.outbox import Outbox, Records
+    from streams.runtime.outbox import DeadLetter, Forwarded, Outbox, Records
     from streams.runtime.task import PartitionTask
 
 _CALL_TIMEOUT_S = 5.0
@@ -128,7 +128,10 @@ class Checkpoint:
         self._produce(Topic.CHANGELOG, outbox.changelog)
         self._produce(Topic.SIGNALS, outbox.signals)
         self._produce(Topic.BATCH_SLICES, outbox.progress)
-        self._produce_dead_letters(outbox)
+        for letter in outbox.dead_letters:
+            self._produce_one(Topic.DEAD_LETTERS, letter, letter.partition % self._dead_letter_partitions)
+        for record in outbox.forwarded:
+            self._produce_one(Topic.COMMANDS, record, record.partition)
         self._produce(Topic.COMMANDS, outbox.commands)
 
     def _produce(self, topic: Topic, by_partition: Records) -> None:
@@ -146,17 +149,16 @@ class Checkpoint:
                         raise _refused(error, f"{topic}, partition {partition}, key {record['key']}: ")
                 self._producer.poll(0.1)
 
-    def _produce_dead_letters(self, outbox: Outbox) -> None:
-        topic = self._topics[Topic.DEAD_LETTERS]
-        for letter in outbox.dead_letters:
-            partition = letter.partition % self._dead_letter_partitions
-            while True:
-                try:
-                    self._producer.produce(topic, letter.value, letter.key, partition, headers=letter.headers)
-                except BufferError:
-                    self._producer.poll(0.1)
-                else:
-                    break
+    def _produce_one(self, topic: Topic, record: DeadLetter | Forwarded, partition: int) -> None:
+        """Queue a record with headers, which `produce_batch` does not take."""
+        name, headers = self._topics[topic], record.headers
+        while True:
+            try:
+                self._producer.produce(name, record.value, record.key, partition, headers=headers)
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                break
 
 
 def _noting(positions: dict[int, int]) -> Callable[[KafkaError | None, Any], None]:

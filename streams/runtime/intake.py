@@ -11,6 +11,7 @@ from confluent_kafka import murmur2
 from streams import codec
 from streams.engine.routing import home, routing_key
 from streams.model import Act, Command, ContinueSlice, Invoke, Record, ReleaseHeld, ReportTransition, Tick
+from streams.rules import MAX_COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -21,12 +22,23 @@ PAGES = (ContinueSlice, ReleaseHeld, Tick)
 """Commands that handle many rows: a partition does one of them in a turn at most."""
 
 
+class Bad(NamedTuple):
+    """What is wrong with a record: the dead letter's code, and its message.
+
+    Never the exception itself: its traceback leads back to the records it was raised among, and a `Record`, which the
+    garbage collector does not follow, would keep them all for ever.
+    """
+
+    code: str
+    message: str
+
+
 class Item(Record, frozen=True):
     """A consumed record and its command; or, when `bad` is set, what is wrong with it, and no command."""
 
     message: Any
     command: Command
-    bad: codec.BadRecordError | None = None
+    bad: Bad | None = None
 
 
 class Share(NamedTuple):
@@ -91,10 +103,19 @@ def with_pages(messages: Iterable[Any]) -> set[int]:
 
 
 def _is_page(message: Any) -> bool:
+    return isinstance(_decoded(message), PAGES)
+
+
+def _decoded(message: Any) -> Command | Bad:
+    """The record's command. Its size is looked at first: a broker bounds what is compressed, and only that."""
+    key, value = message.key(), message.value()
+    size = len(key or b"") + len(value or b"")
+    if size > MAX_COMMAND:
+        return Bad("too_large", f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one")
     try:
-        return isinstance(codec.decode_command(message.value()), PAGES)
-    except codec.BadRecordError:
-        return False
+        return codec.decode_command(value)
+    except codec.BadRecordError as bad:
+        return Bad(bad.code, bad.message)
 
 
 def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:
@@ -105,10 +126,9 @@ def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:
     page = None
     while backlog:
         message = backlog.popleft()
-        try:
-            command = codec.decode_command(message.value())
-        except codec.BadRecordError as bad:
-            items.append(Item(message, _NONE, bad))
+        command = _decoded(message)
+        if isinstance(command, Bad):
+            items.append(Item(message, _NONE, command))
             continue
         if isinstance(command, Invoke):
             ids.append(command.invocation.invocation_id)

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from streams.engine.effects import Append, Send, SendAll
 
 _SIGNALLED = attrgetter("seq", "encoded", "attempt")
-DEAD_LETTER_VALUE_BYTES = 1_900_000
-"""A dead letter carries at most this much of the bad record's value, so that it fits with its headers."""
+DEAD_LETTER_BYTES = 1_900_000
+"""A dead letter carries at most this much of the bad record's key, value and headers, so that it fits with its own."""
+_KEY_BYTES = 200_000
+_HEADER_BYTES = 200_000
+_ORIGINAL = "original."
+"""What the names of the record's own headers begin with in its dead letter."""
+
+
+Headers = list[tuple[str, bytes | None]]
 
 
 @dataclass(slots=True)
@@ -29,11 +36,25 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     code: str
-    headers: list[tuple[str, bytes]]
+    headers: Headers
 
     def described(self) -> dict[str, str]:
-        """Its headers, for a log line."""
-        return {name.replace("-", "_"): value.decode() for name, value in self.headers}
+        """What is wrong with it and where it stood, for a log line."""
+        return {
+            name.replace("-", "_"): (value or b"").decode("utf-8", "replace")
+            for name, value in self.headers
+            if not name.startswith(_ORIGINAL)
+        }
+
+
+@dataclass(slots=True)
+class Forwarded:
+    """A record on its way to the partition of `commands` that it belongs to."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 Records = dict[int, list[dict[str, Any]]]
@@ -53,6 +74,7 @@ class Outbox:
         self.signals: Records = defaultdict(list)
         self.progress: Records = defaultdict(list)
         self.commands: Records = defaultdict(list)
+        self.forwarded: list[Forwarded] = []
         self.dead_letters: list[DeadLetter] = []
 
     def signal(self, partition: int, send: Send) -> None:
@@ -79,8 +101,8 @@ class Outbox:
         self.commands[effect.partition].append({"key": effect.key, "value": codec.encode(effect.command)})
 
     def forward(self, partition: int, message: Any) -> None:
-        """A record to the partition it belongs to, untouched."""
-        self.commands[partition].append({"key": message.key(), "value": message.value()})
+        """A record to the partition it belongs to, untouched, its headers with it."""
+        self.forwarded.append(Forwarded(partition, message.key(), message.value(), message.headers() or []))
 
     def table_changes(self, partition: int, records: Sequence[tuple[str, bytes | None]]) -> None:
         """The changelog's records of a partition."""
@@ -101,20 +123,39 @@ class Outbox:
             Topic.COMMANDS: self.commands,
         }
         sizes = {topic: sum(map(len, records.values())) for topic, records in by_partition.items()}
+        sizes[Topic.COMMANDS] += len(self.forwarded)
         return {**sizes, Topic.DEAD_LETTERS: len(self.dead_letters)}
 
     def dead_letter(self, message: Any, code: str, text: str) -> None:
-        """A bad record, where it stood and what is wrong with it; a value that would not fit is cut and says so."""
-        value = message.value()
+        """A bad record, where it stood and what is wrong with it; what would not fit is cut, and a header says so."""
         headers = [
             ("source-topic", message.topic().encode()),
             ("source-partition", str(message.partition()).encode()),
             ("source-offset", str(message.offset()).encode()),
             ("source-timestamp", str(message.timestamp()[1]).encode()),
             ("error-code", code.encode()),
-            ("error-message", text[:1_000].encode()),
+            ("error-message", text[:1_000].encode("utf-8", "replace")),
         ]
-        if value is not None and len(value) > DEAD_LETTER_VALUE_BYTES:
-            headers.append(("value-truncated", str(len(value)).encode()))
-            value = value[:DEAD_LETTER_VALUE_BYTES]
-        self.dead_letters.append(DeadLetter(message.partition(), message.key(), value, code, headers))
+        own = _own_headers(message, headers)
+        key = _cut("key", message.key(), _KEY_BYTES, headers)
+        left = DEAD_LETTER_BYTES - len(key or b"") - sum(len(name.encode()) + len(value or b"") for name, value in own)
+        value = _cut("value", message.value(), left, headers)
+        self.dead_letters.append(DeadLetter(message.partition(), key, value, code, headers + own))
+
+
+def _cut(what: str, part: bytes | None, most: int, headers: Headers) -> bytes | None:
+    """At most so many bytes of a key or value; a header tells how many there were."""
+    if part is None or len(part) <= most:
+        return part
+    headers.append((f"{what}-truncated", str(len(part)).encode()))
+    return part[:most]
+
+
+def _own_headers(message: Any, headers: Headers) -> Headers:
+    """The record's own headers under another name; together too large, they are left out, and a header says so."""
+    own = [(f"{_ORIGINAL}{name}", value) for name, value in message.headers() or ()]
+    size = sum(len(name.encode("utf-8", "replace")) + len(value or b"") for name, value in own)
+    if size <= _HEADER_BYTES:
+        return own
+    headers.append(("headers-truncated", str(size).encode()))
+    return []

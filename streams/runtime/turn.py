@@ -19,11 +19,10 @@ from streams.runtime.pacing import Measured, MeasuredTick, Stopwatch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streams.codec import BadRecordError
     from streams.config import Settings
     from streams.engine.effects import Effect
     from streams.engine.view import Page
-    from streams.runtime.intake import Item, Share
+    from streams.runtime.intake import Bad, Item, Share
     from streams.runtime.pacing import Pace
     from streams.runtime.startup import Topics
     from streams.runtime.task import PartitionTask
@@ -162,7 +161,7 @@ class Turn:
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
 
-    def _refuse(self, message: Any, why: BadRecordError | CommandRefusedError) -> None:
+    def _refuse(self, message: Any, why: Bad | CommandRefusedError) -> None:
         self.outbox.dead_letter(message, why.code, why.message)
 
 

@@ -152,6 +152,7 @@ class _Skipped:
         self.timestamp = message.timestamp
         self.topic = message.topic
         self.key = message.key
+        self.headers = message.headers
 
     @staticmethod
     def value() -> None:
