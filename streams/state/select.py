@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _BOUND_ONE_BY_ONE: Final = 32
 """Longer lists are one parameter: SQLite bounds parameters and depth of a statement, a filter bounds neither."""
 
+_LABELS_IN_A_CHAIN: Final = 500
+"""A chain of conditions stays below SQLite's depth of 1,000; far above what the rules of filters allow."""
+
 _IN_JSON: Final = "IN (SELECT value FROM json_each(?))"
 _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
 _COLUMNS: Final = f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END"
@@ -52,7 +55,8 @@ def _among(expression: str, values: Iterable[str]) -> Condition:
 def _labelled(labels: dict[str, str]) -> Condition:
     """Whether a row has all of these labels."""
     wanted = [label_text(key, value) for key, value in labels.items()]
-    if len(wanted) <= _BOUND_ONE_BY_ONE:
+    if len(wanted) <= _LABELS_IN_A_CHAIN:
+        # Not as one list in JSON: it would be parsed again for every row.
         return Condition(" AND ".join(["instr(labels, ?)"] * len(wanted)) or "1", tuple(wanted))
     missing = "SELECT 1 FROM json_each(?) WHERE NOT instr(labels, value)"
     return Condition(f"(labels IS NOT NULL AND NOT EXISTS ({missing}))", (json_list(wanted),))

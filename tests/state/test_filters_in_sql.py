@@ -12,6 +12,7 @@ from streams.engine.effects import InsertRow
 from streams.engine.filters import Facts, matches
 from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import Action, Cause, Ending, Filter, Invocation, Row, Status
+from streams.state.select import condition_of
 from streams.state.store import Store
 from streams.state.table import Table
 from support.effort import examples
@@ -109,3 +110,11 @@ def test_sql_and_python_always_match_the_same_rows(
         )
     table.rollback()
     store.close()
+
+
+def test_a_list_of_labels_is_not_parsed_for_every_row() -> None:
+    """Each label of a filter is a parameter of its own, however many there are."""
+    wanted = Filter(labels={f"key {n}": "value" for n in range(200)})
+    condition = condition_of(wanted, Action.KILL, 9)
+    assert "json_each" not in condition.sql
+    assert len(condition.params) == 200
