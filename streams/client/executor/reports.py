@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from streams.client.outlet import Delivery, Outlet
 
 _WAIT = 0.1
-_NUMBERED = frozenset({Status.RUNNING, Status.SUSPENDED})
 
 
 class Reporter:
     """Sends reports, one partition's in order.
 
-    `report_no` is the time in microseconds, and rises. What an invocation's fate hangs on (its end, its retry) goes
-    without one: by a number it would be ignored if this machine's clock were behind that of the executor that had the
-    invocation before; the table takes the first of them anyway.
+    `report_no` is the time in microseconds, and rises; only RUNNING has one. What an invocation's fate hangs on (its
+    end, its retry, that it goes on elsewhere) goes without: a number would let it be ignored where this clock is behind
+    that of the executor that had the invocation before. The table takes the first of them anyway.
     """
 
     def __init__(self, outlet: Outlet, now_us: Callable[[], int], deployment_id: str | None) -> None:
@@ -69,7 +68,7 @@ class Reporter:
             context.invocation.invocation_id,
             context.attempt,
             seq=context.seq,
-            report_no=self._number() if to in _NUMBERED else None,
+            report_no=self._number() if to is Status.RUNNING else None,
             to=to,
             retry_at=retry_at,
             deployment_id=self._deployment_id,
