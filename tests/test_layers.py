@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "logs",
         "metrics",
+        "rules",
         "health",
         "admin",
         "topics",

@@ -93,7 +93,7 @@ def _invoke(invocation_id: str = "a", payload: bytes | None = None, **fields: An
         ("invalid_payload", "Invoke.payload has 262145 bytes, at most 262144", _invoke(payload=b"x" * 262_145)),
         ("invalid_lease_ms", "Invoke.lease_ms is 0: give 1 to", _invoke(lease_ms=0)),
         ("invalid_labels", "Invoke.labels 'k' has 1001 characters", _invoke(labels={"k": "v" * 1_001})),
-        ("too_large", "at most 1048576 are allowed", _invoke(labels={f"{n}": "v" * 1_000 for n in range(1_100)})),
+        ("invalid_labels", "has 65 labels, at most 64 are allowed", _invoke(labels={f"{n}": "v" for n in range(65)})),
         ("malformed", "Invoke holds a value of a wrong type", _invoke(labels={"k": 3})),
         ("invalid_error", "ReportTransition.error has", ReportTransition("a", 1, error="x" * 1_001)),
         ("invalid_retry_at", "ReportTransition.retry_at is missing", ReportTransition("a", 1, to=Status.BACKING_OFF)),
@@ -111,6 +111,16 @@ def test_a_command_that_breaks_a_rule_is_not_sent(code: str, message: str, comma
     assert caught.value.code == code
     assert message in str(caught.value)
     assert world.commands() == []
+
+
+def test_a_command_that_is_too_large_as_a_whole_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the bounds of its fields are."""
+    world = ClientWorld()
+    monkeypatch.setattr(rules, "MAX_PAYLOAD", 2**21)
+    with Client(world.settings, world.cluster) as client, pytest.raises(InvalidCommandError) as caught:
+        client.send(_invoke(payload=b"x" * 2**20))
+    assert (caught.value.code, world.commands()) == ("too_large", [])
+    assert "at most 1048576 are allowed" in str(caught.value)
 
 
 def test_what_this_version_does_not_do_may_be_sent() -> None:
@@ -139,7 +149,8 @@ def test_undelivered_commands_are_told_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert [each.error is None for each in deliveries] == [True] + [False] * 30
     assert [each.key for each in deliveries[:2]] == ["good", "bad-0"]
     monkeypatch.setattr(rules, "MAX_COMMAND", 10**9)
-    client.send(_invoke("huge", labels={f"{n}": "v" * 1_000 for n in range(2_200)}))
+    monkeypatch.setattr(rules, "MAX_PAYLOAD", 10**9)
+    client.send(_invoke("huge", payload=b"v" * 2_200_000))
     with pytest.raises(DeliveryError, match="huge"):
         client.close()
 
