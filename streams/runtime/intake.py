@@ -52,6 +52,10 @@ class Share(NamedTuple):
 
 
 _NONE: Any = None
+_FRAMING_BYTES = 128
+"""More than Kafka writes around a record that is alone in its batch."""
+_HEADER_FRAMING_BYTES = 10
+"""More than Kafka writes around a header's name and value."""
 _PAGE_EVERY = 2
 """A page waits for so many turns at most, whatever the number of partitions."""
 
@@ -116,6 +120,23 @@ def _decoded(message: Any) -> Command | Bad:
         return codec.decode_command(value)
     except codec.BadRecordError as bad:
         return Bad(bad.code, bad.message)
+
+
+def forward_fault(message: Any) -> Bad | None:
+    """Why the record cannot be written to another partition; None when it can.
+
+    The broker counts headers and framing too, and may have taken it compressed. Refused there, it would abort the turn
+    each time that it is read again.
+    """
+    headers = message.headers() or ()
+    size = len(message.key() or b"") + len(message.value() or b"") + _FRAMING_BYTES
+    size += sum(
+        len(name.encode("utf-8", "replace")) + len(value or b"") + _HEADER_FRAMING_BYTES for name, value in headers
+    )
+    if size <= MAX_COMMAND:
+        return None
+    rule = f"with headers and framing it has {size} bytes, at most {MAX_COMMAND} can be forwarded"
+    return Bad("too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner")
 
 
 def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:

@@ -12,7 +12,7 @@ from streams.engine.effects import Append, Count, InsertRow, Send, SendAll, Upda
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
-from streams.runtime.intake import strays
+from streams.runtime.intake import forward_fault, strays
 from streams.runtime.outbox import Outbox
 from streams.runtime.pacing import Measured, MeasuredTick, Stopwatch
 
@@ -132,8 +132,7 @@ class Turn:
                 self._refuse(message, item.bad)
                 continue
             if stray and (partition, offset) in stray:
-                outbox.forward(stray[partition, offset], message)
-                self.forwarded += 1
+                self._forward(message, stray[partition, offset])
                 continue
             at = At(partition, offset, clock)
             try:
@@ -160,6 +159,15 @@ class Turn:
                     task.tick_outstanding = effect.command.tick_no
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
+
+    def _forward(self, message: Any, partition: int) -> None:
+        """A stray to the partition it belongs to; one that would not be taken there is a dead letter."""
+        fault = forward_fault(message)
+        if fault is not None:
+            self._refuse(message, fault)
+            return
+        self.outbox.forward(partition, message)
+        self.forwarded += 1
 
     def _refuse(self, message: Any, why: Bad | CommandRefusedError) -> None:
         self.outbox.dead_letter(message, why.code, why.message)

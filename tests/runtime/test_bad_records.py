@@ -126,3 +126,23 @@ def test_labels_are_bounded_in_number_and_in_bytes(labels: dict[str, str], refus
     """Of an invocation and of a filter alike."""
     assert (labels_fault(labels) is not None) is refused
     assert (filter_fault(Filter(labels=labels), Action.KILL) is not None) is refused
+
+
+@pytest.mark.parametrize(
+    ("payload", "header"),
+    [(0, 3_000_000), (0, _MIB), (_MIB - 60, 0), (0, 100_000)],
+    ids=["3 MB of headers", "1 MiB of headers", "no room for framing", "small enough"],
+)
+def test_a_stray_that_cannot_be_forwarded_becomes_a_dead_letter(tmp_path: Path, payload: int, header: int) -> None:
+    """Headers count, as they do at the broker: what it would refuse must not stop the worker or be tried for ever."""
+    with closing(World(tmp_path)) as world:
+        commands, home = world.settings.topic(Topic.COMMANDS), partition_of("a", PARTITIONS)
+        value = codec.encode(Invoke(Invocation("a", "s", "h"), payload=b"x" * payload))
+        world.cluster.append((commands, 1 - home), b"a", value, [("tenant", b"x" * header)])
+        world.invoke(Invoke(Invocation("ok", "s", "h")))
+        world.run_until_idle()
+        fits = not payload and header < _MIB
+        assert world.statuses() == ({"a": "READY", "ok": "READY"} if fits else {"ok": "READY"})
+        letters = world.cluster.records(world.settings.topic(Topic.DEAD_LETTERS))
+        assert [dict(each.headers)["error-code"] for each in letters] == ([] if fits else [b"too_large"])
+        world.assert_log_and_changelog_agree()

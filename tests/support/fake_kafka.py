@@ -97,10 +97,14 @@ class FakeCluster:
         topic.logs[key[1]].append(record)
         return record
 
-    def refuses(self, topic: str, key: bytes | None, value: bytes | None) -> KafkaError | None:
-        """A record larger than its topic allows."""
+    def refuses(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]] | None = None
+    ) -> KafkaError | None:
+        """A record larger than its topic allows, headers included."""
         limit = int(self.topics[topic].config["max.message.bytes"])
-        too_large = len(key or b"") + len(value or b"") > limit
+        size = len(key or b"") + len(value or b"")
+        size += sum(len(name.encode()) + len(text or b"") for name, text in headers or ())
+        too_large = size > limit
         return KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if too_large else None
 
     def end(self, txn: Txn, *, commit: bool) -> None:

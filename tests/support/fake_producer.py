@@ -212,7 +212,7 @@ class FakeProducer:
         if self._id is not None and self._fenced:
             return None  # the real one is told later, when it commits
         txn = None if self._id is None else self._in_transaction()
-        refused = self._cluster.refuses(topic, key, value)
+        refused = self._cluster.refuses(topic, key, value, headers)
         if refused is None:
             record = self._cluster.append((topic, chosen), key, value, headers, txn, timestamp or None)
         else:
