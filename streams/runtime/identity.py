@@ -71,10 +71,10 @@ def open_store(file: Path, partition: int) -> Store:
 
 
 def replaced_store(file: Path, partition: int, why: Exception) -> Store:
-    """An empty file in the place of one that is put aside, closed before.
+    """An empty table in place of an unusable file, which is renamed; nobody may have it open.
 
     Raises:
-        StreamsError: it cannot be put aside, or no other made.
+        StreamsError: the file cannot be renamed, or no other made.
     """
     aside = file.with_suffix(f".unusable-{time.time_ns() // 1_000_000}")
     log.warning("local table unusable, it is rebuilt", partition=partition, error=str(why), put_aside=aside.name)

@@ -144,7 +144,7 @@ class Outbox:
 
 
 def _cut(what: str, part: bytes | None, most: int, headers: Headers) -> bytes | None:
-    """At most so many bytes of a key or value; a header tells how many there were."""
+    """A key or value, cut to at most `most` bytes; a header then tells how many there were."""
     if part is None or len(part) <= most:
         return part
     headers.append((f"{what}-truncated", str(len(part)).encode()))

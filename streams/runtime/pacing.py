@@ -19,7 +19,7 @@ FIRST = PageSizes(max_scanned=2_000, max_matched=500, max_due=200)
 _STEP = 1.5
 """One turn lets a size grow by at most this factor; it shrinks at once by what a page took too long."""
 _BATCHES = 100
-"""So many batches' sizes are kept for a partition: one that has not had a page for longest begins small again."""
+"""Sizes of up to this number of batches are kept per partition. The batch idle for longest is the first to go."""
 _WAITED = 0.25
 _WEIGHT = 0.1
 """Of the latest commit, in what a commit usually takes."""

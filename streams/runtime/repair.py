@@ -19,7 +19,7 @@ class Repair:
         self._repaired: set[int] = set()
 
     def replace(self, tasks: dict[int, PartitionTask], error: sqlite3.DatabaseError) -> list[int]:
-        """Put damaged files aside; their partitions are claimed anew, with an empty table. Returns these.
+        """Rename damaged files. Their partitions, which are returned, are restored into empty tables.
 
         Raises:
             sqlite3.DatabaseError: `error`, where it is not about damage, or no file is found that can be replaced.

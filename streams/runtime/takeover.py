@@ -167,14 +167,13 @@ class Takeover:
             return False
         changelog = [TopicPartition(self._facts.changelog, task.partition) for task in claimed]
         commands = [TopicPartition(self._facts.commands, task.partition) for task in claimed]
-        stood = self._offsets(commands, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        ends = self._offsets(changelog, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        ends = self._offsets([*changelog, *commands], OffsetSpec.latest())  # type: ignore[no-untyped-call]
         begins = self._offsets(changelog, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         for task in claimed:
             task.committed = committed[task.partition]
-            task.target = ends[task.partition]
-            task.stood_to = stood[task.partition]
-            check_store(task, self._facts, begins[task.partition], self._wall_clock())
+            task.target = ends[self._facts.changelog, task.partition]
+            task.stood_to = ends[self._facts.commands, task.partition]
+            check_store(task, self._facts, begins[self._facts.changelog, task.partition], self._wall_clock())
             task.restored, task.restore_from = 0, task.store.changelog_position
             task.stood_at = task.store.saved_at or self._wall_clock()
             task.phase = Phase.RESTORING
@@ -197,14 +196,14 @@ class Takeover:
                 return {}
         return {tp.partition: None if tp.offset == OFFSET_INVALID else tp.offset for tp in answer}
 
-    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
+    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
         """First or end offsets, uncommitted records included: an open transaction is waited for, not overlooked."""
         futures = self._admin.list_offsets(
             dict.fromkeys(partitions, spec),
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
             request_timeout=_ADMIN_TIMEOUT_S,
         )
-        return {tp.partition: future.result(_ADMIN_TIMEOUT_S + 1).offset for tp, future in futures.items()}
+        return {(tp.topic, tp.partition): future.result(_ADMIN_TIMEOUT_S + 1).offset for tp, future in futures.items()}
 
     # --- replay ---
 
@@ -262,7 +261,7 @@ class Takeover:
 
     def _log_start(self, partition: int) -> int:
         places = [TopicPartition(self._facts.commands, partition)]
-        return self._offsets(places, OffsetSpec.earliest())[partition]  # type: ignore[no-untyped-call]
+        return self._offsets(places, OffsetSpec.earliest())[self._facts.commands, partition]  # type: ignore[no-untyped-call]
 
     def _written_meanwhile(self, task: PartitionTask) -> bool:
         """Whether the group's offset has moved since it was asked for, as when another worker has this one's id.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from streams.state.store import Store
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 MIN_TICK_GAP_MS = 50
 """Pause between two ticks the worker writes for a partition: a broker whose clock is behind must not cause a storm."""
+
+_TOGETHER_S = 5.0
+"""How long partitions that were taken over wait for one another before time acts on them."""
 
 RETENTION_CHECK_MS = 5_000
 """How often a partition looks for something to forget."""
@@ -112,3 +117,21 @@ class PartitionTask:
         """Close the store; anything not committed is rolled back."""
         self.table = None
         self.store.close()
+
+
+def with_time(running: Iterable[PartitionTask], owned: int, position: Callable[[int], int]) -> list[PartitionTask]:
+    """The partitions on which time may act: those that have applied what was in their logs at the takeover.
+
+    They wait a moment for the others as well: a batch that was in its lead's log reaches the other partitions from
+    there, and must not be beaten by time.
+
+    Args:
+        running: the partitions that apply commands.
+        owned: how many the worker has, running or not.
+        position: where the reader of a partition's commands is.
+    """
+    ready = [task for task in running if not task.stood_to or task.caught_up(position(task.partition))]
+    if len(ready) == owned:
+        return ready
+    now = time.monotonic()
+    return [task for task in ready if now - task.runs_since > _TOGETHER_S]

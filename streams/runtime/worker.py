@@ -26,7 +26,7 @@ from streams.runtime.pacing import Budget, Pace
 from streams.runtime.rebalance import Rebalance
 from streams.runtime.repair import Repair
 from streams.runtime.startup import learn_topics
-from streams.runtime.task import PartitionTask, Phase
+from streams.runtime.task import PartitionTask, Phase, with_time
 from streams.runtime.turn import Turn
 from streams.state.table import Table
 
@@ -41,8 +41,6 @@ log = structlog.get_logger("streams.worker")
 
 _LATE_S = 0.005
 """How long pages are awaited: less than a commit takes, which would be an idle wait without them."""
-_TOGETHER_S = 5.0
-"""How long partitions that were taken over wait for one another before time acts on them."""
 _PLENTY = 50
 """With so many commands at hand there is something to do without a page."""
 
@@ -263,20 +261,8 @@ class Worker:
         turn, self._ahead = self._ahead or self._new_turn(), None
         had = turn.had_a_page()
         turn.apply(take_shares(running, self.turns, pages_a_turn(len(running)) - len(had), had))
-        turn.write_ticks(self._with_time(running), self._wall_clock())
+        turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), self._wall_clock())
         return turn if turn.tasks or turn.outbox.commands else None
-
-    def _with_time(self, running: Iterable[PartitionTask]) -> list[PartitionTask]:
-        """Those that have applied what stood in their logs; just taken over, they wait a moment for the others too.
-
-        A batch that stood in its lead's log reaches the other partitions from there, and must not be beaten by time.
-        """
-        position = self.connections.position
-        ready = [task for task in running if not task.stood_to or task.caught_up(position(task.partition))]
-        if len(ready) == len(self.tasks):
-            return ready
-        now = time.monotonic()
-        return [task for task in ready if now - task.runs_since > _TOGETHER_S]
 
     def _work_ahead(self, committing: Turn) -> list[PartitionTask]:
         """Do the next turn's pages while this one is committed; returns their partitions.

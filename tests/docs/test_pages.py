@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 from itertools import pairwise
@@ -18,12 +17,11 @@ from streams.cli.records import command_of
 from streams.config import Settings, variable
 from support import pages
 from support.pages import PAGES, Block, CommandLine, Link
-from support.programs import ROOT
+from support.programs import ROOT, script
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from types import ModuleType
 
 LANGUAGES = {"", "python", "sh", "console", "json"}
 BESIDES = {"STREAMS_DEBUG", "STREAMS_TEST_SCALE", "STREAMS_TEST_EXAMPLES", "STREAMS_KAFKA_"}
@@ -42,15 +40,6 @@ CODES = {
 }
 
 
-def _script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
@@ -58,7 +47,7 @@ def _name(page: Path) -> str:
 def test_the_page_of_settings_is_made_from_the_settings() -> None:
     """`python scripts/configuration.py > docs/configuration.md` was run after the last change."""
     page = ROOT / "docs" / "configuration.md"
-    assert page.read_text(encoding="utf-8") == _script("configuration").document()
+    assert page.read_text(encoding="utf-8") == script("configuration").document()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -207,7 +196,7 @@ def test_the_codes_of_dead_letters_are_those_that_there_are() -> None:
 def test_the_picture_is_small_and_of_the_demo() -> None:
     """`make picture` recorded it; a large one would be felt by everybody who looks at the page."""
     picture = ROOT / "docs" / "demo.svg"
-    assert picture.stat().st_size < _script("picture").TOO_LARGE
+    assert picture.stat().st_size < script("picture").TOO_LARGE
     text = picture.read_text(encoding="utf-8")
     assert "$ make demo" in text
     assert "killed" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -30,25 +29,15 @@ from streams.model import (
 from streams.rules import TERMINAL
 from support.engine_rows import NOW, applied, of, row_at, table_with
 from support.memory_cluster import MemoryCluster
-from support.programs import ROOT
+from support.programs import script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import ModuleType
 
     from support.memory_table import MemoryTable
 
 
-def _script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tables_page", ROOT / "scripts" / "tables_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PAGE = _script()
+PAGE = script("tables_page")
 STANDINGS = pytest.mark.parametrize("standing", PAGE.STANDINGS, ids=lambda standing: standing.name)
 
 

@@ -36,7 +36,7 @@ class Retry(Exception):  # noqa: N818 - says what comes next, and is no error
         """When to start again, milliseconds since 1970; what is out of all bounds is brought back to them.
 
         Raises:
-            ValueError: `after` or `at` is no number.
+            ValueError: `after` or `at` is not a number.
         """
         given = self.after if self.at is None else self.at
         if not isinstance(given, int | float) or math.isnan(given):
