@@ -51,6 +51,5 @@ def apply(command: Command, at: At, view: View) -> list[Effect]:
 
     Raises:
         CommandRefusedError: the command breaks a rule; it becomes a dead letter and nothing changes.
-        NewerEngineError: an internal command of a newer engine; the worker must stop.
     """
     return HANDLERS[type(command)](command, at, view)

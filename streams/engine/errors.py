@@ -8,9 +8,9 @@ __all__ = ["CommandRefusedError", "NewerEngineError"]
 
 
 class NewerEngineError(Exception):
-    """An internal record written by a newer engine: this worker must be upgraded, never misread it."""
+    """A table written by a newer engine: this worker must be upgraded, never misread it."""
 
     def __init__(self, version: int, own: int) -> None:
         super().__init__(
-            f"the log holds records of engine version {version}, this worker is {own}: upgrade this worker"
+            f"the table was written by engine version {version}, this worker is {own}: upgrade this worker"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from streams import rules
-from streams.engine.errors import CommandRefusedError, NewerEngineError
+from streams.engine.errors import CommandRefusedError
 from streams.model import ENGINE_VERSION
 from streams.rules import refuse
 
@@ -32,11 +32,15 @@ def check_invoke(command: Invoke) -> None:
 def check_internal(command: Internal, at: At) -> None:
     """An internal command is of this engine or an older one, and lies on the partition it names.
 
-    Raises:
-        NewerEngineError: it was written by a newer engine.
+    Whether this worker is too old for its table is decided by `m/` alone, which only workers write: anybody who may
+    write to `commands` could otherwise stop every partition with one record.
     """
     if command.engine_version > ENGINE_VERSION:
-        raise NewerEngineError(command.engine_version, ENGINE_VERSION)
+        raise CommandRefusedError(
+            "newer_engine",
+            f"engine_version {command.engine_version} is newer than this worker's, {ENGINE_VERSION}: upgrade the "
+            "workers, then send it again",
+        )
     if command.partition != at.partition:
         refuse("partition", f"is {command.partition} but the record lies on {at.partition}: only workers write these")
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 
 ENGINE_VERSION = 2
-"""Version written into internal records; a worker stops at a record of a newer engine."""
+"""Version written into internal records and into `m/`.
+
+A worker stops at an `m/` of a newer engine; an internal record of a newer one is a dead letter.
+"""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.config import Topic
-from streams.runtime.kafka import KafkaFailureError, ProducerFencedError, TransactionAbortedError, kafka_error
+from streams.runtime.kafka import (
+    KafkaFailureError,
+    ProducerFencedError,
+    RecordRefusedError,
+    TransactionAbortedError,
+    kafka_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from streams.runtime.task import PartitionTask
 
 _CALL_TIMEOUT_S = 5.0
+_REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 _GIVE_UP_S = 60.0
 """A transactional call that goes on failing in a retriable way for this long counts as an unknown outcome."""
 
@@ -41,6 +48,7 @@ class Checkpoint:
 
     Raises from `commit`:
         TransactionAbortedError: nothing was written; abort, and read the input again.
+        RecordRefusedError: likewise, and the same records would be refused again.
         ProducerFencedError: another producer took over, or the outcome is unknown; only a new producer can tell.
         KafkaFailureError: anything else.
     """
@@ -199,10 +207,12 @@ def _refused(error: KafkaError, where: str = "") -> Exception:
 
 
 def _failure(error: KafkaError, where: str = "") -> Exception:
-    """What an error of the producer means for the turn; a record that is too large would be so again and again."""
+    """What an error of the producer means for the turn; a record that is too large would be so each time."""
     text = f"{where}{error.str()}"
     if error.fatal():
         return ProducerFencedError(text)
+    if error.code() in _REFUSED:
+        return RecordRefusedError(text)
     if error.txn_requires_abort():
         return TransactionAbortedError(text)
     return KafkaFailureError(f"Kafka refused a write: {text}")

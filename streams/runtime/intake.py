@@ -65,17 +65,27 @@ def pages_a_turn(partitions: int) -> int:
     return ceil(partitions / _PAGE_EVERY)
 
 
-def take_shares(tasks: Sequence[PartitionTask], turn: int, pages: int, had: Container[PartitionTask]) -> list[Share]:
+def take_shares(
+    tasks: Sequence[PartitionTask],
+    turn: int,
+    pages: int,
+    had: Container[PartitionTask],
+    most: int | None = None,
+) -> list[Share]:
     """What each partition does in this turn: `pages` of them a page, those first that have waited longest.
 
     The other half does its pages while Kafka commits this turn's, which is time that the loop would spend waiting. They
     do now what stands before their page.
 
-    `turn` is a number that rises from turn to turn. `had`: who has had a page in this turn.
+    `turn` is a number that rises from turn to turn. `had`: who has had a page in this turn. `most`: records of all
+    partitions together.
     """
     shares = []
+    left = most
     for task in sorted(tasks, key=attrgetter("page_turn")):
-        share = take_share(task, with_page=pages > 0 and task not in had)
+        share = take_share(task, with_page=pages > 0 and task not in had, most=left)
+        if left is not None:
+            left -= len(share.items)
         if share.page is not None:
             pages -= 1
             task.page_turn = turn
@@ -139,13 +149,16 @@ def forward_fault(message: Any) -> Bad | None:
     return Bad("too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner")
 
 
-def take_share(task: PartitionTask, *, with_page: bool = True) -> Share:
-    """Decode what is left over up to the partition's first page, or with it up to the second; the rest stays."""
+def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> Share:
+    """Decode what is left over up to the partition's first page, or with it up to the second; the rest stays.
+
+    `most`: records.
+    """
     items: list[Item] = []
     ids: list[str] = []
     backlog = task.backlog
     page = None
-    while backlog:
+    while backlog and (most is None or len(items) < most):
         message = backlog.popleft()
         command = _decoded(message)
         if isinstance(command, Bad):

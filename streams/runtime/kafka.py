@@ -138,6 +138,10 @@ class TransactionAbortedError(Exception):
     """The transaction cannot be committed; it is to be aborted, and its input read again."""
 
 
+class RecordRefusedError(TransactionAbortedError):
+    """Kafka takes a record of the transaction neither now nor later."""
+
+
 class ProducerFencedError(Exception):
     """The producer is unusable or the outcome of its commit unknown: a new one must take over."""
 
@@ -163,6 +167,7 @@ __all__ = [
     "KafkaClients",
     "KafkaFailureError",
     "ProducerFencedError",
+    "RecordRefusedError",
     "TopicPartition",
     "TransactionAbortedError",
     "changelog_reader",

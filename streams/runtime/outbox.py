@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from streams import codec
 from streams.config import Topic
 from streams.engine.routing import partition_of, routing_key
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import Append, Send, SendAll
 
+log = structlog.get_logger("streams.worker")
+
+_TOLD = 20
+"""Dead letters of a turn that have a log line each: thousands would hold up the loop."""
 _SIGNALLED = attrgetter("seq", "encoded", "attempt")
 DEAD_LETTER_BYTES = 1_900_000
 """A dead letter carries at most this much of the bad record's key, value and headers, so that it fits with its own."""
@@ -159,3 +165,11 @@ def _own_headers(message: Any, headers: Headers) -> Headers:
         return own
     headers.append(("headers-truncated", str(size).encode()))
     return []
+
+
+def tell_dead_letters(letters: Sequence[DeadLetter]) -> None:
+    """Log the dead letters of a turn: the first ones each, the others by their number."""
+    for letter in letters[:_TOLD]:
+        log.warning("dead letter", **letter.described())
+    if len(letters) > _TOLD:
+        log.warning("further dead letters in this turn", count=len(letters) - _TOLD)

@@ -11,6 +11,7 @@ import structlog
 
 from streams.errors import StreamsError
 from streams.runtime.connections import Connections
+from streams.runtime.culprit import Culprit
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder, open_store
 from streams.runtime.intake import late_pages, pages_a_turn, take_pages, take_shares, with_pages
@@ -19,9 +20,11 @@ from streams.runtime.kafka import (
     KafkaClients,
     KafkaFailureError,
     ProducerFencedError,
+    RecordRefusedError,
     TransactionAbortedError,
 )
 from streams.runtime.observer import Observer
+from streams.runtime.outbox import tell_dead_letters
 from streams.runtime.pacing import Budget, Pace
 from streams.runtime.rebalance import Rebalance
 from streams.runtime.repair import Repair
@@ -72,6 +75,7 @@ class Worker:
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
         self._repair = Repair()
+        self._culprit = Culprit()
         self._ahead: Turn | None = None
         self.pace = Pace(settings.tick_max_rows)
         self._budget = Budget(settings.page_budget_ms)
@@ -141,6 +145,7 @@ class Worker:
         metadata = self.connections.consumer.consumer_group_metadata()
         self._follow_group()
         self._sort_in(messages)
+        turn = None
         try:
             self._take_over()
             began = time.perf_counter()
@@ -152,6 +157,8 @@ class Worker:
                 return True
         except TransactionAbortedError as exc:
             log.warning("turn aborted, its input is read again", why=str(exc))
+            if isinstance(exc, RecordRefusedError) and turn is not None:
+                self._culprit.refused(turn.taken, exc)
             self._abort()
         except ProducerFencedError as exc:
             self._replace_producer(str(exc))
@@ -257,10 +264,11 @@ class Worker:
 
     def _apply(self) -> Turn | None:
         """Apply what there is; None when there is nothing to write."""
-        running = self._running()
+        running, suspects = self._running(), self._culprit.suspects(self.tasks)
         turn, self._ahead = self._ahead or self._new_turn(), None
         had = turn.had_a_page()
-        turn.apply(take_shares(running, self.turns, pages_a_turn(len(running)) - len(had), had))
+        pages = pages_a_turn(len(running)) - len(had)
+        turn.apply(self._culprit.marked(take_shares(suspects, self.turns, pages, had, self._culprit.most)))
         turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), self._wall_clock())
         return turn if turn.tasks or turn.outbox.commands else None
 
@@ -270,6 +278,8 @@ class Worker:
         Only of partitions that do no page in this one: each then commits its SQLite transaction with the next turn at
         the latest.
         """
+        if self._culprit.most is not None:
+            return []
         running, had = self._running(), committing.had_a_page()
         others = [task for task in running if task not in had]
         shares = take_pages(others, self.turns + 1, pages_a_turn(len(running)))
@@ -295,10 +305,10 @@ class Worker:
         transaction_s = self.connections.checkpoint.transaction_s
         self._observer.committed(turn, took_s, transaction_s)
         self._budget.committed(transaction_s)
+        self._culprit.committed()
         self.turns += 1
         self.applied += turn.applied
-        for letter in turn.outbox.dead_letters:
-            log.warning("dead letter", **letter.described())
+        tell_dead_letters(turn.outbox.dead_letters)
 
     # --- faults ---
 

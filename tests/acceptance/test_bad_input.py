@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streams import codec
 from streams.client.ids import new_invocation_id
@@ -120,3 +122,26 @@ def test_a_record_on_the_wrong_partition_is_forwarded(make_service: Callable[...
 def _id(value: bytes | None) -> str:
     record = codec.decode(value)
     return record.invocation.invocation_id if isinstance(record, Invoke) else ""
+
+
+def test_a_command_whose_writes_kafka_refuses_is_a_dead_letter(make_service: Callable[..., Service]) -> None:
+    """A topic that takes less than before stops nothing: the others of its turn are applied."""
+    service = make_service(partitions=2)
+    service.worker("a")
+    service.send(invoke("first"))
+    service.settle()
+    resource = ConfigResource(ResourceType.TOPIC, service.settings.topic(Topic.CHANGELOG))
+    resource.add_incremental_config(
+        ConfigEntry("max.message.bytes", "50000", incremental_operation=AlterConfigOpType.SET)
+    )
+    admin = AdminClient({"bootstrap.servers": service.settings.bootstrap_servers})
+    admin.incremental_alter_configs([resource])[resource].result(10)
+    payload = random.Random(1).randbytes(100_000)
+    service.send(*(invoke(f"i-{n}", payload=payload if n == 17 else b"x") for n in range(40)))
+    service.settle()
+    [letter] = service.read(Topic.DEAD_LETTERS)
+    assert (letter.key, letter.headers["error-code"]) == ("i-17", "not_writable")
+    table = oracle.fold(service.read(Topic.CHANGELOG))
+    ids = {row.invocation.invocation_id for row in table.rows.values()}
+    assert ids == {"first"} | {f"i-{n}" for n in range(40) if n != 17}
+    service.verify()

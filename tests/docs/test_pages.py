@@ -34,6 +34,9 @@ CODES = {
     "invalid_<field>",
     "not_supported",
     "conflicting_invoke",
+    "newer_engine",
+    "too_large",
+    "not_writable",
     "batch_id_conflict",
     "unknown_batch",
     *codec.errors.Code.__args__,  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import CommandRefusedError, NewerEngineError, apply
+from streams.engine import CommandRefusedError, apply
 from streams.model import (
     ENGINE_VERSION,
     Act,
@@ -126,11 +126,12 @@ def test_the_limits_themselves_are_allowed(command: Command) -> None:
 
 
 @pytest.mark.parametrize("command", INTERNAL, ids=lambda command: type(command).__name__)
-def test_a_newer_engines_record_stops_the_worker(command: Command) -> None:
-    """It is never misread, and never a dead letter."""
+def test_a_newer_engines_record_is_refused(command: Command) -> None:
+    """It is never misread, and says the way out."""
     newer = replace(command, engine_version=ENGINE_VERSION + 1)
-    with pytest.raises(NewerEngineError, match="upgrade this worker"):
+    with pytest.raises(CommandRefusedError, match="upgrade the workers, then send it again") as refused:
         apply(newer, AT, table_with())
+    assert refused.value.code == "newer_engine"
 
 
 @pytest.mark.parametrize("command", INTERNAL, ids=lambda command: type(command).__name__)

@@ -1,0 +1,97 @@
+"""The one record of a turn whose writes Kafka refuses: found by halves, so that all others are applied.
+
+Such a turn would be refused again each time, as where a topic takes less than the workers write. Kafka does not say
+which command it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from streams.errors import StreamsError
+from streams.model import Internal
+from streams.runtime.intake import Bad, Item, Share
+from streams.runtime.task import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from streams.runtime.kafka import RecordRefusedError
+    from streams.runtime.task import PartitionTask
+
+log = structlog.get_logger("streams.worker")
+
+
+class Culprit:
+    """Turns are halved after each that was refused, and doubled after each that was not, up to where the first ended.
+
+    A turn of one record that is refused has found it. Read again, it is a dead letter, `not_writable`.
+    """
+
+    def __init__(self) -> None:
+        self.most: int | None = None
+        """Records that the next turn may take; None: as many as there are."""
+        self._until: dict[int, int] = {}
+        self._found: dict[tuple[int, int], Bad] = {}
+
+    def refused(self, taken: Iterable[Share], why: RecordRefusedError) -> None:
+        """The writes of a turn with these shares were refused.
+
+        Raises:
+            StreamsError: it cannot be taken apart any further, and no dead letter helps.
+        """
+        items = [(share.task.partition, item) for share in taken for item in share.items]
+        for partition, item in items:
+            self._until[partition] = max(self._until.get(partition, -1), item.message.offset())
+        if len(items) > 1:
+            self.most = len(items) // 2
+            return
+        if not items:
+            raise StreamsError(f"Kafka refuses a record of the worker's own: {why}") from why
+        self._find(*items[0], why)
+
+    def _find(self, partition: int, item: Item, why: RecordRefusedError) -> None:
+        offset = item.message.offset()
+        if item.bad is not None:
+            raise StreamsError(
+                f"partition {partition}, offset {offset}: Kafka refuses even the dead letter of this record: {why}"
+            ) from why
+        if isinstance(item.command, Internal):
+            raise StreamsError(
+                f"partition {partition}, offset {offset}: Kafka refuses what this record of the workers writes: {why}"
+            ) from why
+        log.warning("a command cannot be applied, it becomes a dead letter", partition=partition, offset=offset)
+        self._found[partition, offset] = Bad("not_writable", f"Kafka refuses what it writes: {why}")
+        self.most = 1
+
+    def committed(self) -> None:
+        """A turn is in the log."""
+        if self.most is not None:
+            self.most *= 2
+
+    def suspects(self, tasks: Mapping[int, PartitionTask]) -> list[PartitionTask]:
+        """The partitions that may take part in the next turn: of those that run all, unless a culprit is looked for."""
+        if self.most is not None:
+            self._until = {p: last for p, last in self._until.items() if p in tasks and _before(tasks[p], last)}
+            if not self._until:
+                self.most = None
+                self._found.clear()
+        running = [task for task in tasks.values() if task.phase is Phase.RUNNING]
+        return running if self.most is None else [task for task in running if task.partition in self._until]
+
+    def marked(self, shares: Sequence[Share]) -> Sequence[Share]:
+        """The shares of a turn, what was found among them as bad records."""
+        return [self._marked(share) for share in shares] if self._found else shares
+
+    def _marked(self, share: Share) -> Share:
+        """A record is found alone in its turn, and read again alone."""
+        (item,) = share.items if len(share.items) == 1 else (None,)
+        bad = item and self._found.get((share.task.partition, item.message.offset()))
+        return Share(share.task, [Item(item.message, item.command, bad)], [], None) if item and bad else share
+
+
+def _before(task: PartitionTask, last: int) -> bool:
+    """Whether the partition has not applied the record at this offset yet."""
+    return task.table is None or task.table.meta.next_offset <= last
