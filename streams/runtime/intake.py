@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from math import ceil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,7 @@ from streams.model import Act, Command, ContinueSlice, Invoke, Record, ReleaseHe
 from streams.rules import MAX_COMMAND
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from streams.runtime.task import PartitionTask
 
@@ -56,6 +57,8 @@ _FRAMING_BYTES = 128
 """More than Kafka writes around a record that is alone in its batch."""
 _HEADER_FRAMING_BYTES = 10
 """More than Kafka writes around a header's name and value."""
+_LATE_S = 0.005
+"""How long pages are awaited: less than a commit takes, which would be an idle wait without them."""
 _PAGE_EVERY = 2
 """A page waits for so many turns at most, whatever the number of partitions."""
 
@@ -109,6 +112,22 @@ def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Sh
 def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:
     """Those of the partitions whose next page is in the log and has not come, and that have nothing else to do."""
     return {task.partition for task in tasks if not task.backlog and task.running_table.meta.page_outstanding}
+
+
+def await_pages(consume: Callable[[int, float], list[Any]], late: set[int], room: int) -> list[Any]:
+    """What comes while the pages of `late` partitions are awaited, up to about `room` records.
+
+    They could be done in this turn, or ahead of the next. They were written in the turn before this one, whose commit
+    the broker tells readers of a little later than the worker. Without them there would be nothing to do while this
+    turn is committed, which takes longer.
+    """
+    until = time.perf_counter() + _LATE_S
+    late, more = set(late), []
+    while late and (left := until - time.perf_counter()) > 0:
+        found = consume(room, left)
+        late -= with_pages(found)
+        more += found
+    return more
 
 
 def with_pages(messages: Iterable[Any]) -> set[int]:

@@ -14,7 +14,7 @@ from streams.runtime.connections import Connections
 from streams.runtime.culprit import Culprit
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder, open_store
-from streams.runtime.intake import late_pages, pages_a_turn, take_pages, take_shares, with_pages
+from streams.runtime.intake import await_pages, late_pages, pages_a_turn, take_pages, take_shares, with_pages
 from streams.runtime.kafka import (
     ConsumerFencedError,
     KafkaClients,
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.worker")
 
 
-_LATE_S = 0.005
-"""How long pages are awaited: less than a commit takes, which would be an idle wait without them."""
 _PLENTY = 50
 """With so many commands at hand there is something to do without a page."""
 
@@ -77,6 +75,7 @@ class Worker:
         self._repair = Repair()
         self._culprit = Culprit()
         self._ahead: Turn | None = None
+        self._metadata: Any = None
         self.pace = Pace(settings.tick_max_rows)
         self._budget = Budget(settings.page_budget_ms)
         self.turns = 0
@@ -109,6 +108,7 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 collector.after_turn(busy=self.step())
+            self.finish_ahead()
         finally:
             keeper.close()
             collector.close()
@@ -142,7 +142,7 @@ class Worker:
         except ConsumerFencedError as exc:
             self._replace_consumer(str(exc))
             return False
-        metadata = self.connections.consumer.consumer_group_metadata()
+        self._metadata = metadata = self.connections.consumer.consumer_group_metadata()
         self._follow_group()
         self._sort_in(messages)
         turn = None
@@ -185,23 +185,11 @@ class Worker:
         takes_over = any(task.phase is not Phase.RUNNING for task in self.tasks.values())
         busy = busy or (takes_over and not self.connections.takeover.waits)
         messages = self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
-        return messages + self._await_pages(messages, room) if len(messages) < _PLENTY else messages
-
-    def _await_pages(self, messages: list[Any], room: int) -> list[Any]:
-        """What comes while pages are awaited that could be done in this turn, or ahead of the next.
-
-        They were written in the turn before this one, whose commit the broker tells readers of a little later than the
-        worker. Without them there would be nothing to do while this turn is committed, which takes longer.
-        """
+        if len(messages) >= _PLENTY:
+            return messages
         ahead = () if self._ahead is None else self._ahead.tasks
         late = late_pages(task for task in self._running() if task not in ahead) - with_pages(messages)
-        until = time.perf_counter() + _LATE_S
-        more: list[Any] = []
-        while late and (left := until - time.perf_counter()) > 0:
-            found = self.connections.consume(room, left)
-            late -= with_pages(found)
-            more += found
-        return more
+        return messages + await_pages(self.connections.consume, late, room)
 
     def _sort_in(self, messages: list[Any]) -> None:
         for message in messages:
@@ -281,7 +269,7 @@ class Worker:
         if self._culprit.most is not None:
             return []
         running, had = self._running(), committing.had_a_page()
-        others = [task for task in running if task not in had]
+        others = [task for task in running if task not in had and not self.stopping]
         shares = take_pages(others, self.turns + 1, pages_a_turn(len(running)))
         if not shares:
             return []
@@ -294,6 +282,16 @@ class Worker:
         turn, self._ahead = self._ahead, None
         if turn is not None:
             self._claim(turn.tasks)
+
+    def finish_ahead(self) -> None:
+        """Commit what was done ahead: tables, whose last turns wait for it in SQLite, end where changelogs do."""
+        turn, self._ahead = self._ahead, None
+        if turn is not None:
+            try:
+                self.connections.checkpoint.commit(turn.outbox, turn.tasks, self._metadata)
+                self._after(turn, self.connections.checkpoint.transaction_s)
+            except (TransactionAbortedError, ProducerFencedError) as exc:
+                log.warning("turn aborted, its input is read again", why=str(exc))
 
     def _running(self) -> list[PartitionTask]:
         return [task for task in self.tasks.values() if task.phase is Phase.RUNNING]

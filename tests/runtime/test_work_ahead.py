@@ -9,6 +9,7 @@ from confluent_kafka import TopicPartition
 
 from streams.config import Topic
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from streams.runtime.kafka import TransactionAbortedError
 from support.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
@@ -115,5 +116,45 @@ def test_a_death_with_a_page_done_ahead_repeats_nothing(world: World) -> None:
     """What is committed in Kafka and not in SQLite is replayed from the changelog."""
     _until_ahead(world)
     world.die()
+    world.run_until_idle()
+    _assert_killed_once(world)
+
+
+def test_a_clean_stop_leaves_tables_where_their_changelogs_end(world: World) -> None:
+    """What was done ahead is committed before the worker closes, and nothing is begun any more."""
+    ahead = _until_ahead(world)
+    worker = world._alive()
+    assert all(task.store.in_transaction for task in ahead.tasks)
+    worker.stop()
+    worker.run()
+    world.worker = None
+    world.run_until_idle()
+    assert [task.restored for task in world._alive().tasks.values()] == [0] * PARTITIONS
+    _assert_killed_once(world)
+
+
+def test_no_page_is_done_ahead_once_a_stop_was_asked_for(world: World) -> None:
+    """The turn that was under way is the last."""
+    _until_ahead(world)
+    worker = world._alive()
+    worker.stop()
+    worker.step()
+    assert worker._ahead is None
+
+
+def test_a_stop_goes_on_when_what_was_done_ahead_cannot_be_committed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its input is read again at the next start."""
+    _until_ahead(world)
+    worker = world._alive()
+
+    def refused(*_: object) -> None:
+        raise TransactionAbortedError("no")
+
+    monkeypatch.setattr(worker.connections.checkpoint, "commit", refused)
+    worker.stop()
+    worker.run()
+    world.worker = None
     world.run_until_idle()
     _assert_killed_once(world)
