@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from streams.metrics import COUNTER, OfWorker
 from streams.model import BatchState, SliceState, Status
 from streams.runtime.task import Phase
+from streams.state.remembered import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from streams.engine.view import PageSizes
     from streams.model import Batch, Meta, Slice
     from streams.runtime.task import PartitionTask
+    from streams.state.remembered import Tally
 
 _FILES: Final = (("database", ""), ("wal", "-wal"))
 
@@ -36,6 +38,7 @@ class SeenPartition(NamedTuple):
     meta: Meta | None
     batches: tuple[Batch, ...]
     slices: tuple[Slice, ...]
+    over: Tally | None
     file: Path
 
 
@@ -63,6 +66,7 @@ def _seen(task: PartitionTask, log_end: Callable[[int], int | None]) -> SeenPart
         task.store.meta if table is None else table.meta,
         () if table is None else table.batches(),
         () if table is None else table.slices(),
+        None if table is None else table.over(),
         task.file,
     )
 
@@ -110,14 +114,21 @@ def _restore(partitions: Iterable[SeenPartition]) -> Iterator[Metric]:
 
 def _batches(partitions: Iterable[SeenPartition]) -> Iterator[Metric]:
     led = Counter(batch.state for each in partitions for batch in each.batches)
+    parts: dict[SliceState, Counter[str]] = {state: Counter() for state in SliceState}
+    for each in partitions:
+        for slice_ in each.slices:
+            parts[slice_.state].update({NUMBER: 1} | {name: getattr(slice_, name) for name in COUNTER.values})
+        if each.over is not None:
+            led.update({state: counts[NUMBER] for state, counts in each.over.batches.items()})
+            for state, counts in each.over.slices.items():
+                parts[state].update(counts)
     batches, slices, rows = OfWorker.BATCHES.family(), OfWorker.SLICES.family(), OfWorker.SLICE_ROWS.family()
     for batch_state in BatchState:
         batches.add_metric([batch_state], led[batch_state])
-    for state in SliceState:
-        there = [slice_ for each in partitions for slice_ in each.slices if slice_.state is state]
-        slices.add_metric([state], len(there))
+    for state, counts in parts.items():
+        slices.add_metric([state], counts[NUMBER])
         for counter in COUNTER.values:
-            rows.add_metric([state, counter], sum(getattr(slice_, counter) for slice_ in there))
+            rows.add_metric([state, counter], counts[counter])
     yield from (batches, slices, rows)
 
 

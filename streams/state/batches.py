@@ -1,11 +1,11 @@
-"""The batches that a partition leads, and its slices of all batches: few, so held in memory, and written whole."""
+"""The batches that a partition leads, and its slices of all batches: those that go on in memory, the others on disk."""
 
 from __future__ import annotations
 
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
-from streams.codec import decode, encode
+from streams.codec import encode
 from streams.engine.batches import header_of
 from streams.engine.control import expiry_of
 from streams.engine.effects import PutBatch, PutSlice, RemoveBatch, RemoveSlice
@@ -13,17 +13,17 @@ from streams.engine.guards import guarding
 from streams.engine.slices import progress_of, takes_turns
 from streams.engine.standing import Door
 from streams.model import Batch, Slice
-from streams.rules import FINAL_STATES
+from streams.state import remembered
 from streams.state.deadlines import Deadlines
-from streams.state.errors import ChangelogError
 from streams.state.mapping import batch_key, slice_key
-from streams.state.restore import write_records
+from streams.state.remembered import Written, over_since
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
     from streams.state.overlay import Changelog
+    from streams.state.remembered import Kind, Tally
 
 _R = TypeVar("_R", Batch, Slice)
 
@@ -39,8 +39,9 @@ class Batches:
     def __init__(self, db: sqlite3.Connection, partition: int) -> None:
         self._db = db
         self._partition = partition
-        self.batches: dict[str, Batch] = {}
-        self.slices: dict[str, Slice] = {}
+        self.running_batches: dict[str, Batch] = {}
+        self.running_slices: dict[str, Slice] = {}
+        self.tally: Tally = remembered.tally(db)
         self.door = Door()
         self.due_slices = Deadlines()
         self.expiring = Deadlines()
@@ -55,29 +56,33 @@ class Batches:
         """A record is there, or gone, from now on."""
         match effect:
             case PutSlice(slice=slice_):
-                self.slices[slice_.batch_id] = slice_
+                _keep(self.running_slices, slice_.batch_id, slice_)
                 self._changed_slices[slice_.batch_id] = slice_
                 self._derive(slice_)
             case RemoveSlice(batch_id=batch_id):
-                self.slices.pop(batch_id, None)
+                self.running_slices.pop(batch_id, None)
                 self._changed_slices[batch_id] = None
                 self.door.remove(batch_id)
                 self._guarding.pop(batch_id, None)
                 self.due_slices.set(batch_id, None)
                 self._turns = None
             case PutBatch(batch=batch):
-                self.batches[batch.start.batch_id] = batch
+                _keep(self.running_batches, batch.start.batch_id, batch)
                 self._changed_batches[batch.start.batch_id] = batch
-                self.expiring.set(batch.start.batch_id, expiry_of(batch))
+                self.expiring.set(batch.start.batch_id, expiry_of(batch) if over_since(batch) is None else None)
             case RemoveBatch(batch_id=batch_id):
-                self.batches.pop(batch_id, None)
+                self.running_batches.pop(batch_id, None)
                 self._changed_batches[batch_id] = None
                 self.expiring.set(batch_id, None)
 
     def flush(self) -> Changelog:
         """Write what the turn changed to the store's open transaction; returns it for the changelog."""
+        if not (self._changed_slices or self._changed_batches):
+            return []
         changelog = self._flush("slices", slice_key, self._changed_slices)
-        return changelog + self._flush("batches", batch_key, self._changed_batches)
+        changelog += self._flush("batches", batch_key, self._changed_batches)
+        self.tally = remembered.tally(self._db)
+        return changelog
 
     def published(self) -> Changelog:
         """Progress to publish: one record for each slice and header that the turn changed; None is a tombstone."""
@@ -97,24 +102,42 @@ class Batches:
         self._changed_batches.clear()
 
     def reload(self) -> None:
-        """Everything from the store."""
+        """Everything that goes on from the store."""
         self.forget()
-        self.batches = _records(self._db, "batches", Batch)
-        self.slices = _records(self._db, "slices", Slice)
+        self.running_batches = remembered.running(self._db, "batches", Batch)
+        self.running_slices = remembered.running(self._db, "slices", Slice)
+        self.tally = remembered.tally(self._db)
         self.door, self.due_slices, self.expiring = Door(), Deadlines(), Deadlines()
         self._guarding.clear()
         self._turns = None
-        for slice_ in self.slices.values():
+        for slice_ in self.running_slices.values():
             self._derive(slice_)
-        for batch in self.batches.values():
-            self.expiring.set(batch.start.batch_id, expiry_of(batch))
+        for batch in self.running_batches.values():
+            self.expiring.set(batch.start.batch_id, expiry_of(batch) if over_since(batch) is None else None)
+
+    # --- one of them ---
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """A batch that is led here, over or not."""
+        return self._one("batches", Batch, batch_id, self._changed_batches, self.running_batches)
+
+    def slice(self, batch_id: str) -> Slice | None:
+        """This partition's part of a batch, over or not."""
+        return self._one("slices", Slice, batch_id, self._changed_slices, self.running_slices)
+
+    def _one(
+        self, kind: Kind, of: type[_R], batch_id: str, changed: Mapping[str, _R | None], running: Mapping[str, _R]
+    ) -> _R | None:
+        if batch_id in running:
+            return running[batch_id]
+        return changed[batch_id] if batch_id in changed else remembered.one(self._db, kind, of, batch_id)
 
     # --- what is derived ---
 
     def turns(self) -> Sequence[str]:
         """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
         if self._turns is None:
-            waiting = sorted(filter(takes_turns, self.slices.values()), key=attrgetter("cutoff"))
+            waiting = sorted(filter(takes_turns, self.running_slices.values()), key=attrgetter("cutoff"))
             self._turns = tuple(slice_.batch_id for slice_ in waiting)
         return self._turns
 
@@ -124,12 +147,14 @@ class Batches:
 
     def finished(self, before: int, limit: int) -> Sequence[str]:
         """Batches led here that are over and whose `updated_at < before`, oldest first."""
-        over = [
-            (batch.updated_at, batch_id)
-            for batch_id, batch in self.batches.items()
-            if batch.state in FINAL_STATES and batch.updated_at < before
-        ]
-        return [batch_id for _, batch_id in sorted(over)[:limit]]
+        changed = self._changed_batches
+        over = remembered.finished(self._db, before, limit + len(changed))
+        found = [(when, batch_id) for when, batch_id in over if batch_id not in changed]
+        for batch_id, batch in changed.items():
+            when = None if batch is None else over_since(batch)
+            if when is not None and when < before:
+                found.append((when, batch_id))
+        return [batch_id for _, batch_id in sorted(found)[:limit]]
 
     def next_due(self) -> int | None:
         """The earliest time that acts on a slice or a batch, ms; None when none does."""
@@ -138,24 +163,25 @@ class Batches:
 
     def _derive(self, slice_: Slice) -> None:
         self.door.put(slice_)
-        self.due_slices.set(slice_.batch_id, slice_.due_at)
+        self.due_slices.set(slice_.batch_id, slice_.due_at if over_since(slice_) is None else None)
         self._guarding.pop(slice_.batch_id, None)
         if guarding(slice_):
             self._guarding[slice_.batch_id] = slice_
         self._turns = None
 
-    def _flush(self, table: str, key: Callable[[str], str], changed: Mapping[str, Batch | Slice | None]) -> Changelog:
-        records = [(name, None if record is None else encode(record)) for name, record in changed.items()]
-        write_records(self._db, table, dict(records))
-        return [(key(name), value) for name, value in records]
+    def _flush(
+        self, kind: Kind, key: Callable[[str], str], changed: Mapping[str, Batch | None] | Mapping[str, Slice | None]
+    ) -> Changelog:
+        written = [
+            Written(name, record, None if record is None else encode(record)) for name, record in changed.items()
+        ]
+        remembered.write(self._db, kind, written)
+        return [(key(name), value) for name, _, value in written]
 
 
-def _records(db: sqlite3.Connection, table: str, kind: type[_R]) -> dict[str, _R]:
-    """All records of a table, by id."""
-    records = {}
-    for name, value in db.execute(f"SELECT id, record FROM {table}").fetchall():  # noqa: S608 - one of two names
-        record = decode(value)
-        if not isinstance(record, kind):
-            raise ChangelogError(f"{table}: {name} holds a {type(record).__name__}")
-        records[name] = record
-    return records
+def _keep(running: dict[str, _R], batch_id: str, record: _R) -> None:
+    """Among those that go on, as long as it does."""
+    if over_since(record) is None:
+        running[batch_id] = record
+    else:
+        running.pop(batch_id, None)

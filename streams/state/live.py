@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streams.codec import decode, decode_invocation
-from streams.model import Batch
-from streams.rules import FINAL_STATES
+from streams.codec import decode_invocation
 from streams.state.deltas import Endings
 from streams.state.mapping import ROWS, SELECT_ROW, row_of
 from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, STATUSES
@@ -53,6 +51,4 @@ def status_counts(db: sqlite3.Connection) -> dict[Status, int]:
 
 def unfinished_batches(db: sqlite3.Connection) -> list[str]:
     """Ids of the batches led here that are not over, sorted."""
-    records = db.execute("SELECT record FROM batches ORDER BY id").fetchall()
-    batches = (decode(record) for (record,) in records)
-    return [each.start.batch_id for each in batches if isinstance(each, Batch) and each.state not in FINAL_STATES]
+    return [batch_id for (batch_id,) in db.execute("SELECT id FROM batches WHERE over IS NULL ORDER BY id").fetchall()]

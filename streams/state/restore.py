@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from streams.codec import decode, decode_row
 from streams.engine.errors import NewerEngineError
-from streams.model import ENGINE_VERSION, Meta, PageDelta, Payload, Record
+from streams.model import ENGINE_VERSION, Batch, Meta, PageDelta, Payload, Record, Slice
 from streams.state.deltas import apply_delta, count_resting, release, seqs_of
 from streams.state.errors import ChangelogError
 from streams.state.mapping import BY_ID, insert_rows, json_list, split_key, update_rows
+from streams.state.remembered import Written, write
 from streams.state.schema import HALVES
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streams.model import Invocation, Row
+    from streams.state.remembered import Kind
 
 _R = TypeVar("_R", bound=Record)
 
@@ -44,7 +46,7 @@ class Restore:
         self._db = db
         self._rows: dict[str, tuple[Row, Invocation] | None] = {}
         self._payloads: dict[str, bytes | None] = {}
-        self._records: dict[str, dict[str, bytes | None]] = {"batches": {}, "slices": {}}
+        self._records: dict[Kind, dict[str, bytes | None]] = {"batches": {}, "slices": {}}
         self._gone: list[tuple[int]] = []
 
     def apply(self, records: Iterable[tuple[str, bytes | None, int]]) -> int:
@@ -93,9 +95,9 @@ class Restore:
             self._write_rows()
         if self._payloads:
             self._write_payloads()
-        for table, records in self._records.items():
+        for kind, records in self._records.items():
             if records:
-                write_records(self._db, table, records)
+                write(self._db, kind, [_written(kind, name, value) for name, value in records.items()])
                 records.clear()
         # A row may still seem to rest on one: compaction took its next record, and the one that replaced that follows.
         self._db.executemany("DELETE FROM deltas WHERE offset = ?", self._gone)
@@ -173,12 +175,12 @@ class Restore:
         self._payloads.clear()
 
 
-def write_records(db: sqlite3.Connection, table: str, records: dict[str, bytes | None]) -> None:
-    """Put batches or slices (id: changelog value, None removes) into their table."""
-    put = [(name, value) for name, value in records.items() if value is not None]
-    gone = [(name,) for name, value in records.items() if value is None]
-    db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", put)  # noqa: S608 - one of two names
-    db.executemany(f"DELETE FROM {table} WHERE id = ?", gone)  # noqa: S608 - likewise
+def _written(kind: Kind, name: str, value: bytes | None) -> Written:
+    if value is None:
+        return Written(name, None, None)
+    key = f"{kind[0]}/{name}"
+    record = _expect(Batch, key, value) if kind == "batches" else _expect(Slice, key, value)
+    return Written(name, record, value)
 
 
 def _expect(kind: type[_R], key: str, value: bytes | None) -> _R:

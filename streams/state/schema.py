@@ -38,7 +38,7 @@ WAITS: Final = f"object_key IS NOT NULL AND status = {PENDING}"
 """Which rows are in the inbox of their object; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
-VERSION: Final = 3
+VERSION: Final = 4
 
 # A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
 # never does. A page rewrites thousands of rows at a time, and what that costs is the bytes of the rows it touches.
@@ -97,8 +97,33 @@ SCHEMA: Final = (
         record BLOB NOT NULL
     ) STRICT""",
     "CREATE INDEX deltas_modified ON deltas(modified_at)",
-    "CREATE TABLE batches(id TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    "CREATE TABLE slices(id TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    # What is over is found by when it was; `over` is null for what goes on, which is all that is held in memory.
+    *(
+        statement
+        for kind in ("batches", "slices")
+        for statement in (
+            f"""CREATE TABLE {kind}(
+                id TEXT PRIMARY KEY,
+                state TEXT NOT NULL,
+                over INTEGER,
+                scanned INTEGER NOT NULL,
+                matched INTEGER NOT NULL,
+                done INTEGER NOT NULL,
+                skipped INTEGER NOT NULL,
+                failed INTEGER NOT NULL,
+                record BLOB NOT NULL
+            ) STRICT""",
+            f"CREATE INDEX {kind}_running ON {kind}(id) WHERE over IS NULL",
+            f"CREATE INDEX {kind}_over ON {kind}(over, id) WHERE over IS NOT NULL",
+        )
+    ),
+    """CREATE TABLE over(
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        counter TEXT NOT NULL,
+        total INTEGER NOT NULL,
+        PRIMARY KEY (kind, state, counter)
+    ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE state(
         one INTEGER PRIMARY KEY CHECK (one = 1),
         partition INTEGER NOT NULL,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes
     from streams.model import Invocation, Row
+    from streams.state.remembered import Tally
     from streams.state.select import Window
     from streams.state.store import Store
 
@@ -220,19 +221,23 @@ class Table(View):
 
     def batch(self, batch_id: str) -> Batch | None:
         """A batch this partition leads."""
-        return self._batches.batches.get(batch_id)
+        return self._batches.batch(batch_id)
 
     def slice(self, batch_id: str) -> Slice | None:
         """This partition's part of a batch."""
-        return self._batches.slices.get(batch_id)
+        return self._batches.slice(batch_id)
 
     def batches(self) -> tuple[Batch, ...]:
-        """All batches that this partition leads."""
-        return tuple(self._batches.batches.values())
+        """The batches that this partition leads and that are not over."""
+        return tuple(self._batches.running_batches.values())
 
     def slices(self) -> tuple[Slice, ...]:
-        """This partition's parts of all batches."""
-        return tuple(self._batches.slices.values())
+        """This partition's parts of batches, those that are not over."""
+        return tuple(self._batches.running_slices.values())
+
+    def over(self) -> Tally:
+        """How many batches and slices are over and remembered."""
+        return self._batches.tally
 
     def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
         """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that of the first cut-off."""
@@ -275,11 +280,11 @@ class Table(View):
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
-        return [self._batches.slices[batch_id] for batch_id in self._batches.due_slices.due(until, limit)]
+        return [self._batches.running_slices[batch_id] for batch_id in self._batches.due_slices.due(until, limit)]
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
         """Batches led here that time acts on at `until` or before, in order of that time, then id."""
-        return [self._batches.batches[batch_id] for batch_id in self._batches.expiring.due(until, limit)]
+        return [self._batches.running_batches[batch_id] for batch_id in self._batches.expiring.due(until, limit)]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, Object, PageQuery
 
+_OVER_SLICES = {SliceState.COMPLETED, SliceState.ABORTED}
 _OVER = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
 
 
@@ -173,12 +174,13 @@ class MemoryTable:
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices whose time has come."""
-        due = [(slice_.due_at, name) for name, slice_ in self.slices.items() if slice_.due_at is not None]
+        going_on = {name: slice_ for name, slice_ in self.slices.items() if slice_.state not in _OVER_SLICES}
+        due = [(slice_.due_at, name) for name, slice_ in going_on.items() if slice_.due_at is not None]
         return [self.slices[name] for time, name in sorted(due)[:limit] if time <= until]
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
         """Batches whose pages took too long."""
-        times = [(expiry_of(batch), name) for name, batch in self.batches.items()]
+        times = [(expiry_of(batch), name) for name, batch in self.batches.items() if batch.state not in _OVER]
         due = sorted((time, name) for time, name in times if time is not None and time <= until)
         return [self.batches[name] for _, name in due[:limit]]
 
