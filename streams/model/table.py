@@ -165,6 +165,7 @@ class Meta(Record, frozen=True):
     `clock`: the highest timestamp seen. `counts`: rows by status. `page`: number of the newest `ContinueSlice`;
     it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done. `release_no` and
     `release_outstanding`: as `page`, of `ReleaseHeld`; with `release_again` its pages begin anew after the last one.
+    `engine_since`: the first offset that an engine of `engine_version` applied; 0 where the log began with it.
     """
 
     engine_version: int = 1
@@ -180,3 +181,4 @@ class Meta(Record, frozen=True):
     release_no: int = 0
     release_outstanding: bool = False
     release_again: bool = False
+    engine_since: int = 0

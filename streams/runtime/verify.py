@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streams.config import Topic
+from streams.model import ENGINE_VERSION
 from streams.runtime.intake import take_share
 from streams.runtime.kafka import KafkaClients
 from streams.runtime.pacing import FIRST, Pace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from streams.config import Settings
+    from streams.model import Meta
     from streams.runtime.kafka import Clients
 
 _SHOWN = 20
@@ -35,18 +37,23 @@ _SHOWN = 20
 
 @dataclass
 class Verdict:
-    """What a comparison found; `differences` holds at most 20 lines a partition."""
+    """What a comparison found; `differences` holds at most 20 lines a partition.
+
+    `trimmed_to`: the log's first offset, where its beginning was deleted. `earlier_to`: up to here an earlier engine
+    applied the log, by rules of its own. Either is None unless so, and nothing was compared where it is set.
+    """
 
     partition: int
     commands: int = 0
     entries: int = 0
     trimmed_to: int | None = None
+    earlier_to: int | None = None
     differences: list[str] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
         """Whether log and changelog tell one story."""
-        return self.trimmed_to is None and not self.differences
+        return self.trimmed_to is None and self.earlier_to is None and not self.differences
 
 
 def verify(
@@ -105,6 +112,9 @@ class _Comparison:
             try:
                 changelog = self._settings.topic(Topic.CHANGELOG)
                 self._reading.restore(kept, changelog, self._reading.bounds(changelog, partition))
+                verdict.earlier_to = _earlier(kept.meta)
+                if verdict.earlier_to is not None:
+                    return verdict
                 if kept.meta is not None:
                     verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset, dead)
                 self._diff(verdict, kept, replayed)
@@ -143,6 +153,13 @@ class _Comparison:
                 verdict.differences.append(f"changelog: {mine} | replay of the log: {theirs}")
 
 
+def _earlier(meta: Meta | None) -> int | None:
+    """Up to which offset an earlier engine applied the log; None where none did."""
+    if meta is None:
+        return None
+    return (meta.engine_since if meta.engine_version == ENGINE_VERSION else meta.next_offset) or None
+
+
 class _Skipped:
     """A record that became a dead letter: it moved offset and clock, and nothing else, whatever it says today."""
 
@@ -160,13 +177,19 @@ class _Skipped:
 
 
 def run(settings: Settings, progress: Callable[[int, str, int, int], None] | None = None) -> int:
-    """Print a line a partition; returns 0 when all hold, 1 when one differs, 2 when a log was trimmed."""
+    """Print a line a partition; returns 0 when all hold, 1 when one differs, 2 when a log cannot be replayed."""
     code = 0
     for verdict in verify(settings, progress=progress):
         if verdict.trimmed_to is not None:
             print(  # noqa: T201 -- this is the verb's output
                 f"partition {verdict.partition}: the command log starts at {verdict.trimmed_to}, its beginning was "
                 "deleted: it cannot be replayed",
+            )
+            code = 2
+        elif verdict.earlier_to is not None:
+            print(  # noqa: T201
+                f"partition {verdict.partition}: an earlier engine applied the command log up to offset "
+                f"{verdict.earlier_to}, by rules of its own: it cannot be replayed with this one",
             )
             code = 2
         elif verdict.holds:

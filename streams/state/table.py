@@ -321,9 +321,11 @@ class Table(View):
         """Everything from the store."""
         kept = self._store.meta or Meta()
         commands_id, changelog_id = self._topic_ids
+        since = kept.engine_since if kept.engine_version == ENGINE_VERSION else kept.next_offset
         self._meta = replace(
             kept,
             engine_version=ENGINE_VERSION,
+            engine_since=since,
             partitions=self._partitions,
             commands_topic_id=commands_id or kept.commands_topic_id,
             changelog_topic_id=changelog_id or kept.changelog_topic_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from streams import codec
 from streams.config import Topic
 from streams.errors import StreamsError
-from streams.model import Action, Filter, Invocation, Invoke, StartBatch, Tick
+from streams.model import ENGINE_VERSION, Action, Filter, Invocation, Invoke, Meta, StartBatch, Tick
 from streams.runtime import takeover
 from streams.runtime.identity import StateFolder
 from streams.runtime.takeover import Takeover
@@ -355,6 +356,29 @@ def test_partitions_move_between_two_workers_and_nothing_is_lost(tmp_path: Path)
         assert len(world.signals()) == 60
         assert len(set(world.signals())) == 60
         assert all(verdict.holds for verdict in verify(world.settings, world.cluster))
+
+
+def test_a_log_begun_by_an_earlier_engine_is_not_judged_by_this_one(world: World) -> None:
+    """The table remembers where this engine took over, through restarts, and the verifier says that it cannot tell."""
+    world.invoke(Invoke(Invocation("a", "orders", "run")), Invoke(Invocation("b", "orders", "run")))
+    world.run_until_idle()
+    world.close()
+    taken_over = {}
+    for partition in range(PARTITIONS):
+        meta = codec.decode(world.cluster.records(_changelog(world), partition)[-1].value)
+        assert isinstance(meta, Meta)
+        taken_over[partition] = meta.next_offset
+        earlier = codec.encode(replace(meta, engine_version=ENGINE_VERSION - 1))
+        world.cluster.append((_changelog(world), partition), b"m/", earlier)
+    shutil.rmtree(world.settings.state_dir)
+    assert [verdict.earlier_to for verdict in verify(world.settings, world.cluster)] == list(taken_over.values())
+    for _ in range(2):
+        world.invoke(*(Invoke(Invocation(f"later-{n}", "orders", "run")) for n in range(9)))
+        world.run_until_idle()
+        world.close()
+        verdicts = list(verify(world.settings, world.cluster))
+        assert [verdict.earlier_to for verdict in verdicts] == list(taken_over.values())
+        assert not any(verdict.holds for verdict in verdicts)
 
 
 def test_the_verifier_finds_a_changelog_that_lies(world: World) -> None:
