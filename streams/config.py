@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     session_timeout_ms: int = Field(
         10_000, ge=1_000, le=1_800_000, description="after this the partitions of a dead worker go to others"
     )
+    max_clock_ahead_ms: int = Field(
+        _HOURS,
+        ge=1_000,
+        description="how far ahead of the worker's own clock the broker may stamp a command; one stamped later is "
+        "applied all the same, but time does not follow it",
+    )
     shadow: bool = Field(
         False,
         description="true: workers keep the table and run batches, but send no signals, so that executors do nothing",

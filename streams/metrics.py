@@ -146,6 +146,10 @@ class OfWorker:
         "streams_commands_total", "Commands taken from the log, refused and forwarded ones included.", (RECORD,)
     )
     DEAD_LETTERS: Final = CounterOf("streams_dead_letters_total", "Bad records put into dead-letters.", (CODE,))
+    CLOCK_AHEAD: Final = CounterOf(
+        "streams_clock_ahead_total",
+        "Commands stamped too far ahead of this machine's clock, which time did not follow.",
+    )
     FORWARDED: Final = CounterOf(
         "streams_forwarded_total", "Records that stood on a wrong partition and were sent to their own."
     )

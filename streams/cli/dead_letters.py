@@ -11,7 +11,7 @@ from rich.text import Text
 
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.preview import on_a_terminal
-from streams.cli.replay import Replay, why_not
+from streams.cli.replay import APPLIED, Replay, was_applied, why_not
 from streams.cli.tail import decoded, text_or_base64
 from streams.cli.times import iso
 from streams.client import DeadLetterReader
@@ -85,7 +85,8 @@ def replay(
 ) -> None:
     """Send the originals again, each to its partition of the command log; the dead letters stay where they are.
 
-    One whose cause is not gone becomes another dead letter. One whose value was cut cannot be sent; exit code 1.
+    One whose cause is not gone becomes another dead letter. One whose value was cut cannot be sent; exit code 1. One
+    with the code clock_ahead only names the places of records that were applied, and is passed over.
 
     Example: streams dead-letters replay --code unknown_schema --yes
     """
@@ -95,6 +96,8 @@ def replay(
     settings = settings_of_command()
     found = DeadLetterReader(settings).all()
     letters = _chosen(found, wanted) if wanted else _with_codes(found, code)
+    applied = [_place(each) for each in letters if was_applied(each)]
+    letters = [each for each in letters if not was_applied(each)]
     refused = {_place(each): reason for each in letters if (reason := why_not(each)) is not None}
     sound = [each for each in letters if _place(each) not in refused]
     for place, reason in refused.items():
@@ -103,9 +106,10 @@ def replay(
         _confirm(len(sound), yes=yes)
         Replay(settings).send(sound)
     if json:
-        print_json({"sent": [_place(each) for each in sound], "refused": refused})
+        print_json({"sent": [_place(each) for each in sound], "refused": refused, "passed_over": applied})
     else:
-        out.print(f"{len(sound):,} sent again, {len(refused):,} refused")
+        passed = f", {len(applied):,} passed over: {APPLIED}" if applied else ""
+        out.print(f"{len(sound):,} sent again, {len(refused):,} refused{passed}")
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
 
 
@@ -152,6 +156,7 @@ def _brief(letter: DeadLetter) -> dict[str, Any]:
         "source_topic": letter.source_topic,
         "source_partition": letter.source_partition,
         "source_offset": letter.source_offset,
+        "source_last_offset": letter.source_last_offset,
         "source_timestamp": letter.source_timestamp,
         "truncated_from": letter.truncated,
     }

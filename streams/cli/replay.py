@@ -21,8 +21,18 @@ _CLIENTS = get_args(ClientCommand)
 _WORKERS = get_args(Internal)
 
 
+APPLIED = "with the code clock_ahead, the records were applied and there is nothing to send"
+
+
+def was_applied(letter: DeadLetter) -> bool:
+    """Whether it only names the places of records that were applied, though their stamps were too far ahead."""
+    return letter.code == "clock_ahead"
+
+
 def why_not(letter: DeadLetter) -> str | None:
     """Why a dead letter cannot be sent again; None when it can."""
+    if was_applied(letter):
+        return APPLIED
     if letter.truncated is not None:
         return f"its value was cut, of {letter.truncated:,} bytes: send the original from where it came from"
     if letter.key_truncated is not None:

@@ -31,6 +31,8 @@ class DeadLetter:
     partition, offset, timestamp: its own place in `dead-letters`, the timestamp in milliseconds since 1970.
     source_*: where it stood before; None when the header that says so is missing.
     code, message: why it was put aside; empty when the header is missing.
+    source_last_offset: the last place of several, with the code `clock_ahead`: the records there were applied, key and
+    value are None. None with any other code.
     key, value: as they were; cut when they were too large: `truncated` then tells the value's whole size, bytes, and
     `key_truncated` the key's.
     headers: the record's own.
@@ -50,6 +52,7 @@ class DeadLetter:
     truncated: int | None = None
     key_truncated: int | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    source_last_offset: int | None = None
 
     @property
     def decoded(self) -> Record | None:
@@ -122,6 +125,7 @@ def dead_letter(message: Any) -> DeadLetter:
         headers=tuple(
             (name.removeprefix(ORIGINAL), value) for name, value in message.headers() or () if name.startswith(ORIGINAL)
         ),
+        source_last_offset=_number(headers, "source-last-offset"),
     )
 
 

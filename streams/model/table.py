@@ -162,9 +162,9 @@ class Slice(Record, frozen=True):
 class Meta(Record, frozen=True):
     """`m/`: the partition's own record.
 
-    `clock`: the highest timestamp seen. `counts`: rows by status. `page`: number of the newest `ContinueSlice`;
-    it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done. `release_no` and
-    `release_outstanding`: as `page`, of `ReleaseHeld`; with `release_again` its pages begin anew after the last one.
+    `clock`: the highest timestamp seen of those that count. `counts`: rows by status. `page`: number of the newest
+    `ContinueSlice`; it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done. `release_no`
+    and `release_outstanding`: as `page`, of `ReleaseHeld`; with `release_again` its pages begin anew after the last.
     `engine_since`: the first offset that an engine of `engine_version` applied; 0 where the log began with it.
     """
 

@@ -54,6 +54,7 @@ class Observer(Collector):
     def _make_counters(self) -> None:
         self._commands = OfWorker.COMMANDS.tally()
         self._dead_letters = OfWorker.DEAD_LETTERS.tally()
+        self._clock_ahead = OfWorker.CLOCK_AHEAD.tally()
         self._forwarded = OfWorker.FORWARDED.tally()
         self._without_effect = OfWorker.WITHOUT_EFFECT.tally()
         self._written = OfWorker.WRITTEN.tally()
@@ -93,6 +94,7 @@ class Observer(Collector):
         for name, count in turn.counts.items():
             self._without_effect.add(count, name)
         self._forwarded.add(turn.forwarded)
+        self._clock_ahead.add(sum(run.records for run in turn.ahead))
         outbox = turn.outbox
         for topic, count in outbox.sizes().items():
             self._written.add(count, topic)
@@ -146,17 +148,22 @@ class Observer(Collector):
         elif waiting:
             why = f"{len(waiting)} of {len(partitions)} partitions are not running yet"
         else:
-            return Verdict(True, {"ready": True, "partitions": _told(partitions)})
-        return Verdict(False, {"ready": False, "why": why, "partitions": _told(partitions)})
+            return Verdict(True, {"ready": True, **_told(partitions)})
+        return Verdict(False, {"ready": False, "why": why, **_told(partitions)})
 
     def _age_s(self) -> float:
         return self._clock() - self._came_round
 
 
-def _told(partitions: Iterable[SeenPartition]) -> dict[str, str]:
-    return {
-        str(each.partition): each.phase.name
-        if each.phase is not Phase.RESTORING
-        else f"RESTORING {each.restore_ratio:.0%}"
-        for each in partitions
-    }
+def _told(partitions: Collection[SeenPartition]) -> dict[str, dict[str, str]]:
+    told = {"partitions": {str(each.partition): _phase(each) for each in partitions}}
+    stand = {str(each.partition): _stands(each.ahead_ms) for each in partitions if each.ahead_ms}
+    return {**told, "clock_ahead": stand} if stand else told
+
+
+def _phase(each: SeenPartition) -> str:
+    return each.phase.name if each.phase is not Phase.RESTORING else f"RESTORING {each.restore_ratio:.0%}"
+
+
+def _stands(ahead_ms: int) -> str:
+    return f"time stands still: the broker's clock is {ahead_ms / 1_000:.0f} s ahead of this worker's"

@@ -12,11 +12,13 @@ import structlog
 from streams import codec
 from streams.config import Topic
 from streams.engine.routing import partition_of, routing_key
+from streams.runtime.ahead import CLOCK, CLOCK_AHEAD, LAST_OFFSET, MOST_AHEAD, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.engine.effects import Append, Send, SendAll
+    from streams.runtime.ahead import Run
 
 log = structlog.get_logger("streams.worker")
 
@@ -134,19 +136,30 @@ class Outbox:
 
     def dead_letter(self, message: Any, code: str, text: str) -> None:
         """A bad record, where it stood and what is wrong with it; what would not fit is cut, and a header says so."""
-        headers = [
-            ("source-topic", message.topic().encode()),
-            ("source-partition", str(message.partition()).encode()),
-            ("source-offset", str(message.offset()).encode()),
-            ("source-timestamp", str(message.timestamp()[1]).encode()),
-            ("error-code", code.encode()),
-            ("error-message", text[:1_000].encode("utf-8", "replace")),
-        ]
+        headers = _standard_headers(message, code, text)
         own = _own_headers(message, headers)
         key = _cut("key", message.key(), _KEY_BYTES, headers)
         left = DEAD_LETTER_BYTES - len(key or b"") - sum(len(name.encode()) + len(value or b"") for name, value in own)
         value = _cut("value", message.value(), left, headers)
         self.dead_letters.append(DeadLetter(message.partition(), key, value, code, headers + own))
+
+    def clock_ahead(self, run: Run) -> None:
+        """The places of records that were applied although the broker stamped them too far ahead; not the records."""
+        headers = _standard_headers(run.first, CLOCK_AHEAD, run.text)
+        numbers = (LAST_OFFSET, run.last), (RECORDS, run.records), (MOST_AHEAD, run.ahead_ms), (CLOCK, run.clock)
+        headers += [(name, str(number).encode()) for name, number in numbers]
+        self.dead_letters.append(DeadLetter(run.first.partition(), None, None, CLOCK_AHEAD, headers))
+
+
+def _standard_headers(message: Any, code: str, text: str) -> Headers:
+    return [
+        ("source-topic", message.topic().encode()),
+        ("source-partition", str(message.partition()).encode()),
+        ("source-offset", str(message.offset()).encode()),
+        ("source-timestamp", str(message.timestamp()[1]).encode()),
+        ("error-code", code.encode()),
+        ("error-message", text[:1_000].encode("utf-8", "replace")),
+    ]
 
 
 def _cut(what: str, part: bytes | None, most: int, headers: Headers) -> bytes | None:
@@ -168,7 +181,16 @@ def _own_headers(message: Any, headers: Headers) -> Headers:
 
 
 def tell_dead_letters(letters: Sequence[DeadLetter]) -> None:
-    """Log the dead letters of a turn: the first ones each, the others by their number."""
+    """Log the dead letters of a turn: the first ones each, the others by their number; stamps too far ahead in one."""
+    ahead = [letter.described() for letter in letters if letter.code == CLOCK_AHEAD]
+    letters = [letter for letter in letters if letter.code != CLOCK_AHEAD]
+    if ahead:
+        log.warning(
+            "the broker stamps records too far ahead of this worker's clock: partition clocks do not follow",
+            records=sum(int(each["source_records"]) for each in ahead),
+            partitions=sorted({int(each["source_partition"]) for each in ahead}),
+            most_ahead_ms=max(int(each["most_ahead_ms"]) for each in ahead),
+        )
     for letter in letters[:_TOLD]:
         log.warning("dead letter", **letter.described())
     if len(letters) > _TOLD:

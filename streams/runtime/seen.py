@@ -28,7 +28,10 @@ _FILES: Final = (("database", ""), ("wal", "-wal"))
 
 
 class SeenPartition(NamedTuple):
-    """A partition between two turns; `lag` is None while it is not known, `meta` in a new table."""
+    """A partition between two turns; `lag` is None while it is not known, `meta` in a new table.
+
+    `ahead_ms`: as of the task.
+    """
 
     partition: int
     phase: Phase
@@ -40,6 +43,7 @@ class SeenPartition(NamedTuple):
     slices: tuple[Slice, ...]
     over: Tally | None
     file: Path
+    ahead_ms: int = 0
 
 
 class Seen(NamedTuple):
@@ -68,6 +72,7 @@ def _seen(task: PartitionTask, log_end: Callable[[int], int | None]) -> SeenPart
         () if table is None else table.slices(),
         None if table is None else table.over(),
         task.file,
+        task.ahead_ms,
     )
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 MIN_TICK_GAP_MS = 50
 """Pause between two ticks the worker writes for a partition: a broker whose clock is behind must not cause a storm."""
 
+STANDING_TICK_GAP_MS = 5_000
+"""The same while the broker's clock is so far ahead that no partition clock follows it: a tick only looks whether it is
+right again."""
+
 _TOGETHER_S = 5.0
 """How long partitions that were taken over wait for one another before time acts on them."""
 
@@ -55,6 +59,8 @@ class PartitionTask:
         """When it began to apply commands, by the monotonic clock."""
         self.tick_outstanding: int | None = None
         self.page_turn = -1
+        self.ahead_ms = 0
+        """How far its last record was stamped ahead, where that was too far: its time stands still; 0 otherwise."""
         self._last_tick_at = 0
         self._last_retention_check = 0
 
@@ -80,6 +86,7 @@ class PartitionTask:
         self.table = None
         self.committed = None
         self.tick_outstanding = None
+        self.ahead_ms = 0
 
     def caught_up(self, position: int) -> bool:
         """Whether what stood in the log at the takeover is applied: time must not beat a kill that stood there.
@@ -98,7 +105,8 @@ class PartitionTask:
         """Whether time has something to do here that no outstanding `Tick` will do; `now` in wall-clock ms."""
         table = self.running_table
         # A clock that was put back gives a negative difference: waiting for it to come round would stop time.
-        if self.tick_outstanding == table.meta.tick_no + 1 or 0 <= now - self._last_tick_at < MIN_TICK_GAP_MS:
+        gap = STANDING_TICK_GAP_MS if self.ahead_ms else MIN_TICK_GAP_MS
+        if self.tick_outstanding == table.meta.tick_no + 1 or 0 <= now - self._last_tick_at < gap:
             return False
         due = table.next_due()
         if due is not None and due <= now:

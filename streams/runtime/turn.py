@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from itertools import chain
 from operator import attrgetter
@@ -12,16 +13,18 @@ from streams.engine.effects import Append, Count, InsertRow, Send, SendAll, Upda
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
+from streams.runtime.ahead import runs_of
 from streams.runtime.intake import forward_fault, strays
 from streams.runtime.outbox import Outbox
 from streams.runtime.pacing import Measured, MeasuredTick, Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streams.config import Settings
     from streams.engine.effects import Effect
     from streams.engine.view import Page
+    from streams.runtime.ahead import Run
     from streams.runtime.intake import Bad, Item, Share
     from streams.runtime.pacing import Pace
     from streams.runtime.startup import Topics
@@ -31,10 +34,19 @@ _COMMAND = attrgetter("command")
 
 
 class Turn:
-    """Everything between a turn's consume and its checkpoint; no Kafka client is touched here."""
+    """Everything between a turn's consume and its checkpoint; no Kafka client is touched here.
 
-    def __init__(self, settings: Settings, topics: Topics, pace: Pace) -> None:
+    `wall_clock`: the worker's, ms; without one, as in a replay, no record is stamped too far ahead of it.
+    """
+
+    def __init__(
+        self, settings: Settings, topics: Topics, pace: Pace, wall_clock: Callable[[], int] | None = None
+    ) -> None:
         self._settings = settings
+        self._wall_clock = wall_clock
+        self._now = 0
+        self._latest = sys.maxsize
+        self._ahead: dict[int, int] = {}
         self._partitions = topics.facts.partitions
         self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
         self.pace = pace
@@ -46,10 +58,15 @@ class Turn:
         self.counts: dict[str, int] = {}
         self.pages: list[Measured] = []
         self.ticks: list[MeasuredTick] = []
+        self.ahead: list[Run] = []
 
     def apply(self, shares: Sequence[Share]) -> None:
         """Apply shares; the turn's pages divide the time budget. A partition may come twice, with one page in all."""
         stray = strays(shares, self._partitions)
+        if self._wall_clock is not None:
+            # Looked at after the records were consumed, and never kept: a process may be frozen between two turns.
+            self._now = self._wall_clock()
+            self._latest = self._now + self._settings.max_clock_ahead_ms
         for share in shares:
             task, items = share.task, share.items
             table = task.running_table
@@ -62,6 +79,7 @@ class Turn:
                 clock = self._do_page(task, items[share.page], stray, clock)
             clock = self._apply(task, items[behind:], stray, clock)
             table.set_position(items[-1].message.offset() + 1, clock)
+            self._put_ahead_aside(share)
             self.outbox.table_changes(task.partition, table.flush())
             self.outbox.published(table.published())
             if task not in self.tasks:
@@ -126,8 +144,13 @@ class Turn:
         for item in items:
             message = item.message
             timestamp = message.timestamp()[1]
-            clock = max(clock, timestamp)
             offset = message.offset()
+            if timestamp > self._latest:
+                # A partition without a clock has the worker's from here on: one in 1970 would forget all too early.
+                clock = clock or self._now
+                self._ahead[offset] = clock
+            elif timestamp > clock:
+                clock = timestamp
             if item.bad is not None:
                 self._refuse(message, item.bad)
                 continue
@@ -159,6 +182,17 @@ class Turn:
                     task.tick_outstanding = effect.command.tick_no
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
+
+    def _put_ahead_aside(self, share: Share) -> None:
+        """Name the places of a share's records that were stamped too far ahead."""
+        last = share.items[-1].message
+        share.task.ahead_ms = last.timestamp()[1] - self._now if last.offset() in self._ahead else 0
+        if not self._ahead:
+            return
+        for run in runs_of(share.items, self._ahead, self._now):
+            self.ahead.append(run)
+            self.outbox.clock_ahead(run)
+        self._ahead = {}
 
     def _forward(self, message: Any, partition: int) -> None:
         """A stray to the partition it belongs to; one that would not be taken there is a dead letter."""

@@ -1,20 +1,25 @@
 """Replay the command log through a fresh engine, and compare the table it makes with the changelog's.
 
 The log alone decides: every number that alters the table stands in a record. Records in `dead-letters` are skipped, as
-the worker skipped them (an unknown schema may be known today). May run beside a live worker: each partition is compared
-at the offset its changelog stood at.
+the worker skipped them (an unknown schema may be known today); but those that the broker had stamped too far ahead are
+applied, at the clock that their dead letter names. May run beside a live worker: each partition is compared at the
+offset its changelog stood at.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka import IsolationLevel
+
 from streams.config import Topic
 from streams.model import ENGINE_VERSION
+from streams.runtime.ahead import CLOCK_AHEAD, Places
 from streams.runtime.intake import take_share
 from streams.runtime.kafka import KafkaClients
 from streams.runtime.pacing import FIRST, Pace
@@ -70,9 +75,8 @@ def verify(
     topics = learn_topics(made, settings)
     comparison = _Comparison(settings, made, topics, progress or (lambda *_: None))
     try:
-        dead = comparison.dead_letters()
         for partition in range(topics.facts.partitions):
-            yield comparison.compare(partition, dead.get(partition, set()))
+            yield comparison.compare(partition)
     finally:
         comparison.close()
 
@@ -84,22 +88,34 @@ class _Comparison:
         self._settings = settings
         self._topics = topics
         self._reading = Reading(settings, clients, progress)
+        self._dead: dict[int, set[int]] = defaultdict(set)
+        self._ahead: dict[int, Places] = defaultdict(Places)
+        self._read_to: dict[int, int] = {}
 
     def close(self) -> None:
         self._reading.close()
 
-    def dead_letters(self) -> dict[int, set[int]]:
-        """Offsets of `commands` that became dead letters, by partition."""
-        found: dict[int, set[int]] = {}
-        topic = self._settings.topic(Topic.DEAD_LETTERS)
-        for partition in range(self._topics.dead_letter_partitions):
-            for message in self._reading.read(topic, partition, self._reading.bounds(topic, partition)):
-                headers = dict(message.headers() or [])
-                if headers.get("source-topic") == self._topics.commands.encode():
-                    found.setdefault(int(headers["source-partition"]), set()).add(int(headers["source-offset"]))
-        return found
+    def _read_dead_letters(self) -> None:
+        """Those that there are by now and were not before.
 
-    def compare(self, partition: int, dead: set[int]) -> Verdict:
+        To the end of the log, an open transaction waited for: the changelog that was read before may have its writes.
+        """
+        topic = self._settings.topic(Topic.DEAD_LETTERS)
+        for place in range(self._topics.dead_letter_partitions):
+            begin, end = self._reading.bounds(topic, place, IsolationLevel.READ_UNCOMMITTED)
+            begin = max(begin, self._read_to.get(place, 0))
+            for message in self._reading.read(topic, place, (begin, end)):
+                headers = dict(message.headers() or [])
+                if headers.get("source-topic") != self._topics.commands.encode():
+                    continue
+                partition = int(headers["source-partition"])
+                if headers.get("error-code") == CLOCK_AHEAD.encode():
+                    self._ahead[partition].add(headers)
+                else:
+                    self._dead[partition].add(int(headers["source-offset"]))
+            self._read_to[place] = max(begin, end)
+
+    def compare(self, partition: int) -> Verdict:
         verdict = Verdict(partition)
         begin, _ = self._reading.bounds(self._topics.commands, partition)
         if begin > 0:
@@ -115,15 +131,16 @@ class _Comparison:
                 verdict.earlier_to = _earlier(kept.meta)
                 if verdict.earlier_to is not None:
                     return verdict
+                self._read_dead_letters()
                 if kept.meta is not None:
-                    verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset, dead)
+                    verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset)
                 self._diff(verdict, kept, replayed)
             finally:
                 kept.close()
                 replayed.close()
         return verdict
 
-    def _replay(self, store: Store, file: Path, partition: int, end: int, dead: set[int]) -> int:
+    def _replay(self, store: Store, file: Path, partition: int, end: int) -> int:
         facts = self._topics.facts
         task = PartitionTask(partition, store, file)
         task.table = Table(
@@ -138,12 +155,18 @@ class _Comparison:
         count = 0
         bounds = (0, end)
         for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
-            task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
+            task.backlog.extend(self._as_applied(message) for message in chunk)
             count += len(chunk)
             while task.backlog:
                 Turn(self._settings, self._topics, Pace(self._settings.tick_max_rows)).apply([take_share(task)])
                 task.table.commit(0, 0)
         return count
+
+    def _as_applied(self, message: Any) -> Any:
+        """The message as the worker took it."""
+        partition = message.partition()
+        stamped = self._ahead[partition].as_applied(message)
+        return _Skipped(stamped) if message.offset() in self._dead[partition] else stamped
 
     @staticmethod
     def _diff(verdict: Verdict, kept: Store, replayed: Store) -> None:

@@ -297,7 +297,7 @@ class Worker:
         return [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
 
     def _new_turn(self) -> Turn:
-        return Turn(self._settings, self._topics, self.pace)
+        return Turn(self._settings, self._topics, self.pace, self._wall_clock)
 
     def _after(self, turn: Turn, took_s: float) -> None:
         transaction_s = self.connections.checkpoint.transaction_s

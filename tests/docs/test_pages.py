@@ -37,6 +37,7 @@ CODES = {
     "newer_engine",
     "too_large",
     "not_writable",
+    "clock_ahead",
     "batch_id_conflict",
     "unknown_batch",
     *codec.errors.Code.__args__,  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from streams import codec, topics
@@ -14,7 +15,7 @@ from streams.runtime.worker import Worker
 from support.fake_kafka import Crash, FakeCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from streams.model import Record
@@ -43,6 +44,8 @@ class World:
             self.cluster.create_topic(self.settings.topic(spec.topic), count, dict(spec.config))
         self.worker: Worker | None = None
         self.deaths = 0
+        self.broker_ahead = 0
+        """How far the broker's clock is ahead of the worker's, ms."""
 
     # --- driving ---
 
@@ -63,6 +66,15 @@ class World:
     def pass_time(self, ms: int) -> None:
         """Both clocks move on."""
         self.cluster.now += ms
+
+    @contextmanager
+    def broker_ahead_by(self, ms: int) -> Iterator[None]:
+        """The broker's clock is wrong meanwhile, and the worker's is right."""
+        self.cluster.now += ms
+        self.broker_ahead += ms
+        yield
+        self.cluster.now -= ms
+        self.broker_ahead -= ms
 
     def run_until_idle(self) -> None:
         """Turns until nothing is left to do, through every crash that is planned."""
@@ -97,7 +109,7 @@ class World:
 
     def _alive(self) -> Worker:
         if self.worker is None:
-            self.worker = Worker(self.settings, self.cluster, lambda: self.cluster.now)
+            self.worker = Worker(self.settings, self.cluster, lambda: self.cluster.now - self.broker_ahead)
         return self.worker
 
     def _running(self) -> bool:
