@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 
 from streams.config import Topic
 from streams.errors import StreamsError
@@ -20,12 +21,15 @@ from streams.runtime.kafka import (
     kafka_error,
     transactional_producer,
 )
+from streams.runtime.put_aside import PutAside
+from streams.runtime.reading import Reading
 from streams.runtime.takeover import Takeover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from streams.config import Settings
+    from streams.runtime.ahead import Places
     from streams.runtime.kafka import Clients
     from streams.runtime.rebalance import Rebalance
     from streams.runtime.startup import Topics
@@ -149,13 +153,22 @@ class Connections:
     def _open_consumer(self) -> None:
         settings, rebalance = self._settings, self._rebalance
         self.consumer = self._clients.consumer(command_consumer(settings, settings.worker_id))
-        self.takeover = Takeover(self._clients, settings, self.consumer, self._topics.facts, self._wall_clock)
+        self.takeover = Takeover(
+            self._clients, settings, self.consumer, self._topics.facts, self._wall_clock, self._named_ahead
+        )
         self.consumer.subscribe(
             [settings.topic(Topic.COMMANDS)],
             on_assign=rebalance.on_assign,
             on_revoke=rebalance.on_revoke,
             on_lost=rebalance.on_lost,
         )
+
+    def _named_ahead(self) -> Mapping[int, Places]:
+        """The records that dead letters say were stamped too far ahead, by partition."""
+        with closing(Reading(self._settings, self._clients, lambda *_: None)) as reading:
+            put_aside = PutAside(self._settings, self._topics, reading, of_any_table=True)
+            put_aside.read(IsolationLevel.READ_COMMITTED)
+            return put_aside.ahead
 
     def _close_consumer(self) -> None:
         self.takeover.close()

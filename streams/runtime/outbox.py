@@ -12,12 +12,13 @@ import structlog
 from streams import codec
 from streams.config import Topic
 from streams.engine.routing import partition_of, routing_key
-from streams.runtime.ahead import CLOCK, CLOCK_AHEAD, LAST_OFFSET, MOST_AHEAD, RECORDS
+from streams.runtime.ahead import CHANGELOG, CLOCK, CLOCK_AHEAD, LAST_OFFSET, MOST_AHEAD, RECORDS, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.engine.effects import Append, Send, SendAll
+    from streams.runtime.agreement import TopicFacts
     from streams.runtime.ahead import Run
 
 log = structlog.get_logger("streams.worker")
@@ -143,11 +144,12 @@ class Outbox:
         value = _cut("value", message.value(), left, headers)
         self.dead_letters.append(DeadLetter(message.partition(), key, value, code, headers + own))
 
-    def clock_ahead(self, run: Run) -> None:
+    def clock_ahead(self, run: Run, facts: TopicFacts) -> None:
         """The places of records that were applied although the broker stamped them too far ahead; not the records."""
         headers = _standard_headers(run.first, CLOCK_AHEAD, run.text)
         numbers = (LAST_OFFSET, run.last), (RECORDS, run.records), (MOST_AHEAD, run.ahead_ms), (CLOCK, run.clock)
         headers += [(name, str(number).encode()) for name, number in numbers]
+        headers += [(SOURCE, facts.commands_id.encode()), (CHANGELOG, facts.changelog_id.encode())]
         self.dead_letters.append(DeadLetter(run.first.partition(), None, None, CLOCK_AHEAD, headers))
 
 
@@ -183,6 +185,7 @@ def _own_headers(message: Any, headers: Headers) -> Headers:
 def tell_dead_letters(letters: Sequence[DeadLetter]) -> None:
     """Log the dead letters of a turn: the first ones each, the others by their number; stamps too far ahead in one."""
     ahead = [letter.described() for letter in letters if letter.code == CLOCK_AHEAD]
+    ahead = [each for each in ahead if each["most_ahead_ms"] != "0"]
     letters = [letter for letter in letters if letter.code != CLOCK_AHEAD]
     if ahead:
         log.warning(

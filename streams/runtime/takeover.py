@@ -22,9 +22,10 @@ from streams.runtime.reading import know
 from streams.runtime.task import PartitionTask, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from streams.config import Settings
+    from streams.runtime.ahead import Places
     from streams.runtime.kafka import Clients
 
 log = structlog.get_logger("streams.restore")
@@ -63,12 +64,15 @@ class Takeover:
         consumer: Any,
         facts: TopicFacts,
         wall_clock: Callable[[], int],
+        named_ahead: Callable[[], Mapping[int, Places]],
     ) -> None:
         self._consumer = consumer
         self._admin = clients.admin(settings.kafka_properties())
         self._reader = clients.consumer(changelog_reader(settings))
         self._facts = facts
         self._wall_clock = wall_clock
+        self._named_ahead = named_ahead
+        self._named: Mapping[int, Places] | None = None
         self._reading: dict[int, PartitionTask] = {}
         self._knows = False
         self._reported = 0.0
@@ -255,6 +259,10 @@ class Takeover:
             task.claim()
             return False
         check_table(task, self._facts, lambda: self._log_start(task.partition))
+        if task.store.meta is None and task.stood_to:
+            # The log may have been applied before, to a table that is lost: what was decided by a clock is decided.
+            self._named = self._named_ahead() if self._named is None else self._named
+            task.known_ahead = self._named.get(task.partition)
         if task.restored:
             log.info("restored", partition=task.partition, records=task.restored)
         return True

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from streams.runtime.ahead import Places
     from streams.state.store import Store
     from streams.state.table import Table
 
@@ -61,6 +62,8 @@ class PartitionTask:
         self.page_turn = -1
         self.ahead_ms = 0
         """How far its last record was stamped ahead, where that was too far: its time stands still; 0 otherwise."""
+        self.known_ahead: Places | None = None
+        """Of a log that is applied once more: the records that were found to be stamped too far ahead before."""
         self._last_tick_at = 0
         self._last_retention_check = 0
 

@@ -47,7 +47,7 @@ class Turn:
         self._now = 0
         self._latest = sys.maxsize
         self._ahead: dict[int, int] = {}
-        self._partitions = topics.facts.partitions
+        self._facts = topics.facts
         self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
         self.pace = pace
         self.tasks: list[PartitionTask] = []
@@ -62,7 +62,7 @@ class Turn:
 
     def apply(self, shares: Sequence[Share]) -> None:
         """Apply shares; the turn's pages divide the time budget. A partition may come twice, with one page in all."""
-        stray = strays(shares, self._partitions)
+        stray = strays(shares, self._facts.partitions)
         if self._wall_clock is not None:
             # Looked at after the records were consumed, and never kept: a process may be frozen between two turns.
             self._now = self._wall_clock()
@@ -140,15 +140,13 @@ class Turn:
 
     def _apply(self, task: PartitionTask, items: Sequence[Item], stray: dict[tuple[int, int], int], clock: int) -> int:
         """Apply commands in order; returns the partition clock after them. This is the worker's hot loop."""
-        table, partition, outbox = task.running_table, task.partition, self.outbox
+        table, partition, outbox, known = task.running_table, task.partition, self.outbox, task.known_ahead
         for item in items:
             message = item.message
             timestamp = message.timestamp()[1]
             offset = message.offset()
-            if timestamp > self._latest:
-                # A partition without a clock has the worker's from here on: one in 1970 would forget all too early.
-                clock = clock or self._now
-                self._ahead[offset] = clock
+            if timestamp > self._latest or (known is not None and known.clock_at(offset) is not None):
+                self._ahead[offset] = clock = clock or self._first_clock(task, offset)
             elif timestamp > clock:
                 clock = timestamp
             if item.bad is not None:
@@ -183,15 +181,20 @@ class Turn:
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
 
+    def _first_clock(self, task: PartitionTask, offset: int) -> int:
+        """The clock of a partition that has none yet: the worker's, for one in 1970 would forget all too early."""
+        named = None if task.known_ahead is None else task.known_ahead.clock_at(offset)
+        return self._now if named is None else named
+
     def _put_ahead_aside(self, share: Share) -> None:
         """Name the places of a share's records that were stamped too far ahead."""
         last = share.items[-1].message
-        share.task.ahead_ms = last.timestamp()[1] - self._now if last.offset() in self._ahead else 0
+        share.task.ahead_ms = max(0, last.timestamp()[1] - self._now) if last.offset() in self._ahead else 0
         if not self._ahead:
             return
         for run in runs_of(share.items, self._ahead, self._now):
             self.ahead.append(run)
-            self.outbox.clock_ahead(run)
+            self.outbox.clock_ahead(run, self._facts)
         self._ahead = {}
 
     def _forward(self, message: Any, partition: int) -> None:

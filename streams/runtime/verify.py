@@ -9,20 +9,17 @@ offset its changelog stood at.
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import IsolationLevel
-
 from streams.config import Topic
 from streams.model import ENGINE_VERSION
-from streams.runtime.ahead import CLOCK_AHEAD, Places
 from streams.runtime.intake import take_share
 from streams.runtime.kafka import KafkaClients
 from streams.runtime.pacing import FIRST, Pace
+from streams.runtime.put_aside import PutAside
 from streams.runtime.reading import Reading, chunks
 from streams.runtime.startup import Topics, learn_topics
 from streams.runtime.task import PartitionTask, Phase
@@ -88,32 +85,10 @@ class _Comparison:
         self._settings = settings
         self._topics = topics
         self._reading = Reading(settings, clients, progress)
-        self._dead: dict[int, set[int]] = defaultdict(set)
-        self._ahead: dict[int, Places] = defaultdict(Places)
-        self._read_to: dict[int, int] = {}
+        self._put_aside = PutAside(settings, topics, self._reading)
 
     def close(self) -> None:
         self._reading.close()
-
-    def _read_dead_letters(self) -> None:
-        """Those that there are by now and were not before.
-
-        To the end of the log, an open transaction waited for: the changelog that was read before may have its writes.
-        """
-        topic = self._settings.topic(Topic.DEAD_LETTERS)
-        for place in range(self._topics.dead_letter_partitions):
-            begin, end = self._reading.bounds(topic, place, IsolationLevel.READ_UNCOMMITTED)
-            begin = max(begin, self._read_to.get(place, 0))
-            for message in self._reading.read(topic, place, (begin, end)):
-                headers = dict(message.headers() or [])
-                if headers.get("source-topic") != self._topics.commands.encode():
-                    continue
-                partition = int(headers["source-partition"])
-                if headers.get("error-code") == CLOCK_AHEAD.encode():
-                    self._ahead[partition].add(headers)
-                else:
-                    self._dead[partition].add(int(headers["source-offset"]))
-            self._read_to[place] = max(begin, end)
 
     def compare(self, partition: int) -> Verdict:
         verdict = Verdict(partition)
@@ -131,7 +106,8 @@ class _Comparison:
                 verdict.earlier_to = _earlier(kept.meta)
                 if verdict.earlier_to is not None:
                     return verdict
-                self._read_dead_letters()
+                # After the changelog: what was just restored may be the work of a transaction that wrote some as well.
+                self._put_aside.read()
                 if kept.meta is not None:
                     verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset)
                 self._diff(verdict, kept, replayed)
@@ -152,21 +128,16 @@ class _Comparison:
             changelog_topic_id=facts.changelog_id,
         )
         task.phase = Phase.RUNNING
+        task.known_ahead, dead = self._put_aside.ahead[partition], self._put_aside.skipped[partition]
         count = 0
         bounds = (0, end)
         for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
-            task.backlog.extend(self._as_applied(message) for message in chunk)
+            task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
             count += len(chunk)
             while task.backlog:
                 Turn(self._settings, self._topics, Pace(self._settings.tick_max_rows)).apply([take_share(task)])
                 task.table.commit(0, 0)
         return count
-
-    def _as_applied(self, message: Any) -> Any:
-        """The message as the worker took it."""
-        partition = message.partition()
-        stamped = self._ahead[partition].as_applied(message)
-        return _Skipped(stamped) if message.offset() in self._dead[partition] else stamped
 
     @staticmethod
     def _diff(verdict: Verdict, kept: Store, replayed: Store) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
-from streams import codec
+from streams import client, codec
+from streams.cli import dead_letters, replay
 from streams.cli.replay import place_of, why_not
 from streams.client import DeadLetter
+from streams.config import Topic
 from streams.model import ENGINE_VERSION, Act, Action, ContinueSlice, Invocation, Invoke, Record
+from support.worker_world import PARTITIONS, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BY_KEY = -1
 
@@ -53,3 +62,35 @@ def test_what_was_cut_or_has_lost_its_origin_cannot_go_back() -> None:
     assert why_not(_letter(b"x")) is None
     assert "was cut, of 3,000,000 bytes" in (why_not(_letter(b"x", truncated=3_000_000)) or "")
     assert "source-partition is missing" in (why_not(_letter(b"x", source_partition=None)) or "")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A service in memory, which the command line speaks to."""
+    with closing(World(tmp_path)) as made:
+        monkeypatch.setattr(dead_letters, "settings_of_command", lambda: made.settings)
+        monkeypatch.setattr(client.dead_letters, "KafkaClients", lambda: made.cluster)
+        monkeypatch.setattr(replay, "KafkaClients", lambda: made.cluster)
+        yield made
+
+
+def test_places_of_records_that_were_applied_are_passed_over(world: World) -> None:
+    """The command says so, in words and in JSON, and has not failed; nothing is sent in their stead."""
+    with world.broker_ahead_by(1 << 40):
+        world.invoke(*(Invoke(Invocation(f"i{n}", "s", "h")) for n in range(9)))
+        world.run_until_idle()
+    world.run_until_idle()
+    ends = [log.end for log in world.cluster.topics["t.commands"].logs]
+    letters = world.published_count(Topic.DEAD_LETTERS)
+    assert letters >= PARTITIONS
+    told = CliRunner().invoke(dead_letters.app, ["replay", "--all", "--yes"], catch_exceptions=False)
+    assert (told.exit_code, "0 sent again, 0 refused" in told.output) == (0, True)
+    assert f"{letters} passed over" in told.output
+    told = CliRunner().invoke(dead_letters.app, ["replay", "0:0", "--yes", "--json"], catch_exceptions=False)
+    assert json.loads(told.stdout) == {"sent": [], "refused": {}, "passed_over": ["0:0"]}
+    assert [log.end for log in world.cluster.topics["t.commands"].logs] == ends
+    told = CliRunner().invoke(dead_letters.app, ["show", "0:0", "--json"], catch_exceptions=False)
+    shown = json.loads(told.stdout)
+    assert shown["code"] == "clock_ahead"
+    assert shown["source_last_offset"] >= shown["source_offset"]
+    assert "applied" in shown["not_sent_again"]

@@ -26,6 +26,7 @@ from streams.model import (
     Tick,
 )
 from streams.runtime import observer as observing
+from streams.runtime.ahead import Places
 from streams.runtime.task import STANDING_TICK_GAP_MS
 from streams.runtime.verify import verify
 from streams.runtime.worker import Worker
@@ -98,6 +99,15 @@ def clocks(world: World) -> list[int]:
     """Each partition's clock."""
     assert world.worker is not None
     return [world.worker.tasks[partition].running_table.meta.clock for partition in range(PARTITIONS)]
+
+
+def rows(world: World) -> list[tuple[str, int]]:
+    """Of each invocation its id, and when it was created by its partition's clock."""
+    assert world.worker is not None
+    dumps = [task.store.dump() for task in world.worker.tasks.values()]
+    return sorted(
+        (key, codec.decode_row(value)[0].created_at) for dump in dumps for key, value in dump if key[:2] == "i/"
+    )
 
 
 def states(world: World) -> dict[str, str]:
@@ -281,6 +291,97 @@ def test_a_comparison_beside_a_live_worker_knows_what_came_meanwhile(world: Worl
     assert all(verdict.holds for verdict in verify(world.settings, world.cluster, progress))
     assert came
     assert {partition for partition, _ in named(world)} == set(range(PARTITIONS))
+
+
+def test_a_table_that_is_made_of_the_log_anew_is_the_same_though_the_stamps_have_passed(
+    world: World, tmp_path: Path
+) -> None:
+    """The changelog is lost: the workers of a new group follow the dead letters, and name the places once more."""
+    begin = world.cluster.now
+    with world.broker_ahead_by(2 * HOUR):
+        world.invoke(*(invoke(f"i{n}") for n in range(10)))
+        world.send(StartBatch("e", Action.KILL, Filter(services=("before",)), expires_at=begin + HOUR), key="e")
+        world.run_until_idle()
+    world.invoke(*(invoke(f"j{n}") for n in range(4)))
+    world.run_until_idle()
+    statuses, places, created = world.statuses(), named(world), rows(world)
+    assert states(world) == {"e": "COMPLETED"}
+    world.close()
+    changelog = world.settings.topic(Topic.CHANGELOG)
+    config = world.cluster.topics[changelog].config
+    world.cluster.delete_topic(changelog)
+    world.cluster.create_topic(changelog, PARTITIONS, config)
+    world.pass_time(DAY - HOUR)
+    changes = {"state_dir": tmp_path / "anew", "group_id": "anew", "shadow": True}
+    world.settings = world.settings.model_copy(update=changes)
+    world.run_until_idle()
+    assert world.statuses() == statuses
+    assert rows(world) == created
+    assert named(world) == sorted(places * 2)
+    assert {letter.message.partition(":")[0] for letter in letters_of(world)[-2:]} == {
+        "stamped too far ahead when it was applied before"
+    }
+    world.assert_log_and_changelog_agree()
+
+
+def test_a_log_that_is_made_anew_has_nothing_at_the_old_places(world: World, tmp_path: Path) -> None:
+    """Dead letters of the former topic say nothing of what stands there now."""
+    with world.broker_ahead_by(TEN_YEARS):
+        world.invoke(*(invoke(f"i{n}") for n in range(10)))
+        world.run_until_idle()
+    count = world.published_count(Topic.DEAD_LETTERS)
+    world.close()
+    for topic in map(world.settings.topic, (Topic.COMMANDS, Topic.CHANGELOG)):
+        config = world.cluster.topics[topic].config
+        world.cluster.delete_topic(topic)
+        world.cluster.create_topic(topic, PARTITIONS, config)
+    world.settings = world.settings.model_copy(update={"state_dir": tmp_path / "anew"})
+    world.invoke(*(invoke(f"i{n}") for n in range(20)))
+    world.run_until_idle()
+    assert world.published_count(Topic.DEAD_LETTERS) == count
+    world.assert_log_and_changelog_agree()
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)), max_size=8))
+def test_a_place_is_found_however_often_it_is_named(ranges: list[tuple[int, int]]) -> None:
+    """One range within another must not hide it."""
+    places = Places()
+    for first, more in ranges:
+        named_by = {"source-offset": first, "source-last-offset": first + more, "partition-clock": 7}
+        places.add({name: str(number).encode() for name, number in named_by.items()})
+    for offset in range(45):
+        within = any(first <= offset <= first + more for first, more in ranges)
+        assert places.clock_at(offset) == (7 if within else None)
+
+
+def _two_turns(world: World) -> tuple[dict[str, str], list[tuple[str, str, int, int, int]]]:
+    """Some records that are right, more than a turn of those that are not, and some that are right again."""
+    with closing(world):
+        begin = world.cluster.now
+        world.invoke(*(invoke(f"a{n}") for n in range(4)))
+        with world.broker_ahead_by(TEN_YEARS):
+            world.invoke(*(invoke(f"i{n}", scheduled_at=begin + DAY if n % 2 else None) for n in range(12)))
+            world.run_until_idle()
+        world.send(StartBatch("k", Action.KILL, Filter(services=("orders",))), key="k")
+        world.invoke(invoke("later"))
+        world.run_until_idle()
+        world.cluster.faults.cancel()
+        assert named(world) == stamped_after(world, begin + DAY)
+        world.assert_log_and_changelog_agree()
+        return world.statuses(), world.signals()
+
+
+def test_a_death_at_any_step_names_each_place_once(tmp_path: Path) -> None:
+    """What is named was applied so, and what was applied so is named."""
+    undisturbed = World(tmp_path / "undisturbed", max_turn_records=5)
+    expected = _two_turns(undisturbed)
+    deaths = 0
+    for number in range(1, len(undisturbed.cluster.faults.steps), 5):
+        world = World(tmp_path / str(number), max_turn_records=5)
+        world.cluster.faults.crash_at(number)
+        assert _two_turns(world) == expected, number
+        deaths += world.deaths
+    assert deaths > 5
 
 
 STEPS = st.lists(

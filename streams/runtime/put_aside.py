@@ -1,0 +1,60 @@
+"""What dead letters say of places in the log, for whoever applies it once more."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from confluent_kafka import IsolationLevel
+
+from streams.config import Topic
+from streams.runtime.ahead import CHANGELOG, CLOCK_AHEAD, SOURCE, Places
+
+if TYPE_CHECKING:
+    from streams.config import Settings
+    from streams.runtime.reading import Reading
+    from streams.runtime.startup import Topics
+
+
+class PutAside:
+    """Places in `commands`, by partition, as far as dead letters have been read.
+
+    `skipped`: offsets of records that are dead letters. `ahead`: of those that were applied although they were stamped
+    too far ahead. `of_any_table`: also to a table whose changelog is no more.
+    """
+
+    def __init__(self, settings: Settings, topics: Topics, reading: Reading, *, of_any_table: bool = False) -> None:
+        self._topic = settings.topic(Topic.DEAD_LETTERS)
+        self._topics = topics
+        self._reading = reading
+        self._any = of_any_table
+        self._read_to: dict[int, int] = {}
+        self.skipped: dict[int, set[int]] = defaultdict(set)
+        self.ahead: dict[int, Places] = defaultdict(Places)
+
+    def read(self, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED) -> None:
+        """Read on to the end that there is now; unless `level` says otherwise an open transaction is waited for.
+
+        Raises:
+            StalledError: nothing more came for a minute.
+        """
+        for place in range(self._topics.dead_letter_partitions):
+            begin, end = self._reading.bounds(self._topic, place, level)
+            begin = max(begin, self._read_to.get(place, 0))
+            for message in self._reading.read(self._topic, place, (begin, end)):
+                self._note(dict(message.headers() or []))
+            self._read_to[place] = max(begin, end)
+
+    def _note(self, headers: dict[str, bytes]) -> None:
+        if headers.get("source-topic") != self._topics.commands.encode():
+            return
+        partition = int(headers["source-partition"])
+        if headers.get("error-code") != CLOCK_AHEAD.encode():
+            self.skipped[partition].add(int(headers["source-offset"]))
+        elif self._of_this_log(headers):
+            self.ahead[partition].add(headers)
+
+    def _of_this_log(self, headers: dict[str, bytes]) -> bool:
+        facts = self._topics.facts
+        of_table = self._any or headers.get(CHANGELOG) == facts.changelog_id.encode()
+        return of_table and headers.get(SOURCE) == facts.commands_id.encode()
