@@ -9,8 +9,6 @@ import structlog
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from streams.runtime.task import PartitionTask
 
 log = structlog.get_logger("streams.restore")
@@ -64,10 +62,8 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
         store.clear()
 
 
-def check_table(task: PartitionTask, topics: TopicFacts, log_start: Callable[[], int]) -> None:
+def check_table(task: PartitionTask, topics: TopicFacts) -> None:
     """Committed offset, `m/` and topics must tell one story; without a table the log must be whole.
-
-    `log_start`: asks for the first offset of the commands.
 
     Raises:
         StreamsError: they contradict each other; it says which, and what to do.
@@ -80,7 +76,7 @@ def check_table(task: PartitionTask, topics: TopicFacts, log_start: Callable[[],
                 f"{topics.changelog} has no record of the table: the changelog was deleted. Restore it, or replay "
                 "the log under a new STREAMS_GROUP_ID and topic prefix",
             )
-        _check_log_start(partition, topics, log_start())
+        _check_log_start(partition, topics, task.log_start)
         return
     if task.committed is not None and task.committed != meta.next_offset:
         raise StreamsError(

@@ -196,6 +196,13 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
     return Share(task, items, ids, page)
 
 
+def left_over(share: Share, done: int) -> Share:
+    """The first so many of a share's records; the others go back to where they were taken from."""
+    share.task.backlog.extendleft(item.message for item in reversed(share.items[done:]))
+    page = share.page if share.page is not None and share.page < done else None
+    return share._replace(items=share.items[:done], page=page)
+
+
 def strays(shares: Sequence[Share], partitions: int) -> dict[tuple[int, int], int]:
     """Records that stand on the wrong partition: (partition, offset) -> the partition they belong to.
 

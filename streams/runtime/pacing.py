@@ -16,6 +16,10 @@ SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50)
 LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000)
 """Of what is due, `STREAMS_TICK_MAX_ROWS` is the most."""
 FIRST = PageSizes(max_scanned=2_000, max_matched=500, max_due=200)
+TURN_S = 0.25
+"""A turn's commands take no longer. Those left over wait for the next, with the pages and ticks of all partitions."""
+_FEWEST = 100
+"""Commands of a turn; of fewer their cost is not told either."""
 _STEP = 1.5
 """One turn lets a size grow by at most this factor; it shrinks at once by what a page took too long."""
 _BATCHES = 100
@@ -100,6 +104,17 @@ class Pace:
         self._first = first_sizes(most_due)
         self._batches: defaultdict[int, dict[str, PageSizes]] = defaultdict(dict)
         self._due: dict[int, int] = {}
+        self._in_time: float | None = None
+
+    def room(self, most: int) -> int:
+        """How many commands a turn takes: `most`, or what was seen to fit into its time."""
+        return most if self._in_time is None else min(most, max(_FEWEST, int(self._in_time)))
+
+    def learn_commands(self, count: int, took_ms: float) -> None:
+        """A turn has applied so many commands in that time, pages and ticks aside."""
+        if count >= _FEWEST:
+            fits = count * 1_000 * TURN_S / max(took_ms, 0.01)
+            self._in_time = fits if self._in_time is None else min(fits, _STEP * max(self._in_time, _FEWEST))
 
     def batches(self, partition: int) -> Mapping[str, PageSizes]:
         """The sizes of the batches on a partition that have had a page, as they are from now on."""

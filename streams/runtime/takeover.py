@@ -1,7 +1,6 @@
 """Taking a partition over: its committed offset, its place in the changelog, and the replay between.
 
-Always in this order: `committed()`, which waits while a transaction with offsets is pending, then `list_offsets`, then
-the replay. The other way round would restore an old table under a new offset.
+Offsets are asked for on another thread: partitions that run never wait for one that is being taken over.
 """
 
 from __future__ import annotations
@@ -9,49 +8,45 @@ from __future__ import annotations
 import contextlib
 import time
 from concurrent.futures import TimeoutError as FuturesTimeoutError
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
-from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.errors import StreamsError
 from streams.runtime.agreement import TopicFacts, check_store, check_table
-from streams.runtime.kafka import COORDINATOR_COMES, changelog_reader, kafka_error
-from streams.runtime.reading import know
+from streams.runtime.kafka import changelog_reader
+from streams.runtime.offsets import Offsets, passing
 from streams.runtime.task import PartitionTask, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from streams.config import Settings
     from streams.runtime.ahead import Places
     from streams.runtime.kafka import Clients
+    from streams.runtime.offsets import Bounds
 
 log = structlog.get_logger("streams.restore")
 
-_ADMIN_TIMEOUT_S = 10.0
-_COMMITTED_TIMEOUT_S = 0.25
+_ALONE_S = 0.25
+_BESIDE_S = 0.01
+"""How long an answer is waited for before the loop comes round, the shorter one beside partitions that run."""
 _ASK_AGAIN_S = 0.75
 """How long offsets that did not come are not asked for, beside partitions that run or are restored."""
-_METADATA_TIMEOUT_S = 1.0
 _SAVE_EVERY = 10_000
 """Records replayed between two commits of SQLite."""
 _REPORT_EVERY_S = 2.0
 _WAITING_EVERY_S = 10.0
-_PASSING = COORDINATOR_COMES | {
-    KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
-    KafkaError._TRANSPORT,  # noqa: SLF001
-    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-    KafkaError._WAIT_COORD,  # noqa: SLF001
-    KafkaError._NOENT,  # noqa: SLF001
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.OFFSET_NOT_AVAILABLE,
-}
-"""What is answered while a broker is away or has just come back; none of these is marked retriable."""
+
+
+class _Asked(NamedTuple):
+    """Partitions whose bounds were asked for, each with the number of the claim that asked."""
+
+    claims: dict[PartitionTask, int]
+    answer: Future[Bounds | None]
 
 
 class Takeover:
@@ -66,15 +61,15 @@ class Takeover:
         wall_clock: Callable[[], int],
         named_ahead: Callable[[], Mapping[int, Places]],
     ) -> None:
-        self._consumer = consumer
-        self._admin = clients.admin(settings.kafka_properties())
         self._reader = clients.consumer(changelog_reader(settings))
+        admin = clients.admin(settings.kafka_properties())
+        self._offsets = Offsets(consumer, admin, self._reader, facts, self._tell_waiting)
         self._facts = facts
         self._wall_clock = wall_clock
         self._named_ahead = named_ahead
         self._named: Mapping[int, Places] | None = None
         self._reading: dict[int, PartitionTask] = {}
-        self._knows = False
+        self._asked: _Asked | None = None
         self._reported = 0.0
         self._waiting_told = float("-inf")
         self._ask_at = float("-inf")
@@ -88,8 +83,7 @@ class Takeover:
     def step(self, tasks: Sequence[PartitionTask], *, others_run: bool) -> list[PartitionTask]:
         """One slice of work; returns the tasks whose store has reached its target.
 
-        `others_run`: partitions are running, so the slice is kept to about 10 ms; to 0.25 s, once a second, while the
-        transaction of a dead worker keeps offsets from being told.
+        `others_run`: partitions are running, so the slice is kept to about 10 ms.
 
         Raises:
             StreamsError: log, changelog and store contradict each other; nothing is overwritten.
@@ -110,12 +104,9 @@ class Takeover:
         try:
             yield
         except (KafkaException, FuturesTimeoutError) as exc:
-            if not _passing(exc):
+            if not passing(exc):
                 raise
             self._tell_waiting(str(exc))
-            # The admin client asks the leader it knows, with the epoch it knows, until it reads all metadata anew.
-            with contextlib.suppress(KafkaException):
-                self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
 
     def _tell_waiting(self, why: str) -> None:
         if time.monotonic() - self._waiting_told >= _WAITING_EVERY_S:
@@ -136,9 +127,6 @@ class Takeover:
 
     def _read(self, restoring: dict[int, PartitionTask]) -> None:
         """Read the changelog for these, each from where its store stands; for nobody, nothing."""
-        if restoring and not self._knows:
-            know(self._reader, self._facts.changelog, _METADATA_TIMEOUT_S)
-            self._knows = True
         self._reading = restoring
         if restoring:
             self._reader.assign(
@@ -148,66 +136,44 @@ class Takeover:
             self._reader.unassign()
 
     def close(self) -> None:
-        """Close the reader."""
+        """Close the reader, once nobody asks for anything any more."""
+        self._offsets.close()
         self._reader.close()
 
     # --- claim ---
 
     def _claim_some(self, claimed: Sequence[PartitionTask], *, beside: bool) -> None:
         """All at once; after offsets that were not told in time one partition after the other, each as it can be."""
-        if not claimed or (beside and time.monotonic() < self._ask_at):
+        if self._asked is None:
+            if not claimed or (beside and time.monotonic() < self._ask_at):
+                return
+            chosen = [claimed[self._timed_out % len(claimed)]] if self._timed_out else claimed
+            claims = {task: task.claims for task in chosen}
+            self._asked = _Asked(claims, self._offsets.ask([task.partition for task in chosen]))
+        asked, self._asked = self._asked, None
+        if not wait([asked.answer], _BESIDE_S if beside else _ALONE_S).done:
+            self._asked = asked
             return
-        chosen = [claimed[self._timed_out % len(claimed)]] if self._timed_out else claimed
-        if self._claim(chosen):
-            self._timed_out = 0
+        bounds = asked.answer.result()
+        if bounds is None:
+            self._timed_out += 1
+            self._ask_at = time.monotonic() + _ASK_AGAIN_S
             return
-        self._timed_out += 1
-        self._ask_at = time.monotonic() + _ASK_AGAIN_S
+        self._timed_out = 0
+        for task, claim in asked.claims.items():
+            # One that was lost or claimed anew meanwhile has been written by somebody since.
+            if task in claimed and task.claims == claim:
+                self._claim(task, bounds)
 
-    def _claim(self, claimed: Sequence[PartitionTask]) -> bool:
-        """Whether their offsets could be told."""
-        committed = self._committed(claimed)
-        if not committed:
-            return False
-        changelog = [TopicPartition(self._facts.changelog, task.partition) for task in claimed]
-        commands = [TopicPartition(self._facts.commands, task.partition) for task in claimed]
-        ends = self._offsets([*changelog, *commands], OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        begins = self._offsets(changelog, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        for task in claimed:
-            task.committed = committed[task.partition]
-            task.target = ends[self._facts.changelog, task.partition]
-            task.stood_to = ends[self._facts.commands, task.partition]
-            check_store(task, self._facts, begins[self._facts.changelog, task.partition], self._wall_clock())
-            task.restored, task.restore_from = 0, task.store.changelog_position
-            task.stood_at = task.store.saved_at or self._wall_clock()
-            task.phase = Phase.RESTORING
-        return True
-
-    def _committed(self, claimed: Sequence[PartitionTask]) -> dict[int, int | None]:
-        """Committed offsets by partition (None: there is none); empty when they are not stable yet."""
-        asked = [TopicPartition(self._facts.commands, task.partition) for task in claimed]
-        try:
-            answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is None or error.code() != KafkaError._TIMED_OUT:  # noqa: SLF001 -- librdkafka's name for it
-                raise
-            self._tell_waiting(error.str())
-            return {}
-        for tp in answer:
-            if tp.error is not None:
-                self._tell_waiting(f"{tp.topic}, partition {tp.partition}: {tp.error.str()}")
-                return {}
-        return {tp.partition: None if tp.offset == OFFSET_INVALID else tp.offset for tp in answer}
-
-    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-        """First or end offsets, uncommitted records included: an open transaction is waited for, not overlooked."""
-        futures = self._admin.list_offsets(
-            dict.fromkeys(partitions, spec),
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=_ADMIN_TIMEOUT_S,
-        )
-        return {(tp.topic, tp.partition): future.result(_ADMIN_TIMEOUT_S + 1).offset for tp, future in futures.items()}
+    def _claim(self, task: PartitionTask, bounds: Bounds) -> None:
+        partition = task.partition
+        task.committed = bounds.committed[partition]
+        task.target = bounds.changelog_end[partition]
+        task.log_start, task.stood_to = bounds.commands_begin[partition], bounds.commands_end[partition]
+        check_store(task, self._facts, bounds.changelog_begin[partition], self._wall_clock())
+        task.restored, task.restore_from = 0, task.store.changelog_position
+        task.stood_at = task.store.saved_at or self._wall_clock()
+        task.phase = Phase.RESTORING
 
     # --- replay ---
 
@@ -258,7 +224,7 @@ class Takeover:
             log.warning("partition was written meanwhile", partition=task.partition)
             task.claim()
             return False
-        check_table(task, self._facts, lambda: self._log_start(task.partition))
+        check_table(task, self._facts)
         if task.store.meta is None and task.stood_to:
             # The log may have been applied before, to a table that is lost: what was decided by a clock is decided.
             self._named = self._named_ahead() if self._named is None else self._named
@@ -267,19 +233,18 @@ class Takeover:
             log.info("restored", partition=task.partition, records=task.restored)
         return True
 
-    def _log_start(self, partition: int) -> int:
-        places = [TopicPartition(self._facts.commands, partition)]
-        return self._offsets(places, OffsetSpec.earliest())[self._facts.commands, partition]  # type: ignore[no-untyped-call]
-
-    def _written_meanwhile(self, task: PartitionTask) -> bool:
-        """Whether the group's offset has moved since it was asked for, as when another worker has this one's id.
+    @staticmethod
+    def _written_meanwhile(task: PartitionTask) -> bool:
+        """Whether the group's offset may have moved since it was asked for, as when another worker has this one's id.
 
         It shows as an offset that disagrees with the table, for what that worker has just committed is replayed too.
+        When both say the same once more, nobody has written: they do disagree.
         """
         meta = task.store.meta
         if task.committed is None or meta is None or task.committed == meta.next_offset:
             return False
-        return self._committed([task]) != {task.partition: task.committed}
+        doubted, task.doubted = task.doubted, (task.committed, meta.next_offset)
+        return doubted != task.doubted
 
     def _report(self) -> None:
         now = time.monotonic()
@@ -290,14 +255,6 @@ class Takeover:
             if task.restored:
                 percent = round(100 * task.restore_ratio)
                 log.info("restoring", partition=task.partition, records=task.restored, percent=percent)
-
-
-def _passing(exc: KafkaException | FuturesTimeoutError) -> bool:
-    """Whether the error is one that a restarting or overtaxed broker gives, and that passes."""
-    if isinstance(exc, FuturesTimeoutError):
-        return True
-    error = kafka_error(exc)
-    return error is not None and (error.retriable() or error.code() in _PASSING)
 
 
 def _place(task: PartitionTask) -> int:

@@ -47,8 +47,14 @@ class PartitionTask:
         self.phase = Phase.CLAIMED
         self.backlog: deque[Any] = deque()
         self.table: Table | None = None
+        self.claims = 0
+        """How often it was claimed."""
         self.committed: int | None = None
+        self.doubted: tuple[int, int] | None = None
+        """The committed offset and the table's that last disagreed."""
         self.target = 0
+        self.log_start = 0
+        """The first offset of its commands, as at the takeover."""
         self.restored = 0
         self.restore_from = 0
         self.replayed_to = 0
@@ -85,6 +91,7 @@ class PartitionTask:
     def claim(self) -> None:
         """Back to the start: what is cached, left over or outstanding is void."""
         self.phase = Phase.CLAIMED
+        self.claims += 1
         self.backlog.clear()
         self.table = None
         self.committed = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from itertools import chain
 from operator import attrgetter
@@ -14,9 +15,9 @@ from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
 from streams.runtime.ahead import runs_of
-from streams.runtime.intake import forward_fault, strays
+from streams.runtime.intake import forward_fault, left_over, strays
 from streams.runtime.outbox import Outbox
-from streams.runtime.pacing import Measured, MeasuredTick, Stopwatch
+from streams.runtime.pacing import TURN_S, Measured, MeasuredTick, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from streams.runtime.task import PartitionTask
 
 _COMMAND = attrgetter("command")
+_AT_ONCE = 64
+"""Commands applied between two looks at the clock."""
 
 
 class Turn:
@@ -53,6 +56,7 @@ class Turn:
         self.tasks: list[PartitionTask] = []
         self.taken: list[Share] = []
         self.applied = 0
+        self.commands_s = 0.0
         self.forwarded = 0
         self.records: Counter[type] = Counter()
         self.counts: dict[str, int] = {}
@@ -67,34 +71,52 @@ class Turn:
             # Looked at after the records were consumed, and never kept: a process may be frozen between two turns.
             self._now = self._wall_clock()
             self._latest = self._now + self._settings.max_clock_ahead_ms
-        for share in shares:
-            task, items = share.task, share.items
-            table = task.running_table
-            table.page_sizes, table.batch_sizes = self.pace.others(task.partition), self.pace.batches(task.partition)
-            table.begin()
-            table.load(share.ids)
-            behind = len(items) if share.page is None else share.page + 1
-            clock = self._apply(task, items[: share.page], stray, table.meta.clock)
-            if share.page is not None:
-                clock = self._do_page(task, items[share.page], stray, clock)
-            clock = self._apply(task, items[behind:], stray, clock)
-            table.set_position(items[-1].message.offset() + 1, clock)
-            self._put_ahead_aside(share)
-            self.outbox.table_changes(task.partition, table.flush())
-            self.outbox.published(table.published())
-            if task not in self.tasks:
-                self.tasks.append(task)
-            self.applied += len(items)
-        self.taken += shares
-        self.records.update(map(type, map(_COMMAND, chain.from_iterable(share.items for share in shares))))
+        began = time.perf_counter()
+        done = []
+        for number, share in enumerate(shares, 1):
+            # Each has its part of the time, and what those before it have left of theirs.
+            done.append(self._do_share(share, stray, began + number / len(shares) * TURN_S))
+        self.taken += done
+        self.commands_s += time.perf_counter() - began
+        self.records.update(map(type, map(_COMMAND, chain.from_iterable(share.items for share in done))))
+
+    def _do_share(self, share: Share, stray: dict[tuple[int, int], int], until: float) -> Share:
+        """Apply what a partition has to do; returns what was done by then, the rest is left over as it was."""
+        task, items = share.task, share.items
+        table = task.running_table
+        table.page_sizes, table.batch_sizes = self.pace.others(task.partition), self.pace.batches(task.partition)
+        table.begin()
+        table.load(share.ids)
+        clock, done = table.meta.clock, 0
+        while done < len(items) and (not done or time.perf_counter() < until):
+            if done == share.page:
+                clock = self._do_page(task, items[done], stray, clock)
+                done += 1
+            else:
+                page = share.page if share.page is not None and share.page > done else len(items)
+                some = items[done : min(page, done + _AT_ONCE)]
+                clock = self._apply(task, some, stray, clock)
+                done += len(some)
+        if done < len(items):
+            share = left_over(share, done)
+        table.set_position(share.items[-1].message.offset() + 1, clock)
+        self._put_ahead_aside(share)
+        self.outbox.table_changes(task.partition, table.flush())
+        self.outbox.published(table.published())
+        if task not in self.tasks:
+            self.tasks.append(task)
+        self.applied += done
+        return share
 
     def had_a_page(self) -> list[PartitionTask]:
         """Partitions that have done a page, of a batch or of time."""
         return [share.task for share in self.taken if share.page is not None]
 
     def tune(self, budget_ms: float) -> None:
-        """Tune the sizes of the pages written after this turn by how long its own took."""
+        """Tune the sizes of the turns and pages that follow by how long this one and its pages took."""
         self.pace.learn(self.pages, self.ticks, budget_ms)
+        pages_ms = sum(page.took_ms for page in self.pages) + sum(tick.took_ms for tick in self.ticks)
+        self.pace.learn_commands(self.applied, 1_000 * self.commands_s - pages_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""

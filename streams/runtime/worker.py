@@ -177,7 +177,7 @@ class Worker:
     def _consume(self) -> list[Any]:
         """Up to a turn's worth of records: wait for the first, when none is left over, and for pages that are late."""
         left_over = sum(len(task.backlog) for task in self.tasks.values())
-        room = self._settings.max_turn_records - left_over
+        room = self.pace.room(self._settings.max_turn_records) - left_over
         if room <= 0:
             # Polling is what keeps the membership alive, so a full backlog still asks for one record.
             room = 1

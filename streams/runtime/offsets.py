@@ -1,0 +1,152 @@
+"""What Kafka says of a partition's places, asked for on a thread of its own: the loop must not wait for it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FuturesTimeoutError
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from streams.runtime.kafka import COORDINATOR_COMES, kafka_error
+from streams.runtime.reading import know
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from streams.runtime.agreement import TopicFacts
+
+_ADMIN_TIMEOUT_S = 10.0
+_COMMITTED_TIMEOUT_S = 0.25
+_METADATA_TIMEOUT_S = 1.0
+_LOOK_S = 0.1
+"""How often a wait looks whether it has been called off."""
+
+_PASSING = COORDINATOR_COMES | {
+    KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+    KafkaError._WAIT_COORD,  # noqa: SLF001
+    KafkaError._NOENT,  # noqa: SLF001
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+}
+"""What is answered while a broker is away or has just come back; none of these is marked retriable."""
+
+
+class Bounds(NamedTuple):
+    """Of each partition asked for: the group's offset (None: it has none), and where its two logs begin and end."""
+
+    committed: Mapping[int, int | None]
+    changelog_begin: Mapping[int, int]
+    changelog_end: Mapping[int, int]
+    commands_begin: Mapping[int, int]
+    commands_end: Mapping[int, int]
+
+
+class Offsets:
+    """Asks for the bounds of partitions, one question at a time.
+
+    Args:
+        consumer: of the commands, whose group's offsets are asked for.
+        admin: asks for the ends of logs; used by nobody else.
+        reader: of the changelog, which learns the topic's leaders here before it first reads.
+        facts: of the topics.
+        tell: called with what is waited for, while it is.
+    """
+
+    def __init__(self, consumer: Any, admin: Any, reader: Any, facts: TopicFacts, tell: Callable[[str], None]) -> None:
+        self._consumer = consumer
+        self._admin = admin
+        self._reader = reader
+        self._facts = facts
+        self._tell = tell
+        self._knows = False
+        self._closing = threading.Event()
+        self._thread = ThreadPoolExecutor(1, "takeover")
+
+    def ask(self, partitions: Sequence[int]) -> Future[Bounds | None]:
+        """Their bounds; None when the group's offsets are not stable yet.
+
+        Always in this order: the group's offsets, which wait while a transaction with offsets is pending, then the
+        ends of the logs. The other way round would restore an old table under a new offset.
+        """
+        return self._thread.submit(self._ask, partitions)
+
+    def close(self) -> None:
+        """Give up what is being asked for; takes a second or so at most."""
+        self._closing.set()
+        self._thread.shutdown(cancel_futures=True)
+
+    def _ask(self, partitions: Sequence[int]) -> Bounds | None:
+        try:
+            if not self._knows:
+                know(self._reader, self._facts.changelog, _METADATA_TIMEOUT_S)
+                self._knows = True
+            committed = self._committed(partitions)
+            if not committed:
+                return None
+            changelog, commands = self._facts.changelog, self._facts.commands
+            places = [TopicPartition(topic, partition) for topic in (changelog, commands) for partition in partitions]
+            ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            begins = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        except (KafkaException, FuturesTimeoutError):
+            # The admin client asks the leader it knows, with the epoch it knows, until it reads all metadata anew.
+            with contextlib.suppress(KafkaException):
+                self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
+            raise
+        return Bounds(committed, begins[changelog], ends[changelog], begins[commands], ends[commands])
+
+    def _committed(self, partitions: Sequence[int]) -> dict[int, int | None]:
+        """Committed offsets by partition; empty when they are not stable yet."""
+        asked = [TopicPartition(self._facts.commands, partition) for partition in partitions]
+        try:
+            answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if error is None or error.code() != KafkaError._TIMED_OUT:  # noqa: SLF001 -- librdkafka's name for it
+                raise
+            self._tell(error.str())
+            return {}
+        for tp in answer:
+            if tp.error is not None:
+                self._tell(f"{tp.topic}, partition {tp.partition}: {tp.error.str()}")
+                return {}
+        return {tp.partition: None if tp.offset == OFFSET_INVALID else tp.offset for tp in answer}
+
+    def _offsets(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[str, dict[int, int]]:
+        """First or end offsets, uncommitted records included: an open transaction is waited for, not overlooked."""
+        futures = self._admin.list_offsets(
+            dict.fromkeys(places, spec),
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=_ADMIN_TIMEOUT_S,
+        )
+        found: dict[str, dict[int, int]] = {}
+        until = time.monotonic() + _ADMIN_TIMEOUT_S + 1
+        for tp, future in futures.items():
+            found.setdefault(tp.topic, {})[tp.partition] = self._answer(future, until).offset
+        return found
+
+    def _answer(self, future: Future[Any], until: float) -> Any:
+        while True:
+            try:
+                return future.result(_LOOK_S)
+            except FuturesTimeoutError:
+                if future.done() or self._closing.is_set() or time.monotonic() > until:
+                    raise
+
+
+def passing(exc: KafkaException | FuturesTimeoutError) -> bool:
+    """Whether the error is one that a restarting or overtaxed broker gives, and that passes."""
+    if isinstance(exc, FuturesTimeoutError):
+        return True
+    error = kafka_error(exc)
+    return error is not None and (error.retriable() or error.code() in _PASSING)
