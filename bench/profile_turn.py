@@ -30,11 +30,11 @@ from streams.engine.routing import partition_of
 from streams.model import Action, ContinueSlice, Filter, StartBatch
 from streams.rules import MAX_GRACE_MS
 from streams.runtime import outbox, turn
+from streams.runtime.agreement import TopicFacts
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.intake import pages_a_turn, take_shares
 from streams.runtime.pacing import FIRST, Pace
 from streams.runtime.startup import Topics
-from streams.runtime.takeover import TopicFacts
 from streams.runtime.task import PartitionTask, Phase
 from streams.state import overlay, table
 from streams.state.store import Store
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bench.workload import Record
 
 PARTITIONS = 4
-_TOPICS = Topics("commands", TopicFacts(PARTITIONS, "", "", 0), PARTITIONS, 1)
+_TOPICS = Topics(TopicFacts("commands", "changelog", PARTITIONS, "", "", 86_400_000), PARTITIONS, 1)
 
 
 class Clock:

@@ -15,7 +15,7 @@ SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50)
 """A turn costs several ms besides its pages: smaller ones would only make a batch slow."""
 LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000)
 """Of what is due, `STREAMS_TICK_MAX_ROWS` is the most."""
-FIRST = PageSizes(max_scanned=2_000, max_matched=500, max_due=200)
+FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100)
 TURN_S = 0.25
 """A turn's commands take no longer. Those left over wait for the next, with the pages and ticks of all partitions."""
 _FEWEST = 100

@@ -70,7 +70,7 @@ def test_the_pages_of_a_turn_share_the_budget_and_count_once() -> None:
     assert tuned(sizes, [_dense(900, 2.5)] * 4, 5) == PageSizes(5_000, 450)
     pace = Pace(1_000)
     pace.learn([_dense(900, 10)._replace(batch_id="slow"), _dense(900, 1)], [], 5)
-    assert pace.batches(0) == {"slow": PageSizes(2_000, 225, 200), "": PageSizes(2_000, 900, 200)}
+    assert pace.batches(0) == {"slow": FIRST._replace(max_matched=225), "": FIRST._replace(max_matched=900)}
 
 
 def test_pages_may_take_as_long_as_a_commit() -> None:
@@ -159,7 +159,7 @@ def test_partitions_and_batches_have_sizes_of_their_own() -> None:
     pace = Pace(1_000)
     fast = Measured(FIRST, 2_000, 500, 1, 0, "a")
     pace.learn([fast], [MeasuredTick(200, filled=True, took_ms=1)], 15)
-    assert pace.batches(0) == {"a": PageSizes(2_000, 750, 200)}
+    assert pace.batches(0) == {"a": FIRST._replace(max_matched=int(1.5 * FIRST.max_matched))}
     assert pace.others(0) == PageSizes(2_000, 500, 300)
     assert (pace.batches(1), pace.others(1)) == ({}, FIRST)
     pace.learn([fast._replace(last=True)], [], 15)
