@@ -160,7 +160,7 @@ def test_partitions_and_batches_have_sizes_of_their_own() -> None:
     fast = Measured(FIRST, 2_000, 500, 1, 0, "a")
     pace.learn([fast], [MeasuredTick(200, filled=True, took_ms=1)], 15)
     assert pace.batches(0) == {"a": FIRST._replace(max_matched=int(1.5 * FIRST.max_matched))}
-    assert pace.others(0) == PageSizes(2_000, 500, 300)
+    assert pace.others(0) == FIRST._replace(max_due=300)
     assert (pace.batches(1), pace.others(1)) == ({}, FIRST)
     pace.learn([fast._replace(last=True)], [], 15)
     assert pace.batches(0) == {}
