@@ -11,6 +11,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
+from streams.batch_rules import check_start_batch
 from streams.cli.bounds import Bounds
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.follow import Watched, table, watch
@@ -21,7 +22,7 @@ from streams.cli.standing import Standing
 from streams.cli.times import duration_ms, duration_of
 from streams.client import Client, Delivery, new_batch_id
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
-from streams.rules import MAX_GRACE_MS, TERMINAL, CommandRefusedError, check_start_batch
+from streams.rules import MAX_GRACE_MS, TERMINAL, CommandRefusedError
 
 if TYPE_CHECKING:
     from streams.config import Settings

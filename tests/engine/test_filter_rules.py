@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from streams.batch_rules import filter_fault
 from streams.engine.filters import Facts, matches
 from streams.model import Action, Cause, Ending, Filter, Invocation, Status
-from streams.rules import TERMINAL, filter_fault
+from streams.rules import TERMINAL
 from support.engine_rows import row_at
 
 CUTOFF = 50

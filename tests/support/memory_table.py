@@ -27,7 +27,7 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.filters import Facts, matches
-from streams.engine.guards import guarding
+from streams.engine.guards import Guard, guard_of, guarding
 from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
 from streams.engine.slices import takes_turns
 from streams.engine.view import Inbox, Page, PageSizes, StartedRow
@@ -102,9 +102,9 @@ class MemoryTable:
         running = [slice_ for slice_ in self.slices.values() if takes_turns(slice_)]
         return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
 
-    def guarding(self) -> Sequence[Slice]:
+    def guarding(self) -> Sequence[Guard]:
         """Slices that guard starts."""
-        return [slice_ for slice_ in self.slices.values() if guarding(slice_)]
+        return [guard_of(slice_) for slice_ in self.slices.values() if guarding(slice_)]
 
     def invocation(self, row: Row) -> Invocation:
         """Its invocation, kept until the row is removed."""
