@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.model import Action, Exclusion, Filter, Status
 from support.model.state import ENDED
@@ -10,6 +10,7 @@ from support.model.state import ENDED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streams.model import Invocation
     from support.model.state import Row
 
 TO_ACT_ON = {
@@ -22,9 +23,37 @@ TO_ACT_ON = {
 """Statuses in which an action has something to do."""
 
 
-def matches(wanted: Filter, action: Action, row: Row, cutoff: int) -> bool:
+class Seen(NamedTuple):
+    """What a filter looks at; `deployment_id`: pinned, else asked for, `ended_by`: the batch that ends or ended it."""
+
+    invocation: Invocation
+    seq: int
+    status: Status
+    deployment_id: str | None
+    created_at: int
+    modified_at: int
+    started_seq: int | None
+    ended_by: str | None
+
+
+def seen(row: Row) -> Seen:
+    """What a filter looks at of this row."""
+    invocation = row.invoke.invocation
+    return Seen(
+        invocation,
+        row.seq,
+        row.status,
+        row.deployment_id or invocation.deployment_id,
+        row.created_at,
+        row.modified_at,
+        row.started_seq,
+        row.ending.cause.batch_id if row.ending is not None else None,
+    )
+
+
+def matches(wanted: Filter, action: Action, row: Seen, cutoff: int) -> bool:
     """Whether a page of the action finds this row, were it its turn now."""
-    if row.seq >= cutoff or row.ended != (action is Action.PURGE):
+    if row.seq >= cutoff or (row.status in ENDED) != (action is Action.PURGE):
         return False
     if asks_for_what_moves(wanted) and row.started_seq is not None and row.started_seq > cutoff:
         return False
@@ -39,26 +68,25 @@ def asks_for_what_moves(wanted: Filter) -> bool:
     )
 
 
-def names(wanted: Filter, row: Row) -> bool:
+def names(wanted: Filter, row: Seen) -> bool:
     """Fields are ANDed, values within a list ORed, an absent field matches all; then what is left out is taken off."""
-    if wanted.invocation_ids is not None and row.invocation_id not in wanted.invocation_ids:
+    if wanted.invocation_ids is not None and row.invocation.invocation_id not in wanted.invocation_ids:
         return False
     return all(_fields(wanted, row)) and not (wanted.exclude is not None and any(_fields(wanted.exclude, row)))
 
 
-def _fields(said: Filter | Exclusion, row: Row) -> Iterator[bool]:
+def _fields(said: Filter | Exclusion, row: Seen) -> Iterator[bool]:
     """Whether the row is of each list, each label, each label's list and each pair of bounds that is given."""
-    invocation = row.invoke.invocation
-    ended_by = row.ending.cause.batch_id if row.ending is not None else None
+    invocation = row.invocation
     lists = (
         (said.services, invocation.service),
         (said.handlers, invocation.handler),
         (said.object_keys, invocation.object_key),
-        (said.deployment_ids, row.deployment_id or invocation.deployment_id),
+        (said.deployment_ids, row.deployment_id),
         (said.statuses, row.status),
         (said.flow_ids, invocation.flow_id),
         (said.parent_ids, invocation.parent_id),
-        (said.batch_ids, ended_by),
+        (said.batch_ids, row.ended_by),
     )
     for values, value in lists:
         if values is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streams.model import Action, SliceState
 from support.model import rows, slices
-from support.model.filters import asks_for_what_moves, names
+from support.model.filters import asks_for_what_moves, names, seen
 
 if TYPE_CHECKING:
     from streams.model import StartBatch
@@ -34,7 +34,7 @@ def refused(p: Partition, command: StartBatch) -> bool:
 
 def ended_at_the_door(p: Partition, row: Row) -> bool:
     """Whether a rule that stands has ended the arriving row; of several the one that began first."""
-    standing = [part for part in p.parts.values() if _closes(p, part) and names(part.start.filter, row)]
+    standing = [part for part in p.parts.values() if _closes(p, part) and names(part.start.filter, seen(row))]
     if not standing:
         return False
     slices.count(p, min(standing, key=lambda part: part.cutoff), row, rows.carry_out)
