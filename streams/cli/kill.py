@@ -171,8 +171,9 @@ def whoever_this_is() -> str:
 
 def _refuse_invalid(start: StartBatch) -> None:
     """The engine's own rules, before anything is sent."""
-    if start.filter == Filter():
-        raise typer.BadParameter("say which invocations, or --all for all of them")
+    if replace(start.filter, exclude=None) == Filter():
+        but = "" if start.filter.exclude is None else " but those left out"
+        raise typer.BadParameter(f"say which invocations, or --all for all of them{but}")
     for status in start.filter.statuses or ():
         if start.action is Action.PURGE and status not in TERMINAL:
             raise typer.BadParameter(f"{status} has not ended, and only that is purged", param_hint="--status")
