@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _BOUND_ONE_BY_ONE: Final = 32
 """Longer lists are one parameter: SQLite bounds parameters and depth of a statement, a filter bounds neither."""
 
+_TRIED_ONE_BY_ONE: Final = 4
+"""Values of a label that are quicker tried than looked up."""
+
 _IN_A_CHAIN: Final = 200
 """A chain of conditions is as deep as it is long, and SQLite bounds the depth to 1,000."""
 
@@ -70,11 +73,15 @@ def _labelled(labels: dict[str, str]) -> list[Condition]:
 
 
 def _labelled_among(key: str, values: Iterable[str]) -> Condition:
-    """Whether a row has the label with one of these values: the one it has is cut out, and looked up."""
+    """Whether a row has the label with one of these values: of many, the one it has is cut out and looked up."""
+    few = list(values)
+    if len(few) <= _TRIED_ONE_BY_ONE:
+        tried = " OR ".join(["instr(labels, ?)"] * len(few))
+        return Condition(f"({tried})", tuple(label_text(key, value) for value in few))
     head = label_head(key)
     tail = "substr(labels, nullif(instr(labels, ?), 0) + ?)"
     cut = (head, len(head))
-    among = _among(f"substr({tail}, 1, instr({tail}, {LABEL_END}) - 1)", map(escape_label, values))
+    among = _among(f"substr({tail}, 1, instr({tail}, {LABEL_END}) - 1)", map(escape_label, few))
     return Condition(among.sql, (*cut, *cut, *among.params))
 
 
