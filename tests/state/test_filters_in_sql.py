@@ -140,6 +140,36 @@ def test_sql_and_python_always_match_the_same_rows(
     store.close()
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 32, 33])
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"ab": "v"}, True),
+        ({"x": "y", "ab": "v", "z": ""}, True),
+        ({}, False),
+        ({"ab": "vv"}, False),
+        ({"ab": "w", "b": "v"}, False),
+        ({"a": "v"}, False),
+        ({"x": "ab", "cab": "v", "abc": "v"}, False),
+    ],
+)
+def test_a_label_is_not_taken_for_another(labels: dict[str, str], expected: bool, count: int) -> None:  # noqa: FBT001
+    """However many values are listed for it, and so whichever way its value is found."""
+    store = Store.open(Path(":memory:"), 0)
+    table = Table(store, 0, 1, PageSizes(9, 9))
+    table.begin()
+    invocation = Invocation("i", "s", "h", labels=labels)
+    row = Row("i", encode_invocation(invocation), 0, 0, Status.RUNNING, 1, -1, 0, 0)
+    table.absorb([InsertRow(row, invocation)], At(0, 9, 9))
+    table.flush()
+    lists = {"ab": (*(f"no {number}" for number in range(count - 1)), "v")}
+    assert _count(store.db, condition_of(Filter(labels_in=lists), Action.KILL, 9)) == expected
+    left_out = Filter(match_all=True, exclude=Exclusion(labels_in=lists))
+    assert _count(store.db, condition_of(left_out, Action.KILL, 9)) != expected
+    table.rollback()
+    store.close()
+
+
 @pytest.mark.parametrize("said", [Filter, Exclusion])
 def test_labels_are_not_parsed_for_every_row(said: type[Filter | Exclusion]) -> None:
     """Each label of a filter is a parameter of its own, however many there are."""
