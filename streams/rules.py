@@ -10,9 +10,7 @@ from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import msgspec
-
-from streams.model import Action, BatchState, ControlOperation, Status
+from streams.model import BatchState, ControlOperation, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,11 +20,9 @@ if TYPE_CHECKING:
         CancelFlow,
         Cause,
         ControlBatch,
-        Filter,
         Invocation,
         Invoke,
         ReportTransition,
-        StartBatch,
     )
 
 TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
@@ -46,26 +42,7 @@ MAX_COMMAND: Final = 1024 * 1024
 MAX_GRACE_MS: Final = 24 * 60 * 60 * 1000
 MAX_LEASE_MS: Final = 366 * 24 * 60 * 60 * 1000
 """A year: whatever is added to a time must stay one."""
-MAX_FILTER_BYTES: Final = 256 * 1024
-MAX_INVOCATION_IDS: Final = 10_000
 _KNOWN_CALLEES: Final = 1_024
-_ID_LISTS: Final = (
-    "services",
-    "handlers",
-    "object_keys",
-    "deployment_ids",
-    "flow_ids",
-    "parent_ids",
-    "invocation_ids",
-    "batch_ids",
-)
-_STANDING: Final = frozenset({Action.CANCEL, Action.KILL})
-_NEVER_STANDING: Final = ("statuses", "modified_from", "modified_until", "invocation_ids", "batch_ids")
-_AT_THE_DOOR: Final = "it says nothing of an invocation that arrives"
-_UNBOUNDED: Final = "what arrives is ended at once, however much it is"
-_RANGES: Final = (("created_from", "created_until"), ("modified_from", "modified_until"))
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class CommandRefusedError(Exception):
@@ -155,20 +132,6 @@ def check_rate(max_rate: float | None) -> None:
         refuse("max_rate", f"is {max_rate}: give rows a second, a number above 0, or leave it out")
 
 
-def check_standing(command: StartBatch) -> None:
-    """Only a CANCEL or KILL stands, and only by what can be said of an invocation that arrives."""
-    if command.standing_until is None:
-        return
-    if command.action not in _STANDING:
-        refuse("standing_until", f"is set with {command.action}: leave it out, only CANCEL and KILL stand")
-    for field in _NEVER_STANDING:
-        if getattr(command.filter, field) is not None:
-            refuse("standing_until", f"is set together with filter.{field}: leave one of them out, {_AT_THE_DOOR}")
-    for field in ("limit", "max_rate"):
-        if getattr(command, field) is not None:
-            refuse("standing_until", f"is set together with {field}: leave one of them out, {_UNBOUNDED}")
-
-
 def check_cause(cause: Cause) -> None:
     """A cause names ids and says why in at most 1,000 characters."""
     check_id("batch_id", cause.batch_id)
@@ -237,18 +200,6 @@ def check_act(command: Act) -> None:
     check_cause(command.cause)
 
 
-def check_start_batch(command: StartBatch) -> None:
-    """All fields of a `StartBatch`, its filter included."""
-    check_id("batch_id", command.batch_id)
-    check_text("actor", command.actor)
-    check_text("reason", command.reason)
-    check_grace(command.grace_ms)
-    check_limit(command.limit)
-    check_rate(command.max_rate)
-    check_filter(command.filter, command.action)
-    check_standing(command)
-
-
 def check_control_batch(command: ControlBatch) -> None:
     """All fields of a `ControlBatch`."""
     check_id("batch_id", command.batch_id)
@@ -267,67 +218,3 @@ def check_cancel_flow(command: CancelFlow) -> None:
     check_grace(command.grace_ms)
     check_text("actor", command.actor)
     check_text("reason", command.reason)
-
-
-def check_filter(filter_: Filter, action: Action) -> None:
-    """A filter that says what it means, and not too much of it."""
-    if fault := filter_fault(filter_, action):
-        raise CommandRefusedError("invalid_filter", fault)
-
-
-def filter_fault(filter_: Filter, action: Action) -> str | None:
-    """Why `filter_` is refused for `action`: the field, the rule and the way out; None when it is fine."""
-    # No encoding of ours is longer than this one, but for a byte for each field that is absent.
-    size = len(_encode(filter_))
-    if size > MAX_FILTER_BYTES:
-        return f"filter has {size} bytes, at most {MAX_FILTER_BYTES} are allowed: use several batches"
-    return (
-        _emptiness_fault(filter_)
-        or _range_fault(filter_)
-        or _ids_fault(filter_)
-        or _labels_fault(filter_)
-        or _statuses_fault(filter_, action)
-    )
-
-
-def _emptiness_fault(filter_: Filter) -> str | None:
-    given = {field: value for field in filter_.__struct_fields__ if (value := getattr(filter_, field)) is not None}
-    if not given.pop("match_all") and not given:
-        return "filter.match_all is not set and the filter is empty: set it, or say what to match"
-    for field, value in given.items():
-        if value in ((), {}):
-            return f"filter.{field} is empty and would match nothing: leave it out, or say what to match"
-    return None
-
-
-def _range_fault(filter_: Filter) -> str | None:
-    for lower, upper in _RANGES:
-        start, end = getattr(filter_, lower), getattr(filter_, upper)
-        if start is not None and end is not None and end < start:
-            return f"filter.{upper} {end} lies before {lower} {start}: exchange them"
-    return None
-
-
-def _ids_fault(filter_: Filter) -> str | None:
-    for field in _ID_LISTS:
-        for value in getattr(filter_, field) or ():
-            if fault := id_fault(value):
-                return f"filter.{field} holds one that {fault}"
-    count = len(filter_.invocation_ids or ())
-    if count > MAX_INVOCATION_IDS:
-        return f"filter.invocation_ids has {count} ids, at most {MAX_INVOCATION_IDS} are allowed: use several batches"
-    return None
-
-
-def _labels_fault(filter_: Filter) -> str | None:
-    fault = labels_fault(filter_.labels or {})
-    return fault and f"filter.labels {fault}"
-
-
-def _statuses_fault(filter_: Filter, action: Action) -> str | None:
-    if action is Action.PURGE:
-        return None
-    for status in filter_.statuses or ():
-        if status in TERMINAL:
-            return f"filter.statuses holds {status}, and {action} only acts on what has not ended: leave it out"
-    return None

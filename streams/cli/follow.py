@@ -12,6 +12,7 @@ from rich.text import Text
 
 from streams.cli.bar import COUNTERS, STYLES, Bar, action_of, line
 from streams.cli.console import Exit, err
+from streams.cli.selection import describe
 from streams.cli.times import iso
 from streams.client import BatchTimeoutError, ProgressReader
 from streams.model import BatchState
@@ -85,6 +86,7 @@ def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
     grid.add_row("state", Text(progress.state, style=STYLES.get(progress.state, "cyan")))
     if progress.error is not None:
         grid.add_row("error", Text(progress.error))
+    grid.add_row("filter", Text(describe(progress.filter, progress.invocation_ids_count)))
     for name, bound in _bounds(progress):
         grid.add_row(name, bound)
     for name in ("actor", "reason"):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.console import out, print_json, settings_of_command
-from streams.cli.selection import labels_of
+from streams.cli.labels import labels_of
 from streams.cli.times import future_of
 from streams.client import Client, Delivery, new_invocation_id
 from streams.model import Invocation, Invoke

@@ -11,6 +11,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
+from streams.batch_rules import check_start_batch
 from streams.cli.bounds import Bounds
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.follow import Watched, table, watch
@@ -21,7 +22,7 @@ from streams.cli.standing import Standing
 from streams.cli.times import duration_ms, duration_of
 from streams.client import Client, Delivery, new_batch_id
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
-from streams.rules import MAX_GRACE_MS, TERMINAL, CommandRefusedError, check_start_batch
+from streams.rules import MAX_GRACE_MS, TERMINAL, CommandRefusedError
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -170,8 +171,9 @@ def whoever_this_is() -> str:
 
 def _refuse_invalid(start: StartBatch) -> None:
     """The engine's own rules, before anything is sent."""
-    if start.filter == Filter():
-        raise typer.BadParameter("say which invocations, or --all for all of them")
+    if replace(start.filter, exclude=None) == Filter():
+        but = "" if start.filter.exclude is None else " but those left out"
+        raise typer.BadParameter(f"say which invocations, or --all for all of them{but}")
     for status in start.filter.statuses or ():
         if start.action is Action.PURGE and status not in TERMINAL:
             raise typer.BadParameter(f"{status} has not ended, and only that is purged", param_hint="--status")

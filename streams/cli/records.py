@@ -6,6 +6,7 @@ base64, times milliseconds since 1970.
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import msgspec
@@ -78,12 +79,16 @@ def _require_known(fields: Mapping[str, Any], kind: type[Record], path: str) -> 
 
 
 def _records_in(kind: type[Record]) -> dict[str, type[Record]]:
-    """Fields of a record that are records themselves."""
-    hints = get_type_hints(kind, vars(model))
-    return {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Record)}
+    """Fields of a record that are records themselves, or may be."""
+    parts = ((name, part) for name, hint in get_type_hints(kind, vars(model)).items() for part in _parts(hint))
+    return {name: part for name, part in parts if isinstance(part, type) and issubclass(part, Record)}
 
 
-_NESTED: tuple[type[Record], ...] = (model.Invocation, model.Filter, model.Cause)
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+
+
+_NESTED: tuple[type[Record], ...] = (model.Invocation, model.Filter, model.Exclusion, model.Cause)
 _RECORDS_IN: dict[type[Record], dict[str, type[Record]]] = {
     kind: _records_in(kind) for kind in (*_CLIENTS.values(), *_NESTED)
 }

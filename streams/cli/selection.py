@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from streams.cli.labels import wanted_labels
 from streams.cli.times import iso, point_ms
-from streams.model import Filter, Status
+from streams.model import Exclusion, Filter, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _PANEL = "Which invocations"
+_NOT_PANEL = "Which of them to leave out: what any one of these names"
+_SHOWN = 20
+"""Values of one field that a person is shown."""
 _Words = list[str]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -30,9 +34,13 @@ def _when(name: str, meaning: str) -> Any:
     return typer.Option(name, metavar="TIME", help=meaning, rich_help_panel=_PANEL, show_default=False)
 
 
+def _none_of(name: str, meaning: str, metavar: str = "NAME") -> Any:
+    return typer.Option(name, metavar=metavar, help=meaning, rich_help_panel=_NOT_PANEL, show_default=False)
+
+
 @dataclass(frozen=True)
 class Selection:
-    """Filter options: different ones are ANDed, values of the same one ORed."""
+    """Filter options: different ones are ANDed, values of the same one ORed; then what is left out is taken off."""
 
     service: Annotated[_Words | None, _many("--service", "-s", meaning="Of this service.")] = None
     handler: Annotated[_Words | None, _many("--handler", meaning="Of this handler.")] = None
@@ -64,7 +72,8 @@ class Selection:
         _Words | None, _many("--batch", meaning="Ended, or being cancelled, by this batch.", metavar="ID")
     ] = None
     label: Annotated[
-        _Words | None, _many("--label", meaning="With this label; all of them must fit.", metavar="KEY=VALUE")
+        _Words | None,
+        _many("--label", meaning="With this label; of several values of a key one must fit.", metavar="KEY=VALUE"),
     ] = None
     created_after: Annotated[
         str | None, _when("--created-after", "Created at this time or later: ISO, or 2h for two hours ago.")
@@ -75,9 +84,39 @@ class Selection:
     all: Annotated[
         bool,
         typer.Option(
-            "--all", metavar="", help="All invocations: needed when nothing else is given.", rich_help_panel=_PANEL
+            "--all",
+            metavar="",
+            help="All invocations: needed when nothing else is given, or nothing but what to leave out.",
+            rich_help_panel=_PANEL,
         ),
     ] = False
+    not_service: Annotated[_Words | None, _none_of("--not-service", "Of this service.")] = None
+    not_handler: Annotated[_Words | None, _none_of("--not-handler", "Of this handler.")] = None
+    not_object_key: Annotated[
+        _Words | None, _none_of("--not-object-key", "Of this object of a keyed service.", "KEY")
+    ] = None
+    not_deployment: Annotated[_Words | None, _none_of("--not-deployment", "On this deployment.", "ID")] = None
+    not_status: Annotated[_Words | None, _none_of("--not-status", "In this status.", "STATUS")] = None
+    not_flow: Annotated[_Words | None, _none_of("--not-flow", "Members of this flow.", "ID")] = None
+    not_parent: Annotated[_Words | None, _none_of("--not-parent", "Children of this invocation.", "ID")] = None
+    not_batch: Annotated[_Words | None, _none_of("--not-batch", "Ended, or being cancelled, by this batch.", "ID")] = (
+        None
+    )
+    not_label: Annotated[_Words | None, _none_of("--not-label", "With this label.", "KEY=VALUE")] = None
+    not_created_after: Annotated[
+        str | None,
+        _none_of("--not-created-after", "Created then or later; with the next option, between the two.", "TIME"),
+    ] = None
+    not_created_before: Annotated[str | None, _none_of("--not-created-before", "Created before this time.", "TIME")] = (
+        None
+    )
+    not_modified_after: Annotated[
+        str | None,
+        _none_of("--not-modified-after", "Last changed then or later; with the next option, between the two.", "TIME"),
+    ] = None
+    not_modified_before: Annotated[
+        str | None, _none_of("--not-modified-before", "Last changed before this time.", "TIME")
+    ] = None
 
     def filter(self) -> Filter:
         """The filter; it is not yet checked against the protocol's rules.
@@ -85,11 +124,14 @@ class Selection:
         Raises:
             typer.BadParameter: a time, label, status or file of ids that cannot be read, naming the option.
         """
-        if self.all and any(getattr(self, each.name) is not None for each in fields(self) if each.name != "all"):
+        choosing = [each.name for each in fields(self) if each.name != "all" and not each.name.startswith("not_")]
+        if self.all and any(getattr(self, name) is not None for name in choosing):
             raise typer.BadParameter(
                 "all invocations are meant, and others of these options choose some: leave out the one or the others",
                 param_hint="--all",
             )
+        labels, labels_in = wanted_labels("--label", self.label)
+        left_out = self._exclusion()
         chosen = Filter(
             created_from=_named("--created-after", point_ms, self.created_after),
             created_until=_named("--created-before", point_ms, self.created_before),
@@ -104,12 +146,33 @@ class Selection:
             parent_ids=_words(self.parent),
             invocation_ids=self._ids(),
             batch_ids=_words(self.batch),
-            labels=labels_of("--label", self.label),
+            labels=labels,
             match_all=self.all,
+            labels_in=labels_in,
+            exclude=None if left_out == Exclusion() else left_out,
         )
-        _require_order("--created-after", chosen.created_from, "--created-before", chosen.created_until)
-        _require_order("--modified-after", chosen.modified_from, "--modified-before", chosen.modified_until)
+        _require_order("--", chosen)
+        _require_order("--not-", left_out)
         return chosen
+
+    def _exclusion(self) -> Exclusion:
+        labels, labels_in = wanted_labels("--not-label", self.not_label)
+        return Exclusion(
+            created_from=_named("--not-created-after", point_ms, self.not_created_after),
+            created_until=_named("--not-created-before", point_ms, self.not_created_before),
+            modified_from=_named("--not-modified-after", point_ms, self.not_modified_after),
+            modified_until=_named("--not-modified-before", point_ms, self.not_modified_before),
+            services=_words(self.not_service),
+            handlers=_words(self.not_handler),
+            object_keys=_words(self.not_object_key),
+            deployment_ids=_words(self.not_deployment),
+            statuses=_named("--not-status", _statuses, self.not_status),
+            flow_ids=_words(self.not_flow),
+            parent_ids=_words(self.not_parent),
+            batch_ids=_words(self.not_batch),
+            labels=labels,
+            labels_in=labels_in,
+        )
 
     def _ids(self) -> tuple[str, ...] | None:
         if self.id is None and self.ids_file is None:
@@ -118,37 +181,55 @@ class Selection:
         return tuple(dict.fromkeys(ids))  # a repeated id is one invocation
 
 
-def _require_order(since: str, start: int | None, until: str, end: int | None) -> None:
-    if start is not None and end is not None and end < start:
-        raise typer.BadParameter(f"{iso(end)} lies before {since} {iso(start)}: exchange them", param_hint=until)
+def _require_order(options: str, said: Filter | Exclusion) -> None:
+    pairs = {"created": (said.created_from, said.created_until), "modified": (said.modified_from, said.modified_until)}
+    for what, (start, end) in pairs.items():
+        if start is not None and end is not None and end < start:
+            message = f"{iso(end)} lies before {options}{what}-after {iso(start)}: exchange them"
+            raise typer.BadParameter(message, param_hint=f"{options}{what}-before")
 
 
-def describe(chosen: Filter) -> str:
-    """The filter in words, for the question before a batch is sent."""
+def describe(chosen: Filter, ids: int | None = None) -> str:
+    """The filter in words; `ids`: how many it names, where it only has their number."""
+    words = _words_of(chosen)
+    if count := len(chosen.invocation_ids or ()) or ids:
+        words.insert(0, f"one of {count:,} ids")
+    told = "invocations of " + ", and ".join(words) if words else "no invocations"
     if chosen.match_all:
-        return "ALL invocations"
+        told = "ALL invocations"
+    left_out = [] if chosen.exclude is None else _words_of(chosen.exclude)
+    return told + (", but none of " + ", and none of ".join(left_out) if left_out else "")
+
+
+def _words_of(said: Filter | Exclusion) -> list[str]:
+    """One for each thing that is said; times that belong together are one."""
     lists = {
-        "service": chosen.services,
-        "handler": chosen.handlers,
-        "object key": chosen.object_keys,
-        "deployment": chosen.deployment_ids,
-        "status": chosen.statuses,
-        "flow": chosen.flow_ids,
-        "parent": chosen.parent_ids,
-        "batch": chosen.batch_ids,
+        "service": said.services,
+        "handler": said.handlers,
+        "object key": said.object_keys,
+        "deployment": said.deployment_ids,
+        "status": said.statuses,
+        "flow": said.flow_ids,
+        "parent": said.parent_ids,
+        "batch": said.batch_ids,
     }
-    words = [f"{name} {' or '.join(values)}" for name, values in lists.items() if values]
-    words += [f"label {key}={value}" for key, value in (chosen.labels or {}).items()]
-    times = {
-        "created from": chosen.created_from,
-        "created before": chosen.created_until,
-        "last changed from": chosen.modified_from,
-        "last changed before": chosen.modified_until,
-    }
-    words += [f"{name} {iso(at)}" for name, at in times.items() if at is not None]
-    if chosen.invocation_ids:
-        words.insert(0, f"one of {len(chosen.invocation_ids):,} ids")
-    return "invocations of " + ", and ".join(words)
+    words = [f"{name} {_any_of(values)}" for name, values in lists.items() if values]
+    labels = {key: (value,) for key, value in (said.labels or {}).items()}
+    for key, values in [*labels.items(), *(said.labels_in or {}).items()]:
+        words.append(f"label {_any_of([f'{key}={value}' for value in values])}")
+    times = (
+        ("created", said.created_from, said.created_until),
+        ("last changed", said.modified_from, said.modified_until),
+    )
+    for name, start, end in times:
+        bounds = [f"{word} {iso(at)}" for word, at in (("from", start), ("before", end)) if at is not None]
+        words += [f"{name} {' and '.join(bounds)}"] if bounds else []
+    return words
+
+
+def _any_of(values: Sequence[str]) -> str:
+    more = len(values) - _SHOWN
+    return " or ".join([*values[:_SHOWN], *([f"{more:,} others"] if more > 0 else [])])
 
 
 def _named(option: str, read: Callable[[_In], _Out], value: _In | None) -> _Out | None:
@@ -162,15 +243,6 @@ def _named(option: str, read: Callable[[_In], _Out], value: _In | None) -> _Out 
         raise
 
 
-def labels_of(option: str, values: list[str] | None) -> dict[str, str] | None:
-    """Labels written as KEY=VALUE; None when there are none.
-
-    Raises:
-        typer.BadParameter: one is not written so, or a key has two values.
-    """
-    return _named(option, _labels, values)
-
-
 def _words(values: list[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(values)) if values else None
 
@@ -181,17 +253,6 @@ def _statuses(values: list[str]) -> tuple[Status, ...]:
     if unknown:
         raise typer.BadParameter(f"{unknown[0]!r} is no status; there are {', '.join(known)}")
     return tuple(Status(value.upper()) for value in dict.fromkeys(values))
-
-
-def _labels(values: list[str]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for value in values:
-        key, equals, wanted = value.partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"{value!r} is no label: write KEY=VALUE")
-        if labels.setdefault(key, wanted) != wanted:
-            raise typer.BadParameter(f"label {key} cannot be {labels[key]!r} and {wanted!r} at once: give it once")
-    return labels
 
 
 def _read_ids(path: Path) -> list[str]:

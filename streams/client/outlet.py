@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streams import codec, rules
+from streams import batch_rules, codec, rules
 from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties, require_topics
 from streams.client.errors import InvalidCommandError
 from streams.client.ids import command_key
@@ -116,7 +116,7 @@ def check(command: ClientCommand) -> None:
         case Act():
             rules.check_act(command)
         case StartBatch():
-            rules.check_start_batch(command)
+            batch_rules.check_start_batch(command)
         case ControlBatch():
             rules.check_control_batch(command)
         case CancelFlow():

@@ -12,7 +12,8 @@ from streams.model import Invoke
 if TYPE_CHECKING:
     from streams.model import StartBatch
 
-_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_encode_plain = msgspec.msgpack.Encoder().encode
 
 
 def content_hash(record: Invoke | StartBatch) -> int:
@@ -22,5 +23,9 @@ def content_hash(record: Invoke | StartBatch) -> int:
     """
     if isinstance(record, Invoke):
         record = Invoke(record.invocation, record.scheduled_at, record.adopt, record.payload)
-    digest = blake2b(_ENCODER.encode(record), digest_size=8).digest()
+        encoded = _encode(record)
+    else:
+        # By way of dicts: the head of a struct's encoding tells whether its type has more than 15 fields, set or not.
+        encoded = _encode_plain(msgspec.to_builtins(record, order="deterministic"))
+    digest = blake2b(encoded, digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from streams.batch_rules import check_filter, check_standing
 from streams.engine.content import content_hash
 from streams.engine.control import RANK, hand_on, put, share_of_rate
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
@@ -26,12 +27,10 @@ from streams.model import (
     StartSlice,
 )
 from streams.rules import (
-    check_filter,
     check_grace,
     check_id,
     check_limit,
     check_rate,
-    check_standing,
     check_text,
     refuse,
 )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streams.model import StartBatch
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_encode_plain = msgspec.msgpack.Encoder().encode
 _signed = Struct(">q").unpack
 
 
@@ -26,5 +27,9 @@ def content_hash(record: Invoke | StartBatch) -> int:
     if type(record) is Invoke:
         # Without `encoded`, which is how the values came, not what they say.
         record = Invoke(record.invocation, record.scheduled_at, record.adopt, record.payload)
-    digest: int = _signed(blake2b(_encode(record), digest_size=8).digest())[0]
+        encoded = _encode(record)
+    else:
+        # By way of dicts: the head of a struct's encoding tells whether its type has more than 15 fields, set or not.
+        encoded = _encode_plain(msgspec.to_builtins(record, order="deterministic"))
+    digest: int = _signed(blake2b(encoded, digest_size=8).digest())[0]
     return digest

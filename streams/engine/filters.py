@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
-from streams.model import Action, Record
+from streams.batch_rules import MOVING
+from streams.model import Action, Filter, Record
 from streams.rules import TERMINAL
 
 if TYPE_CHECKING:
-    from streams.model import Filter, Invocation, Row
+    from collections.abc import Callable, Collection
+
+    from streams.model import Exclusion, Invocation, Row
+
+    Test = Callable[["Facts"], bool]
 
 
 class Facts(Record, frozen=True):
@@ -32,46 +38,92 @@ class Facts(Record, frozen=True):
         return None if self.row.ending is None else self.row.ending.cause.batch_id
 
 
+_LISTS: Final = (
+    ("services", attrgetter("invocation.service")),
+    ("handlers", attrgetter("invocation.handler")),
+    ("object_keys", attrgetter("invocation.object_key")),
+    ("deployment_ids", attrgetter("deployment_id")),
+    ("statuses", attrgetter("row.status")),
+    ("flow_ids", attrgetter("invocation.flow_id")),
+    ("parent_ids", attrgetter("invocation.parent_id")),
+    ("invocation_ids", attrgetter("invocation.invocation_id")),
+    ("batch_ids", attrgetter("batch_id")),
+)
+"""Fields that list what a row's value may be, and where that value is."""
+
+
 def matches(filter_: Filter, action: Action, cutoff: int, facts: Facts) -> bool:
-    """Whether a page of a slice with this cut-off acts on the row.
+    """Whether a page of a slice with this cut-off acts on the row."""
+    return matching(filter_, action, cutoff)(facts)
+
+
+def matching(filter_: Filter, action: Action, cutoff: int) -> Test:
+    """The filter of a slice made ready to say whether a page of it acts on a row, as `saying` does.
 
     `cutoff` is the offset of the slice's `StartSlice`. PURGE matches rows that have ended, all else those that have
-    not. A filter on statuses or modified time leaves out what was first started behind the cut-off.
+    not. A filter on statuses or modified time, also of what it leaves out, matches none that was first started behind
+    the cut-off.
     """
-    row = facts.row
-    if row.seq >= cutoff or (row.status in TERMINAL) is not (action is Action.PURGE):
-        return False
-    moving = (filter_.statuses, filter_.modified_from, filter_.modified_until)
-    if row.started_seq is not None and row.started_seq > cutoff and any(value is not None for value in moving):
-        return False
-    return _times_match(filter_, row) and _values_match(filter_, facts) and _labels_match(filter_, facts.invocation)
+    says, ended = saying(filter_), action is Action.PURGE
+    moving = any(getattr(part, name) is not None for part in (filter_, filter_.exclude) if part for name in MOVING)
+
+    def acts_on(facts: Facts) -> bool:
+        row = facts.row
+        if row.seq >= cutoff or (row.status in TERMINAL) is not ended:
+            return False
+        if moving and row.started_seq is not None and row.started_seq > cutoff:
+            return False
+        return says(facts)
+
+    return acts_on
 
 
-def _times_match(filter_: Filter, row: Row) -> bool:
-    return (
-        (filter_.created_from is None or row.created_at >= filter_.created_from)
-        and (filter_.created_until is None or row.created_at < filter_.created_until)
-        and (filter_.modified_from is None or row.modified_at >= filter_.modified_from)
-        and (filter_.modified_until is None or row.modified_at < filter_.modified_until)
-    )
+def saying(filter_: Filter) -> Test:
+    """The filter made ready to say whether a row has what it asks for and nothing that it leaves out.
+
+    What a row costs does not grow with the filter's lists.
+    """
+    wanted, unwanted = _tests(filter_), [] if filter_.exclude is None else _tests(filter_.exclude)
+
+    def says(facts: Facts) -> bool:
+        for test in wanted:
+            if not test(facts):
+                return False
+        for test in unwanted:  # noqa: SIM110 - `any` would make a generator for every row
+            if test(facts):
+                return False
+        return True
+
+    return says
 
 
-def _values_match(filter_: Filter, facts: Facts) -> bool:
-    invocation = facts.invocation
-    pairs = (
-        (filter_.services, invocation.service),
-        (filter_.handlers, invocation.handler),
-        (filter_.object_keys, invocation.object_key),
-        (filter_.deployment_ids, facts.deployment_id),
-        (filter_.statuses, facts.row.status),
-        (filter_.flow_ids, invocation.flow_id),
-        (filter_.parent_ids, invocation.parent_id),
-        (filter_.invocation_ids, invocation.invocation_id),
-        (filter_.batch_ids, facts.batch_id),
-    )
-    return all(wanted is None or value in wanted for wanted, value in pairs)
+def _tests(said: Filter | Exclusion) -> list[Test]:
+    """One for each list, each pair of times, each label and each label's list."""
+    lists = [(read, getattr(said, name, None)) for name, read in _LISTS]
+    tests = [_among(read, values) for read, values in lists if values is not None]
+    for name in ("created", "modified"):
+        start, end = getattr(said, f"{name}_from"), getattr(said, f"{name}_until")
+        if start is not None or end is not None:
+            tests.append(_between(attrgetter(f"row.{name}_at"), start, end))
+    tests += [_labelled(key, (value,)) for key, value in (said.labels or {}).items()]
+    tests += [_labelled(key, values) for key, values in (said.labels_in or {}).items()]
+    return tests
 
 
-def _labels_match(filter_: Filter, invocation: Invocation) -> bool:
-    wanted = filter_.labels or {}
-    return all(invocation.labels.get(key) == value for key, value in wanted.items())
+def _among(read: Callable[[Facts], str | None], values: Collection[str]) -> Test:
+    """A row without such a value has none of them."""
+    wanted = frozenset(values)
+    return lambda facts: read(facts) in wanted
+
+
+def _between(read: Callable[[Facts], int], start: int | None, end: int | None) -> Test:
+    def test(facts: Facts) -> bool:
+        at = read(facts)
+        return (start is None or at >= start) and (end is None or at < end)
+
+    return test
+
+
+def _labelled(key: str, values: Collection[str]) -> Test:
+    wanted = frozenset(values)
+    return lambda facts: facts.invocation.labels.get(key) in wanted

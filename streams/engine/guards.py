@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from streams.engine.effects import UpdateRow
-from streams.engine.filters import Facts, matches
+from streams.engine.filters import Facts, matching
 from streams.model import Action, SliceState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.engine.effects import Effect
     from streams.engine.view import View
     from streams.model import Row, Slice
@@ -28,19 +30,37 @@ def guarding(slice_: Slice) -> bool:
     )
 
 
+class Guard(NamedTuple):
+    """A slice that guards starts, with its filter made ready; ids in the filter are looked up apart."""
+
+    slice: Slice
+    matches: Callable[[Facts], bool]
+
+
+def guard_of(slice_: Slice, known: Guard | None = None) -> Guard:
+    """The guard of a slice; `known`: the one that the slice had before, whose filter may be ready already."""
+    filter_ = slice_.filter
+    if known is not None and known.slice.filter is filter_ and known.slice.cutoff == slice_.cutoff:
+        return Guard(slice_, known.matches)
+    if filter_.invocation_ids is not None:
+        filter_ = replace(filter_, invocation_ids=None)
+    return Guard(slice_, matching(filter_, slice_.action, slice_.cutoff))
+
+
 class Guards:
     """The slices that guard rows while a command is applied; `view` shows the table before it."""
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._slices = view.guarding()
+        self._guards = view.guarding()
 
     def against(self, row: Row) -> bool:
         """Whether a slice has the row still to come, and matches it as it stands."""
-        if not self._slices:
+        to_come = [guard for guard in self._guards if _to_come(guard.slice, row)]
+        if not to_come:
             return False
         facts = Facts(row, self._view.invocation(row))
-        return any(_to_come(slice_, row) and _matches(slice_, facts) for slice_ in self._slices)
+        return any(guard.matches(facts) for guard in to_come)
 
 
 def hold(row: Row) -> list[Effect]:
@@ -49,17 +69,11 @@ def hold(row: Row) -> list[Effect]:
 
 
 def _to_come(slice_: Slice, row: Row) -> bool:
+    if row.seq >= slice_.cutoff:
+        return False
     ids = slice_.filter.invocation_ids
     if ids is None:
         return row.seq > slice_.cursor
     # Pages go over the ids, in their order, wherever the rows are.
     place = bisect_left(ids, row.invocation_id, slice_.cursor)
     return place < len(ids) and ids[place] == row.invocation_id
-
-
-def _matches(slice_: Slice, facts: Facts) -> bool:
-    filter_ = slice_.filter
-    if filter_.invocation_ids is not None:
-        # Looked up already.
-        filter_ = replace(filter_, invocation_ids=None)
-    return matches(filter_, slice_.action, slice_.cutoff, facts)

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from streams.engine.acts import ended, signal
 from streams.engine.effects import InsertRow, PutSlice
+from streams.engine.filters import Facts, saying
 from streams.engine.ledger import MAX_SAMPLES
 from streams.engine.lifecycle import ENDED_BY, next_repeat
-from streams.model import Action, Ending, SignalKind, SliceState, Status
+from streams.model import Action, Ending, Row, SignalKind, SliceState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.engine.effects import Effect
     from streams.engine.view import At
-    from streams.model import Filter, Invocation, Invoke, Row, Slice
-
-_FIELDS: Final = (
-    ("service", "services"),
-    ("handler", "handlers"),
-    ("object_key", "object_keys"),
-    ("deployment_id", "deployment_ids"),
-    ("flow_id", "flow_ids"),
-    ("parent_id", "parent_ids"),
-)
-"""Fields of an invocation, and the fields of a filter that list what they may be."""
+    from streams.model import Invocation, Invoke, Slice
 
 
 def stands(slice_: Slice) -> bool:
@@ -41,7 +31,7 @@ class _Rule(NamedTuple):
 
     slice: Slice
     until: int
-    matches: Callable[[Invocation, int], bool]
+    says: Callable[[Facts], bool]
 
 
 class Door:
@@ -58,9 +48,9 @@ class Door:
             return
         known = self._rules.get(batch_id)
         if known is not None and known.slice.filter is slice_.filter:
-            self._rules[batch_id] = _Rule(slice_, until, known.matches)
+            self._rules[batch_id] = _Rule(slice_, until, known.says)
             return
-        self._rules[batch_id] = _Rule(slice_, until, _compiled(slice_.filter))
+        self._rules[batch_id] = _Rule(slice_, until, saying(slice_.filter))
         self._rules = dict(sorted(self._rules.items(), key=_cutoff))
 
     def remove(self, batch_id: str) -> None:
@@ -69,8 +59,13 @@ class Door:
 
     def first(self, invocation: Invocation, now: int) -> Slice | None:
         """The slice whose rule ends an invocation that arrives at `now`, ms; of several the one that began first."""
-        for slice_, until, matches in self._rules.values():
-            if now < until and matches(invocation, now):
+        if not self._rules:
+            return None
+        # A rule may ask for nothing that an arriving row does not have yet.
+        row = Row(invocation.invocation_id, b"", 0, 0, Status.PENDING, 0, -1, now, now)
+        facts = Facts(row, invocation)
+        for slice_, until, says in self._rules.values():
+            if now < until and says(facts):
                 return slice_
         return None
 
@@ -124,21 +119,3 @@ def _counted(slice_: Slice, row: Row, at: At) -> Slice:
 
 def _cutoff(item: tuple[str, _Rule]) -> int:
     return item[1].slice.cutoff
-
-
-def _compiled(filter_: Filter) -> Callable[[Invocation, int], bool]:
-    """As `filters.matches` says of a new row; what a standing rule may not be about is left out."""
-    lists = [(attrgetter(field), getattr(filter_, many)) for field, many in _FIELDS]
-    wanted = [(read, frozenset(values)) for read, values in lists if values is not None]
-    labels = (filter_.labels or {}).items()
-    begin, end = filter_.created_from, filter_.created_until
-
-    def matches(invocation: Invocation, now: int) -> bool:
-        for read, values in wanted:
-            if read(invocation) not in values:
-                return False
-        if (begin is not None and now < begin) or (end is not None and now >= end):
-            return False
-        return not labels or labels <= invocation.labels.items()
-
-    return matches

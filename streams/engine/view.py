@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
+    from streams.engine.guards import Guard
     from streams.model import Action, Batch, Filter, Invocation, Meta, Row, Slice
 
 
@@ -135,8 +136,8 @@ class View(Protocol):
     def running_slices(self) -> Sequence[str]:
         """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
 
-    def guarding(self) -> Sequence[Slice]:
-        """Slices that guard starts, as `guards.guarding` says."""
+    def guarding(self) -> Sequence[Guard]:
+        """Those of the slices that guard starts, as `guards.guarding` says."""
 
     def invocation(self, row: Row) -> Invocation:
         """The part of the row that never changes."""

@@ -17,7 +17,7 @@ from streams.model.internal import (
     Tick,
 )
 from streams.model.published import BatchHeader, BatchProgress, Signal, SliceProgress
-from streams.model.shared import Cause, Ending, Filter, Invocation
+from streams.model.shared import Cause, Ending, Exclusion, Filter, Invocation
 from streams.model.table import Batch, Change, InvocationRow, Meta, PageDelta, Payload, Row, Slice
 from streams.model.vocabulary import (
     Action,
@@ -51,6 +51,7 @@ __all__ = [
     "ControlOperation",
     "ControlSlice",
     "Ending",
+    "Exclusion",
     "Filter",
     "FlowAction",
     "Internal",

@@ -40,6 +40,29 @@ class Ending(Record, frozen=True):
     error: str | None = None
 
 
+class Exclusion(Record, frozen=True):
+    """Which invocations a filter leaves out: those that any one of its fields names.
+
+    Each list, each label, each label's list and each pair of times is one; a row that has no such field or label is
+    not named by it.
+    """
+
+    created_from: int | None = None
+    created_until: int | None = None
+    modified_from: int | None = None
+    modified_until: int | None = None
+    services: tuple[str, ...] | None = None
+    handlers: tuple[str, ...] | None = None
+    object_keys: tuple[str, ...] | None = None
+    deployment_ids: tuple[str, ...] | None = None
+    statuses: tuple[Status, ...] | None = None
+    flow_ids: tuple[str, ...] | None = None
+    parent_ids: tuple[str, ...] | None = None
+    batch_ids: tuple[str, ...] | None = None
+    labels: dict[str, str] | None = None
+    labels_in: dict[str, tuple[str, ...]] | None = None
+
+
 class Filter(Record, frozen=True):
     """Which invocations a batch is about: fields are ANDed, values of a list ORed, an absent field matches all."""
 
@@ -58,3 +81,5 @@ class Filter(Record, frozen=True):
     batch_ids: tuple[str, ...] | None = None
     labels: dict[str, str] | None = None
     match_all: bool = False
+    labels_in: dict[str, tuple[str, ...]] | None = None
+    exclude: Exclusion | None = None

@@ -9,7 +9,7 @@ from streams.codec import encode
 from streams.engine.batches import header_of
 from streams.engine.control import expiry_of
 from streams.engine.effects import PutBatch, PutSlice, RemoveBatch, RemoveSlice
-from streams.engine.guards import guarding
+from streams.engine.guards import guard_of, guarding
 from streams.engine.slices import progress_of, takes_turns
 from streams.engine.standing import Door
 from streams.model import Batch, Slice
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
+    from streams.engine.guards import Guard
     from streams.state.overlay import Changelog
     from streams.state.remembered import Kind, Tally
 
@@ -47,7 +48,7 @@ class Batches:
         self.expiring = Deadlines()
         self._changed_batches: dict[str, Batch | None] = {}
         self._changed_slices: dict[str, Slice | None] = {}
-        self._guarding: dict[str, Slice] = {}
+        self._guarding: dict[str, Guard] = {}
         self._turns: tuple[str, ...] | None = None
 
     # --- a turn ---
@@ -141,8 +142,8 @@ class Batches:
             self._turns = tuple(slice_.batch_id for slice_ in waiting)
         return self._turns
 
-    def guarding(self) -> Sequence[Slice]:
-        """Slices that guard starts, as `guards.guarding` says."""
+    def guarding(self) -> Sequence[Guard]:
+        """Those of the slices that guard starts, as `guards.guarding` says."""
         return tuple(self._guarding.values())
 
     def finished(self, before: int, limit: int) -> Sequence[str]:
@@ -164,9 +165,9 @@ class Batches:
     def _derive(self, slice_: Slice) -> None:
         self.door.put(slice_)
         self.due_slices.set(slice_.batch_id, slice_.due_at if over_since(slice_) is None else None)
-        self._guarding.pop(slice_.batch_id, None)
+        known = self._guarding.pop(slice_.batch_id, None)
         if guarding(slice_):
-            self._guarding[slice_.batch_id] = slice_
+            self._guarding[slice_.batch_id] = guard_of(slice_, known)
         self._turns = None
 
     def _flush(

@@ -108,6 +108,8 @@ def with_id(rest: bytes, invocation_id: str) -> bytes:
 
 
 _LABEL, _VALUE = "\x1f", "\x1e"
+LABEL_END: Final = f"char({ord(_LABEL)})"
+"""In SQL."""
 _KNOWN_LABELS: Final = 1_024
 """Many invocations have the same labels."""
 _KNOWN_LENGTH: Final = 1_024
@@ -115,14 +117,19 @@ _KNOWN_LENGTH: Final = 1_024
 _UNSAFE: Final = re.compile("[\x00\x1b\x1e\x1f]")
 
 
-def _escape(text: str) -> str:
+def escape_label(text: str) -> str:
     """Keep separators, and NUL, which ends a text in some functions of SQLite, out of keys and values; injective."""
     return text if text.isprintable() else _UNSAFE.sub(lambda found: f"\x1b{ord(found[0]) + 0x40:c}", text)
 
 
 def label_text(key: str, value: str) -> str:
     """One label in such a form that labels hold it exactly when their text contains it."""
-    return f"{_LABEL}{_escape(key)}{_VALUE}{_escape(value)}{_LABEL}"
+    return f"{label_head(key)}{escape_label(value)}{_LABEL}"
+
+
+def label_head(key: str) -> str:
+    """What a label's value, as `escape_label` gives it, stands behind in the text of labels; `LABEL_END` follows it."""
+    return f"{_LABEL}{escape_label(key)}{_VALUE}"
 
 
 def labels_text(labels: Mapping[str, str]) -> str | None:

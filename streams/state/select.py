@@ -5,9 +5,20 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from streams.batch_rules import MOVING
 from streams.engine.view import Page, StartedRow
 from streams.model import Action, Status
-from streams.state.mapping import AMONG_SEQS, BY_ID, ROWS, json_list, label_text, with_id
+from streams.state.mapping import (
+    AMONG_SEQS,
+    BY_ID,
+    LABEL_END,
+    ROWS,
+    escape_label,
+    json_list,
+    label_head,
+    label_text,
+    with_id,
+)
 from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:
@@ -15,13 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from streams.engine.view import Object, PageQuery
-    from streams.model import Filter
+    from streams.model import Exclusion, Filter
 
 _BOUND_ONE_BY_ONE: Final = 32
 """Longer lists are one parameter: SQLite bounds parameters and depth of a statement, a filter bounds neither."""
 
-_LABELS_IN_A_CHAIN: Final = 500
-"""A chain of conditions stays below SQLite's depth of 1,000; far above what the rules of filters allow."""
+_TRIED_ONE_BY_ONE: Final = 4
+"""Values of a label that are quicker tried than looked up."""
+
+_IN_A_CHAIN: Final = 200
+"""A chain of conditions is as deep as it is long, and SQLite bounds the depth to 1,000."""
 
 _IN_JSON: Final = "IN (SELECT value FROM json_each(?))"
 _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
@@ -52,49 +66,79 @@ def _among(expression: str, values: Iterable[str]) -> Condition:
     return Condition(f"{expression} {_IN_JSON}", (json_list(wanted),))
 
 
-def _labelled(labels: dict[str, str]) -> Condition:
-    """Whether a row has all of these labels."""
-    wanted = [label_text(key, value) for key, value in labels.items()]
-    if len(wanted) <= _LABELS_IN_A_CHAIN:
-        # Not as one list in JSON: it would be parsed again for every row.
-        return Condition(" AND ".join(["instr(labels, ?)"] * len(wanted)) or "1", tuple(wanted))
-    missing = "SELECT 1 FROM json_each(?) WHERE NOT instr(labels, value)"
-    return Condition(f"(labels IS NOT NULL AND NOT EXISTS ({missing}))", (json_list(wanted),))
+def _labelled(labels: dict[str, str]) -> list[Condition]:
+    """For each of these labels whether a row has it."""
+    # Not as one list in JSON: it would be parsed again for every row.
+    return [Condition("instr(labels, ?)", (label_text(key, value),)) for key, value in labels.items()]
+
+
+def _labelled_among(key: str, values: Iterable[str]) -> Condition:
+    """Whether a row has the label with one of these values: of many, the one it has is cut out and looked up."""
+    few = list(values)
+    if len(few) <= _TRIED_ONE_BY_ONE:
+        tried = " OR ".join(["instr(labels, ?)"] * len(few))
+        return Condition(f"({tried})", tuple(label_text(key, value) for value in few))
+    head = label_head(key)
+    tail = "substr(labels, nullif(instr(labels, ?), 0) + ?)"
+    cut = (head, len(head))
+    among = _among(f"substr({tail}, 1, instr({tail}, {LABEL_END}) - 1)", map(escape_label, few))
+    return Condition(among.sql, (*cut, *cut, *among.params))
 
 
 def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     """What the filter of a slice with this action and cut-off says about a row.
 
-    PURGE matches terminal rows only, every other action the others only. A filter on statuses or modified time
-    never matches a row first started after the cut-off.
+    PURGE matches terminal rows only, every other action the others only. A filter on statuses or modified time, also
+    of what it leaves out, never matches a row first started after the cut-off.
     """
     parts = [Condition(f"status {'>=' if action is Action.PURGE else '<'} {FIRST_TERMINAL}", ())]
-    if filter_.statuses is not None:
-        codes = sorted({CODES[status] for status in filter_.statuses})
-        parts.append(Condition(f"status IN ({', '.join('?' * len(codes))})", tuple(codes)))
-    parts += _bounds(("modified_at >= ?", filter_.modified_from), ("modified_at < ?", filter_.modified_until))
-    parts += _lists(("service", filter_.services), ("object_key", filter_.object_keys), (_BATCH, filter_.batch_ids))
-    if not (filter_.statuses is None and filter_.modified_from is None and filter_.modified_until is None):
-        parts.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
-    lasting = _bounds(("created_at >= ?", filter_.created_from), ("created_at < ?", filter_.created_until))
-    lasting += _lists(
-        ("handler", filter_.handlers),
-        ("coalesce(r.pinned, deployment_id)", filter_.deployment_ids),
-        ("flow_id", filter_.flow_ids),
-        ("parent_id", filter_.parent_ids),
-        ("id", filter_.invocation_ids),
-    )
-    if filter_.labels is not None:
-        lasting.append(_labelled(filter_.labels))
+    left_out = filter_.exclude
+    moving, lasting = _moving(filter_), _lasting(filter_)
+    if left_out is not None:
+        moving += map(_not, _moving(left_out))
+        lasting += map(_not, _lasting(left_out))
+    if any(getattr(said, name) is not None for said in (filter_, left_out) if said for name in MOVING):
+        moving.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
     if lasting:
         sql, params = _all(lasting)
         other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {sql}"  # noqa: S608 - our own names
-        parts.append(Condition(f"EXISTS ({other_half})", params))
-    return _all(parts)
+        moving.append(Condition(f"EXISTS ({other_half})", params))
+    return _all(parts + moving)
 
 
-def _bounds(*bounds: tuple[str, int | None]) -> list[Condition]:
-    return [Condition(sql, (bound,)) for sql, bound in bounds if bound is not None]
+def _moving(said: Filter | Exclusion) -> list[Condition]:
+    """What it says of `rows`: one condition for each list and each pair of times."""
+    parts = []
+    if said.statuses is not None:
+        codes = sorted({CODES[status] for status in said.statuses})
+        parts.append(Condition(f"status IN ({', '.join('?' * len(codes))})", tuple(codes)))
+    parts += _between("modified_at", said.modified_from, said.modified_until)
+    return parts + _lists(("service", said.services), ("object_key", said.object_keys), (_BATCH, said.batch_ids))
+
+
+def _lasting(said: Filter | Exclusion) -> list[Condition]:
+    """What it says of `invocations`, likewise, and one condition for each label and each label's list."""
+    parts = _between("created_at", said.created_from, said.created_until)
+    parts += _lists(
+        ("handler", said.handlers),
+        ("coalesce(r.pinned, deployment_id)", said.deployment_ids),
+        ("flow_id", said.flow_ids),
+        ("parent_id", said.parent_ids),
+        ("id", getattr(said, "invocation_ids", None)),
+    )
+    parts += _labelled(said.labels or {})
+    return parts + [_labelled_among(key, values) for key, values in (said.labels_in or {}).items()]
+
+
+def _not(part: Condition) -> Condition:
+    """What is not so; a row that lacks what it is about, so that SQL knows no answer, is not so."""
+    return Condition(f"({part.sql}) IS NOT TRUE", part.params)
+
+
+def _between(column: str, start: int | None, end: int | None) -> list[Condition]:
+    bounds = [(f"{column} >= ?", start), (f"{column} < ?", end)]
+    given = [Condition(sql, (bound,)) for sql, bound in bounds if bound is not None]
+    return [_all(given)] if given else []
 
 
 def _lists(*lists: tuple[str, Iterable[str] | None]) -> list[Condition]:
@@ -102,7 +146,11 @@ def _lists(*lists: tuple[str, Iterable[str] | None]) -> list[Condition]:
 
 
 def _all(parts: list[Condition]) -> Condition:
-    return Condition(" AND ".join(part.sql for part in parts), tuple(p for part in parts for p in part.params))
+    sqls = [part.sql for part in parts]
+    while len(sqls) > _IN_A_CHAIN:
+        chains = [sqls[start : start + _IN_A_CHAIN] for start in range(0, len(sqls), _IN_A_CHAIN)]
+        sqls = [f"({' AND '.join(chain)})" for chain in chains]
+    return Condition(" AND ".join(sqls), tuple(p for part in parts for p in part.params))
 
 
 class Window(NamedTuple):

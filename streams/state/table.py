@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
+    from streams.engine.guards import Guard
     from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes
     from streams.model import Invocation, Row
     from streams.state.remembered import Tally
@@ -247,8 +248,8 @@ class Table(View):
         """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
         return self._batches.turns()
 
-    def guarding(self) -> Sequence[Slice]:
-        """Slices that guard starts, as `guards.guarding` says."""
+    def guarding(self) -> Sequence[Guard]:
+        """Those of the slices that guard starts, as `guards.guarding` says."""
         return self._batches.guarding()
 
     def invocation(self, row: Row) -> Invocation:

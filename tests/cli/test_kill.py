@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from streams.cli import follow, kill, preview
 from streams.cli.app import app
 from streams.client import BatchTimeoutError, Delivery
-from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch, Status
+from streams.model import Action, BatchProgress, BatchState, Exclusion, Filter, OnTimeout, StartBatch, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,6 +127,17 @@ def test_a_cancel_carries_grace_and_what_happens_at_its_end(service: Service) ->
     ]
 
 
+def test_a_kill_of_all_that_is_not_of_some_is_one_command(service: Service) -> None:
+    """What is left out stands in the same record."""
+    result = service.run("kill", "-s", "emails", "--not-label", "tenant=gold", "--not-label", "tenant=silver", "-y")
+    assert result.exit_code == 0
+    (start,) = service.sent
+    left_out = Exclusion(labels_in={"tenant": ("gold", "silver")})
+    assert start.filter == Filter(services=("emails",), exclude=left_out)
+    shown = " ".join(result.stdout.split())
+    assert "invocations of service emails, but none of label tenant=gold or tenant=silver" in shown
+
+
 @pytest.mark.parametrize("action", [Action.PAUSE, Action.RESUME, Action.PURGE])
 def test_the_other_actions_are_one_command_likewise(service: Service, action: Action) -> None:
     """A verb each, with the same options; none of them has a grace."""
@@ -173,6 +184,11 @@ def test_no_wait_returns_with_the_place_in_the_log(service: Service) -> None:
     [
         ([], "--all"),
         (["--service", ""], "services"),
+        (["--not-label", "tenant=gold"], "left out"),
+        (["--not-service", "emails"], "left out"),
+        (["--label", "tenant!=gold"], "--not-label tenant=gold"),
+        (["--all", "--not-status", "COMPLETED"], "exclude.statuses"),
+        (["--all", "--not-status", "READY", "--standing-until", "2h"], "exclude.statuses"),
         (["--status", "COMPLETED"], "statuses"),
         (["--created-after", "2026-02-01", "--created-before", "2026-01-01"], "--created-after"),
         (["--all", "--batch-id", ""], "--batch-id"),

@@ -84,6 +84,10 @@ _GOOD = '"invocation": {"invocation_id": "i", "service": "s", "handler": "h"'
             '{"type": "StartBatch", "batch_id": "b", "action": "KILL", "filter": {"service": ["s"]}}',
             "filter.service is no field of Filter",
         ),
+        (
+            '{"type": "StartBatch", "batch_id": "b", "action": "KILL", "filter": {"exclude": {"service": ["s"]}}}',
+            "filter.exclude.service is no field of Exclusion",
+        ),
     ],
 )
 def test_a_line_that_holds_no_command_says_why(line: str, reason: str) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from streams.cli.selection import Selection, describe
 from streams.cli.times import point_ms
-from streams.model import Filter, Status
+from streams.model import Exclusion, Filter, Status
 
 
 def test_no_option_makes_an_empty_filter_and_not_all() -> None:
@@ -54,6 +54,55 @@ def test_each_option_sets_its_field_and_no_other() -> None:
     )
 
 
+def test_each_option_of_what_is_left_out_sets_its_field_and_no_other() -> None:
+    """All fields of an exclusion can be given, as those of the filter are."""
+    selection = Selection(
+        not_service=["billing", "emails"],
+        not_handler=["run"],
+        not_object_key=["k"],
+        not_deployment=["d"],
+        not_status=["running", "READY"],
+        not_flow=["f"],
+        not_parent=["p"],
+        not_batch=["b"],
+        not_label=["tenant=acme", "query=a=b"],
+        not_created_after="2026-01-01",
+        not_created_before="2026-02-01",
+        not_modified_after="2026-03-01",
+        not_modified_before="2026-04-01",
+    )
+    assert selection.filter() == Filter(
+        exclude=Exclusion(
+            created_from=point_ms("2026-01-01"),
+            created_until=point_ms("2026-02-01"),
+            modified_from=point_ms("2026-03-01"),
+            modified_until=point_ms("2026-04-01"),
+            services=("billing", "emails"),
+            handlers=("run",),
+            object_keys=("k",),
+            deployment_ids=("d",),
+            statuses=(Status.RUNNING, Status.READY),
+            flow_ids=("f",),
+            parent_ids=("p",),
+            batch_ids=("b",),
+            labels={"tenant": "acme", "query": "a=b"},
+        )
+    )
+    assert selection.filter().exclude is not None
+    said = {name for name in Exclusion.__struct_fields__ if getattr(selection.filter().exclude, name) is not None}
+    assert set(Exclusion.__struct_fields__) - said == {"labels_in"}
+
+
+def test_a_label_given_again_with_another_value_widens() -> None:
+    """As every other option does: one of the values must fit, or fits what is left out."""
+    words = ["tenant=gold", "region=eu", "tenant=silver", "tenant=gold"]
+    lists, one = {"tenant": ("gold", "silver")}, {"region": "eu"}
+    assert Selection(label=words).filter() == Filter(labels=one, labels_in=lists)
+    assert Selection(not_label=words, all=True).filter() == Filter(
+        match_all=True, exclude=Exclusion(labels=one, labels_in=lists)
+    )
+
+
 def test_ids_come_from_options_and_from_a_file_each_once(tmp_path: Path) -> None:
     """Blank lines and repetitions do not count."""
     file = tmp_path / "ids"
@@ -88,7 +137,20 @@ def test_all_stands_alone(chosen: Selection) -> None:
     [
         (Selection(label=["tenant"]), "--label", "KEY=VALUE"),
         (Selection(label=["=x"]), "--label", "KEY=VALUE"),
-        (Selection(label=["a=1", "a=2"]), "--label", "at once"),
+        (Selection(label=["tenant!=gold"]), "--label", "say --not-label tenant=gold$"),
+        (Selection(label=["tenant==gold"]), "--label", "write one '=', tenant=gold$"),
+        (Selection(not_label=["tenant"]), "--not-label", "KEY=VALUE"),
+        (Selection(not_label=["tenant!=gold"]), "--not-label", "say --not-label tenant=gold$"),
+        (Selection(not_label=["tenant==gold"]), "--not-label", "write one '=', tenant=gold$"),
+        (Selection(not_status=["RUNING"]), "--not-status", "there are SCHEDULED"),
+        (Selection(not_created_after="soon"), "--not-created-after", "ISO time"),
+        (Selection(not_modified_before="soon"), "--not-modified-before", "ISO time"),
+        (Selection(created_after="1h", created_before="2h"), "--created-before", "before --created-after"),
+        (
+            Selection(not_modified_after="1h", not_modified_before="2h"),
+            "--not-modified-before",
+            "before --not-modified-after",
+        ),
         (Selection(status=["RUNING"]), "--status", "there are SCHEDULED"),
         (Selection(created_after="soon"), "--created-after", "ISO time"),
         (Selection(modified_before="soon"), "--modified-before", "ISO time"),
@@ -112,3 +174,28 @@ def test_a_filter_in_words_names_everything_it_narrows_by() -> None:
         "and created before 2026-01-01 00:00:00Z"
     )
     assert describe(Filter(match_all=True)) == "ALL invocations"
+    assert describe(Filter(invocation_ids=None), 10_000) == "invocations of one of 10,000 ids"
+
+
+def test_a_filter_in_words_names_everything_that_it_leaves_out() -> None:
+    """Whoever is asked sees for whom it is not meant, too."""
+    selection = Selection(
+        service=["emails"],
+        label=["tenant=lead", "tenant=free"],
+        not_label=["tenant=gold", "tenant=silver", "pinned=yes"],
+        not_status=["running"],
+        not_created_after="2026-01-01",
+        not_created_before="2026-02-01",
+    )
+    assert describe(selection.filter()) == (
+        "invocations of service emails, and label tenant=lead or tenant=free, but none of status RUNNING, "
+        "and none of label pinned=yes, and none of label tenant=gold or tenant=silver, "
+        "and none of created from 2026-01-01 00:00:00Z and before 2026-02-01 00:00:00Z"
+    )
+    assert describe(Selection(all=True, not_service=["pay"]).filter()) == "ALL invocations, but none of service pay"
+
+
+def test_a_long_list_in_words_is_cut() -> None:
+    """Nobody reads ten thousand names."""
+    told = describe(Selection(service=[f"s{number}" for number in range(1_100)]).filter())
+    assert told.endswith(" or s19 or 1,080 others")

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from streams.engine import content_hash
-from streams.model import Action, Filter, Invoke, StartBatch
+from streams.model import Action, Exclusion, Filter, Invocation, Invoke, StartBatch
 from support.memory_cluster import invocation, invoke
 
 
@@ -15,6 +15,28 @@ def test_the_hash_is_pinned() -> None:
     whole = Invoke(invocation("a", labels={"x": "1", "b": "2"}, lease_ms=5), scheduled_at=7, payload=b"p")
     assert content_hash(whole) == 1166220078946081164
     assert content_hash(StartBatch("b", Action.KILL, Filter(services=("mail",)))) == -384605390936865221
+
+
+def test_a_batch_that_leaves_out_is_another_than_one_that_does_not() -> None:
+    """What is left out, and each label's list, count; the order of labels does not, nor what is not said."""
+    plain = StartBatch("b", Action.KILL, Filter(match_all=True))
+    lists = {"x": ("1", "2"), "y": ("3",)}
+    several = [
+        plain,
+        replace(plain, filter=Filter(match_all=True, labels_in=lists)),
+        replace(plain, filter=Filter(match_all=True, labels_in=lists | {"x": ("1",)})),
+        replace(plain, filter=Filter(match_all=True, exclude=Exclusion(labels_in=lists))),
+        replace(plain, filter=Filter(match_all=True, exclude=Exclusion(labels={"x": "1"}))),
+    ]
+    assert len({content_hash(each) for each in several}) == len(several)
+    turned = Filter(match_all=True, exclude=Exclusion(labels_in=dict(reversed(lists.items())), services=None))
+    assert content_hash(replace(plain, filter=turned)) == content_hash(several[3])
+
+
+@pytest.mark.parametrize("kind", [Invoke, Invocation])
+def test_what_is_hashed_as_it_stands_has_few_fields(kind: type[Invoke | Invocation]) -> None:
+    """A sixteenth field, even at its default, would change the hash of what was written before there was one."""
+    assert len(kind.__struct_fields__) <= 15
 
 
 def test_the_hash_fits_a_signed_long() -> None:

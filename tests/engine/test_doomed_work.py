@@ -22,6 +22,7 @@ from streams.model import (
     ControlBatch,
     ControlOperation,
     ControlSlice,
+    Exclusion,
     Filter,
     Invocation,
     OnTimeout,
@@ -113,6 +114,9 @@ GUARDS_NOTHING = {
     "draining": slice_of(state=SliceState.DRAINING),
     "another action": slice_of(action=Action.PAUSE),
     "another status": slice_of(Filter(statuses=(Status.RUNNING,))),
+    "left out": slice_of(Filter(match_all=True, exclude=Exclusion(services=("other", "mail")))),
+    "left out as it stands": slice_of(Filter(match_all=True, exclude=Exclusion(statuses=(Status.SCHEDULED,)))),
+    "another label": slice_of(Filter(labels_in={"tenant": ("gold", "silver")})),
     "its id is handled": slice_of(Filter(invocation_ids=("a", "b")), cursor=1),
     "another id": slice_of(Filter(invocation_ids=("A", "b")), cursor=0),
 }
@@ -133,6 +137,7 @@ def test_what_no_slice_is_about_to_end_starts(slice_: Slice) -> None:
         slice_of(Filter(statuses=(Status.SCHEDULED,))),
         slice_of(Filter(invocation_ids=("0", "a")), cursor=1),
         slice_of(Filter(modified_until=NOW)),
+        slice_of(Filter(match_all=True, exclude=Exclusion(services=("other",), labels={"tenant": "gold"}))),
     ],
 )
 def test_every_kind_of_running_slice_guards(slice_: Slice) -> None:
@@ -141,11 +146,19 @@ def test_every_kind_of_running_slice_guards(slice_: Slice) -> None:
     assert (table.rows["a"].status, table.rows["a"].held) == (Status.SCHEDULED, True)
 
 
-def test_what_was_first_started_after_the_cut_off_is_not_guarded_by_what_it_has_become() -> None:
-    """A filter on statuses never matches it."""
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        Filter(statuses=(Status.BACKING_OFF,)),
+        Filter(match_all=True, exclude=Exclusion(statuses=(Status.RUNNING,))),
+        Filter(match_all=True, exclude=Exclusion(modified_until=0)),
+    ],
+)
+def test_what_was_first_started_after_the_cut_off_is_not_guarded_by_what_it_has_become(filter_: Filter) -> None:
+    """A filter on statuses or modified time never matches it, nor does one that leaves out by these."""
     table = guarded(
         table_with(row_at(Status.BACKING_OFF, due_at=NOW, started_seq=AT.offset)),
-        slice_of(Filter(statuses=(Status.BACKING_OFF,))),
+        slice_of(filter_),
     )
     tick(table)
     assert table.rows["a"].status is Status.READY

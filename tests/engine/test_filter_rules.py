@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
+from streams.batch_rules import filter_fault
 from streams.engine.filters import Facts, matches
-from streams.model import Action, Cause, Ending, Filter, Invocation, Status
-from streams.rules import TERMINAL, filter_fault
+from streams.model import Action, Cause, Ending, Exclusion, Filter, Invocation, Status
+from streams.rules import TERMINAL
 from support.engine_rows import row_at
 
 CUTOFF = 50
+
+
+def without(**fields: Any) -> Filter:
+    """Everything but what these fields name."""
+    return Filter(match_all=True, exclude=Exclusion(**fields))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +41,35 @@ CUTOFF = 50
         ("batch_ids", Filter(batch_ids=("",))),
         ("labels", Filter(labels={"k": "v" * 1_001})),
         ("invocation_ids", Filter(invocation_ids=tuple(map(str, range(10_001))))),
+        ("labels_in", Filter(labels_in={})),
+        ("labels_in", Filter(labels_in={"a": ("1",), "b": ()})),
+        ("labels_in", Filter(labels_in={"k": ("v", "v" * 1_001)})),
+        ("labels_in", Filter(labels_in={"k" * 1_001: ("v",)})),
+        ("labels_in", Filter(labels={f"a{n}": "" for n in range(40)}, labels_in={f"b{n}": ("",) for n in range(25)})),
+        ("match_all", Filter(exclude=Exclusion(services=("a",)))),
+        ("match_all", Filter(exclude=Exclusion())),
+        ("exclude", without()),
+        ("exclude.services", without(services=())),
+        ("exclude.labels", without(labels={})),
+        ("exclude.labels_in", without(labels_in={})),
+        ("exclude.labels_in", without(labels_in={"a": ("1",), "b": ()})),
+        ("exclude.labels", without(labels={"k": "v" * 1_001})),
+        ("exclude.labels", without(labels={f"a{n}": "" for n in range(65)})),
+        ("exclude.labels_in", without(labels_in={"k": ("v" * 1_001,)})),
+        (
+            "exclude.labels_in",
+            without(labels={f"a{n}": "" for n in range(40)}, labels_in={f"b{n}": ("",) for n in range(25)}),
+        ),
+        ("exclude.created_until", without(created_from=10, created_until=9)),
+        ("exclude.modified_until", without(modified_from=0, modified_until=-1)),
+        ("exclude.handlers", without(handlers=("ok", ""))),
+        ("exclude.object_keys", without(object_keys=("\0",))),
+        ("exclude.deployment_ids", without(deployment_ids=("x" * 257,))),
+        ("exclude.flow_ids", without(flow_ids=("",))),
+        ("exclude.parent_ids", without(parent_ids=("",))),
+        ("exclude.batch_ids", without(batch_ids=("",))),
+        ("exclude.statuses", without(statuses=(Status.COMPLETED,))),
+        ("exclude.statuses", without(statuses=tuple(set(Status) - TERMINAL))),
     ],
 )
 @pytest.mark.parametrize("action", [Action.KILL, Action.CANCEL])
@@ -61,6 +98,11 @@ def test_a_huge_filter_is_refused() -> None:
         Filter(invocation_ids=tuple(map(str, range(10_000)))),
         Filter(statuses=tuple(set(Status) - TERMINAL)),
         Filter(labels={"k": ""}),
+        Filter(labels_in={"k": ("",)}),
+        Filter(services=("a",), exclude=Exclusion(services=("a",))),
+        without(created_from=9, created_until=9),
+        without(labels={"k": "v"}, labels_in={"k": ("w", "x")}),
+        without(statuses=(Status.PENDING,)),
     ],
 )
 def test_a_good_filter_passes(filter_: Filter) -> None:
@@ -68,9 +110,65 @@ def test_a_good_filter_passes(filter_: Filter) -> None:
     assert filter_fault(filter_, Action.KILL) is None
 
 
-def test_purge_may_name_terminal_statuses() -> None:
-    """They are what it is about."""
-    assert filter_fault(Filter(statuses=(Status.KILLED,)), Action.PURGE) is None
+LIVE = set(Status) - TERMINAL
+IDLE = {
+    Action.KILL: set(),
+    Action.CANCEL: {Status.CANCELLING},
+    Action.PAUSE: {Status.PAUSED, Status.CANCELLING},
+    Action.RESUME: LIVE - {Status.PAUSED},
+    Action.PURGE: set(),
+}
+"""Live statuses in which an action does nothing."""
+
+
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("status", list(Status))
+def test_a_status_that_an_action_does_nothing_about_is_refused(action: Action, status: Status) -> None:
+    """A terminal one is for PURGE alone, RESUME is for PAUSED, and what is cancelled or paused already stays so."""
+    useless = (status in TERMINAL) != (action is Action.PURGE) or status in IDLE[action]
+    fault = filter_fault(Filter(statuses=(status,)), action)
+    assert (fault is not None) is useless
+    if fault is not None:
+        assert fault.startswith("filter.statuses ")
+        assert status in fault
+        assert action in fault
+
+
+@pytest.mark.parametrize("action", [Action.PAUSE, Action.CANCEL])
+def test_a_useless_status_beside_another_is_not_refused(action: Action) -> None:
+    """What is skipped may be named together with what is not."""
+    assert filter_fault(Filter(statuses=(Status.PAUSED, Status.CANCELLING, Status.READY)), action) is None
+
+
+@pytest.mark.parametrize(
+    ("action", "filter_", "field"),
+    [
+        (Action.RESUME, Filter(statuses=(Status.PAUSED, Status.READY)), "statuses"),
+        (Action.RESUME, without(statuses=(Status.PAUSED,)), "exclude.statuses"),
+        (Action.RESUME, without(statuses=(Status.READY,)), "exclude.statuses"),
+        (Action.PAUSE, without(statuses=tuple(LIVE - {Status.PAUSED})), "exclude.statuses"),
+        (Action.CANCEL, without(statuses=tuple(LIVE - {Status.CANCELLING})), "exclude.statuses"),
+        (Action.PURGE, without(statuses=(Status.READY,)), "exclude.statuses"),
+        (Action.PURGE, without(statuses=tuple(TERMINAL)), "exclude.statuses"),
+        (
+            Action.KILL,
+            Filter(statuses=(Status.READY,), exclude=Exclusion(statuses=(Status.READY,))),
+            "exclude.statuses",
+        ),
+        (Action.KILL, without(statuses=tuple(LIVE - {Status.PAUSED})), None),
+        (Action.CANCEL, without(statuses=(Status.CANCELLING,)), None),
+        (Action.PURGE, without(statuses=(Status.FAILED,)), None),
+    ],
+)
+def test_statuses_are_left_out_as_they_are_asked_for(action: Action, filter_: Filter, field: str | None) -> None:
+    """Those that are never found are refused, and so is what leaves none in which there is anything to do."""
+    fault = filter_fault(filter_, action)
+    if field is None:
+        assert fault is None
+    else:
+        assert fault is not None
+        assert fault.startswith(f"filter.{field} ")
+        assert action in fault
 
 
 BASE = Facts(
@@ -107,6 +205,24 @@ BASE = Facts(
         (Filter(labels={"a": "1"}), Filter(labels={"a": "2"})),
         (Filter(labels={"a": "1", "b": "2"}), Filter(labels={"a": "1", "c": "2"})),
         (Filter(services=("svc",), handlers=("hnd",)), Filter(services=("svc",), handlers=("x",))),
+        (Filter(labels_in={"a": ("0", "1")}), Filter(labels_in={"a": ("0", "2")})),
+        (Filter(labels_in={"a": ("1",), "b": ("1", "2")}), Filter(labels_in={"a": ("1",), "b": ("1",)})),
+        (without(services=("x",)), without(services=("x", "svc"))),
+        (without(handlers=("x",)), without(handlers=("hnd",))),
+        (without(object_keys=("x",)), without(object_keys=("obj",))),
+        (without(deployment_ids=("x",)), without(deployment_ids=("dep",))),
+        (without(statuses=(Status.RUNNING,)), without(statuses=(Status.CANCELLING,))),
+        (without(flow_ids=("x",)), without(flow_ids=("flow",))),
+        (without(parent_ids=("x",)), without(parent_ids=("par",))),
+        (without(batch_ids=("x",)), without(batch_ids=("b",))),
+        (without(labels={"a": "2", "c": "1"}), without(labels={"a": "2", "b": "2"})),
+        (without(labels_in={"a": ("2", "3"), "c": ("1",)}), without(labels_in={"a": ("2", "3"), "b": ("1", "2")})),
+        (without(services=("x",), labels={"a": "2"}), without(services=("x",), labels={"a": "1"})),
+        (without(created_from=101), without(created_from=100)),
+        (without(created_until=100), without(created_until=101)),
+        (without(created_from=101, created_until=110), without(created_from=100, created_until=101)),
+        (without(created_from=90, created_until=100), without(created_from=90, created_until=110)),
+        (without(modified_from=201, modified_until=210), without(modified_from=200, modified_until=201)),
     ],
 )
 def test_each_field_matches_its_value_and_no_other(yes: Filter, no: Filter) -> None:
@@ -124,12 +240,15 @@ def test_each_field_matches_its_value_and_no_other(yes: Filter, no: Filter) -> N
         Filter(parent_ids=("x",)),
         Filter(batch_ids=("x",)),
         Filter(labels={"x": ""}),
+        Filter(labels_in={"x": ("", "y")}),
     ],
 )
 def test_what_a_row_does_not_have_matches_nothing(filter_: Filter) -> None:
-    """An absent value is no value, least of all an empty one."""
+    """An absent value is no value, least of all an empty one; and a row without it is not left out by it."""
     bare = Facts(row_at(Status.RUNNING), Invocation("a", "svc", "hnd"))
     assert not matches(filter_, Action.KILL, CUTOFF, bare)
+    said = {name: value for name in Exclusion.__struct_fields__ if (value := getattr(filter_, name)) is not None}
+    assert matches(without(**said), Action.KILL, CUTOFF, bare)
 
 
 def test_the_pinned_deployment_replaces_the_one_asked_for() -> None:
@@ -164,6 +283,10 @@ def test_only_what_was_logged_before_the_cut_off_matches(seq: int, expected: boo
         (Filter(statuses=(Status.CANCELLING,)), False),
         (Filter(modified_from=0), False),
         (Filter(modified_until=999), False),
+        (without(created_from=999), True),
+        (without(statuses=(Status.RUNNING,)), False),
+        (without(modified_from=999), False),
+        (without(modified_until=0), False),
     ],
 )
 def test_what_started_behind_the_cut_off_is_new_to_a_filter_on_what_moves(filter_: Filter, expected: bool) -> None:  # noqa: FBT001

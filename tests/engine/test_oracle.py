@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams import codec
 from streams.engine.view import PageSizes
-from streams.model import Action, Filter, ReportTransition, StartBatch, Status
+from streams.model import Action, Exclusion, Filter, ReportTransition, StartBatch, Status
 from streams.rules import TERMINAL
 from support import oracle
 from support.effort import examples
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 IDS = (*(f"mail/k~{number}" for number in range(4)), *(f"i{number}" for number in range(4)))
 FAR = 1_000_000_000
 
-FILTERS = (Filter(match_all=True), Filter(handlers=("send",)), Filter(invocation_ids=IDS[1:6]))
+FILTERS = (
+    *(Filter(match_all=True), Filter(handlers=("send",)), Filter(invocation_ids=IDS[1:6])),
+    *(Filter(labels_in={"tenant": ("gold", "lead")}), Filter(labels={"tenant": "lead"})),
+    Filter(match_all=True, exclude=Exclusion(handlers=("send",), labels={"tenant": "gold"})),
+    Filter(services=("mail",), exclude=Exclusion(labels_in={"tenant": ("gold", "silver")})),
+)
+LABELS = ({}, {"tenant": "gold"}, {"tenant": "silver"}, {"tenant": "lead", "of": "gold"})
 REPORTED = (Status.RUNNING, Status.SUSPENDED, Status.COMPLETED)
 ACTIONS = (*Action, Action.PAUSE, Action.RESUME)
 
@@ -40,7 +46,8 @@ def _command(random: Random, name: str) -> Command:
     match random.randrange(6):
         case 0 | 1:
             handler, scheduled_at = random.choice(("send", "receive")), random.choice((None, FAR))
-            return invoke_any(invocation_id, scheduled_at=scheduled_at, adopt=False, handler=handler)
+            labels = random.choice(LABELS)
+            return invoke_any(invocation_id, scheduled_at=scheduled_at, adopt=False, handler=handler, labels=labels)
         case 2:
             return invoke_any(invocation_id, scheduled_at=None, adopt=True)
         case 3:

@@ -21,6 +21,7 @@ from streams.model import (
     ControlBatch,
     ControlOperation,
     Ending,
+    Exclusion,
     Filter,
     Invocation,
     OnTimeout,
@@ -306,6 +307,10 @@ def test_a_rule_takes_no_rate() -> None:
         ({"filter": Filter(modified_until=5)}, "filter.modified_until"),
         ({"filter": Filter(invocation_ids=("a",))}, "filter.invocation_ids"),
         ({"filter": Filter(batch_ids=("a",))}, "filter.batch_ids"),
+        ({"filter": Filter(match_all=True, exclude=Exclusion(statuses=(Status.READY,)))}, "filter.exclude.statuses"),
+        ({"filter": Filter(match_all=True, exclude=Exclusion(modified_from=5))}, "filter.exclude.modified_from"),
+        ({"filter": Filter(match_all=True, exclude=Exclusion(modified_until=5))}, "filter.exclude.modified_until"),
+        ({"filter": Filter(match_all=True, exclude=Exclusion(batch_ids=("a",)))}, "filter.exclude.batch_ids"),
         ({"limit": 5}, "limit"),
         ({"max_rate": 5.0}, "max_rate"),
     ],
@@ -328,6 +333,8 @@ def slice_of(random: Random) -> Slice:
         created_from=random.choice((None, None, 1)),
         created_until=random.choice((None, None, 3)),
         labels=random.choice((None, None, {"a": "a"}, {"a": "a", "b": "b"})),
+        labels_in=random.choice((None, None, {"a": ("b", "c")}, {"a": ("a",), "c": ("b", "c")})),
+        exclude=random.choice((None, None, *LEFT_OUT)),
     )
     number, until = random.randrange(3), random.choice((None, *range(1, 5)))
     state, name = random.choice((SliceState.RUNNING,) * 4 + tuple(SliceState)), f"b{number}"
@@ -337,6 +344,15 @@ def slice_of(random: Random) -> Slice:
     )  # fmt: skip
 
 
+LEFT_OUT = (
+    *(
+        Exclusion(services=("b",), object_keys=("b",)),
+        Exclusion(labels={"a": "b", "b": "b"}),
+        Exclusion(flow_ids=("a",)),
+    ),
+    *(Exclusion(created_from=1, created_until=3), Exclusion(created_from=3), Exclusion(deployment_ids=("a",))),
+    *(Exclusion(labels_in={"a": ("b", "c"), "c": ("c",)}, handlers=("b",)), Exclusion(parent_ids=("b",))),
+)
 LISTS = ("services", "handlers", "object_keys", "deployment_ids", "flow_ids", "parent_ids")
 
 

@@ -180,7 +180,34 @@ def restored_without_pages(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(restore, "apply_delta", lambda *_: 0)
 
 
+def nothing_left_out(patch: pytest.MonkeyPatch) -> None:
+    """A page acts on what the filter leaves out."""
+    condition_of = select.condition_of
+    patch.setattr(
+        select, "condition_of", lambda filter_, *others: condition_of(replace(filter_, exclude=None), *others)
+    )
+
+
+def left_out_and_yet_guarded(patch: pytest.MonkeyPatch) -> None:
+    """A batch holds what its filter leaves out."""
+    guard_of = guards.guard_of
+
+    def wrong(slice_: Any, known: Any = None) -> Any:
+        del known
+        guard = guard_of(replace(slice_, filter=replace(slice_.filter, exclude=None)))
+        return guards.Guard(slice_, guard.matches)
+
+    patch.setattr(batches, "guard_of", wrong)
+
+
+def left_out_and_yet_ended_at_the_door(patch: pytest.MonkeyPatch) -> None:
+    """A rule ends what its filter leaves out."""
+    saying = standing.saying
+    patch.setattr(standing, "saying", lambda filter_: saying(replace(filter_, exclude=None)))
+
+
 QUICK = (
+    nothing_left_out,
     a_late_cutoff,
     skipped_is_done,
     grace_ends_twice,
@@ -202,6 +229,8 @@ LONG = (
     a_door_that_is_never_open,
     uncounted_at_the_door,
     it_ends_what_it_has_promoted,
+    left_out_and_yet_guarded,
+    left_out_and_yet_ended_at_the_door,
     restored_without_pages,
 )
 """These take longer to meet."""

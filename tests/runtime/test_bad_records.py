@@ -13,11 +13,12 @@ import pytest
 
 import streams.runtime.worker  # noqa: F401 - so that every record of the worker is known
 from streams import codec
+from streams.batch_rules import filter_fault
 from streams.config import Topic
 from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke
 from streams.model.base import Record
-from streams.rules import filter_fault, labels_fault
+from streams.rules import labels_fault
 from streams.runtime import intake
 from streams.runtime.task import PartitionTask
 from streams.state.store import Store

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from streams.codec import encode_invocation
 from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
 from streams.engine.view import At, PageQuery, PageSizes
-from streams.model import Action, Cause, Change, Ending, Filter, Invocation, PageDelta, Row, Status
+from streams.model import Action, Cause, Change, Ending, Exclusion, Filter, Invocation, PageDelta, Row, Status
 from streams.state.store import Store
 from streams.state.table import Table
 
@@ -45,6 +45,8 @@ def lived(table: Table) -> list[tuple[str, bytes | None]]:
     )
     table.select(PageQuery(filter_, Action.KILL, -1, 10, 5, 2, 5))
     table.select(PageQuery(Filter(match_all=True), Action.KILL, -1, 10, 5, 2, 5))
+    left_out = Exclusion(0, 9, 0, 9, ("a",), batch_ids=("c",), labels={"a": "c"}, labels_in={"a": ("c", "d")})
+    table.select(PageQuery(Filter(labels_in={"a": ("b", "c")}, exclude=left_out), Action.KILL, -1, 10, 5, 2, 5))
     table.select(PageQuery(filter_, Action.KILL, -1, 10, 5, 2, 5, ("i-1", "i-2")))
     ended = UpdateRow(replace(row(9).row, status=Status.FAILED, due_at=None))
     table.absorb([ended], At(0, 10, 0))

@@ -15,6 +15,7 @@ from streams.model import (
     Action,
     ControlBatch,
     ControlOperation,
+    Exclusion,
     Filter,
     OnTimeout,
     ReportTransition,
@@ -40,6 +41,8 @@ _FILTERS: Final = (
         Filter(invocation_ids=("i1", "i3", "i5", "mail/k~1", "nobody")),
     ),
     *(Filter(statuses=(Status.READY, Status.RUNNING)), Filter(modified_until=START + 20_000)),
+    Filter(match_all=True, exclude=Exclusion(services=("mail",))),
+    Filter(match_all=True, exclude=Exclusion(statuses=(Status.PENDING,), object_keys=("k",))),
 )
 _ENDED_ONLY: Final = (Filter(match_all=True), Filter(statuses=(Status.COMPLETED, Status.KILLED)))
 _ACTIONS: Final = (*(Action.KILL, Action.CANCEL, Action.PURGE), *(Action.PAUSE, Action.RESUME) * 2)

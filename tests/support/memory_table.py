@@ -26,12 +26,12 @@ from streams.engine.effects import (
     SetTick,
     UpdateRow,
 )
-from streams.engine.filters import Facts, matches
-from streams.engine.guards import guarding
+from streams.engine.guards import Guard, guard_of, guarding
 from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
 from streams.engine.slices import takes_turns
 from streams.engine.view import Inbox, Page, PageSizes, StartedRow
 from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
+from support.model.filters import Seen, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -88,12 +88,12 @@ class MemoryTable:
         return self.slices.get(batch_id)
 
     def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
-        """The first rule that stands and matches, by the filter in Python, of a row as it would arrive."""
+        """The first rule that stands and matches a row as it would arrive, by the filter as the tests' model has it."""
         row = Row(invocation.invocation_id, b"", -1, 0, Status.PENDING, 0, -1, now, now)
         for slice_ in sorted(self.slices.values(), key=lambda slice_: slice_.cutoff):
             until = slice_.standing_until
             stands = slice_.state is SliceState.RUNNING and until is not None and now < until
-            if stands and matches(slice_.filter, slice_.action, slice_.cutoff, Facts(row, invocation)):
+            if stands and matches(slice_.filter, slice_.action, _seen(row, invocation), slice_.cutoff):
                 return slice_
         return None
 
@@ -102,9 +102,9 @@ class MemoryTable:
         running = [slice_ for slice_ in self.slices.values() if takes_turns(slice_)]
         return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
 
-    def guarding(self) -> Sequence[Slice]:
+    def guarding(self) -> Sequence[Guard]:
         """Slices that guard starts."""
-        return [slice_ for slice_ in self.slices.values() if guarding(slice_)]
+        return [guard_of(slice_) for slice_ in self.slices.values() if guarding(slice_)]
 
     def invocation(self, row: Row) -> Invocation:
         """Its invocation, kept until the row is removed."""
@@ -116,7 +116,7 @@ class MemoryTable:
         return sorted(held, key=lambda row: row.seq)[:limit]
 
     def select(self, query: PageQuery) -> Page:
-        """One page, row by row, by the filter in Python."""
+        """One page, row by row, by the filter as the model of the tests has it."""
         rows = sorted((row for row in self.rows.values() if row.seq < query.cutoff), key=lambda row: row.seq)
         if query.ids is None:
             rows = [row for row in rows if row.seq > query.cursor]
@@ -291,7 +291,7 @@ class MemoryTable:
         return any(row.status is Status.PENDING and self.object_of(row) for row in self.rows.values())
 
     def _matches(self, row: Row, query: PageQuery) -> bool:
-        return matches(query.filter, query.action, query.cutoff, Facts(row, self.invocations[row.invocation_id]))
+        return matches(query.filter, query.action, _seen(row, self.invocations[row.invocation_id]), query.cutoff)
 
     def _window(self, rows: list[Row], query: PageQuery) -> tuple[list[Row], list[Row]]:
         seen: list[Row] = []
@@ -303,3 +303,16 @@ class MemoryTable:
             if self._matches(row, query):
                 matched.append(row)
         return seen, matched
+
+
+def _seen(row: Row, invocation: Invocation) -> Seen:
+    return Seen(
+        invocation,
+        row.seq,
+        row.status,
+        row.deployment_id or invocation.deployment_id,
+        row.created_at,
+        row.modified_at,
+        row.started_seq,
+        row.ending.cause.batch_id if row.ending else None,
+    )

@@ -16,6 +16,7 @@ from streams.model import (
     ContinueSlice,
     ControlBatch,
     ControlOperation,
+    Exclusion,
     Filter,
     Invocation,
     Invoke,
@@ -46,6 +47,16 @@ _ACTIONS: Final = (
 _REPORTED: Final = (
     *(Status.RUNNING, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.COMPLETED, Status.CANCELLED),
     *(Status.FAILED, Status.READY),
+)
+_LEFT_OUT: Final = (
+    *(Exclusion(labels={"team": "a"}), Exclusion(labels_in={"team": ("a", "b")}, handlers=("none",))),
+    *(Exclusion(services=("mail",)), Exclusion(deployment_ids=("d1",)), Exclusion(object_keys=("k",))),
+    *(Exclusion(statuses=(Status.PENDING,)), Exclusion(statuses=(Status.READY, Status.SCHEDULED))),
+    Exclusion(batch_ids=("b0", "b1", "b2")),
+)
+_REFUSED: Final = (
+    *(Filter(exclude=_LEFT_OUT[0]), Filter(match_all=True, exclude=Exclusion())),
+    *(Filter(match_all=True, exclude=Exclusion(services=())), Filter(match_all=True, labels_in={"team": ()})),
 )
 _REPEATED: Final = (ContinueSlice, SliceReport, Tick)
 _OPERATIONS: Final = (*ControlOperation, ControlOperation.RESUME, ControlOperation.PAUSE)
@@ -164,13 +175,17 @@ class Life:
         ]
         filters += [Filter(invocation_ids=(*IDS[::2], "nobody")), Filter(modified_until=self.cluster.now - 3_000)]
         filters += [Filter(created_from=self.cluster.now - 5_000)]
+        filters += [Filter(labels_in={"team": ("a", "b")}), Filter(match_all=True, exclude=random.choice(_LEFT_OUT))]
+        late = Exclusion(modified_from=self.cluster.now - 4_000)
+        filters += [Filter(services=("mail",), exclude=Exclusion(created_from=self.cluster.now - 5_000))]
+        filters += [Filter(match_all=True, exclude=late)]
         if self.batches:
             filters.append(Filter(batch_ids=tuple(each.batch_id for each in self.batches[-4:])))
         if OBJECTS:
             started = Filter(statuses=(Status.READY, Status.RUNNING))
             filters += [Filter(object_keys=("k", "l")), Filter(statuses=(Status.PENDING,)), started, started]
         if random.random() < 0.05:
-            filters = [Filter(), Filter(services=()), Filter(statuses=(Status.KILLED,))]
+            filters = [Filter(), Filter(services=()), Filter(statuses=(Status.KILLED,)), *_REFUSED]
         return random.choice(filters)
 
     def _control(self, random: Random) -> None:

@@ -31,7 +31,7 @@ from streams.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streams.model import Filter, Record
+    from streams.model import Exclusion, Filter, Record
     from support.reading import Entry
 
 Place = tuple[int, int]
@@ -203,22 +203,30 @@ def _resume(row: Expected, clock: int) -> None:
 
 def _matches(wanted: Filter, row: Expected) -> bool:
     """Fields that these tests filter by; any other must be absent, or this oracle would lie."""
-    known = {"created_from", "created_until", "services", "handlers", "statuses", "invocation_ids", "labels"}
-    for name in wanted.__struct_fields__:
-        if name not in known and name != "match_all" and getattr(wanted, name) is not None:
-            raise AssertionError(f"the oracle does not know filter.{name}")
+    if wanted.invocation_ids is not None and row.invocation.invocation_id not in wanted.invocation_ids:
+        return False
+    return all(_has(wanted, row)) and not (wanted.exclude is not None and any(_has(wanted.exclude, row)))
+
+
+def _has(said: Filter | Exclusion, row: Expected) -> list[bool]:
+    """Of each thing that is said, whether the row has it."""
+    known = {"created_from", "created_until", "services", "handlers", "statuses", "labels", "labels_in"}
+    for name in set(said.__struct_fields__) - known - {"invocation_ids", "match_all", "exclude"}:
+        if getattr(said, name) is not None:
+            raise AssertionError(f"the oracle does not know {name}")
     invocation = row.invocation
-    return all(
-        (
-            wanted.created_from is None or row.created_at >= wanted.created_from,
-            wanted.created_until is None or row.created_at < wanted.created_until,
-            wanted.services is None or invocation.service in wanted.services,
-            wanted.handlers is None or invocation.handler in wanted.handlers,
-            wanted.statuses is None or row.status in wanted.statuses,
-            wanted.invocation_ids is None or invocation.invocation_id in wanted.invocation_ids,
-            all(invocation.labels.get(key) == value for key, value in (wanted.labels or {}).items()),
-        )
-    )
+    found = []
+    if said.created_from is not None or said.created_until is not None:
+        after = said.created_from is None or row.created_at >= said.created_from
+        found.append(after and (said.created_until is None or row.created_at < said.created_until))
+    if said.services is not None:
+        found.append(invocation.service in said.services)
+    if said.handlers is not None:
+        found.append(invocation.handler in said.handlers)
+    if said.statuses is not None:
+        found.append(row.status in said.statuses)
+    found += [invocation.labels.get(key) == value for key, value in (said.labels or {}).items()]
+    return found + [invocation.labels.get(key) in values for key, values in (said.labels_in or {}).items()]
 
 
 # --- what is ----------------------------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ def plain(value: Any) -> Any:
             return {name: plain(getattr(value, name)) for name in value.__struct_fields__ if name != "encoded"}
         case tuple():
             return [plain(part) for part in value]
+        case dict():
+            return {key: plain(part) for key, part in value.items()}
         case Enum():
             return value.value
         case _:

@@ -37,6 +37,7 @@ from streams.model import (
     Cause,
     Change,
     Ending,
+    Exclusion,
     Filter,
     Invocation,
     OnTimeout,
@@ -72,6 +73,7 @@ FILTERS = (
     Filter(batch_ids=("b-0", "b-2")),
     Filter(modified_from=3, modified_until=20),
     Filter(labels={"k": "v"}),
+    Filter(match_all=True, exclude=Exclusion(labels_in={"k": ("v", "w")}, batch_ids=("b-1",))),
 )
 ENDINGS = (
     None,
@@ -286,8 +288,8 @@ class Twin:
         table, plain, before = self.table, self.plain, self.now
         limit += 1
         assert list(table.running_slices()) == plain.running_slices()
-        guards = {slice_.batch_id: slice_ for slice_ in plain.guarding()}
-        assert {slice_.batch_id: slice_ for slice_ in table.guarding()} == guards
+        guards = {guard.slice.batch_id: guard.slice for guard in plain.guarding()}
+        assert {guard.slice.batch_id: guard.slice for guard in table.guarding()} == guards
         assert list(table.finished_batches(before, limit)) == plain.finished_batches(before, limit)
         for until in (4, 9):
             assert list(table.due_slices(until, limit)) == plain.due_slices(until, limit)

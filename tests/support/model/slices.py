@@ -14,7 +14,7 @@ from streams.model import (
     Status,
 )
 from support.model import rows
-from support.model.filters import matches
+from support.model.filters import matches, seen
 from support.model.partition import never
 from support.model.state import Part
 
@@ -132,7 +132,7 @@ def _page(p: Partition, part: Part, command: ContinueSlice) -> None:
             break
         part.cursor = position
         part.scanned += 1
-        if row is not None and matches(part.start.filter, part.start.action, row, part.cutoff):
+        if row is not None and matches(part.start.filter, part.start.action, seen(row), part.cutoff):
             matched += 1
             _match(p, part, row)
     left = [position for position, _ in todo if position > part.cursor]
@@ -234,7 +234,7 @@ def _guards(part: Part, row: Row) -> bool:
     if (
         part.state is not SliceState.RUNNING
         or part.pages_done
-        or not matches(start.filter, start.action, row, part.cutoff)
+        or not matches(start.filter, start.action, seen(row), part.cutoff)
     ):
         return False
     ids = start.filter.invocation_ids

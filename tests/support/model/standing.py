@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streams.model import Action, SliceState
 from support.model import rows, slices
-from support.model.filters import names
+from support.model.filters import asks_for_what_moves, names, seen
 
 if TYPE_CHECKING:
     from streams.model import StartBatch
@@ -19,7 +19,12 @@ def refused(p: Partition, command: StartBatch) -> bool:
     if command.standing_until is None:
         return False
     wanted = command.filter
-    unsaid = (wanted.statuses, wanted.modified_from, wanted.modified_until, wanted.invocation_ids, wanted.batch_ids)
+    unsaid = (
+        asks_for_what_moves(wanted) or None,
+        wanted.invocation_ids,
+        wanted.batch_ids,
+        None if wanted.exclude is None else wanted.exclude.batch_ids,
+    )
     return (
         command.standing_until <= p.clock
         or command.action not in {Action.CANCEL, Action.KILL}
@@ -29,7 +34,7 @@ def refused(p: Partition, command: StartBatch) -> bool:
 
 def ended_at_the_door(p: Partition, row: Row) -> bool:
     """Whether a rule that stands has ended the arriving row; of several the one that began first."""
-    standing = [part for part in p.parts.values() if _closes(p, part) and names(part.start.filter, row)]
+    standing = [part for part in p.parts.values() if _closes(p, part) and names(part.start.filter, seen(row))]
     if not standing:
         return False
     slices.count(p, min(standing, key=lambda part: part.cutoff), row, rows.carry_out)

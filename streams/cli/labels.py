@@ -1,0 +1,53 @@
+"""Labels as they are typed: KEY=VALUE."""
+
+from __future__ import annotations
+
+import typer
+
+
+def labels_of(option: str, values: list[str] | None) -> dict[str, str] | None:
+    """Labels written as KEY=VALUE; None when there are none.
+
+    Raises:
+        typer.BadParameter: one is not written so, or a key has two values.
+    """
+    if values is None:
+        return None
+    labels: dict[str, str] = {}
+    for value in values:
+        key, wanted = _pair(option, value)
+        if labels.setdefault(key, wanted) != wanted:
+            message = f"label {key} cannot be {labels[key]!r} and {wanted!r} at once: give it once"
+            raise typer.BadParameter(message, param_hint=option)
+    return labels
+
+
+def wanted_labels(
+    option: str, values: list[str] | None
+) -> tuple[dict[str, str] | None, dict[str, tuple[str, ...]] | None]:
+    """What a filter says of labels: those with one value, and those that may have one of several.
+
+    Raises:
+        typer.BadParameter: one is not written as KEY=VALUE, or as some write a comparison.
+    """
+    lists: dict[str, dict[str, None]] = {}
+    for value in values or ():
+        key, wanted = _pair(option, value)
+        if key.endswith("!"):
+            hint = f"--not-label {key.rstrip('!')}={wanted.lstrip('=')}"
+            message = f"{value!r} would ask for a label named {key!r}: to leave out what has a label, say {hint}"
+            raise typer.BadParameter(message, param_hint=option)
+        if wanted.startswith("="):
+            message = f"{value!r} would ask for the value {wanted!r}: write one '=', {key}={wanted.lstrip('=')}"
+            raise typer.BadParameter(message, param_hint=option)
+        lists.setdefault(key, {})[wanted] = None
+    one = {key: next(iter(several)) for key, several in lists.items() if len(several) == 1}
+    several = {key: tuple(values) for key, values in lists.items() if len(values) > 1}
+    return one or None, several or None
+
+
+def _pair(option: str, value: str) -> tuple[str, str]:
+    key, equals, wanted = value.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"{value!r} is no label: write KEY=VALUE", param_hint=option)
+    return key, wanted
