@@ -52,11 +52,12 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
     if command.tick_no != view.meta.tick_no + 1:
         return [STALE_TICK]
     most = limit_of(command.max_bytes)
-    due, cut = _due(min(command.due_until, at.now), command.max_rows, most, view), False
+    due = _due(min(command.due_until, at.now), command.max_rows, most, view)
+    more = sum(piece.weight for piece in due) >= most
     while (acted := _act(due, most, at, view)) is None:
-        due, cut = due[: len(due) // 2], True
+        due, more = due[: len(due) // 2], True
     effects: list[Effect] = [SetTick(command.tick_no), *acted]
-    left = _Left(command.max_rows - len(due), 0 if cut else most - of_effects(acted))
+    left = _Left(command.max_rows - len(due), 0 if more else most - of_effects(acted))
     bounded = _on_the_partition_clock(command, at)
     handled = {piece.work.seq for piece in due if isinstance(piece.work, Row)}
     effects += _forget_rows(bounded, handled, left, view)
