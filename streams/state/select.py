@@ -237,8 +237,10 @@ def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, i
 
 def _as_far_as(rows: list[Any], left: int) -> list[Any]:
     """The first of the rows, up to the one that brings their weight to `left`."""
+    if sum(map(_WEIGHT, rows)) < left:
+        return rows
     reached = list(accumulate(map(_WEIGHT, rows)))
-    return rows if not reached or reached[-1] < left else rows[: bisect_left(reached, left) + 1]
+    return rows[: bisect_left(reached, left) + 1]
 
 
 def _stretch(db: sqlite3.Connection, after: int, below: int, size: int) -> tuple[int, int]:
