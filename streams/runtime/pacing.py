@@ -171,14 +171,17 @@ def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
     """The sizes that follow `sizes` for a batch of which a page might have been larger by `factor`.
 
     A page that filled its share of matches says what a match costs; one that filled only its share of looks says what
-    a look costs. A page that filled neither was the last of its slice and says nothing. It is measured against what it
-    was allowed itself: `sizes`, given to pages since, have not been tried yet.
+    a look costs. One that filled neither was ended by its rate or its bytes, or was the last of its slice; if it took
+    too long all the same, it looked at many more rows than it could take. A page is measured against what it was
+    allowed itself: `sizes`, given to pages since, have not been tried yet.
     """
     allowed = page.allowed
     if page.matched >= allowed.max_matched:
         return sizes._replace(max_matched=_next(allowed.max_matched, factor, SMALLEST[1], LARGEST[1]))
     if page.scanned >= allowed.max_scanned:
         return sizes._replace(max_scanned=_next(allowed.max_scanned, factor, SMALLEST[0], LARGEST[0]))
+    if factor < 1 and page.matched:
+        return sizes._replace(max_matched=_next(page.matched, factor, SMALLEST[1], LARGEST[1]))
     return sizes
 
 
