@@ -90,8 +90,8 @@ def test_a_resume_that_takes_too_long_is_done_in_smaller_pages(world: World, err
     world.send(StartBatch("resume", Action.RESUME, Filter(services=("s",))), key="resume")
     world.invoke(*(Invoke(Invocation(f"x{n}", "t", "h")) for n in range(10)))
     world.run_until_idle()
-    assert broker.sizes[0] >= ROWS
-    assert len(broker.sizes) <= 2
+    assert 1 <= len(broker.sizes) <= 4
+    assert len(broker.sizes) < sum(isinstance(record, ContinueSlice) for record in world.published(Topic.COMMANDS))
     assert set(world.statuses().values()) == {"READY"}
     assert sum(each[2] for key, each in world.counters().items() if key[0] == "resume") == ROWS
     assert _letters(world) == ["page_too_long"] * len(broker.sizes)
