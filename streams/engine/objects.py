@@ -37,12 +37,7 @@ def holds(row: Row) -> bool:
 
 
 def promotions(
-    effects: Iterable[Effect],
-    at: At,
-    view: View,
-    guards: Guards,
-    objects: Sequence[Object] = (),
-    gone: AbstractSet[int] = frozenset(),
+    effects: Iterable[Effect], at: At, view: View, guards: Guards, objects: Sequence[Object] = ()
 ) -> list[Effect]:
     """What follows from a command for the inboxes of the objects it touched: each is looked at once.
 
@@ -52,8 +47,35 @@ def promotions(
         view: the table before the command.
         guards: of the same view.
         objects: further objects it has touched.
-        gone: seqs of rows that it has taken from these objects in another way.
     """
+    return _promotions(effects, at, view, guards, objects, frozenset(), None) or []
+
+
+def promotions_within(
+    most: int | None,
+    effects: Iterable[Effect],
+    at: At,
+    view: View,
+    guards: Guards,
+    objects: Sequence[Object] = (),
+    gone: AbstractSet[int] = frozenset(),
+) -> list[Effect] | None:
+    """As `promotions`; None where the rows that are started would weigh more than `most` bytes, without the page's own.
+
+    `gone`: seqs of rows that the page has taken from the objects in another way.
+    """
+    return _promotions(effects, at, view, guards, objects, gone, most)
+
+
+def _promotions(
+    effects: Iterable[Effect],
+    at: At,
+    view: View,
+    guards: Guards,
+    objects: Sequence[Object],
+    gone: AbstractSet[int],
+    most: int | None,
+) -> list[Effect] | None:
     changed: dict[Object, list[Row]] = {each: [] for each in objects}
     for effect in effects:
         if isinstance(effect, UpdateRow) and (touched := object_of(effect.row)) is not None:
@@ -62,8 +84,11 @@ def promotions(
     if not free:
         return []
     without = gone | {row.seq for rows in changed.values() for row in rows}
+    inboxes = view.inboxes(free, without, most)
+    if not inboxes:
+        return None
     following: list[Effect] = []
-    for each, inbox in view.inboxes(free, without).items():
+    for each, inbox in inboxes.items():
         waiting = [row for row in changed[each] if row.status is Status.PENDING]
         if inbox.head is not None:
             waiting.append(inbox.head)

@@ -14,13 +14,14 @@ from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll, Updat
 from streams.engine.guards import Guards
 from streams.engine.ledger import MAX_SAMPLES, Ledger, pages_over, report_of_end
 from streams.engine.lifecycle import ENDED_BY, VERDICTS, Verdict, next_repeat
-from streams.engine.objects import promotions
+from streams.engine.objects import promotions_within
 from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.release import let_go
 from streams.engine.slices import next_in_rotation, next_page, takes_turns
 from streams.engine.starts import resume
-from streams.engine.validate import check_internal, check_positive
+from streams.engine.validate import check_bytes, check_internal, check_positive
 from streams.engine.view import PageQuery
+from streams.engine.weights import limit_of, of_cause, of_slice
 from streams.model import (
     Action,
     Change,
@@ -32,8 +33,6 @@ from streams.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from streams.engine.effects import Effect
     from streams.engine.view import At, Page, StartedRow, View
     from streams.model import ContinueSlice, Slice
@@ -63,6 +62,7 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     check_internal(command, at)
     check_positive("max_scanned", command.max_scanned)
     check_positive("max_matched", command.max_matched)
+    check_bytes(command.max_bytes)
     meta = view.meta
     if not meta.page_outstanding or command.page != meta.page:
         return [STALE_PAGE]
@@ -71,13 +71,20 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     if slice_ is None or not takes_turns(slice_):
         return next_page(next_in_rotation(command.batch_id, running, goes_on=False), at, view)
     slice_ = refilled(slice_, at.now)
-    page, cursor, last = _select(slice_, command, view)
     guards = Guards(view)
-    if slice_.action is Action.RESUME:
-        page = replace(page, rows=tuple(row for row in page.rows if not guards.against(row)))
-    plan = _plan(slice_.action, page)
+    size = command.max_matched
+    while True:
+        page, cursor, last = _select(slice_, replace(command, max_matched=size), view)
+        if slice_.action is Action.RESUME:
+            page = replace(page, rows=tuple(row for row in page.rows if not guards.against(row)))
+        plan = _plan(slice_.action, page)
+        # Of a page of one row it does not matter what it weighs: there must be progress.
+        most = max(0, limit_of(command.max_bytes) - page.weight) if _matched(page) > 1 else None
+        effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, guards, most)
+        if effects is not None:
+            break
+        size = _matched(page) // 2
     moved = _advanced(slice_, page, plan, cursor, last, at)
-    effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, guards)
     effects += [PutSlice(moved), *let_go(slice_, moved, at, view)]
     if moved.state is not SliceState.RUNNING:
         effects.append(report_of_end(moved, at))
@@ -96,6 +103,8 @@ def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, in
         max_scanned=command.max_scanned,
         max_matched=most,
         samples=MAX_SAMPLES - len(slice_.samples),
+        max_bytes=limit_of(command.max_bytes),
+        each=of_cause(slice_.cause),
     )
     ids = slice_.filter.invocation_ids
     if ids is None:
@@ -107,10 +116,13 @@ def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, in
     while True:
         chunk = ids[slice_.cursor : slice_.cursor + size]
         page = view.select(replace(query, ids=chunk))
-        if _matched(page) <= most:
+        # Most ids may match nothing: only a chunk that turns out to hold too much is cut.
+        if page.weight > query.max_bytes and len(chunk) > 1:
+            size = len(chunk) // 2
+        elif _matched(page) > most:
+            size = max(most, size // 2)
+        else:
             break
-        # Most ids may match nothing: only a chunk that turns out to hold too many rows is cut.
-        size = max(most, size // 2)
     cursor = slice_.cursor + len(chunk)
     return replace(page, scanned=len(chunk)), cursor, cursor == len(ids)
 
@@ -137,31 +149,40 @@ def _matched(page: Page) -> int:
     return sum(map(len, page.unstarted.values())) + len(page.started)
 
 
-def _act(slice_: Slice, page: Page, plan: _Plan, at: At, view: View, guards: Guards) -> list[Effect]:
+def _act(
+    slice_: Slice, page: Page, plan: _Plan, at: At, view: View, guards: Guards, most: int | None
+) -> list[Effect] | None:
     """What the page does: one delta for all rows, or row by row where each takes a record of its own in any case.
 
     At its end each object that it has touched is looked at once. It makes no difference that its slice guards what the
     page itself has passed: of that, nothing that it matches is left.
+
+    Returns:
+        None where what follows from the page for others weighs more than `most` bytes.
     """
+    gone: frozenset[int] = frozenset()
     match slice_.action:
         case Action.KILL | Action.CANCEL:
-            ended = _end(slice_, page, plan, at, view)
-            return ended + _promoted(page, plan.done, at, view, guards)
+            effects = _end(slice_, page, plan, at, view)
+            if page.objects:
+                gone = frozenset(plan.done)
         case Action.PAUSE:
-            shelved = chain.from_iterable(page.unstarted.get(status, ()) for status in _SHELVED)
-            return _pause(slice_, page, plan, at) + _promoted(page, shelved, at, view, guards)
+            effects = _pause(slice_, page, plan, at)
+            if page.objects:
+                gone = frozenset(chain.from_iterable(page.unstarted.get(status, ()) for status in _SHELVED))
         case Action.RESUME:
-            resumed = [effect for row in page.rows for effect in resume(row, at, view, guards)]
-            return resumed + promotions(resumed, at, view, guards)
+            effects = [effect for row in page.rows for effect in resume(row, at, view, guards)]
         case Action.PURGE:
             return [RemoveRow(row.seq, row.invocation_id) for row in page.rows]
         case _:
             assert_never(slice_.action)
-
-
-def _promoted(page: Page, gone: Iterable[int], at: At, view: View, guards: Guards) -> list[Effect]:
-    """What follows for the page's objects, of which it has taken the rows with the seqs `gone`."""
-    return promotions((), at, view, guards, page.objects, frozenset(gone)) if page.objects else []
+    if most is not None:
+        most -= sum(of_slice(effect.slice) for effect in effects if isinstance(effect, PutSlice))
+        if most < 0:
+            return None
+    touched = effects if slice_.action is Action.RESUME else ()
+    promoted = promotions_within(most, touched, at, view, guards, page.objects, gone)
+    return None if promoted is None else effects + promoted
 
 
 def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:

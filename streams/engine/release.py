@@ -9,14 +9,17 @@ from msgspec.structs import replace
 from streams.engine.counters import STALE_RELEASE
 from streams.engine.effects import Append, SetRelease, UpdateRow
 from streams.engine.guards import Guards, guarding
-from streams.engine.objects import promotions
+from streams.engine.objects import promotions_within
 from streams.engine.starts import arrive, resume, start
-from streams.engine.validate import check_internal, check_positive
+from streams.engine.validate import check_bytes, check_internal, check_positive
+from streams.engine.weights import limit_of
 from streams.model import ENGINE_VERSION, ReleaseHeld, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import At, View, Weighed
     from streams.model import Row, Slice
 
 _ROWS_A_PAGE: Final = 200
@@ -34,26 +37,38 @@ def let_go(before: Slice, after: Slice | None, at: At, view: View) -> list[Effec
         return [SetRelease(meta.release_no, outstanding=True, again=True)]
     if not view.held(_BEGINNING, 1):
         return []
-    return _next(meta.release_no + 1, _BEGINNING, _ROWS_A_PAGE, at, again=False)
+    sizes = ReleaseHeld(ENGINE_VERSION, at.partition, 0, _BEGINNING, _ROWS_A_PAGE, view.page_sizes.max_bytes)
+    return _next(sizes, meta.release_no + 1, _BEGINNING, at, again=False)
 
 
 def release_held(command: ReleaseHeld, at: At, view: View) -> list[Effect]:
-    """Start what was held and no slice guards any longer, at most `max_rows`; a page already done is a no-op."""
+    """Start what was held and no slice guards any longer, a page of it; a page already done is a no-op."""
     check_internal(command, at)
     check_positive("max_rows", command.max_rows)
+    check_bytes(command.max_bytes)
     meta = view.meta
     if not meta.release_outstanding or command.release_no != meta.release_no:
         return [STALE_RELEASE]
-    guards = Guards(view)
-    rows = view.held(command.after, command.max_rows)
-    effects = [effect for row in rows for effect in _released(row, at, view, guards)]
-    effects += promotions(effects, at, view, guards)
+    most = limit_of(command.max_bytes)
+    rows = view.held(command.after, command.max_rows, most)
+    filled = len(rows) == command.max_rows or sum(weight for _, weight in rows) >= most
+    while (effects := _page(rows, most, at, view)) is None:
+        rows, filled = rows[: len(rows) // 2], True
     number = meta.release_no + 1
-    if len(rows) == command.max_rows:
-        return effects + _next(number, rows[-1].seq, command.max_rows, at, again=meta.release_again)
+    if filled:
+        return effects + _next(command, number, rows[-1].row.seq, at, again=meta.release_again)
     if meta.release_again:
-        return effects + _next(number, _BEGINNING, command.max_rows, at, again=False)
+        return effects + _next(command, number, _BEGINNING, at, again=False)
     return [*effects, SetRelease(meta.release_no, outstanding=False, again=False)]
+
+
+def _page(rows: Sequence[Weighed], most: int, at: At, view: View) -> list[Effect] | None:
+    """What becomes of the rows, and of their objects; None if they are several and it weighs too much."""
+    guards = Guards(view)
+    effects = [effect for row, _ in rows for effect in _released(row, at, view, guards)]
+    left = max(0, most - sum(weight for _, weight in rows)) if len(rows) > 1 else None
+    promoted = promotions_within(left, effects, at, view, guards)
+    return None if promoted is None else effects + promoted
 
 
 def _released(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
@@ -73,6 +88,7 @@ def _released(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
             raise AssertionError(f"invocation {row.invocation_id} is {row.status} and can never be held")
 
 
-def _next(number: int, after: int, max_rows: int, at: At, *, again: bool) -> list[Effect]:
-    command = ReleaseHeld(ENGINE_VERSION, at.partition, number, after, max_rows)
+def _next(before: ReleaseHeld, number: int, after: int, at: At, *, again: bool) -> list[Effect]:
+    """The page that follows, of the sizes of the one before."""
+    command = ReleaseHeld(ENGINE_VERSION, at.partition, number, after, before.max_rows, before.max_bytes)
     return [SetRelease(number, outstanding=True, again=again), Append(at.partition, f"release/{at.partition}", command)]

@@ -79,8 +79,10 @@ def next_page(batch_id: str | None, at: At, view: View) -> list[Effect]:
     page = view.meta.page
     if batch_id is None:
         return [SetPage(page, False)]
-    scanned, matched, _ = view.page_sizes_of(batch_id)
-    command = ContinueSlice(ENGINE_VERSION, at.partition, batch_id, page + 1, max(scanned, 1), max(matched, 1))
+    sizes = view.page_sizes_of(batch_id)
+    scanned, matched = max(sizes.max_scanned, 1), max(sizes.max_matched, 1)
+    most = view.page_sizes.max_bytes
+    command = ContinueSlice(ENGINE_VERSION, at.partition, batch_id, page + 1, scanned, matched, most)
     return [SetPage(page + 1, True), Append(at.partition, batch_id, command)]
 
 

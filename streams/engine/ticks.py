@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from operator import itemgetter
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from msgspec.structs import replace
 
 from streams.engine.acts import ended, signal
 from streams.engine.control import expiry_of, lapse
 from streams.engine.counters import STALE_TICK
-from streams.engine.effects import Append, RemoveBatch, RemoveRow, SetTick, UpdateRow
+from streams.engine.effects import Append, PutSlice, RemoveBatch, RemoveRow, SetTick, UpdateRow
 from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import next_repeat
-from streams.engine.objects import promotions
+from streams.engine.objects import promotions_within
 from streams.engine.slices import next_page
 from streams.engine.starts import arrive, start
-from streams.engine.validate import check_internal, check_positive
+from streams.engine.validate import check_bytes, check_internal, check_positive
+from streams.engine.weights import limit_of, of_batch, of_effects, of_order, of_removal, of_slice
 from streams.model import (
     ENGINE_VERSION,
     Batch,
@@ -33,46 +35,104 @@ from streams.model import (
 from streams.rules import refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
 
 
 def tick(command: Tick, at: At, view: View) -> list[Effect]:
-    """Handle what is due, at most `max_rows` pieces of work; if that was not all, another tick follows."""
+    """Handle what is due, as far as `max_rows` and `max_bytes` allow; if that was not all, another tick follows."""
     check_internal(command, at)
     check_positive("max_rows", command.max_rows)
+    check_bytes(command.max_bytes)
     for field in ("ended_before", "batches_ended_before"):
         if getattr(command, field) > command.due_until:
             refuse(field, f"is {getattr(command, field)}, later than due_until, {command.due_until}")
     if command.tick_no != view.meta.tick_no + 1:
         return [STALE_TICK]
-    effects: list[Effect] = [SetTick(command.tick_no)]
-    left = command.max_rows
-    due = _due(min(command.due_until, at.now), left, view)
-    ledger, guards = Ledger(at, view), Guards(view)
-    woken = None
-    for _, piece in due:
-        match piece:
-            case Row():
-                effects += _due_row(piece, at, view, guards, ledger)
-            case Slice():
-                ledger.wake(piece.batch_id)
-                woken = woken or piece.batch_id
-            case Batch():
-                effects += lapse(piece, at)
-    effects += promotions(effects, at, view, guards)
-    effects += ledger.effects()
-    if woken is not None and not view.meta.page_outstanding:
-        effects += next_page(woken, at, view)
-    left -= len(due)
+    most = limit_of(command.max_bytes)
+    due = _due(min(command.due_until, at.now), command.max_rows, most, view)
+    more = sum(piece.weight for piece in due) >= most
+    while (acted := _act(due, most, at, view)) is None:
+        due, more = due[: len(due) // 2], True
+    effects: list[Effect] = [SetTick(command.tick_no), *acted]
+    left = _Left(command.max_rows - len(due), 0 if more else most - of_effects(acted))
     bounded = _on_the_partition_clock(command, at)
-    left -= _forget_rows(bounded, {piece.seq for _, piece in due if isinstance(piece, Row)}, left, view, effects)
-    left -= _forget_batches(bounded, left, view, effects)
-    if left == 0:
-        size = view.page_sizes.max_due or command.max_rows
-        successor = replace(command, engine_version=ENGINE_VERSION, tick_no=command.tick_no + 1, max_rows=size)
-        effects.append(Append(at.partition, f"tick/{at.partition}", successor))
+    handled = {piece.work.seq for piece in due if isinstance(piece.work, Row)}
+    effects += _forget_rows(bounded, handled, left, view)
+    effects += _forget_batches(bounded, left, view)
+    if left.nothing:
+        effects.append(_successor(command, at, view))
     return effects
+
+
+class _Piece(NamedTuple):
+    """A piece of work, when it was due, and how many bytes it writes at most."""
+
+    time: int
+    work: Row | Slice | Batch
+    weight: int
+
+
+class _Left:
+    """What a tick may do besides what was due: pieces of work, and bytes to write for them."""
+
+    def __init__(self, pieces: int, size: int) -> None:
+        self.pieces, self.bytes = pieces, size
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it has done its part."""
+        return self.pieces <= 0 or self.bytes <= 0
+
+    def take(self, weight: int) -> None:
+        """One piece of so many bytes is done."""
+        self.pieces -= 1
+        self.bytes -= weight
+
+
+def _act(due: Sequence[_Piece], most: int, at: At, view: View) -> list[Effect] | None:
+    """What becomes of all that is due; None if these are several pieces and weigh more than `most` bytes together."""
+    ledger, guards = Ledger(at, view), Guards(view)
+    effects: list[Effect] = []
+    woken: list[str] = []
+    for piece in due:
+        match piece.work:
+            case Row():
+                effects += _due_row(piece.work, at, view, guards, ledger)
+            case Slice():
+                ledger.wake(piece.work.batch_id)
+                woken.append(piece.work.batch_id)
+            case Batch():
+                effects += lapse(piece.work, at)
+    counted = ledger.effects()
+    left = None
+    if len(due) > 1:
+        others = [each.slice for each in counted if isinstance(each, PutSlice) and each.slice.batch_id not in woken]
+        left = max(0, most - sum(piece.weight for piece in due)) - sum(map(of_slice, others))
+        if left < 0:
+            return None
+    promoted = promotions_within(left, effects, at, view, guards)
+    if promoted is None:
+        return None
+    effects += promoted + counted
+    if woken and not view.meta.page_outstanding:
+        effects += next_page(woken[0], at, view)
+    return effects
+
+
+def _successor(command: Tick, at: At, view: View) -> Append:
+    """The tick that goes on where this one has ended."""
+    sizes = view.page_sizes
+    successor = replace(
+        command,
+        engine_version=ENGINE_VERSION,
+        tick_no=command.tick_no + 1,
+        max_rows=sizes.max_due or command.max_rows,
+        max_bytes=sizes.max_bytes,
+    )
+    return Append(at.partition, f"tick/{at.partition}", successor)
 
 
 def _on_the_partition_clock(command: Tick, at: At) -> Tick:
@@ -85,13 +145,20 @@ def _on_the_partition_clock(command: Tick, at: At) -> Tick:
     )
 
 
-def _due(until: int, limit: int, view: View) -> list[tuple[int, Row | Slice | Batch]]:
-    """The first pieces of work that are due, in order of their time."""
-    pieces: list[tuple[int | None, Row | Slice | Batch]] = [(row.due_at, row) for row in view.due(until, limit)]
-    pieces += [(slice_.due_at, slice_) for slice_ in view.due_slices(until, limit)]
-    pieces += [(expiry_of(batch), batch) for batch in view.expiring(until, limit)]
-    due = [(time, piece) for time, piece in pieces if time is not None]
-    return sorted(due, key=itemgetter(0))[:limit]
+def _due(until: int, limit: int, most: int, view: View) -> list[_Piece]:
+    """The first pieces of work that are due, in order of their time: the last one brings them to `most` bytes."""
+    rows = view.due(until, limit, most)
+    pieces = [_Piece(row.due_at, row, weight) for row, weight in rows if row.due_at is not None]
+    if sum(piece.weight for piece in pieces) >= most:
+        # Rows may follow that nobody has looked at: what else is due later waits for them.
+        until = pieces[-1].time
+    slices = [(each.due_at, each) for each in view.due_slices(until, limit)]
+    pieces += [_Piece(time, each, of_slice(each)) for time, each in slices if time is not None]
+    batches = [(expiry_of(each), each) for each in view.expiring(until, limit)]
+    pieces += [_Piece(time, each, of_batch(each, view.partitions)) for time, each in batches if time is not None]
+    pieces = sorted(pieces, key=itemgetter(0))[:limit]
+    reached = accumulate(piece.weight for piece in pieces)
+    return pieces[: next((n for n, weight in enumerate(reached, 1) if weight >= most), limit)]
 
 
 def _due_row(row: Row, at: At, view: View, guards: Guards, ledger: Ledger) -> list[Effect]:
@@ -132,25 +199,34 @@ def _unanswered(row: Row, at: At, ledger: Ledger) -> list[Effect]:
             assert_never(ending.on_timeout)
 
 
-def _forget_rows(command: Tick, handled: set[int], limit: int, view: View, effects: list[Effect]) -> int:
-    """Remove what ended long ago, and write out what rests on old deltas; returns the pieces of work taken."""
-    gone = view.ended(command.ended_before, limit) if limit else ()
-    effects += [RemoveRow(seq, invocation_id) for seq, invocation_id in gone]
-    left = limit - len(gone)
-    resting = view.on_old_deltas(command.batches_ended_before, left) if left else ()
-    # The view shows the table before this tick: what the tick has written or removed must not be written back.
-    handled |= {seq for seq, _ in gone}
-    effects += [UpdateRow(replace(row, delta=None)) for row in resting if row.seq not in handled]
-    return len(gone) + len(resting)
+def _forget_rows(command: Tick, handled: set[int], left: _Left, view: View) -> list[Effect]:
+    """Remove what ended long ago, and write out what rests on old deltas."""
+    effects: list[Effect] = []
+    for seq, invocation_id in () if left.nothing else view.ended(command.ended_before, left.pieces):
+        if left.nothing:
+            break
+        left.take(of_removal(invocation_id))
+        effects.append(RemoveRow(seq, invocation_id))
+        # The view shows the table before this tick: what the tick has written or removed must not be written back.
+        handled.add(seq)
+    resting = () if left.nothing else view.on_old_deltas(command.batches_ended_before, left.pieces, left.bytes)
+    for row, weight in resting:
+        left.take(weight)
+        if row.seq not in handled:
+            effects.append(UpdateRow(replace(row, delta=None)))
+    return effects
 
 
-def _forget_batches(command: Tick, limit: int, view: View, effects: list[Effect]) -> int:
-    """Forget finished batches, here and on every partition; returns how many."""
-    finished = view.finished_batches(command.batches_ended_before, limit) if limit else ()
-    for batch_id in finished:
+def _forget_batches(command: Tick, left: _Left, view: View) -> list[Effect]:
+    """Forget finished batches, here and on every partition."""
+    effects: list[Effect] = []
+    for batch_id in () if left.nothing else view.finished_batches(command.batches_ended_before, left.pieces):
+        if left.nothing:
+            break
+        left.take(of_order(batch_id, view.partitions))
         effects.append(RemoveBatch(batch_id))
         effects += [
             Append(partition, batch_id, ControlSlice(ENGINE_VERSION, partition, batch_id, SliceOperation.FORGET))
             for partition in range(view.partitions)
         ]
-    return len(finished)
+    return effects

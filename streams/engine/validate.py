@@ -49,3 +49,9 @@ def check_positive(field: str, value: int) -> None:
     """A size of which less than one would never get on."""
     if value < 1:
         refuse(field, f"is {value}: it must be at least 1")
+
+
+def check_bytes(value: int) -> None:
+    """A page's `max_bytes`; 0 means as many as usual."""
+    if value < 0:
+        refuse("max_bytes", f"is {value}: it must be at least 0")

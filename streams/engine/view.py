@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from streams.engine.weights import MAX_BYTES
 from streams.model import Record, Status
 
 if TYPE_CHECKING:
@@ -27,19 +28,24 @@ class At(Record, frozen=True):
 
 
 class PageSizes(NamedTuple):
-    """How much a page may take: rows looked at, and rows matched; and a tick: pieces of work, 0 as many as the last."""
+    """How much a page may take.
+
+    Rows looked at, and rows matched; of a tick pieces of work, 0 as many as the last; and bytes, 0 as many as usual.
+    """
 
     max_scanned: int
     max_matched: int
     max_due: int = 0
+    max_bytes: int = 0
 
 
 class PageQuery(Record, frozen=True):
     """One page of a slice.
 
     Rows with `cursor < seq < cutoff` in order of seq, at most `max_scanned` of them looked at, at most `max_matched`
-    matched. `ids`, when given, is the page's chunk of the filter's ids, and replaces the window: those rows with
-    `seq < cutoff`. `samples`: how many ids of matched rows are wanted.
+    matched; and it ends with the matched row that brings the weight (`weights.of_matched`) to `max_bytes`. `ids`, when
+    given, is the page's chunk of the filter's ids, and replaces the window: those rows with `seq < cutoff`. `samples`:
+    how many ids of matched rows are wanted. `each`: bytes that the signal to one executor has of its cause.
     """
 
     filter: Filter
@@ -50,6 +56,8 @@ class PageQuery(Record, frozen=True):
     max_matched: int
     samples: int = 0
     ids: tuple[str, ...] | None = None
+    max_bytes: int = MAX_BYTES
+    each: int = 0
 
 
 class StartedRow(Record, frozen=True):
@@ -71,7 +79,8 @@ class Page(Record, frozen=True):
     need nothing but their number. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
     `rows`: in order of seq, what is written row by row: of RESUME the matched rows that are PAUSED, of PAUSE those of
     them that are held, of PURGE all matched rows, of other actions none. `objects`: of KILL, CANCEL and PAUSE the
-    objects of matched rows, in order; they may be left out if nothing waits for them.
+    objects of matched rows, in order; they may be left out if nothing waits for them. `weight`: of all matched rows.
+    Where it is more than `max_bytes`, a page of several ids has no rows: it is to be asked for with fewer.
     """
 
     scanned: int
@@ -82,6 +91,14 @@ class Page(Record, frozen=True):
     samples: list[str]
     rows: tuple[Row, ...] = ()
     objects: tuple[Object, ...] = ()
+    weight: int = 0
+
+
+class Weighed(NamedTuple):
+    """A row, and how many bytes its page is going to write for it at most."""
+
+    row: Row
+    weight: int
 
 
 class Inbox(Record, frozen=True):
@@ -142,17 +159,28 @@ class View(Protocol):
     def invocation(self, row: Row) -> Invocation:
         """The part of the row that never changes."""
 
-    def held(self, after: int, limit: int) -> Sequence[Row]:
-        """Held rows with `seq > after`, in order of seq."""
+    def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
+        """Held rows with `seq > after`, in order of seq.
+
+        At most `limit`, and none behind the one that brings the weight (`weights.of_start`) to `max_bytes`.
+        """
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows."""
 
-    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
-        """How these objects stand, in their order, as if the rows with the seqs of `without` were not there."""
+    def inboxes(
+        self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
+    ) -> dict[Object, Inbox]:
+        """How these objects stand, in their order, as if the rows with the seqs of `without` were not there.
 
-    def due(self, until: int, limit: int) -> Sequence[Row]:
-        """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
+        Nothing at all where the heads together weigh more than `most` bytes (`weights.of_start`).
+        """
+
+    def due(self, until: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
+        """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq.
+
+        Bounds as `held`.
+        """
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
@@ -163,8 +191,11 @@ class View(Protocol):
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""
 
-    def on_old_deltas(self, before: int, limit: int) -> Sequence[Row]:
-        """Rows that rest on page deltas with `modified_at < before`, oldest first."""
+    def on_old_deltas(self, before: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
+        """Rows that rest on page deltas with `modified_at < before`, oldest first; bounds as `held`.
+
+        Their weight is that of their records (`weights.of_record`).
+        """
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
         """Batches led here that are over and whose `updated_at < before`, oldest first."""

@@ -30,7 +30,7 @@ class StartSlice(Record, frozen=True):
 
 
 class ContinueSlice(Record, frozen=True):
-    """Handle the next page of a slice."""
+    """Handle the next page of a slice; `max_bytes`: about as many it may write, 0 means 4 MiB."""
 
     engine_version: int
     partition: int
@@ -38,6 +38,7 @@ class ContinueSlice(Record, frozen=True):
     page: int
     max_scanned: int
     max_matched: int
+    max_bytes: int = 0
 
 
 class ControlSlice(Record, frozen=True):
@@ -72,17 +73,21 @@ class SliceReport(Record, frozen=True):
 
 
 class ReleaseHeld(Record, frozen=True):
-    """Start held rows that no slice guards any longer: those behind the seq `after`, at most `max_rows` looked at."""
+    """Start held rows that no slice guards any longer: those behind the seq `after`, at most `max_rows` looked at.
+
+    `max_bytes`: as in `ContinueSlice`.
+    """
 
     engine_version: int
     partition: int
     release_no: int
     after: int
     max_rows: int
+    max_bytes: int = 0
 
 
 class Tick(Record, frozen=True):
-    """Time acts: handle what is due, at most `max_rows` pieces of work."""
+    """Time acts: handle what is due, at most `max_rows` pieces of work; `max_bytes`: as in `ContinueSlice`."""
 
     engine_version: int
     partition: int
@@ -93,6 +98,7 @@ class Tick(Record, frozen=True):
     reconcile_interval_ms: int
     max_rows: int
     reconcile_labels: dict[str, str] = {}
+    max_bytes: int = 0
 
 
 Command = (

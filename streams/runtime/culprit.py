@@ -1,4 +1,6 @@
-"""The one record of a turn whose writes Kafka refuses: found by halves, so that all others are applied.
+"""What keeps a turn from being committed each time: a record whose writes Kafka refuses, or too much at once.
+
+The one record of a turn whose writes Kafka refuses is found by halves, so that all others are applied.
 
 Such a turn would be refused again each time, as where a topic takes less than the workers write. Kafka does not say
 which command it was.
@@ -13,12 +15,14 @@ import structlog
 from streams.errors import StreamsError
 from streams.model import Internal
 from streams.runtime.intake import Bad, Item, Share
+from streams.runtime.kafka import RecordRefusedError
 from streams.runtime.task import Phase
+from streams.runtime.too_long import LongPages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from streams.runtime.kafka import RecordRefusedError
+    from streams.runtime.pacing import Pace
     from streams.runtime.task import PartitionTask
 
 log = structlog.get_logger("streams.worker")
@@ -30,23 +34,39 @@ class Culprit:
     A turn of one record that is refused has found it. Read again, it is a dead letter, `not_writable`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
+        self._pages = LongPages(pace)
         self.most: int | None = None
         """Records that the next turn may take; None: as many as there are."""
         self._until: dict[int, int] = {}
         self._found: dict[tuple[int, int], Bad] = {}
 
-    def refused(self, taken: Iterable[Share], why: RecordRefusedError) -> None:
-        """The writes of a turn with these shares were refused.
+    def failed(self, taken: Sequence[Share], why: Exception, *, overdue: bool) -> None:
+        """A turn with these shares was not committed; `overdue`: its transaction took too long.
 
         Raises:
             StreamsError: it cannot be taken apart any further, and no dead letter helps.
         """
+        if isinstance(why, RecordRefusedError):
+            self._refused(taken, why)
+        elif overdue:
+            # What came with a page may be what took so long: it is taken apart, too.
+            self._pages.ran_out(taken)
+            self._halve(taken)
+
+    def _halve(self, taken: Iterable[Share]) -> list[tuple[int, Item]]:
+        """Take no more than half as many records at once until these are applied; returns them."""
         items = [(share.task.partition, item) for share in taken for item in share.items]
-        for partition, item in items:
-            self._until[partition] = max(self._until.get(partition, -1), item.message.offset())
         if len(items) > 1:
             self.most = len(items) // 2
+        if self.most is not None:
+            for partition, item in items:
+                self._until[partition] = max(self._until.get(partition, -1), item.message.offset())
+        return items
+
+    def _refused(self, taken: Iterable[Share], why: RecordRefusedError) -> None:
+        items = self._halve(taken)
+        if len(items) > 1:
             return
         if not items:
             raise StreamsError(f"Kafka refuses a record of the worker's own: {why}") from why
@@ -63,6 +83,7 @@ class Culprit:
                 f"partition {partition}, offset {offset}: Kafka refuses what this record of the workers writes: {why}"
             ) from why
         log.warning("a command cannot be applied, it becomes a dead letter", partition=partition, offset=offset)
+        self._until[partition] = max(self._until.get(partition, -1), offset)
         self._found[partition, offset] = Bad("not_writable", f"Kafka refuses what it writes: {why}")
         self.most = 1
 
@@ -83,6 +104,7 @@ class Culprit:
 
     def marked(self, shares: Sequence[Share]) -> Sequence[Share]:
         """The shares of a turn, what was found among them as bad records."""
+        shares = self._pages.marked(shares)
         return [self._marked(share) for share in shares] if self._found else shares
 
     def _marked(self, share: Share) -> Share:

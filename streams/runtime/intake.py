@@ -35,11 +35,15 @@ class Bad(NamedTuple):
 
 
 class Item(Record, frozen=True):
-    """A consumed record and its command; or, when `bad` is set, what is wrong with it, and no command."""
+    """A consumed record and its command; or, when `bad` is set, what is wrong with it, and no command.
+
+    `instead`: what is written to the log in the place of a bad one.
+    """
 
     message: Any
     command: Command
     bad: Bad | None = None
+    instead: Command | None = None
 
 
 class Share(NamedTuple):

@@ -7,9 +7,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.engine.view import PageSizes
+from streams.engine.weights import MAX_BYTES
+from streams.model import ContinueSlice, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from streams.model import ReleaseHeld
 
 SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50)
 """A turn costs several ms besides its pages: smaller ones would only make a batch slow."""
@@ -22,6 +26,8 @@ _FEWEST = 100
 """Commands of a turn; of fewer their cost is not told either."""
 _STEP = 1.5
 """One turn lets a size grow by at most this factor; it shrinks at once by what a page took too long."""
+_REGROWS = 1.05
+"""With each page, the bytes of pages that were cut: where the broker stays slow, one in thirty is cut again."""
 _BATCHES = 100
 """Sizes of up to this number of batches are kept per partition. The batch idle for longest is the first to go."""
 _WAITED = 0.25
@@ -104,6 +110,7 @@ class Pace:
         self._first = first_sizes(most_due)
         self._batches: defaultdict[int, dict[str, PageSizes]] = defaultdict(dict)
         self._due: dict[int, int] = {}
+        self._bytes: dict[int, int] = {}
         self._in_time: float | None = None
 
     def room(self, most: int) -> int:
@@ -122,7 +129,16 @@ class Pace:
 
     def others(self, partition: int) -> PageSizes:
         """The sizes of a batch that has not, with that of the partition's ticks."""
-        return self._first._replace(max_due=self._due.get(partition, self._first.max_due))
+        due, most = self._due.get(partition, self._first.max_due), self._bytes.get(partition, 0)
+        return self._first._replace(max_due=due, max_bytes=most)
+
+    def cut(self, page: ContinueSlice | ReleaseHeld | Tick) -> None:
+        """What follows a page that took too long for its transaction is no larger than the one in its place."""
+        self._bytes[page.partition] = page.max_bytes
+        if isinstance(page, Tick):
+            self._due[page.partition] = page.max_rows
+        elif isinstance(page, ContinueSlice):
+            self._batches[page.partition][page.batch_id] = PageSizes(page.max_scanned, page.max_matched)
 
     def smallest(self) -> PageSizes:
         """Of the sizes that are known; those to begin with where none are."""
@@ -132,6 +148,11 @@ class Pace:
     def learn(self, pages: Sequence[Measured], ticks: Sequence[MeasuredTick], budget_ms: float) -> None:
         """Tune the sizes by the pages of one turn, which were to take `budget_ms` together; ticks are pages too."""
         took = [page.took_ms for page in pages] + [tick.took_ms for tick in ticks]
+        done = {page.partition for page in pages} | {tick.partition for tick in ticks}
+        for partition in done & self._bytes.keys():
+            self._bytes[partition] = int(_REGROWS * self._bytes[partition]) + 1
+            if self._bytes[partition] >= MAX_BYTES:
+                del self._bytes[partition]
         for page in pages:
             batches = self._batches[page.partition]
             sizes = batches.pop(page.batch_id, self._first)
@@ -150,14 +171,17 @@ def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
     """The sizes that follow `sizes` for a batch of which a page might have been larger by `factor`.
 
     A page that filled its share of matches says what a match costs; one that filled only its share of looks says what
-    a look costs. A page that filled neither was the last of its slice and says nothing. It is measured against what it
-    was allowed itself: `sizes`, given to pages since, have not been tried yet.
+    a look costs. One that filled neither was ended by its rate or its bytes, or was the last of its slice; if it took
+    too long all the same, it looked at many more rows than it could take. A page is measured against what it was
+    allowed itself: `sizes`, given to pages since, have not been tried yet.
     """
     allowed = page.allowed
     if page.matched >= allowed.max_matched:
         return sizes._replace(max_matched=_next(allowed.max_matched, factor, SMALLEST[1], LARGEST[1]))
     if page.scanned >= allowed.max_scanned:
         return sizes._replace(max_scanned=_next(allowed.max_scanned, factor, SMALLEST[0], LARGEST[0]))
+    if factor < 1 and page.matched:
+        return sizes._replace(max_matched=_next(page.matched, factor, SMALLEST[1], LARGEST[1]))
     return sizes
 
 

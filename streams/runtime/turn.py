@@ -124,6 +124,7 @@ class Turn:
         for task in tasks:
             if not task.tick_due(now, s.retention_ms, s.batch_retention_ms):
                 continue
+            sizes = self.pace.others(task.partition)
             tick_no = task.running_table.meta.tick_no + 1
             tick = Tick(
                 engine_version=ENGINE_VERSION,
@@ -133,7 +134,8 @@ class Turn:
                 ended_before=now - s.retention_ms,
                 batches_ended_before=now - s.batch_retention_ms,
                 reconcile_interval_ms=s.reconcile_interval_ms,
-                max_rows=min(self.pace.others(task.partition).max_due, s.tick_max_rows),
+                max_rows=min(sizes.max_due, s.tick_max_rows),
+                max_bytes=sizes.max_bytes,
             )
             self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
             task.tick_written(tick_no, now)
@@ -172,7 +174,7 @@ class Turn:
             elif timestamp > clock:
                 clock = timestamp
             if item.bad is not None:
-                self._refuse(message, item.bad)
+                self._put_aside(item, item.bad, task)
                 continue
             if stray and (partition, offset) in stray:
                 self._forward(message, stray[partition, offset])
@@ -227,6 +229,13 @@ class Turn:
             return
         self.outbox.forward(partition, message)
         self.forwarded += 1
+
+    def _put_aside(self, item: Item, why: Bad, task: PartitionTask) -> None:
+        """A bad record to the dead letters, and what takes its place to the log."""
+        self._refuse(item.message, why)
+        if item.instead is not None:
+            key = (item.message.key() or b"").decode("utf-8", "replace")
+            self._carry_out(Append(task.partition, key, item.instead), task)
 
     def _refuse(self, message: Any, why: Bad | CommandRefusedError) -> None:
         self.outbox.dead_letter(message, why.code, why.message)

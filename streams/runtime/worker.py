@@ -20,7 +20,6 @@ from streams.runtime.kafka import (
     KafkaClients,
     KafkaFailureError,
     ProducerFencedError,
-    RecordRefusedError,
     TransactionAbortedError,
 )
 from streams.runtime.observer import Observer
@@ -73,10 +72,10 @@ class Worker:
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
         self._repair = Repair()
-        self._culprit = Culprit()
         self._ahead: Turn | None = None
         self._metadata: Any = None
         self.pace = Pace(settings.tick_max_rows)
+        self._culprit = Culprit(self.pace)
         self._budget = Budget(settings.page_budget_ms)
         self.turns = 0
         self.applied = 0
@@ -157,10 +156,10 @@ class Worker:
                 return True
         except TransactionAbortedError as exc:
             log.warning("turn aborted, its input is read again", why=str(exc))
-            if isinstance(exc, RecordRefusedError) and turn is not None:
-                self._culprit.refused(turn.taken, exc)
+            self._failed(turn, exc)
             self._abort()
         except ProducerFencedError as exc:
+            self._failed(turn, exc)
             self._replace_producer(str(exc))
         return False
 
@@ -274,7 +273,7 @@ class Worker:
         if not shares:
             return []
         self._ahead = self._new_turn()
-        self._ahead.apply(shares)
+        self._ahead.apply(self._culprit.marked(shares))
         return self._ahead.tasks
 
     def _give_up_ahead(self) -> None:
@@ -309,6 +308,10 @@ class Worker:
         tell_dead_letters(turn.outbox.dead_letters)
 
     # --- faults ---
+
+    def _failed(self, turn: Turn | None, why: Exception) -> None:
+        if turn is not None:
+            self._culprit.failed(turn.taken, why, overdue=self.connections.checkpoint.overdue())
 
     def _abort(self) -> None:
         self._observer.gave_up("turn")

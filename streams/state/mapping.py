@@ -152,6 +152,10 @@ Params = tuple[Any, ...]
 SELECT_ROW: Final = """SELECT i.id, i.rest, r.seq, i.content_hash, r.status, r.attempt, r.last_report_no, i.created_at,
     r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at, r.paused_from, r.held, r.ending, i.lease_ms,
     r.delta, r.object_key FROM """
+PAYLOAD_BYTES: Final = "(SELECT length(payload) FROM payloads p WHERE p.seq = r.seq)"
+"""How large a row's payload is; SQLite knows without reading it."""
+SELECT_WEIGHED: Final = SELECT_ROW.replace(" FROM ", f", {PAYLOAD_BYTES} FROM ")
+"""Columns of a row, then how large its payload is."""
 ROWS: Final = "rows r CROSS JOIN invocations i ON i.seq = r.seq"
 """Both halves of rows, those of `rows` looked up first."""
 BY_ID: Final = "CROSS JOIN rows r ON r.seq = i.seq"

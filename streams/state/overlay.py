@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from streams.codec import encode, encode_delta, encode_row
-from streams.engine.view import Inbox
+from streams.engine.view import Inbox, Weighed
+from streams.engine.weights import of_record, of_start
 from streams.model import Payload
 from streams.state import reads
 from streams.state.deltas import RESTING, Endings, apply_delta, count_resting, drop_deserted, release, seqs_of
@@ -26,7 +27,7 @@ from streams.state.schema import HALVES, STATUSES
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 Changelog = list[tuple[str, bytes | None]]
 """Keys and values, in the order in which they take place; None is a tombstone."""
+
+
+_ANY: Final = 1 << 62
+"""More bytes than there are."""
 
 
 class Overlay:
@@ -112,34 +117,44 @@ class Overlay:
         """The rows with these seqs, in order of seq, once what changed of them is written."""
         return tuple(self._adopt(reads.rows_by_seqs(self._db, seqs))) if seqs else ()
 
-    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+    def inboxes(
+        self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
+    ) -> dict[Object, Inbox]:
         """As `View.inboxes`."""
         changed = self._inboxes
-        if len(objects) == 1 and not without and (known := changed.known(objects[0])) is not None:
+        if most is not None:
+            self.write()
+        elif len(objects) == 1 and not without and (known := changed.known(objects[0])) is not None:
             return {objects[0]: known}
         if self._removed or changed.too_many(objects):
             self.write()
         found = reads.inboxes(self._db, objects, [*without, *changed.seqs(objects)])
-        heads = {row.seq: row for row in self.rows([seq for _, seq in found if seq is not None])}
+        seqs = [seq for _, seq in found if seq is not None]
+        # One more byte than there may be: these are too many.
+        weighed = self._weighed(reads.weighed_by_seqs(self._db, seqs), of_start, _ANY if most is None else most + 1)
+        if most is not None and sum(weight for _, weight in weighed) > most:
+            return {}
+        heads = {row.seq: row for row, _ in weighed}
         return {
             each: changed.over(each, Inbox(started, None if seq is None else heads[seq]), without)
             for each, (started, seq) in zip(objects, found, strict=True)
         }
 
-    def held(self, after: int, limit: int) -> list[Row]:
+    def held(self, after: int, limit: int, max_bytes: int) -> list[Weighed]:
         """As `View.held`."""
         self.write()
-        return self._adopt(reads.held_rows(self._db, after, limit))
+        return self._weighed(reads.held_rows(self._db, after, limit), of_start, max_bytes)
 
-    def due(self, until: int, limit: int) -> list[Row]:
+    def due(self, until: int, limit: int, max_bytes: int) -> list[Weighed]:
         """As `View.due`."""
         self.write()
-        return self._adopt(reads.due_rows(self._db, until, limit))
+        return self._weighed(reads.due_rows(self._db, until, limit), of_start, max_bytes)
 
-    def on_old_deltas(self, before: int, limit: int) -> list[Row]:
+    def on_old_deltas(self, before: int, limit: int, max_bytes: int) -> list[Weighed]:
         """As `View.on_old_deltas`."""
         self.write()
-        return self._adopt(reads.rows_on_deltas(self._db, self._old_deltas, before, limit))
+        found = reads.rows_on_deltas(self._db, self._old_deltas, before, limit)
+        return self._weighed(found, lambda row, _: of_record(row), max_bytes)
 
     def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
         """As `View.ended`."""
@@ -147,6 +162,21 @@ class Overlay:
         found = reads.ended_rows(self._db, self._old_deltas, before, limit)
         self._standing.update((standing.seq, standing) for standing in found)
         return [(standing.seq, standing.invocation_id) for standing in found]
+
+    def _weighed(
+        self, found: Iterable[tuple[Any, ...]], weight_of: Callable[[Row, int | None], int], max_bytes: int
+    ) -> list[Weighed]:
+        """The rows up to the one that brings their weight to `max_bytes`; those behind it are not even read."""
+        rows, reached = [], 0
+        for columns in found:
+            row = row_of(columns[:-1], self.endings)
+            weight = weight_of(row, columns[-1])
+            rows.append(Weighed(row, weight))
+            reached += weight
+            if reached >= max_bytes:
+                break
+        self._rows.update((row.invocation_id, row) for row, _ in rows)
+        return rows
 
     def _adopt(self, found: Iterable[tuple[object, ...]]) -> list[Row]:
         rows = [row_of(columns, self.endings) for columns in found]

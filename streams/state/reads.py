@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streams.state.mapping import AMONG_SEQS, BY_ID, ROWS, SELECT_ROW, Params, json_list
+from streams.state.mapping import AMONG_SEQS, BY_ID, ROWS, SELECT_ROW, SELECT_WEIGHED, Params, json_list
 from streams.state.schema import FIRST_TERMINAL, HOLDS, PAUSED, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from streams.engine.view import Object
     from streams.state.old_deltas import OldDeltas
@@ -36,6 +36,11 @@ def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> list[Params]:
     return db.execute(f"{SELECT_ROW} {ROWS} WHERE {AMONG_SEQS} ORDER BY r.seq", (json_list(seqs),)).fetchall()
 
 
+def weighed_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> Iterator[Params]:
+    """Columns of the rows with these seqs, each when it is asked for, in order of seq, and their payloads' sizes."""
+    return db.execute(f"{SELECT_WEIGHED} {ROWS} WHERE {AMONG_SEQS} ORDER BY r.seq", (json_list(seqs),))
+
+
 def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int]) -> list[tuple[bool, int | None]]:
     """For each object whether a row holds it, or the first seq that waits for it, rows `without` left aside."""
     theirs = """FROM rows WHERE service = json_extract(j.value, '$[0]')
@@ -47,17 +52,17 @@ def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int
     return [(True, None) if seq == -1 else (False, seq) for (seq,) in found]
 
 
-def held_rows(db: sqlite3.Connection, after: int, limit: int) -> list[Params]:
-    """Columns of held rows with `seq > after`, in order of seq."""
+def held_rows(db: sqlite3.Connection, after: int, limit: int) -> Iterator[Params]:
+    """As `weighed_by_seqs`, of held rows with `seq > after`, in order of seq."""
     rows = "rows r INDEXED BY rows_held CROSS JOIN invocations i ON i.seq = r.seq"
-    sql = f"{SELECT_ROW} {rows} WHERE r.held = 1 AND r.seq > ? ORDER BY r.seq LIMIT ?"
-    return db.execute(sql, (after, limit)).fetchall()
+    sql = f"{SELECT_WEIGHED} {rows} WHERE r.held = 1 AND r.seq > ? ORDER BY r.seq LIMIT ?"
+    return db.execute(sql, (after, limit))
 
 
-def due_rows(db: sqlite3.Connection, until: int, limit: int) -> list[Params]:
-    """Columns of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
-    sql = f"{SELECT_ROW} {ROWS} WHERE {_DUE} AND due_at <= ? ORDER BY due_at, r.seq LIMIT ?"
-    return db.execute(sql, (until, limit)).fetchall()
+def due_rows(db: sqlite3.Connection, until: int, limit: int) -> Iterator[Params]:
+    """Likewise, of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
+    sql = f"{SELECT_WEIGHED} {ROWS} WHERE {_DUE} AND due_at <= ? ORDER BY due_at, r.seq LIMIT ?"
+    return db.execute(sql, (until, limit))
 
 
 def next_due(db: sqlite3.Connection) -> int | None:
@@ -92,14 +97,15 @@ def ended_rows(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) 
     return [Standing(*row) for row in sorted(own)[:limit]]
 
 
-def rows_on_deltas(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> list[Params]:
-    """Columns of rows that rest on deltas with `modified_at < before`, oldest delta first, then in order of seq."""
-    found: list[Params] = []
+def rows_on_deltas(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> Iterator[Params]:
+    """Likewise, of rows that rest on deltas with `modified_at < before`, oldest delta first, then in order of seq."""
+    left = limit
     for _, offset in old.each(before, ends=False):
-        if len(found) >= limit:
-            break
-        found += rows_by_seqs(db, [seq for seq, _ in islice(old.resting(offset, limit), limit - len(found))])
-    return found
+        seqs = [seq for seq, _ in islice(old.resting(offset, limit), left)]
+        left -= len(seqs)
+        yield from weighed_by_seqs(db, seqs)
+        if not left:
+            return
 
 
 def anything_to_forget(db: sqlite3.Connection, ended_before: int, deltas_before: int) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.batch_rules import MOVING
 from streams.engine.view import Page, StartedRow
+from streams.engine.weights import RECORD, SEQ, SIGNAL
 from streams.model import Action, Status
 from streams.state.mapping import (
     AMONG_SEQS,
     BY_ID,
     LABEL_END,
+    PAYLOAD_BYTES,
     ROWS,
     escape_label,
     json_list,
@@ -39,12 +43,16 @@ _IN_A_CHAIN: Final = 200
 
 _IN_JSON: Final = "IN (SELECT value FROM json_each(?))"
 _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
-_COLUMNS: Final = f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END"
-"""Of a row that never started all that a page needs: where it stands."""
 _BATCH: Final = (
     "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
 )
 _PLACE: Final = itemgetter(1)
+_WEIGHT: Final = itemgetter(2)
+_ID_BYTES: Final = "length(CAST(i.id AS BLOB))"
+_SIZE: Final = f"length(i.rest) + 2 * {_ID_BYTES} + 1 + ({_ID_BYTES} > 63)"
+_ENCODED: Final = f"(SELECT {_SIZE} FROM invocations i WHERE i.seq = r.seq)"  # noqa: S608 - our own names
+"""Bytes of an encoded invocation (one more than 63 of the id take a second byte to say how many), and of a key."""
+_PINNED: Final = "coalesce(length(CAST(r.pinned AS BLOB)), 0)"
 
 
 class Condition(NamedTuple):
@@ -171,16 +179,33 @@ def select_page(
     `counted_by` gives the batch that counts a row as pending, from its delta and its own packed ending.
     """
     found, scanned, cursor, last = _by_ids(db, query) if query.ids is not None else _window(db, query)
+    weight = sum(map(_WEIGHT, found))
+    if query.ids is not None and len(query.ids) > 1 and weight > query.max_bytes:
+        return Page(scanned, cursor, last, {}, [], [], weight=weight), None
     window = _window_of(query, cursor, len(found))
     matched = Condition(AMONG_SEQS, (json_list([row[0] for row in found]),)) if window is None else window.condition
     places = dict.fromkeys(map(_PLACE, found))
     unstarted = {
-        STATUSES[place]: [seq for seq, stands in found if stands == place] for place in places if place is not None
+        STATUSES[place]: [seq for seq, stands, _ in found if stands == place] for place in places if place is not None
     }
     started = _started(db, matched, counted_by) if None in places else []
     samples = _ids_of(db, [row[0] for row in found[: query.samples]])
     objects = _objects_of(db, query.action, matched) if found else ()
-    return Page(scanned, cursor, last, unstarted, started, samples, objects=objects), window
+    return Page(scanned, cursor, last, unstarted, started, samples, objects=objects, weight=weight), window
+
+
+def _columns(query: PageQuery) -> str:
+    """Of a row that never started all that a page needs: where it stands, and what it weighs (`weights.of_matched`).
+
+    Numbers of our own only: they go into the statement, which stays the same from page to page.
+    """
+    weights = [f"WHEN {_STARTED} THEN {SEQ + SIGNAL + int(query.each)} + {_ENCODED}"]
+    if query.action is Action.PAUSE:
+        weights.insert(0, f"WHEN status = {PAUSED} THEN {RECORD} + {_ENCODED} + {_PINNED}")
+    elif query.action is Action.RESUME:
+        whole = f"{RECORD + SIGNAL} + 2 * {_ENCODED} + {_PINNED} + coalesce({PAYLOAD_BYTES}, 0)"
+        weights.insert(0, f"WHEN status = {PAUSED} THEN {whole}")
+    return f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END, CASE {' '.join(weights)} ELSE {SEQ} END"
 
 
 def _started(
@@ -239,23 +264,32 @@ def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, i
     """
     condition = condition_of(query.filter, query.action, query.cutoff)
     window = "r.seq > ? AND r.seq <= ?"
-    select = f"SELECT {_COLUMNS} FROM rows r WHERE {window} AND {condition.sql} ORDER BY r.seq LIMIT ?"  # noqa: S608
+    select = f"SELECT {_columns(query)} FROM rows r WHERE {window} AND {condition.sql} ORDER BY r.seq LIMIT ?"  # noqa: S608
     found: list[Any] = []
-    scanned, cursor, step = 0, query.cursor, query.max_matched
-    while len(found) < query.max_matched and scanned < query.max_scanned:
+    scanned, cursor, step, left = 0, query.cursor, query.max_matched, query.max_bytes
+    while len(found) < query.max_matched and scanned < query.max_scanned and left > 0:
         step = min(step, query.max_scanned - scanned)
         size, end = _stretch(db, cursor, query.cutoff, step)
         if not size:
             return found, scanned, cursor, True
         wanted = query.max_matched - len(found)
-        rows = db.execute(select, (cursor, end, *condition.params, wanted)).fetchall()
+        rows = _as_far_as(db.execute(select, (cursor, end, *condition.params, wanted)).fetchall(), left)
         found += rows
-        if len(rows) == wanted and rows[-1][0] < end:
+        left -= sum(map(_WEIGHT, rows))
+        if (len(rows) == wanted or left <= 0) and rows[-1][0] < end:
             end = rows[-1][0]
             size = _count(db, cursor, end)
         scanned, cursor, step = scanned + size, end, 2 * step
     more = "SELECT EXISTS (SELECT 1 FROM rows WHERE seq > ? AND seq < ?)"
     return found, scanned, cursor, not db.execute(more, (cursor, query.cutoff)).fetchone()[0]
+
+
+def _as_far_as(rows: list[Any], left: int) -> list[Any]:
+    """The first of the rows, up to the one that brings their weight to `left`."""
+    if sum(map(_WEIGHT, rows)) < left:
+        return rows
+    reached = list(accumulate(map(_WEIGHT, rows)))
+    return rows[: bisect_left(reached, left) + 1]
 
 
 def _stretch(db: sqlite3.Connection, after: int, below: int, size: int) -> tuple[int, int]:
@@ -283,7 +317,7 @@ def _by_ids(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, i
     scanned, cursor = db.execute(f"SELECT count(*), max(r.seq) {looked_at}", params).fetchone()
     condition = condition_of(query.filter, query.action, query.cutoff)
     rows = db.execute(
-        f"SELECT {_COLUMNS} {looked_at} AND {condition.sql} ORDER BY r.seq", (*params, *condition.params)
+        f"SELECT {_columns(query)} {looked_at} AND {condition.sql} ORDER BY r.seq", (*params, *condition.params)
     ).fetchall()
     return rows, scanned, query.cursor if cursor is None else cursor, True
 

@@ -26,6 +26,7 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.view import View
+from streams.engine.weights import MAX_BYTES
 from streams.model import ENGINE_VERSION, Action, Batch, Meta, Slice
 from streams.state import reads
 from streams.state.batches import Batches
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import Effect
     from streams.engine.guards import Guard
-    from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes
+    from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes, Weighed
     from streams.model import Invocation, Row
     from streams.state.remembered import Tally
     from streams.state.select import Window
@@ -256,28 +257,30 @@ class Table(View):
         """The part of the row that never changes."""
         return decode_invocation(row.encoded)
 
-    def held(self, after: int, limit: int) -> Sequence[Row]:
+    def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Held rows with `seq > after`, in order of seq."""
-        return self._overlay.held(after, limit)
+        return self._overlay.held(after, limit, max_bytes)
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows; kept as `last_page` until the next turn."""
         self._overlay.write()
         page, self._window = select_page(self._db, query, self._counted_by)
         seqs = written_row_by_row(page, query.action)
-        if seqs and (query.action is not Action.PAUSE or self._overlay.held(-1, 1)):
+        if seqs and (query.action is not Action.PAUSE or self._overlay.held(-1, 1, 1)):
             rows = self._overlay.rows(seqs)
             page = replace(page, rows=tuple(row for row in rows if row.held or query.action is not Action.PAUSE))
         self.last_page = page
         return page
 
-    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+    def inboxes(
+        self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
+    ) -> dict[Object, Inbox]:
         """How these objects stand, in their order, as if the rows with the seqs of `without` were not there."""
-        return self._overlay.inboxes(objects, without)
+        return self._overlay.inboxes(objects, without, most)
 
-    def due(self, until: int, limit: int) -> Sequence[Row]:
+    def due(self, until: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
-        return self._overlay.due(until, limit)
+        return self._overlay.due(until, limit, max_bytes)
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
@@ -291,9 +294,9 @@ class Table(View):
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""
         return self._overlay.ended(before, limit)
 
-    def on_old_deltas(self, before: int, limit: int) -> Sequence[Row]:
+    def on_old_deltas(self, before: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Rows that rest on page deltas with `modified_at < before`, oldest first."""
-        return self._overlay.on_old_deltas(before, limit)
+        return self._overlay.on_old_deltas(before, limit, max_bytes)
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
         """Batches led here that are over and whose `updated_at < before`, oldest first."""

@@ -38,6 +38,7 @@ CODES = {
     "too_large",
     "not_writable",
     "clock_ahead",
+    "page_too_long",
     "batch_id_conflict",
     "unknown_batch",
     *codec.errors.Code.__args__,  # type: ignore[attr-defined]

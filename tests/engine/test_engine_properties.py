@@ -117,7 +117,8 @@ turns = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 """Which partitions apply a command next."""
 moves = invokes | reports | single_acts | batches | rules | controls | pauses | turns
 histories = st.lists(moves, max_size=60) | long_histories
-sizes = st.builds(PageSizes, st.integers(1, 4), st.integers(1, 4))
+max_bytes = st.sampled_from([0, 0, 1, 300, 1_000])
+sizes = st.builds(PageSizes, st.integers(1, 4), st.integers(1, 4), st.just(0), max_bytes)
 
 
 class Watched(MemoryCluster):

@@ -138,7 +138,7 @@ def test_a_limit_holds_over_a_filter_by_ids(limit: int) -> None:
 @given(
     st.integers(1, 40),
     st.integers(1, 4),
-    st.builds(PageSizes, st.integers(1, 9), st.integers(1, 9)),
+    st.builds(PageSizes, st.integers(1, 9), st.integers(1, 9), st.just(0), st.sampled_from([0, 1, 300])),
     st.lists(st.sampled_from([ControlOperation.PAUSE, ControlOperation.RESUME]) | st.integers(0, 9), max_size=30),
     st.none() | st.sampled_from([5.0, 200.0]),
 )

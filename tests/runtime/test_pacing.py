@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine.view import PageSizes
+from streams.engine.weights import MAX_BYTES
+from streams.model import ContinueSlice
 from streams.runtime.pacing import (
     FIRST,
     LARGEST,
@@ -92,6 +94,28 @@ def test_one_slow_commit_says_little() -> None:
 def test_a_page_is_measured_against_what_it_was_allowed() -> None:
     """A page written before the sizes grew says what its own size costs, so that growth does not run ahead of it."""
     assert tuned(PageSizes(5_000, 1_500), [_dense(1_000, 5)], 5) == PageSizes(5_000, 1_000)
+
+
+def test_a_page_ended_by_its_bytes_does_not_look_at_rows_that_it_cannot_take() -> None:
+    """If it took too long, the next one is no larger than it could be; if it did not, nothing changes."""
+    sizes = PageSizes(5_000, 9_000)
+    by_bytes = Measured(sizes, 4_000, 400, 10)
+    assert tuned(sizes, [by_bytes], 5) == PageSizes(5_000, 200)
+    assert tuned(sizes, [by_bytes._replace(took_ms=4)], 5) == sizes
+
+
+def test_pages_that_were_cut_grow_again_slowly() -> None:
+    """So that a broker that stays slow ends few of them, and one that has recovered is not held up for ever."""
+    pace = Pace(1_000)
+    pace.cut(ContinueSlice(1, 0, "b", 1, 500, 120, MAX_BYTES // 4))
+    assert pace.batches(0) == {"b": PageSizes(500, 120)}
+    assert pace.others(0).max_bytes == MAX_BYTES // 4
+    assert pace.others(1).max_bytes == 0
+    pages = 0
+    while pace.others(0).max_bytes:
+        pace.learn([_dense(100, 1)], [], 15)
+        pages += 1
+    assert 20 < pages < 40
 
 
 def test_what_is_due_follows_the_budget_as_pages_do() -> None:

@@ -68,8 +68,8 @@ def test_rows_on_old_deltas_are_found_oldest_delta_first(table: Table) -> None:
     for n in range(40):
         table.absorb([ended(10 + n // 20, 2 * n, 1)], At(0, 200 + n, 0))
     for limit in (1, 3, 35, 1000):
-        assert [row.seq for row in table.on_old_deltas(12, limit)] == list(range(80))[:limit]
-    assert [row.delta for row in table.on_old_deltas(11, 3)] == [200, 200, 201]
+        assert [row.seq for row, _ in table.on_old_deltas(12, limit)] == list(range(80))[:limit]
+    assert [row.delta for row, _ in table.on_old_deltas(11, 3)] == [200, 200, 201]
     assert table.on_old_deltas(10, 3) == []
 
 
@@ -77,7 +77,7 @@ def test_a_deserted_delta_gets_its_tombstone(table: Table) -> None:
     """With the last row written out or removed, the delta goes; not before."""
     table.absorb([ended(10, 0, 1, 1)], At(0, 200, 0))
     table.flush()
-    first, second, third = table.on_old_deltas(11, 9)
+    first, second, third = (row for row, _ in table.on_old_deltas(11, 9))
     table.absorb([UpdateRow(first), RemoveRow(second.seq, second.invocation_id)], At(0, 201, 0))
     assert [key for key, _ in table.flush()] == ["i/i-0", "i/i-1", "m/"]
     table.absorb([UpdateRow(third)], At(0, 202, 0))
@@ -123,8 +123,8 @@ def test_only_what_waits_for_its_time_is_next(table: Table) -> None:
         table.absorb([InsertRow(new, inserted.invocation)], At(0, seq, 0))
     table.flush()
     assert table.next_due() == 7
-    assert [row.seq for row in table.due(8, 9)] == [303, 302]
-    assert [row.seq for row in table.due(8, 1)] == [303]
+    assert [row.seq for row, _ in table.due(8, 9)] == [303, 302]
+    assert [row.seq for row, _ in table.due(8, 1)] == [303]
     table.rollback()
     assert table.next_due() is None
 
@@ -150,6 +150,6 @@ def test_a_page_is_forgotten_in_parts_and_what_a_rollback_brings_back_is_found_a
     assert [seq for seq, _ in table.ended(11, 5)] == list(range(40, 45))
     table._db.set_trace_callback(None)
     assert not any("[0," in each or "[1," in each for each in looked_up)
-    table.absorb([UpdateRow(each) for each in table.on_old_deltas(11, 30)], At(0, 300, 0))
+    table.absorb([UpdateRow(each) for each, _ in table.on_old_deltas(11, 30)], At(0, 300, 0))
     table.flush()
     assert [seq for seq, _ in table.ended(11, 30)] == list(range(40, 60)), "on records of their own now"

@@ -50,6 +50,8 @@ def lived(table: Table) -> list[tuple[str, bytes | None]]:
     table.select(PageQuery(filter_, Action.KILL, -1, 10, 5, 2, 5, ("i-1", "i-2")))
     ended = UpdateRow(replace(row(9).row, status=Status.FAILED, due_at=None))
     table.absorb([ended], At(0, 10, 0))
+    for action in (Action.PAUSE, Action.RESUME):
+        table.select(PageQuery(Filter(match_all=True), action, -1, 10, 5, 2, 5, max_bytes=40))
     purged = table.select(PageQuery(Filter(match_all=True), Action.PURGE, -1, 10, 10, 5)).rows
     assert purged == (ended.row,)
     table.absorb([PutDelta(PageDelta(1, Ending(Cause("b")), changes), {Status.RUNNING: 4})], At(0, 11, 1))
@@ -58,7 +60,7 @@ def lived(table: Table) -> list[tuple[str, bytes | None]]:
     table.due(9, 5)
     table.held(2, 5)
     table.inboxes([("mail", "k"), ("mail", "l")], {1, 2})
-    resting = table.on_old_deltas(9, 1)
+    resting = [resting for resting, _ in table.on_old_deltas(9, 1)]
     gone = table.ended(9, 5)[1:]
     table.absorb([*map(UpdateRow, resting), *(RemoveRow(*ended) for ended in gone)], At(0, 13, 2))
     for seq in (2, 6):

@@ -101,6 +101,7 @@ class MemoryCluster:
             batches_ended_before=self.now - BATCH_RETENTION_MS,
             reconcile_interval_ms=15_000,
             max_rows=max_rows,
+            max_bytes=table.page_sizes.max_bytes,
         )
 
     def row(self, invocation_id: str) -> Row:

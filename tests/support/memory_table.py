@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from streams.engine import weights
 from streams.engine.control import expiry_of
 from streams.engine.effects import (
     Append,
@@ -29,7 +30,8 @@ from streams.engine.effects import (
 from streams.engine.guards import Guard, guard_of, guarding
 from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
 from streams.engine.slices import takes_turns
-from streams.engine.view import Inbox, Page, PageSizes, StartedRow
+from streams.engine.view import Inbox, Page, PageSizes, StartedRow, Weighed
+from streams.engine.weights import MAX_BYTES
 from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
 from support.model.filters import Seen, matches
 
@@ -110,10 +112,10 @@ class MemoryTable:
         """Its invocation, kept until the row is removed."""
         return self.invocations[row.invocation_id]
 
-    def held(self, after: int, limit: int) -> Sequence[Row]:
+    def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Held rows behind a seq."""
         held = [row for row in self.rows.values() if row.held and row.seq > after]
-        return sorted(held, key=lambda row: row.seq)[:limit]
+        return self._weighed(sorted(held, key=lambda row: row.seq)[:limit], max_bytes)
 
     def select(self, query: PageQuery) -> Page:
         """One page, row by row, by the filter as the model of the tests has it."""
@@ -124,6 +126,9 @@ class MemoryTable:
         else:
             seen = [row for row in rows if row.invocation_id in query.ids]
             matched = [row for row in seen if self._matches(row, query)]
+        weight = sum(self._weight(row, query) for row in matched)
+        if query.ids is not None and len(query.ids) > 1 and weight > query.max_bytes:
+            return Page(len(seen), seen[-1].seq, True, {}, [], [], weight=weight)
         unstarted: dict[Status, list[int]] = {}
         started = []
         for row in matched:
@@ -145,9 +150,11 @@ class MemoryTable:
         )
         objects = {self.object_of(row) for row in matched if query.action not in {Action.RESUME, Action.PURGE}}
         found = sorted(each for each in objects if each is not None) if self._anything_waits() else ()
-        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples, whole, tuple(found))
+        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples, whole, tuple(found), weight)
 
-    def inboxes(self, objects: Sequence[Object], without: AbstractSet[int]) -> dict[Object, Inbox]:
+    def inboxes(
+        self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
+    ) -> dict[Object, Inbox]:
         """How these objects stand, by looking at every row."""
         found = {}
         for each in objects:
@@ -156,21 +163,23 @@ class MemoryTable:
             started = any(stands_at(row) not in {*UNSTARTED, *TERMINAL} for row in rows)
             head = min(waiting, key=lambda row: row.seq, default=None)
             found[each] = Inbox(started, None if started else head)
-        return found
+        heads = [inbox.head for inbox in found.values() if inbox.head is not None]
+        heavy = most is not None and sum(weight for _, weight in self._weighed(heads, 1 << 62)) > most
+        return {} if heavy else found
 
     def object_of(self, row: Row) -> Object | None:
         """The row's object, by its invocation."""
         invocation = self.invocations[row.invocation_id]
         return None if invocation.object_key is None else (invocation.service, invocation.object_key)
 
-    def due(self, until: int, limit: int) -> Sequence[Row]:
+    def due(self, until: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Rows that time has something to do with."""
         due = [
             row
             for row in self.rows.values()
             if row.due_at is not None and row.due_at <= until and row.status is not Status.PAUSED and not row.held
         ]
-        return sorted(due, key=lambda row: (row.due_at or 0, row.seq))[:limit]
+        return self._weighed(sorted(due, key=lambda row: (row.due_at or 0, row.seq))[:limit], max_bytes)
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices whose time has come."""
@@ -189,12 +198,13 @@ class MemoryTable:
         ended = [row for row in self.rows.values() if row.status in TERMINAL and row.modified_at < before]
         return [(row.seq, row.invocation_id) for row in sorted(ended, key=lambda row: row.modified_at)[:limit]]
 
-    def on_old_deltas(self, before: int, limit: int) -> Sequence[Row]:
+    def on_old_deltas(self, before: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Rows that rest on deltas from before a time."""
         old = [
             row for row in self.rows.values() if row.delta is not None and self.deltas[row.delta].modified_at < before
         ]
-        return sorted(old, key=lambda row: (row.delta or 0, row.seq))[:limit]
+        found = sorted(old, key=lambda row: (row.delta or 0, row.seq))[:limit]
+        return _as_far_as([Weighed(row, weights.of_record(row)) for row in found], max_bytes)
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
         """Batches that were over before a time."""
@@ -296,13 +306,35 @@ class MemoryTable:
     def _window(self, rows: list[Row], query: PageQuery) -> tuple[list[Row], list[Row]]:
         seen: list[Row] = []
         matched: list[Row] = []
+        weight = 0
         for row in rows:
-            if len(seen) == query.max_scanned or len(matched) == query.max_matched:
+            if len(seen) == query.max_scanned or len(matched) == query.max_matched or weight >= query.max_bytes:
                 break
             seen.append(row)
             if self._matches(row, query):
                 matched.append(row)
+                weight += self._weight(row, query)
         return seen, matched
+
+    def _weight(self, row: Row, query: PageQuery) -> int:
+        started = stands_at(row) not in UNSTARTED
+        return weights.of_matched(row, query.action, started, self._payload_bytes(row), query.each)
+
+    def _payload_bytes(self, row: Row) -> int:
+        return len(self.payloads.get(row.invocation_id, b""))
+
+    def _weighed(self, rows: Iterable[Row], max_bytes: int) -> list[Weighed]:
+        return _as_far_as([Weighed(row, weights.of_start(row, self._payload_bytes(row))) for row in rows], max_bytes)
+
+
+def _as_far_as(rows: list[Weighed], max_bytes: int) -> list[Weighed]:
+    """The first of them, up to the one that brings their weight to `max_bytes`."""
+    reached = 0
+    for number, (_, weight) in enumerate(rows, 1):
+        reached += weight
+        if reached >= max_bytes:
+            return rows[:number]
+    return rows
 
 
 def _seen(row: Row, invocation: Invocation) -> Seen:

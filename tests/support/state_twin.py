@@ -75,6 +75,7 @@ FILTERS = (
     Filter(labels={"k": "v"}),
     Filter(match_all=True, exclude=Exclusion(labels_in={"k": ("v", "w")}, batch_ids=("b-1",))),
 )
+MAX_BYTES = (1, 30, 400, 1_500, 1 << 22, 1 << 22)
 ENDINGS = (
     None,
     Ending(Cause(batch_id="b-0"), OnTimeout.LEAVE, 50, 2, "b-1"),
@@ -108,7 +109,7 @@ def _op(random: Random) -> Op:
         case "page":
             wide = random.random() < 0.7
             window = (0, 0, 8, 8) if wide else (small(), small(), random.randint(1, 8), random.randint(1, 6))
-            return name, small(), *window, random.random() < 0.2
+            return name, small(), *window, random.random() < 0.2, random.choice(MAX_BYTES)
         case "slice":
             return name, small(), random.choice(list(SliceState)), due_at
         case "batch":
@@ -231,7 +232,16 @@ class Twin:
         row = self._pick(pick)
         return [] if row is None else [RemoveRow(row.seq, row.invocation_id)]
 
-    def _page(self, action: int, filter_: int, cursor: int, scanned: int, matched: int, by_ids: bool) -> list[Effect]:  # noqa: FBT001
+    def _page(
+        self,
+        action: int,
+        filter_: int,
+        cursor: int,
+        scanned: int,
+        matched: int,
+        by_ids: bool,  # noqa: FBT001
+        max_bytes: int,
+    ) -> list[Effect]:
         query = PageQuery(
             filter=FILTERS[filter_ % len(FILTERS)],
             action=ACTIONS[action % 5],
@@ -241,6 +251,8 @@ class Twin:
             max_matched=matched,
             samples=cursor,
             ids=IDS[cursor:] if by_ids else None,
+            max_bytes=max_bytes,
+            each=scanned,
         )
         page, expected = self.table.select(query), self.plain.select(query)
         assert replace(page, last=True) == replace(expected, last=True)
@@ -256,7 +268,7 @@ class Twin:
     def _write_out(self, limit: int) -> list[Effect]:
         rows = self.table.on_old_deltas(self.now, limit + 1)
         assert list(rows) == self.plain.on_old_deltas(self.now, limit + 1)
-        return [UpdateRow(replace(row, delta=None)) for row in rows]
+        return [UpdateRow(replace(row, delta=None)) for row, _ in rows]
 
     def _slice(self, name: int, state: SliceState, due_at: int | None) -> list[Effect]:
         batch_id, now = BATCH_IDS[name % 3], self.now
@@ -295,12 +307,14 @@ class Twin:
             assert list(table.due_slices(until, limit)) == plain.due_slices(until, limit)
             assert list(table.expiring(until, limit)) == plain.expiring(until, limit)
         if self.store.in_transaction:
-            assert list(table.due(limit, limit)) == plain.due(limit, limit)
-            assert list(table.held(limit - 2, limit)) == plain.held(limit - 2, limit)
             assert list(table.ended(before, limit)) == plain.ended(before, limit)
-            assert list(table.on_old_deltas(before, limit)) == plain.on_old_deltas(before, limit)
             without = {row.seq for row in plain.rows.values() if row.seq % 3 == limit % 3}
             assert table.inboxes(OBJECTS, without) == plain.inboxes(OBJECTS, without)
+            for most in MAX_BYTES:
+                assert list(table.due(limit, limit, most)) == plain.due(limit, limit, most)
+                assert list(table.held(limit - 2, limit, most)) == plain.held(limit - 2, limit, most)
+                assert list(table.on_old_deltas(before, limit, most)) == plain.on_old_deltas(before, limit, most)
+                assert table.inboxes(OBJECTS, without, most) == plain.inboxes(OBJECTS, without, most)
             for name in IDS:
                 row = plain.row(name)
                 assert table.row(name) == row
