@@ -21,6 +21,7 @@ from streams.cli import (
     processes,
     schemas,
     send,
+    stdio,
     tail,
     topics,
     verify,
@@ -75,13 +76,38 @@ def _options(
 def main() -> None:
     """Run the command line; a known error is one line and exit code 1, `STREAMS_DEBUG=1` shows where it came from."""
     interrupts.never_dropped()
+    stdio.prepare()
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except stdio.OutputError as lost:
+        code = _lost(lost) if code in (None, Exit.OK) else code
+        stdio.give_up()
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """The exit code."""
     try:
         app()
+    except SystemExit as ended:
+        return ended.code
+    except stdio.OutputError as lost:
+        stdio.give_up()
+        return _lost(lost)
     except Exception as error:
         if os.environ.get("STREAMS_DEBUG"):
             raise
         print_error(_told(error))
-        sys.exit(Exit.FAILED)
+        return Exit.FAILED
+    return Exit.OK
+
+
+def _lost(lost: stdio.OutputError) -> int:
+    if lost.reader_gone:
+        return stdio.READER_GONE
+    print_error(str(lost))
+    return Exit.FAILED
 
 
 def _told(error: Exception) -> str:
