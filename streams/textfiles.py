@@ -30,6 +30,12 @@ class UnreadableError(StreamsError):
     """A file that cannot be read as text, or not to its end; the message names it, the line and the encoding."""
 
 
+def unreadable(name: str, error: OSError) -> UnreadableError:
+    """What to say when reading a file fails; a number that is open for writing only stands for a closed one."""
+    why = "it is closed" if error.errno == errno.EBADF else error.strerror
+    return UnreadableError(f"{name} cannot be read: {why}")
+
+
 def encoding_of(head: bytes) -> str | None:
     """The encoding that a file's first four bytes tell, unless it is UTF-8: UTF-16, UTF-32, or a guess at them."""
     for mark, name in _MARKS:
@@ -52,12 +58,12 @@ def raw_lines(file: BinaryIO, name: str) -> Iterator[bytes]:
         if encoding is None:
             yield from chain([first.removeprefix(codecs.BOM_UTF8)] if first else [], file)
         elif encoding == UTF_16:
-            yield from _decoded(chain([first], file), name)
+            order = "utf-16-le" if first.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"
+            yield from _decoded(chain([first[len(codecs.BOM_UTF16) :]], file), order, name)
         else:
             raise UnreadableError(f"{name}, line 1: this is {encoding}: save it as UTF-8")
     except OSError as error:
-        why = "it is closed" if error.errno == errno.EBADF else error.strerror
-        raise UnreadableError(f"{name} cannot be read: {why}") from None
+        raise unreadable(name, error) from None
 
 
 def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
@@ -77,18 +83,20 @@ def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
         yield text.removesuffix("\n").removesuffix("\r")
 
 
-def _decoded(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+def _decoded(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[bytes]:
     """UTF-16 in pieces as lines in UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-16")()
-    number, rest = 1, ""
-    try:
-        for chunk in chunks:
-            *whole, rest = (rest + decoder.decode(chunk)).split("\n")
-            for line in whole:
-                yield f"{line}\n".encode()
-                number += 1
-        rest += decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise UnreadableError(f"{name}, line {number}: broken UTF-16 ({error.reason}): save it as UTF-8") from None
+    decoder = codecs.getincrementaldecoder(encoding)()
+    number, rest, broken = 1, "", ""
+    for piece in chain(pieces, [None]):
+        try:
+            text = decoder.decode(piece or b"", final=piece is None)
+        except UnicodeDecodeError as error:
+            text, broken = error.object[: error.start].decode(encoding), error.reason
+        *whole, rest = (rest + text).split("\n")
+        for line in whole:
+            yield f"{line}\n".encode()
+        number += len(whole)
+        if broken:
+            raise UnreadableError(f"{name}, line {number}: broken UTF-16 ({broken}): save it as UTF-8")
     if rest:
         yield rest.encode()

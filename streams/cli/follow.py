@@ -33,6 +33,10 @@ class Watched:
     interrupted: bool = False
     error: str | None = None
 
+    def stands(self, batch_id: str) -> str:
+        """Where the batch is, for an error that is not its own."""
+        return f"batch {batch_id} " + ("stands in the log" if self.last is None else f"is {self.last.state}")
+
     @property
     def exit_code(self) -> Exit:
         """0 only when the batch has completed and nothing failed."""

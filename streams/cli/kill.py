@@ -18,6 +18,7 @@ from streams.cli.options import takes
 from streams.cli.preview import DEFAULT_GRACE, confirm
 from streams.cli.selection import Selection
 from streams.cli.standing import Standing
+from streams.cli.stdio import already_done
 from streams.cli.times import duration_ms, duration_of
 from streams.client import Client, Delivery, new_batch_id
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
@@ -195,22 +196,24 @@ def _append(settings: Settings, start: StartBatch) -> Delivery:
 
 
 def _print_sent(start: StartBatch, place: Delivery, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"batch_id": start.batch_id, "command": _command(place)})
-        return
-    out.print(f"batch {start.batch_id} stands in the log: partition {place.partition}, offset {place.offset}")
-    out.print(f"watch it: streams batch watch {start.batch_id}", markup=False)
+    with already_done(f"batch {start.batch_id} stands in the log"):
+        if as_json:
+            print_json({"batch_id": start.batch_id, "command": _command(place)})
+            return
+        out.print(f"batch {start.batch_id} stands in the log: partition {place.partition}, offset {place.offset}")
+        out.print(f"watch it: streams batch watch {start.batch_id}", markup=False)
 
 
 def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) -> None:
-    if as_json:
-        progress = {} if watched.last is None else msgspec.to_builtins(watched.last)
-        print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
-    elif watched.last is not None:
-        print_whole(table(watched.last, _IDS_SHOWN))
     problem = watched.error or _problem(watched.last)
     if problem is not None and not watched.interrupted:
         print_error(problem)
+    with already_done(watched.stands(batch_id)):
+        if as_json:
+            progress = {} if watched.last is None else msgspec.to_builtins(watched.last)
+            print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
+        elif watched.last is not None:
+            print_whole(table(watched.last, _IDS_SHOWN))
 
 
 def _different(start: StartBatch, progress: BatchProgress) -> list[str]:
