@@ -28,6 +28,7 @@ from streams.cli import (
 )
 from streams.cli.console import Exit, out, print_error
 from streams.cli.demo import demo
+from streams.cli.options import Choosing
 from streams.errors import StreamsError
 
 app = typer.Typer(
@@ -37,11 +38,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel="Act")(kill.kill)
-app.command(rich_help_panel="Act")(kill.cancel)
-app.command(rich_help_panel="Act")(pause.pause)
-app.command(rich_help_panel="Act")(pause.resume)
-app.command(rich_help_panel="Act")(pause.purge)
+app.command(cls=Choosing, rich_help_panel="Act")(kill.kill)
+app.command(cls=Choosing, rich_help_panel="Act")(kill.cancel)
+app.command(cls=Choosing, rich_help_panel="Act")(pause.pause)
+app.command(cls=Choosing, rich_help_panel="Act")(pause.resume)
+app.command(cls=Choosing, rich_help_panel="Act")(pause.purge)
 app.command(rich_help_panel="Act")(invoke.invoke)
 app.command(rich_help_panel="Act")(send.send)
 app.add_typer(batch.app, name="batch", rich_help_panel="Act")

@@ -49,7 +49,6 @@ class Watched:
 def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> Watched:
     """Show a batch's progress until it has ended, the time is over, or Ctrl-C; the batch goes on in any case."""
     watched = Watched()
-    again = f"streams batch watch {batch_id}"
     progresses = ProgressReader(settings).follow(batch_id, None if timeout_ms is None else timeout_ms / 1_000)
     try:
         for progress in shown(progresses):
@@ -58,8 +57,15 @@ def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> W
         watched.error = str(error)
     except KeyboardInterrupt:
         watched.interrupted = True
-        err.print(f"not watching any longer; the batch goes on. Watch it again: {again}", markup=False)
+        err.print("not watching any longer; the batch goes on", markup=False)
+        tell_ways_back(batch_id)
     return watched
+
+
+def tell_ways_back(batch_id: str) -> None:
+    """How a batch that nobody watches is watched again, and how it is stopped."""
+    err.print(f"watch it again: streams batch watch {batch_id}", markup=False)
+    err.print(f"stop it:        streams batch abort {batch_id}", markup=False)
 
 
 def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from streams.cli.bounds import Bounds
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
-from streams.cli.follow import Watched, table, watch
+from streams.cli.follow import Watched, table, tell_ways_back, watch
+from streams.cli.nothing import tell_nothing_matched
 from streams.cli.options import takes
 from streams.cli.preview import DEFAULT_GRACE, confirm
 from streams.cli.selection import Selection
@@ -147,6 +148,8 @@ def run(
             f"changed nothing. What differs: {', '.join(different)}. Repeat what was sent, or choose another --batch-id"
         )
     _report(watched, start.batch_id, place, as_json=sending.json)
+    if watched.exit_code is Exit.OK and watched.last is not None and watched.last.matched == 0:
+        tell_nothing_matched(settings, start.filter, start.action)
     raise typer.Exit(watched.exit_code)
 
 
@@ -190,7 +193,8 @@ def _append(settings: Settings, start: StartBatch) -> Delivery:
         with Client(settings) as client:
             client.send(start, deliveries.append)
     except KeyboardInterrupt:
-        err.print(f"it may stand in the log already: streams batch watch {start.batch_id}", markup=False)
+        err.print(f"batch {start.batch_id} may stand in the log already", markup=False)
+        tell_ways_back(start.batch_id)
         raise typer.Exit(Exit.INTERRUPTED) from None
     return deliveries[0]
 
