@@ -17,6 +17,7 @@ from streams.config import Topic
 from streams.errors import StreamsError
 from streams.model import ENGINE_VERSION, Action, Filter, Invocation, Invoke, Meta, StartBatch, Tick
 from streams.runtime import takeover
+from streams.runtime.export import restored
 from streams.runtime.identity import StateFolder
 from streams.runtime.offsets import Offsets
 from streams.runtime.takeover import Takeover
@@ -194,6 +195,40 @@ def test_a_trimmed_log_without_a_table_stops_the_worker(tmp_path: Path) -> None:
         for log in world.cluster.topics[_commands(world)].logs:
             log.trim(3)
         assert "its beginning was deleted" in _refusal(world)
+
+
+@pytest.mark.parametrize("left", [1, 0])
+def test_a_changelog_without_its_beginning_stops_whoever_needs_that(world: World, left: int) -> None:
+    """The rest of it would be taken for the whole table, and what is not in it be lost; not Kafka's words for it."""
+    for log in world.cluster.topics[_changelog(world)].logs:
+        log.trim(log.end - left)
+    kept = _state(world)
+    world.run_until_idle()
+    assert len(world.statuses()) == 20  # its own table is whole
+    _put_back(world, {})
+    said = f"the beginning of {_changelog(world)} has been deleted, and a table cannot be made from the rest"
+    assert said in _refusal(world)
+    world.close()
+    world.cluster.kill()
+    with pytest.raises(StreamsError, match=said):
+        list(verify(world.settings, world.cluster))
+    with pytest.raises(StreamsError, match=said), restored(world.settings, world.cluster, force=True):
+        pass
+    _put_back(world, kept)
+    world.run_until_idle()
+    assert len(world.statuses()) == 20
+
+
+def test_a_beginning_that_is_deleted_meanwhile_stops_the_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the question where it begins and the reading."""
+    _put_back(world, {})
+
+    def deleted(*_: object) -> None:
+        for log in world.cluster.topics[_changelog(world)].logs:
+            log.trim(log.end)
+
+    monkeypatch.setattr(takeover, "check_store", deleted)
+    assert f"the beginning of {_changelog(world)} has been deleted" in _refusal(world)
 
 
 def test_a_topic_made_anew_stops_the_worker(world: World) -> None:
