@@ -367,6 +367,17 @@ def test_a_second_worker_on_the_same_folder_is_refused(world: World) -> None:
     folder.close()
 
 
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_id_that_a_full_disk_kept_from_being_written_is_made_anew(tmp_path: Path, content: str) -> None:
+    """An empty one would be every such worker's; it then stays the same."""
+    (tmp_path / "worker-id").write_text(content)
+    with closing(StateFolder(tmp_path)) as folder:
+        made = folder.worker_id(None)
+        assert len(made) == 36
+        assert folder.worker_id(None) == made
+        assert folder.worker_id("given") == "given"
+
+
 def test_partitions_move_between_two_workers_and_nothing_is_lost(tmp_path: Path) -> None:
     """A second worker takes half, restores it from the changelog, and both go on; then the first one leaves."""
     with closing(World(tmp_path, worker_id=None)) as world:
