@@ -13,6 +13,7 @@ from rich.text import Text
 from streams.cli.bar import COUNTERS, STYLES, Bar, action_of, line
 from streams.cli.console import Exit, err
 from streams.cli.times import iso
+from streams.cli.waiting import Waiting
 from streams.client import BatchTimeoutError, ProgressReader
 from streams.model import BatchState
 
@@ -49,7 +50,8 @@ class Watched:
 def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> Watched:
     """Show a batch's progress until it has ended, the time is over, or Ctrl-C; the batch goes on in any case."""
     watched = Watched()
-    progresses = ProgressReader(settings).follow(batch_id, None if timeout_ms is None else timeout_ms / 1_000)
+    timeout = None if timeout_ms is None else timeout_ms / 1_000
+    progresses = ProgressReader(settings).follow(batch_id, timeout, Waiting(settings, batch_id))
     try:
         for progress in shown(progresses):
             watched.last = progress

@@ -13,6 +13,7 @@ from streams.cli.follow import shown
 from streams.cli.nothing import tell_nothing_matched
 from streams.cli.selection import describe
 from streams.cli.times import iso
+from streams.cli.waiting import Waiting
 from streams.client import Client, ProgressReader, new_batch_id
 from streams.model import Action, BatchState, OnTimeout
 
@@ -70,7 +71,7 @@ def _dry_run(settings: Settings, start: StartBatch, timeout: float | None) -> Ba
     err.print(f"preview: {describe(start.filter)}", markup=False)
     with Client(settings) as client:
         client.start_batch(preview)
-    *_, last = shown(ProgressReader(settings).follow(preview.batch_id, timeout))
+    *_, last = shown(ProgressReader(settings).follow(preview.batch_id, timeout, Waiting(settings, preview.batch_id)))
     return last
 
 

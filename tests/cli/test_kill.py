@@ -100,7 +100,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     class ProgressReader:
         def __init__(self, _settings: object) -> None: ...
 
-        def follow(self, _batch_id: str, _timeout: float | None) -> Iterator[BatchProgress]:
+        def follow(self, _batch_id: str, _timeout: float | None, _on_quiet: object) -> Iterator[BatchProgress]:
             return made.answer(made.sent[-1])
 
     for module in (kill, preview):
