@@ -63,6 +63,8 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
         return
     age = now - store.saved_at
     if behind and age > topics.delete_retention_ms // 2:
+        if changelog_begin > 0:  # what is thrown away could not be made anew
+            raise beginning_gone(topics.changelog, partition)
         log.warning("rebuilding table", partition=partition, why="tombstones may be gone", age_ms=age)
         store.clear()
 

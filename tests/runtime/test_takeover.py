@@ -219,6 +219,23 @@ def test_a_changelog_without_its_beginning_stops_whoever_needs_that(world: World
     assert len(world.statuses()) == 20
 
 
+def test_a_table_that_could_not_be_made_anew_is_not_thrown_away(world: World) -> None:
+    """It may lack tombstones, and stays for whoever is to look into it."""
+    kept = _state(world)
+    for log in world.cluster.topics[_changelog(world)].logs:
+        log.trim(log.end - 1)
+    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
+    world.run_until_idle()
+    _put_back(world, kept)
+    world.pass_time(13 * 3_600_000)
+    assert "has been deleted, and a table cannot be made from the rest" in _refusal(world)
+    world.close()
+    assert all(file.stat().st_size >= len(kept[file.name]) for file in world.settings.state_dir.glob("*.sqlite3"))
+    with sqlite3.connect(world.settings.state_dir / "partition-0.sqlite3") as db:
+        assert db.execute("SELECT changelog_position FROM state").fetchone()[0] > 0
+    db.close()
+
+
 def test_a_beginning_that_is_deleted_meanwhile_stops_the_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the question where it begins and the reading."""
     _put_back(world, {})
