@@ -206,4 +206,4 @@ def test_the_example_in_the_readme_works(live: CommandLine, load: Callable[[str,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "COMPLETED 10 of 10"
-    assert live.json("kill", "--id", kept, "--dry-run")["matched"] == 1
+    assert live.json("kill", "--id", kept, "--yes")["matched"] == 1
