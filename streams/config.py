@@ -13,10 +13,13 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import ConfigError
+from streams.textfiles import UnreadableError, encoding_of, text_lines, unreadable
 
 PREFIX = "STREAMS_"
 KAFKA_PREFIX = "STREAMS_KAFKA_"
 ENV_FILE = Path(".env")
+_ENCODING = "utf-8-sig"
+"""UTF-8 with or without a byte order mark, which would become a part of the first variable's name."""
 
 _HOURS = 3_600_000
 _ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
@@ -62,7 +65,7 @@ class Topic(StrEnum):
 
 def _environment() -> dict[str, str]:
     """Variables of the `.env` file under those of the process; names as they are written, empty ones left out."""
-    merged = {**dotenv_values(ENV_FILE), **os.environ}
+    merged = {**dotenv_values(ENV_FILE, encoding=_ENCODING), **os.environ}
     return {name: value for name, value in merged.items() if value}
 
 
@@ -81,7 +84,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=ENV_FILE,
-        env_file_encoding="utf-8",
+        env_file_encoding=_ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -176,8 +179,9 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises:
         ConfigError: a value that breaks a rule, a misspelt variable, or a Kafka property that is not free to choose;
-            one line each, naming the variable, the rule and the way out.
+            one line each, naming the variable, the rule and the way out; or a `.env` that is no UTF-8.
     """
+    _require_text(ENV_FILE)
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
@@ -186,6 +190,23 @@ def load_settings(**overrides: Any) -> Settings:
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
+
+
+def _require_text(file: Path) -> None:
+    if not file.is_file():
+        return
+    try:
+        with file.open("rb") as opened:
+            encoding = encoding_of(opened.read(4))
+            if encoding is not None:
+                raise ConfigError(f"{file} is {encoding}: save it as UTF-8")
+            opened.seek(0)
+            for _ in text_lines(opened, str(file)):
+                pass
+    except UnreadableError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(str(unreadable(str(file), error))) from None
 
 
 def variable(field: str) -> str:

@@ -47,6 +47,34 @@ def test_a_variable_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_
     assert (settings.worker_id, settings.topic_prefix) == ("from-environment", "file.")
 
 
+def test_a_byte_order_mark_does_not_hide_the_first_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Editors of other systems write one; the lines may end as theirs do."""
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfSTREAMS_KAFKA_SASL_USERNAME=bob\r\nSTREAMS_WORKER_ID=from-file\r\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().kafka == {"sasl.username": "bob"}
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfSTREAMS_WORKER_ID=from-file\r\n")
+    assert load_settings().worker_id == "from-file"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("STREAMS_WORKER_ID=w\n".encode("utf-16"), r"^\.env is UTF-16: save it as UTF-8$"),
+        ("STREAMS_WORKER_ID=w\n".encode("utf-16-le"), r"^\.env is UTF-16 or UTF-32 without a byte order mark: save"),
+        ("STREAMS_WORKER_ID=w\n".encode("utf-32"), r"^\.env is UTF-32"),
+        (b"# fine\nSTREAMS_WORKER_ID=\xe4\n", r"^\.env, line 2: byte E4 at 19 is no UTF-8"),
+    ],
+)
+def test_an_env_file_of_another_encoding_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, said: str
+) -> None:
+    """It is not passed over, though nothing that could be taken for a variable stands in it."""
+    (tmp_path / ".env").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        load_settings()
+
+
 def test_kafka_properties_come_from_variables_and_from_the_env_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -16,7 +16,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from streams.broker.apache import ApacheBroker
-from streams.broker.base import Broker, BrokerUnavailableError, ExternalBroker, free_port, port_is_free
+from streams.broker.base import (
+    Broker,
+    BrokerUnavailableError,
+    ExternalBroker,
+    free_port,
+    last_line,
+    port_is_free,
+)
 from streams.broker.docker import DockerBroker
 from streams.broker.embedded import EmbeddedBroker
 
@@ -82,6 +89,10 @@ def start(
 
 def main(kind: str | None = None, data_dir: Path | None = None, port: int | None = None) -> int:
     """Run a broker in the foreground until Ctrl-C or SIGTERM; the process's exit code."""
+    external = ":" in (kind or os.environ.get("BROKER") or "")
+    if port is not None and not external and not port_is_free(port):
+        sys.stderr.write(f"error: port {port} is taken: choose another --port, or leave it out for one that is free\n")
+        return 1
     chosen = port or (USUAL_PORT if port_is_free(USUAL_PORT) else free_port())
     stopped = False
 
@@ -93,12 +104,14 @@ def main(kind: str | None = None, data_dir: Path | None = None, port: int | None
     try:
         with start(kind, data_dir, chosen, lasting=True) as broker:
             sys.stdout.write(f"{broker.label} serves at {broker.bootstrap}. Ctrl-C stops it.\n")
+            sys.stdout.write(f"In other terminals: export STREAMS_BOOTSTRAP_SERVERS={broker.bootstrap}\n")
             if broker.limits:
                 sys.stdout.write(f"Mind: {broker.limits}.\n")
             sys.stdout.flush()
             while not stopped:
                 if not broker.wait(0.5):
-                    sys.stderr.write(f"The broker ended by itself; its log: {broker.log}\n")
+                    kept = f"; its log: {broker.log}" if data_dir is not None else ""
+                    sys.stderr.write(f"error: the broker ended by itself: {last_line(broker.log)}{kept}\n")
                     return 1
     except BrokerUnavailableError as error:
         sys.stderr.write(f"error: {error}\n")

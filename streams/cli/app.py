@@ -21,12 +21,14 @@ from streams.cli import (
     processes,
     schemas,
     send,
+    stdio,
     tail,
     topics,
     verify,
 )
 from streams.cli.console import Exit, out, print_error
 from streams.cli.demo import demo
+from streams.cli.options import Choosing
 from streams.errors import StreamsError
 
 app = typer.Typer(
@@ -36,11 +38,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel="Act")(kill.kill)
-app.command(rich_help_panel="Act")(kill.cancel)
-app.command(rich_help_panel="Act")(pause.pause)
-app.command(rich_help_panel="Act")(pause.resume)
-app.command(rich_help_panel="Act")(pause.purge)
+app.command(cls=Choosing, rich_help_panel="Act")(kill.kill)
+app.command(cls=Choosing, rich_help_panel="Act")(kill.cancel)
+app.command(cls=Choosing, rich_help_panel="Act")(pause.pause)
+app.command(cls=Choosing, rich_help_panel="Act")(pause.resume)
+app.command(cls=Choosing, rich_help_panel="Act")(pause.purge)
 app.command(rich_help_panel="Act")(invoke.invoke)
 app.command(rich_help_panel="Act")(send.send)
 app.add_typer(batch.app, name="batch", rich_help_panel="Act")
@@ -75,13 +77,38 @@ def _options(
 def main() -> None:
     """Run the command line; a known error is one line and exit code 1, `STREAMS_DEBUG=1` shows where it came from."""
     interrupts.never_dropped()
+    stdio.prepare()
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except stdio.OutputError as lost:
+        code = _lost(lost) if code in (None, Exit.OK) else code
+        stdio.give_up()
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """The exit code."""
     try:
         app()
+    except SystemExit as ended:
+        return ended.code
+    except stdio.OutputError as lost:
+        stdio.give_up()
+        return _lost(lost)
     except Exception as error:
         if os.environ.get("STREAMS_DEBUG"):
             raise
         print_error(_told(error))
-        sys.exit(Exit.FAILED)
+        return Exit.FAILED
+    return Exit.OK
+
+
+def _lost(lost: stdio.OutputError) -> int:
+    if lost.reader_gone:
+        return stdio.READER_GONE
+    print_error(str(lost))
+    return Exit.FAILED
 
 
 def _told(error: Exception) -> str:

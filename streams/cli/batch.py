@@ -13,6 +13,7 @@ from streams.cli.bar import COUNTERS
 from streams.cli.console import err, print_error, print_json, print_whole, settings_of_command
 from streams.cli.known import unknown, wait_until_known
 from streams.cli.standing import standing_of
+from streams.cli.stdio import already_done
 from streams.cli.times import duration_of, iso
 from streams.client import ProgressReader
 
@@ -56,10 +57,11 @@ def watch(
     settings = settings_of_command()
     wait_until_known(settings, batch_id)
     watched = follow.watch(settings, batch_id, timeout_ms)
-    if watched.last is not None:
-        _print(watched.last, as_json=json)
     if watched.error is not None:
         print_error(watched.error)
+    if watched.last is not None:
+        with already_done(watched.stands(batch_id)):
+            _print(watched.last, as_json=json)
     raise typer.Exit(watched.exit_code)
 
 

@@ -52,9 +52,10 @@ def settings_of_command() -> Settings:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout; `value`: records, dicts, lists."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    """One JSON document on stdout, in UTF-8 whatever the locale is; `value`: records, dicts, lists."""
     sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def print_whole(table: Table) -> None:

@@ -12,6 +12,7 @@ from streams.cli.follow import table
 from streams.cli.kill import whoever_this_is
 from streams.cli.known import wait_until_known
 from streams.cli.standing import standing_of
+from streams.cli.stdio import already_done
 from streams.client import BatchTimeoutError, Client, ProgressReader
 from streams.errors import StreamsError
 from streams.model import BatchState, ControlOperation
@@ -103,10 +104,11 @@ def _control(
         _print_sent(batch_id, operation, as_json=json)
         return
     progress = _await(settings, batch_id, shows)
-    if json:
-        print_json(progress)
-    else:
-        print_whole(table(progress))
+    with already_done(f"{operation} of batch {batch_id} has taken effect, which is {progress.state}"):
+        if json:
+            print_json(progress)
+        else:
+            print_whole(table(progress))
 
 
 def _refuse_late(progress: BatchProgress, operation: ControlOperation) -> None:
@@ -138,8 +140,9 @@ def _await(settings: Settings, batch_id: str, shows: Callable[[BatchProgress], b
 
 
 def _print_sent(batch_id: str, operation: ControlOperation, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"batch_id": batch_id, "operation": operation})
-        return
-    out.print(f"{operation} of batch {batch_id} stands in the log", markup=False)
+    with already_done(f"{operation} of batch {batch_id} stands in the log"):
+        if as_json:
+            print_json({"batch_id": batch_id, "operation": operation})
+            return
+        out.print(f"{operation} of batch {batch_id} stands in the log", markup=False)
     err.print(f"see it: streams batch show {batch_id}", markup=False)

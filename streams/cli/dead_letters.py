@@ -12,6 +12,7 @@ from rich.text import Text
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.preview import on_a_terminal
 from streams.cli.replay import APPLIED, Replay, was_applied, why_not
+from streams.cli.stdio import already_done
 from streams.cli.tail import decoded, text_or_base64
 from streams.cli.times import iso
 from streams.client import DeadLetterReader
@@ -105,11 +106,13 @@ def replay(
     if sound:
         _confirm(len(sound), yes=yes)
         Replay(settings).send(sound)
-    if json:
-        print_json({"sent": [_place(each) for each in sound], "refused": refused, "passed_over": applied})
-    else:
-        passed = f", {len(applied):,} passed over: {APPLIED}" if applied else ""
-        out.print(f"{len(sound):,} sent again, {len(refused):,} refused{passed}")
+    passed = f", {len(applied):,} passed over: {APPLIED}" if applied else ""
+    told = f"{len(sound):,} sent again, {len(refused):,} refused{passed}"
+    with already_done(told):
+        if json:
+            print_json({"sent": [_place(each) for each in sound], "refused": refused, "passed_over": applied})
+        else:
+            out.print(told)
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
 
 

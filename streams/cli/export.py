@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -17,13 +15,13 @@ from streams.admin import Admin
 from streams.cli.console import Exit, err, settings_of_command
 from streams.cli.partition_bars import partition_bars
 from streams.cli.records import to_json
+from streams.cli.sink import Sink
 from streams.cli.times import duration_of, iso
 from streams.errors import StreamsError
 from streams.model import Status
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
 
     from streams.config import Settings
     from streams.engine.moving import Terms
@@ -48,7 +46,8 @@ def export(
             "-o",
             metavar="FILE|-",
             dir_okay=False,
-            help="A file is written whole or not at all; - is stdout.",
+            help="A file is written whole or not at all, the one that a link leads to as well; a device or a fifo is "
+            "written to. - is stdout.",
         ),
     ] = Path("-"),
     started: Annotated[
@@ -88,7 +87,7 @@ def export(
 
     terms = Terms(now, started is Started.RESTART, no_start_before)
     try:
-        with closing(_Sink(output)) as sink:
+        with closing(Sink(output)) as sink:
             exported = _written(settings, terms, sink, force=force)
             sink.finish()
     except KeyboardInterrupt:
@@ -97,7 +96,7 @@ def export(
     _tell(exported, terms)
 
 
-def _written(settings: Settings, terms: Terms, sink: _Sink, *, force: bool) -> Exported:
+def _written(settings: Settings, terms: Terms, sink: Sink, *, force: bool) -> Exported:
     from streams.runtime import export as runtime  # noqa: PLC0415 - likewise
 
     exported = runtime.Exported()
@@ -112,44 +111,6 @@ def _written(settings: Settings, terms: Terms, sink: _Sink, *, force: bool) -> E
         except runtime.NotAtRestError as error:
             raise StreamsError(f"{error}\nnothing was exported; --force takes the table as it is now") from None
     return exported
-
-
-class _Sink:
-    """A file that has its name once it is whole, or stdout. What cannot be written raises a `StreamsError`."""
-
-    def __init__(self, output: Path) -> None:
-        self._output = None if str(output) == "-" else output
-        self._part = output.with_name(f"{output.name}.part")
-        with self._told():
-            self._file: BinaryIO = sys.stdout.buffer if self._output is None else self._part.open("wb")
-
-    def write(self, line: bytes) -> None:
-        """Write a line."""
-        with self._told():
-            self._file.write(line)
-
-    def finish(self) -> None:
-        """All is written."""
-        with self._told():
-            self._file.flush()
-            if self._output is not None:
-                os.fsync(self._file.fileno())
-                self._part.replace(self._output)
-
-    def close(self) -> None:
-        """Nothing is left of a file that is not finished."""
-        if self._output is not None:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if self._output is None:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at exit
-            raise StreamsError(f"{self._output or 'stdout'} cannot be written: {error.strerror}") from None
 
 
 def _tell(exported: Exported, terms: Terms) -> None:

@@ -14,6 +14,7 @@ from streams.cli.bar import COUNTERS, STYLES, Bar, action_of, line
 from streams.cli.console import Exit, err
 from streams.cli.selection import describe
 from streams.cli.times import iso
+from streams.cli.waiting import Waiting
 from streams.client import BatchTimeoutError, ProgressReader
 from streams.model import BatchState
 
@@ -34,6 +35,10 @@ class Watched:
     interrupted: bool = False
     error: str | None = None
 
+    def stands(self, batch_id: str) -> str:
+        """Where the batch is, for an error that is not its own."""
+        return f"batch {batch_id} " + ("stands in the log" if self.last is None else f"is {self.last.state}")
+
     @property
     def exit_code(self) -> Exit:
         """0 only when the batch has completed and nothing failed."""
@@ -46,8 +51,8 @@ class Watched:
 def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> Watched:
     """Show a batch's progress until it has ended, the time is over, or Ctrl-C; the batch goes on in any case."""
     watched = Watched()
-    again = f"streams batch watch {batch_id}"
-    progresses = ProgressReader(settings).follow(batch_id, None if timeout_ms is None else timeout_ms / 1_000)
+    timeout = None if timeout_ms is None else timeout_ms / 1_000
+    progresses = ProgressReader(settings).follow(batch_id, timeout, Waiting(settings, batch_id))
     try:
         for progress in shown(progresses):
             watched.last = progress
@@ -55,8 +60,15 @@ def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> W
         watched.error = str(error)
     except KeyboardInterrupt:
         watched.interrupted = True
-        err.print(f"not watching any longer; the batch goes on. Watch it again: {again}", markup=False)
+        err.print("not watching any longer; the batch goes on", markup=False)
+        tell_ways_back(batch_id)
     return watched
+
+
+def tell_ways_back(batch_id: str) -> None:
+    """How a batch that nobody watches is watched again, and how it is stopped."""
+    err.print(f"watch it again: streams batch watch {batch_id}", markup=False)
+    err.print(f"stop it:        streams batch abort {batch_id}", markup=False)
 
 
 def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:

@@ -11,10 +11,12 @@ import typer
 
 from streams.cli.console import out, print_json, settings_of_command
 from streams.cli.labels import labels_of
+from streams.cli.stdio import already_done
 from streams.cli.times import future_of
 from streams.client import Client, Delivery, new_invocation_id
 from streams.model import Invocation, Invoke
 from streams.rules import CommandRefusedError, check_invoke
+from streams.textfiles import unreadable
 
 
 def invoke(
@@ -69,20 +71,23 @@ def invoke(
     except CommandRefusedError as refusal:
         raise typer.BadParameter(refusal.message) from None
     place = _append(command)
-    if json:
-        command_place = {"partition": place.partition, "offset": place.offset}
-        print_json({"invocation_id": invocation.invocation_id, "command": command_place})
-    else:
-        out.print(invocation.invocation_id, markup=False)
+    with already_done(f"invocation {invocation.invocation_id} stands in the log"):
+        if json:
+            command_place = {"partition": place.partition, "offset": place.offset}
+            print_json({"invocation_id": invocation.invocation_id, "command": command_place})
+        else:
+            out.print(invocation.invocation_id, markup=False)
 
 
 def _payload(text: str | None, file: Path | None) -> bytes | None:
     if text is not None and file is not None:
         raise typer.BadParameter("PAYLOAD and --payload-file are both given: leave one of them out")
-    if file is not None:
-        return file.read_bytes()
-    if text == "-":
-        return sys.stdin.buffer.read()
+    if file is not None or text == "-":
+        name = "stdin" if file is None else str(file)
+        try:
+            return sys.stdin.buffer.read() if file is None else file.read_bytes()
+        except OSError as error:
+            raise unreadable(name, error) from None
     return None if text is None else os.fsencode(text)  # what is no text in this locale stays as it was typed
 
 

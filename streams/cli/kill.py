@@ -14,11 +14,13 @@ from msgspec.structs import replace
 from streams.batch_rules import check_start_batch
 from streams.cli.bounds import Bounds
 from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
-from streams.cli.follow import Watched, table, watch
+from streams.cli.follow import Watched, table, tell_ways_back, watch
+from streams.cli.nothing import tell_nothing_matched
 from streams.cli.options import takes
 from streams.cli.preview import DEFAULT_GRACE, confirm
 from streams.cli.selection import Selection
 from streams.cli.standing import Standing
+from streams.cli.stdio import already_done
 from streams.cli.times import duration_ms, duration_of
 from streams.client import Client, Delivery, new_batch_id
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
@@ -147,6 +149,8 @@ def run(
             f"changed nothing. What differs: {', '.join(different)}. Repeat what was sent, or choose another --batch-id"
         )
     _report(watched, start.batch_id, place, as_json=sending.json)
+    if watched.exit_code is Exit.OK and watched.last is not None and watched.last.matched == 0:
+        tell_nothing_matched(settings, start.filter, start.action)
     raise typer.Exit(watched.exit_code)
 
 
@@ -191,28 +195,31 @@ def _append(settings: Settings, start: StartBatch) -> Delivery:
         with Client(settings) as client:
             client.send(start, deliveries.append)
     except KeyboardInterrupt:
-        err.print(f"it may stand in the log already: streams batch watch {start.batch_id}", markup=False)
+        err.print(f"batch {start.batch_id} may stand in the log already", markup=False)
+        tell_ways_back(start.batch_id)
         raise typer.Exit(Exit.INTERRUPTED) from None
     return deliveries[0]
 
 
 def _print_sent(start: StartBatch, place: Delivery, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"batch_id": start.batch_id, "command": _command(place)})
-        return
-    out.print(f"batch {start.batch_id} stands in the log: partition {place.partition}, offset {place.offset}")
-    out.print(f"watch it: streams batch watch {start.batch_id}", markup=False)
+    with already_done(f"batch {start.batch_id} stands in the log"):
+        if as_json:
+            print_json({"batch_id": start.batch_id, "command": _command(place)})
+            return
+        out.print(f"batch {start.batch_id} stands in the log: partition {place.partition}, offset {place.offset}")
+        out.print(f"watch it: streams batch watch {start.batch_id}", markup=False)
 
 
 def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) -> None:
-    if as_json:
-        progress = {} if watched.last is None else msgspec.to_builtins(watched.last)
-        print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
-    elif watched.last is not None:
-        print_whole(table(watched.last, _IDS_SHOWN))
     problem = watched.error or _problem(watched.last)
     if problem is not None and not watched.interrupted:
         print_error(problem)
+    with already_done(watched.stands(batch_id)):
+        if as_json:
+            progress = {} if watched.last is None else msgspec.to_builtins(watched.last)
+            print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
+        elif watched.last is not None:
+            print_whole(table(watched.last, _IDS_SHOWN))
 
 
 def _different(start: StartBatch, progress: BatchProgress) -> list[str]:

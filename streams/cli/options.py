@@ -1,16 +1,38 @@
-"""Groups of options that several commands share: a frozen dataclass a group, its fields annotated for Typer."""
+"""Groups of options that several commands share: a frozen dataclass a group, its fields annotated for Typer.
+
+And what those commands have in common besides: what the shell completes, and the word that is no option.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+from typer.models import OptionInfo
+
+from streams.model import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 _KIND = inspect.Parameter.KEYWORD_ONLY
+
+
+class Choosing(TyperCommand):
+    """A verb that is told by options which invocations are meant; a word alone is answered with the option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As usual; what nothing takes is asked about rather than only refused."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if ctx.args and not ctx.resilient_parsing:
+            word = ctx.args[0]
+            raise typer.BadParameter(f"{word!r} is no option: write -s {word} for a service, --id {word} for an id")
+        return rest
 
 
 def takes(*groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -37,6 +59,19 @@ def takes(*groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., N
 def _parameters(group: type[Any]) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     fields = dataclasses.fields(group)
+    for hint in hints.values():
+        for option in get_args(hint):
+            if isinstance(option, OptionInfo) and option.metavar in _COMPLETED:
+                option.autocompletion = _COMPLETED[option.metavar]
     return [
         inspect.Parameter(field.name, _KIND, default=field.default, annotation=hints[field.name]) for field in fields
     ]
+
+
+def _statuses(incomplete: str) -> list[str]:
+    written = str.lower if incomplete.islower() else str.upper
+    return [name for name in map(written, Status) if name.startswith(incomplete)]
+
+
+_COMPLETED: dict[str, Callable[[str], list[str]]] = {"STATUS": _statuses}
+"""What the shell completes, by what the help calls the value."""

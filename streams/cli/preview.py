@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from streams.cli.console import Exit, err, print_error
 from streams.cli.follow import shown
+from streams.cli.nothing import tell_nothing_matched
 from streams.cli.selection import describe
 from streams.cli.times import iso
+from streams.cli.waiting import Waiting
 from streams.client import Client, ProgressReader, new_batch_id
 from streams.model import Action, BatchState, OnTimeout
 
@@ -40,7 +42,7 @@ def confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: f
     except KeyboardInterrupt:
         err.print("nothing was sent but a dry run")
         raise typer.Exit(Exit.INTERRUPTED) from None
-    _tell(start, found)
+    _tell(settings, start, found)
     if not typer.confirm(question(start, found.done, grace), err=True):
         err.print("nothing was sent")
         raise typer.Exit(Exit.FAILED)
@@ -69,11 +71,11 @@ def _dry_run(settings: Settings, start: StartBatch, timeout: float | None) -> Ba
     err.print(f"preview: {describe(start.filter)}", markup=False)
     with Client(settings) as client:
         client.start_batch(preview)
-    *_, last = shown(ProgressReader(settings).follow(preview.batch_id, timeout))
+    *_, last = shown(ProgressReader(settings).follow(preview.batch_id, timeout, Waiting(settings, preview.batch_id)))
     return last
 
 
-def _tell(start: StartBatch, found: BatchProgress) -> None:
+def _tell(settings: Settings, start: StartBatch, found: BatchProgress) -> None:
     if found.state is not BatchState.COMPLETED:
         print_error(f"the preview is {found.state}: {found.error or 'see `streams batch list`'}; nothing was sent")
         raise typer.Exit(Exit.FAILED)
@@ -83,6 +85,8 @@ def _tell(start: StartBatch, found: BatchProgress) -> None:
         err.print(f"  {each}", markup=False)
     if found.matched > _SAMPLES:
         err.print("  ...")
+    if found.matched == 0:
+        tell_nothing_matched(settings, start.filter, start.action)
     if found.done == 0 and start.standing_until is None:
         err.print("nothing was sent")
         raise typer.Exit(Exit.OK)

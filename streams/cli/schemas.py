@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -11,6 +12,10 @@ from streams.codec import schemas
 from streams.errors import StreamsError
 
 app = typer.Typer(no_args_is_help=True, help="The Avro schemas. Example: streams schemas show StartBatch")
+
+
+def _names() -> list[str]:
+    return sorted(schemas.load(schemas.folder()))
 
 
 @app.command()
@@ -39,17 +44,25 @@ def list_() -> None:
 
     Example: streams schemas list
     """
-    for name in sorted(schemas.load(schemas.folder())):
+    for name in _names():
         out.print(name)
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="The record, such as StartBatch.", show_default=False)]) -> None:
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(help="The record, such as StartBatch.", show_default=False, autocompletion=_names),
+    ],
+) -> None:
     """Print a record's schema: all that a client in another language needs.
 
     Example: streams schemas show Invoke > Invoke.avsc
     """
-    path = schemas.folder() / f"{name}.avsc"
-    if name not in schemas.load(schemas.folder()):
-        raise StreamsError(f"there is no record {name}: see `streams schemas list`")
+    known = {each.lower(): each for each in _names()}
+    if name.lower() not in known:
+        near = get_close_matches(name.lower(), known, 1)
+        hint = f"did you mean {known[near[0]]}?" if near else "see `streams schemas list`"
+        raise StreamsError(f"there is no record {name}: {hint}")
+    path = schemas.folder() / f"{known[name.lower()]}.avsc"
     typer.echo(path.read_text(encoding="utf-8").rstrip("\n"))

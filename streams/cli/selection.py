@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from streams.cli.ids_file import ids_of
 from streams.cli.labels import wanted_labels
 from streams.cli.times import iso, point_ms
 from streams.model import Exclusion, Filter, Status
+from streams.textfiles import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -257,10 +258,9 @@ def _statuses(values: list[str]) -> tuple[Status, ...]:
 
 def _read_ids(path: Path) -> list[str]:
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error}") from None
-    ids = [line.strip() for line in text.splitlines() if line.strip()]
+        ids = ids_of(path)
+    except UnreadableError as error:
+        raise typer.BadParameter(str(error)) from None
     if not ids:
         raise typer.BadParameter(f"{path} holds no id: write one a line")
     return ids

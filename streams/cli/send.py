@@ -14,7 +14,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from streams.cli.console import Exit, err, out, print_json, settings_of_command
 from streams.cli.records import BadLineError, command_of
+from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, DeliveryError, InvalidCommandError
+from streams.textfiles import UnreadableError, raw_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,12 +71,14 @@ def send(
     """
     settings = settings_of_command()
     with _opened(file) as lines, Client(settings) as client:
-        done = send_lines(client, _with_a_bar(lines))
-    if json:
-        bad = [each._asdict() for each in done.bad]
-        print_json({"sent": done.sent, "bad": bad, "interrupted_after": done.interrupted_after})
-    else:
-        out.print(f"{done.sent:,} sent, {len(done.bad):,} bad")
+        name = "stdin" if str(file) == "-" else str(file)
+        done = send_lines(client, _with_a_bar(raw_lines(lines, name), lines))
+    with already_done(f"{done.sent:,} sent, {len(done.bad):,} bad"):
+        if json:
+            bad = [each._asdict() for each in done.bad]
+            print_json({"sent": done.sent, "bad": bad, "interrupted_after": done.interrupted_after})
+        else:
+            out.print(f"{done.sent:,} sent, {len(done.bad):,} bad")
     raise typer.Exit(done.exit_code)
 
 
@@ -84,8 +88,10 @@ def send_lines(client: Client, lines: Iterable[bytes]) -> Sent:
     number = 0
     try:
         for number, line in enumerate(lines, 1):
-            if not line.isspace():
+            if line.strip():
                 _send_line(client, done, number, line)
+    except UnreadableError as error:
+        done.refuse(number + 1, f"from here on nothing was read: {error}")
     except KeyboardInterrupt:
         done.interrupted_after = number
         err.print(f"stopped after line {number}; what is good up to there is sent")
@@ -124,12 +130,12 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         yield opened
 
 
-def _with_a_bar(lines: BinaryIO) -> Iterator[bytes]:
-    """The lines, with a bar on a terminal: of bytes where the size is known, else of lines only."""
+def _with_a_bar(lines: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
+    """The file's lines, with a bar on a terminal: of bytes where the size is known, else of lines only."""
     if not err.is_terminal:
         yield from lines
         return
-    status = os.fstat(lines.fileno())
+    status = os.fstat(file.fileno())
     size = status.st_size or None  # a pipe has none
     columns = (TextColumn("sending"), BarColumn(), TextColumn("{task.fields[lines]:,} lines"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as bars:

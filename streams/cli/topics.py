@@ -8,6 +8,7 @@ import typer
 
 from streams import topics
 from streams.cli.console import Exit, out, print_error, settings_of_command
+from streams.cli.stdio import already_done
 
 app = typer.Typer(no_args_is_help=True, help="The topics in Kafka. Example: streams topics create --partitions 4")
 
@@ -30,9 +31,11 @@ def create(
 
     Example: streams topics create --partitions 16 --replication-factor 3
     """
-    for each in topics.create(settings_of_command(), partitions, replication_factor):
-        state = "existed" if each.existed else "created"
-        out.print(f"{state}  {each.name}  ({each.partitions} partition{'s' if each.partitions > 1 else ''})")
+    created = topics.create(settings_of_command(), partitions, replication_factor)
+    with already_done("the topics exist"):
+        for each in created:
+            state = "existed" if each.existed else "created"
+            out.print(f"{state}  {each.name}  ({each.partitions} partition{'s' if each.partitions > 1 else ''})")
 
 
 @app.command()

@@ -15,7 +15,7 @@ from streams.model import BatchProgress
 from streams.rules import FINAL_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from streams.client.connection import Clients
     from streams.config import Settings
@@ -33,17 +33,29 @@ class ProgressReader:
         self._settings = settings
         self._clients = clients or KafkaClients()
 
-    def follow(self, batch_id: str, timeout: float | None = None) -> Iterator[BatchProgress]:
+    def follow(
+        self,
+        batch_id: str,
+        timeout: float | None = None,
+        on_quiet: Callable[[BatchProgress | None], None] | None = None,
+    ) -> Iterator[BatchProgress]:
         """Progress of one batch: as it stands now, then as it comes, up to and including its final state.
 
         Revisions rise. A batch nobody has heard of yet is waited for. `timeout`: seconds for the whole, None for ever.
+        `on_quiet` is called about ten times a second while nothing comes, with the newest progress, None for none.
 
         Raises:
             BatchTimeoutError: not ended within `timeout`.
             BrokerUnavailableError, TopicMissingError: nothing to read from.
             UnreadableProgressError: the batch's own record was written by a newer version.
         """
-        return (progress for progress in self._follow(batch_id, timeout) if progress is not None)
+        newest = None
+        for progress in self._follow(batch_id, timeout):
+            if progress is not None:
+                newest = progress
+                yield progress
+            elif on_quiet is not None:
+                on_quiet(newest)
 
     def follow_async(self, batch_id: str, timeout: float | None = None) -> AsyncGenerator[BatchProgress, None]:
         """As `follow`, for `async for`; each call has one thread, which ends with it."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from streams.codec.writers import Writer
 
 _HEADER = 10
+_NO_HEADER = "the value does not begin with C3 01 and the fingerprint of a schema"
+_CONFLUENT = 5
+"""Bytes of another framing: 00 and the number of a schema in a registry."""
 _COMMANDS = frozenset(kind.__name__ for kind in get_args(Command))
 
 
@@ -89,7 +92,7 @@ class Records:
         if not header:
             raise BadRecordError("empty_value", "the value is empty")
         if not header.startswith(schemas.MARKER) or len(header) < _HEADER:
-            raise BadRecordError("not_avro", "the value does not begin with C3 01 and the fingerprint of a schema")
+            raise BadRecordError("not_avro", f"{_NO_HEADER}{_framing(header)}")
         schema = self._known.get(header)
         if schema is None:
             fingerprint = header[len(schemas.MARKER) :].hex()
@@ -121,6 +124,14 @@ class Records:
         if schemas.header(invocation) == schemas.header(self._parts["Invocation"]):
             return compiler.compile(schema, build, carried="invocation")
         return compiler.compile(schema, lambda *fields: build(*fields, self.encode_invocation(fields[0])))
+
+
+def _framing(header: bytes) -> str:
+    """What a value that is not ours may be instead, as the end of a sentence."""
+    if header[:1] != b"\0" or len(header) < _CONFLUENT:
+        return ""
+    number = int.from_bytes(header[1:_CONFLUENT], "big")
+    return f": it looks like Confluent framing (00, then schema id {number}); write it in single-object encoding"
 
 
 def _read(read: Reader, data: bytes, at: int) -> Any:

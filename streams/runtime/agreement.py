@@ -43,7 +43,7 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
     `changelog_begin`: the first offset there is. `now`: wall clock, ms.
 
     Raises:
-        StreamsError: the changelog ends before what the store has read.
+        StreamsError: the changelog ends before what the store has read, or begins after it.
     """
     store, partition = task.store, task.partition
     if store.changelog_position > task.target:
@@ -52,14 +52,29 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
             f"{topics.changelog} ends at {task.target}: the topic is not the one this table was made from. Restore "
             "the topic, or delete the partition's file in the state folder to rebuild the table from it",
         )
+    # After a worker's own commit only the marker of its transaction is left, which holds nothing.
+    behind = store.changelog_position + 1 < task.target
+    if store.changelog_position < changelog_begin:
+        if behind or store.changelog_position == 0:
+            raise beginning_gone(topics.changelog, partition)
+        store.begin()
+        store.commit(changelog_begin, store.saved_at)
     if store.changelog_position == 0:
         return
     age = now - store.saved_at
-    # After a worker's own commit only the marker of its transaction is left, which holds nothing.
-    behind = store.changelog_position + 1 < task.target
-    if store.changelog_position < changelog_begin or (behind and age > topics.delete_retention_ms // 2):
+    if behind and age > topics.delete_retention_ms // 2:
+        if changelog_begin > 0:  # what is thrown away could not be made anew
+            raise beginning_gone(topics.changelog, partition)
         log.warning("rebuilding table", partition=partition, why="tombstones may be gone", age_ms=age)
         store.clear()
+
+
+def beginning_gone(changelog: str, partition: int) -> StreamsError:
+    """Of a changelog that begins after what is needed of it: a table of the rest would lack rows."""
+    return StreamsError(
+        f"partition {partition}: the beginning of {changelog} has been deleted, and a table cannot be made from the "
+        "rest. Restore it, or replay the log under a new STREAMS_GROUP_ID and topic prefix"
+    )
 
 
 def check_table(task: PartitionTask, topics: TopicFacts) -> None:

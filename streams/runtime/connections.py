@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import warnings
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -23,6 +22,7 @@ from streams.runtime.kafka import (
 )
 from streams.runtime.put_aside import PutAside
 from streams.runtime.reading import Reading
+from streams.runtime.rivals import Rounds
 from streams.runtime.takeover import Takeover
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from streams.runtime.startup import Topics
 
 log = structlog.get_logger("streams.worker")
-
-_FENCED_AGAIN_S: Final = 60.0
-"""A worker fenced twice within this time shares its id with another, unless its own transactions took too long."""
 
 
 class Connections:
@@ -69,7 +66,7 @@ class Connections:
         self._worker_id = worker_id
         self._rebalance = rebalance
         self._wall_clock = wall_clock
-        self._fenced_at = self._unseated_at = float("-inf")
+        self._fenced, self._unseated = Rounds(), Rounds()
         self._open_producer()
         self._open_consumer()
 
@@ -140,12 +137,11 @@ class Connections:
         answers a request to join that this very consumer has given up.
 
         Raises:
-            StreamsError: it was taken twice within a minute.
+            StreamsError: it was taken so often that another worker must have this one's id.
         """
         log.warning("consumer replaced", why=why, group_instance_id=self._settings.worker_id)
-        if time.monotonic() - self._unseated_at < _FENCED_AGAIN_S:
-            raise StreamsError(self._shared_id(f"its place in the group was taken twice within a minute: {why}"))
-        self._unseated_at = time.monotonic()
+        if (often := self._unseated.another()) is not None:
+            raise StreamsError(self._shared_id(f"its place in the group was taken {often}: {why}"))
         self._close_consumer()
         self._rebalance.take()
         self._open_consumer()
@@ -180,14 +176,13 @@ class Connections:
         """A new producer settles what the old one left.
 
         Raises:
-            StreamsError: another fenced it twice within a minute.
+            StreamsError: it was fenced so often that another worker must have its id.
         """
         overdue = self.checkpoint.overdue()
         log.warning("producer replaced", why=why, transactional_id=self._worker_id, overdue=overdue)
-        if not overdue:
-            if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
-                raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
-            self._fenced_at = time.monotonic()
+        # Kafka fences a worker of its own accord when its transactions take too long.
+        if not overdue and (often := self._fenced.another()) is not None:
+            raise StreamsError(self._shared_id(f"fenced {often}: {why}"))
         self._close_producer()
         self._open_producer()
 

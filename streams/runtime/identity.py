@@ -47,11 +47,13 @@ class StateFolder:
             return given
         file = self.path / "worker-id"
         try:
-            if not file.exists():
-                file.write_text(f"{uuid_utils.uuid7()}\n", encoding="utf-8")
-            return file.read_text(encoding="utf-8").strip()
+            kept = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+            if not kept:  # new, or left so by a full disk
+                kept = str(uuid_utils.uuid7())
+                file.write_text(f"{kept}\n", encoding="utf-8")
         except OSError as exc:
             raise StreamsError(f"{file} cannot be written ({exc.strerror}): set STREAMS_STATE_DIR") from exc
+        return kept
 
     def partition_file(self, partition: int) -> Path:
         """The SQLite file of a partition."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from streams.errors import StreamsError
+from streams.runtime.agreement import beginning_gone
 from streams.runtime.kafka import changelog_reader
 from streams.state.store import passive_checkpoint
 
@@ -32,6 +33,10 @@ _IN_A_TRANSACTION: Final = 10_000
 
 class StalledError(StreamsError):
     """Nothing more could be read for a minute, though the end is not reached."""
+
+
+class DeletedError(StreamsError):
+    """What was to be read next is not there any more."""
 
 
 class Reading:
@@ -67,6 +72,7 @@ class Reading:
 
         Raises:
             StalledError: nothing more came for a minute.
+            DeletedError: what was to be read next has been deleted.
         """
         begin, end = bounds
         place = TopicPartition(topic, partition, begin)
@@ -82,7 +88,9 @@ class Reading:
                 # For many at once it would wait until there are so many, or its timeout is over.
                 messages = self._consumer.consume(1, timeout=_WAIT_S) + self._consumer.consume(_AT_ONCE, timeout=0)
                 for message in messages:
-                    if message.error() is None and message.offset() < end:
+                    if message.error() is not None:
+                        _require_passing(message)
+                    elif message.offset() < end:
                         yield message
                 reached = max(position, self._consumer.position([place])[0].offset)
                 if reached > position or messages:
@@ -99,7 +107,10 @@ class Reading:
 
         Raises:
             StalledError: nothing more came for a minute.
+            StreamsError: the changelog's beginning has been deleted: what is left is not the whole table.
         """
+        if bounds[0] > 0:
+            raise beginning_gone(topic, store.partition)
         messages = self.read(topic, store.partition, bounds, "changelog")
         records = ((message.key().decode(), message.value(), message.offset()) for message in messages)
         for chunk in chunks(records, _IN_A_TRANSACTION):
@@ -108,6 +119,15 @@ class Reading:
             store.commit(chunk[-1][2] + 1, 0)
             # Nobody else looks after a table that is thrown away: its write-ahead file would hold all of it again.
             passive_checkpoint(store.path, truncate=True)
+
+
+def _require_passing(message: Any) -> None:
+    """Errors are waited out, but for the one that nothing comes after."""
+    if message.error().code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+        raise DeletedError(
+            f"{message.topic()}, partition {message.partition()}: what was to be read next has been deleted: "
+            f"{message.error().str()}"
+        )
 
 
 def know(consumer: Any, topic: str, timeout_s: float) -> None:

@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.errors import StreamsError
-from streams.runtime.agreement import TopicFacts, check_store, check_table
+from streams.runtime.agreement import TopicFacts, beginning_gone, check_store, check_table
 from streams.runtime.kafka import changelog_reader
 from streams.runtime.offsets import Offsets, passing
 from streams.runtime.task import PartitionTask, Phase
@@ -195,7 +195,9 @@ class Takeover:
 
     def _note(self, message: Any) -> None:
         error = message.error()
-        if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+            raise beginning_gone(self._facts.changelog, message.partition())
+        if error.fatal():
             raise StreamsError(f"{self._facts.changelog}, partition {message.partition()}: {error.str()}")
         log.warning("changelog reader", error=error.str())
 

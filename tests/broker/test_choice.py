@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,7 @@ class Working(base.LocalBroker):
     def stop(self) -> None:
         """Note it."""
         self.stopped = True
+        self.remove_folder()
 
 
 class Broken(Working):
@@ -103,6 +105,38 @@ def test_an_address_where_nobody_answers() -> None:
     port = base.free_port()
     with pytest.raises(broker.BrokerUnavailableError, match=f"nothing answers as Kafka at 127.0.0.1:{port}"):
         base.ExternalBroker(f"127.0.0.1:{port}", patience_s=0.5).start()
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_started(
+    kinds: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever listens there may look like Kafka, and be taken for the one that was started."""
+    kinds(apache=Interrupted)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert broker.main(port=port) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"error: port {port} is taken: choose another --port, or leave it out for one that is free\n"
+
+
+def test_where_it_serves_is_said_as_the_variable_to_set(
+    kinds: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To be pasted into another terminal; and why it ended, when it does so by itself, for its log goes with it."""
+
+    def ended(self: Working, _seconds: float) -> bool:
+        self.log = self.folder / "broker.log"
+        self.log.write_text("INFO starting\nERROR no space left\n")
+        return False
+
+    kinds(apache=Working)
+    monkeypatch.setattr(Working, "wait", ended)
+    port = base.free_port()
+    assert broker.main(port=port) == 1
+    shown = capsys.readouterr()
+    assert f"\nIn other terminals: export STREAMS_BOOTSTRAP_SERVERS=127.0.0.1:{port}\n" in shown.out
+    assert shown.err == "error: the broker ended by itself: ERROR no space left\n"
 
 
 def test_interrupted_while_starting(kinds: Callable[..., None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,36 @@ def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: py
     """`--version` needs neither settings nor broker."""
     assert _run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"streams {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("kill --status ru", ["running"]),
+        ("purge --status KI", ["KILLED"]),
+        ("schemas show Inv", ["InvocationRow", "Invoke"]),
+        ("tail dead", ["dead-letters"]),
+    ],
+)
+def test_values_are_completed_by_the_shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, completed: list[str]
+) -> None:
+    """Those of which there are few, and the same everywhere."""
+    monkeypatch.setenv("_STREAMS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"streams {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+    assert _run(monkeypatch) == 0
+    assert capsys.readouterr().out.split() == completed
+
+
+def test_a_schema_is_found_in_any_case_and_a_near_one_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`schemas show invoke` is what one types first."""
+    assert _run(monkeypatch, "schemas", "show", "invoke") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "Invoke"
+    assert _run(monkeypatch, "schemas", "show", "starbatch") == 1
+    assert "there is no record starbatch: did you mean StartBatch?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from typer.testing import CliRunner
 
-from streams.cli import follow, kill, preview
+from streams.cli import follow, kill, nothing, preview
 from streams.cli.app import app
 from streams.client import BatchTimeoutError, Delivery
 from streams.model import Action, BatchProgress, BatchState, Exclusion, Filter, OnTimeout, StartBatch, Status
@@ -63,9 +63,14 @@ class Service:
     """Stands in for log and gateway: keeps what was sent, answers with the progress it is told to."""
 
     sent: list[StartBatch] = field(default_factory=list)
+    earlier: list[BatchProgress] = field(default_factory=list)
     answer: Callable[[StartBatch], Iterator[BatchProgress]] = lambda start: iter(
         [_progress(start, BatchState.RUNNING, done=3, pending=4), _progress(start, BatchState.COMPLETED)]
     )
+
+    def latest(self, _timeout: float) -> dict[str, BatchProgress]:
+        """As a reader of progress has them."""
+        return {each.batch_id: each for each in self.earlier}
 
     def run(self, *words: str, typed: str = "") -> Result:
         """One command line, and what is typed when it asks."""
@@ -95,13 +100,14 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     class ProgressReader:
         def __init__(self, _settings: object) -> None: ...
 
-        def follow(self, _batch_id: str, _timeout: float | None) -> Iterator[BatchProgress]:
+        def follow(self, _batch_id: str, _timeout: float | None, _on_quiet: object) -> Iterator[BatchProgress]:
             return made.answer(made.sent[-1])
 
     for module in (kill, preview):
         monkeypatch.setattr(module, "Client", Client)
     for module in (follow, preview):
         monkeypatch.setattr(module, "ProgressReader", ProgressReader)
+    monkeypatch.setattr(nothing, "ProgressReader", lambda _: made)
     monkeypatch.setattr(kill, "settings_of_command", lambda: None)
     monkeypatch.setattr(kill.getpass, "getuser", lambda: "ada")
     monkeypatch.setattr(kill.socket, "gethostname", lambda: "desk")
@@ -321,7 +327,7 @@ def test_the_question_before_a_purge_says_that_it_cannot_be_undone(
     ("state", "changes", "code", "said"),
     [
         (BatchState.COMPLETED, {}, 0, ""),
-        (BatchState.COMPLETED, {"matched": 0, "done": 0}, 0, ""),
+        (BatchState.COMPLETED, {"matched": 0, "done": 0}, 0, "nothing matches: there are no invocations that have"),
         (BatchState.COMPLETED, {"done": 5, "failed": 2}, 1, "2 did not end within their grace"),
         (BatchState.ABORTED, {"error": "expired"}, 1, "ABORTED: expired"),
         (BatchState.REJECTED, {"error": "not_supported: x"}, 1, "REJECTED: not_supported: x"),
@@ -471,3 +477,52 @@ def test_a_preview_is_limited_but_neither_slow_nor_short_lived(
     assert (dry.dry_run, dry.limit, dry.max_rate, dry.expires_at) == (True, 5, None, None)
     assert (wet.dry_run, wet.limit, wet.max_rate) == (False, 5, 1.0)
     assert wet.expires_at is not None
+
+
+def _earlier(batch_id: str, matched: int, **chosen: Any) -> BatchProgress:
+    start = StartBatch(batch_id, Action.KILL, Filter(**chosen))
+    return _progress(start, BatchState.COMPLETED, matched=matched, done=matched)
+
+
+@pytest.mark.parametrize("words", [("--yes",), ("--dry-run",), ("--dry-run", "--json")])
+def test_a_filter_that_matches_nothing_is_said_in_words_with_names_like_it(
+    service: Service, words: tuple[str, ...]
+) -> None:
+    """Exit code 0, for nothing has failed; the names are those by which earlier batches found something."""
+    service.earlier = [
+        _earlier("b-1", 3, services=("emails",), handlers=("send",)),
+        _earlier("b-2", 0, services=("emials-2",)),
+        _earlier("b-3", 3, services=("emial", "orders")),
+    ]
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=0, done=0)])
+    result = service.run("kill", "-s", "emials", "--handler", "send", *words)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-2:] == [
+        "nothing matches: there are no invocations of service emials, and handler send that have not ended",
+        "service emials: did you mean emails? An earlier batch has found that",
+    ]
+
+
+def test_a_preview_that_matches_nothing_says_so_before_it_ends(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is asked then."""
+    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
+    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=0, done=0)])
+    result = service.run("purge", "-s", "emials")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-3:] == [
+        "0 match",
+        "nothing matches: there are no invocations of service emials that have ended",
+        "nothing was sent",
+    ]
+
+
+@pytest.mark.parametrize("verb", ["kill", "cancel", "pause", "resume", "purge"])
+def test_a_word_alone_is_answered_with_the_option_it_may_be_meant_for(service: Service, verb: str) -> None:
+    """Exit code 2, nothing is sent."""
+    result = service.run(verb, "emails", "--yes")
+    assert (result.exit_code, service.sent) == (2, [])
+    said = " ".join(result.stderr.replace("\u2502", " ").split())
+    assert "'emails' is no option: write -s emails for a service, --id emails for an id" in said
+    assert "No such option" in service.run(verb, "emails", "--nothing").stderr

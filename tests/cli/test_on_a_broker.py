@@ -190,8 +190,9 @@ def test_log_and_changelog_tell_one_story(live: CommandLine, load: Callable[[str
     assert stdout.count("holds") == 2
 
 
-def test_the_example_in_the_readme_works(live: CommandLine) -> None:
-    """What a newcomer copies runs as it stands."""
+def test_the_example_in_the_readme_works(live: CommandLine, load: Callable[[str, int], list[str]]) -> None:
+    """What a newcomer copies runs as it stands, has something to show, and touches nothing but its own."""
+    [kept] = load("emails", 1)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     code = readme.partition("```python\n")[2].partition("```")[0]
     done = subprocess.run(
@@ -204,4 +205,5 @@ def test_the_example_in_the_readme_works(live: CommandLine) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("COMPLETED ")
+    assert done.stdout.splitlines()[-1] == "COMPLETED 10 of 10"
+    assert live.json("kill", "--id", kept, "--yes")["matched"] == 1

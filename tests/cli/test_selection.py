@@ -110,6 +110,37 @@ def test_ids_come_from_options_and_from_a_file_each_once(tmp_path: Path) -> None
     assert Selection(id=["c", "d"], ids_file=file).filter().invocation_ids == ("c", "d", "a", "b")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_no_id_of_a_file_made_elsewhere_is_lost_or_cut(tmp_path: Path, encoding: str) -> None:
+    """Not the first one behind a byte order mark, nor one with a character at which Python would cut lines."""
+    ids = ("first", "b\u0085c", "\u2028d", "e\u3000", "\u00e4")
+    file = tmp_path / "ids"
+    file.write_bytes("\r\n".join([*ids, ""]).encode(encoding))
+    assert Selection(ids_file=file).filter().invocation_ids == ids
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'a\n"b"\n', 'ids, line 2: "b" is quoted: write bare ids'),
+        (b"'b'\n", "ids, line 1: 'b' is quoted"),
+        (b'["a", "b"]\n', r'ids, line 1: \["a", "b"\] is quoted'),
+        (b'{"invocation_id":"a"}\n', r"ids, line 1: .* is quoted"),
+        ("\u201cb\u201d\n".encode(), "ids, line 1: .* is quoted"),
+        (b"a\rb\rc", "ids, line 1: holds a carriage return within"),
+        (b"a\nb\xe4\n", "ids, line 2: byte E4 at 2 is no UTF-8"),
+        ("a\nb\n".encode("utf-16-le"), "ids, line 1: this is UTF-16 or UTF-32 without a byte order mark"),
+    ],
+)
+def test_a_line_that_is_no_bare_id_is_refused_with_its_number(tmp_path: Path, content: bytes, said: str) -> None:
+    """It would match nothing, silently; and what it may have meant is not for the program to guess, of a kill."""
+    file = tmp_path / "ids"
+    file.write_bytes(content)
+    with pytest.raises(typer.BadParameter, match=said) as caught:
+        Selection(ids_file=file).filter()
+    assert caught.value.param_hint == "--ids-file"
+
+
 def test_an_empty_file_of_ids_is_not_taken_for_no_filter(tmp_path: Path) -> None:
     """It is refused, instead of matching all that the other options leave."""
     file = tmp_path / "ids"

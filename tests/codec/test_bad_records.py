@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,9 @@ from streams import codec
 from streams.codec import schemas
 from streams.model import Act, Action, Filter, Invocation, Invoke, Record, StartBatch, Status, Tick
 from support.record_values import TODAY, any_record, other_value, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEADER = 10
 ACT = codec.encode(Act("i-1", Action.KILL))
@@ -93,6 +98,21 @@ def test_no_bytes(data: bytes | None) -> None:
 def test_bytes_that_are_not_avro(data: bytes) -> None:
     """What does not begin as a single object is told from an object of an unknown schema."""
     assert refusal(data)[0] == "not_avro"
+
+
+@pytest.mark.parametrize("decode", [codec.decode, codec.decode_command, codec.decode_row])
+def test_a_schema_registrys_framing_is_named(decode: Callable[[bytes], object]) -> None:
+    """00 and four bytes: where they are, the registry's number of the schema is told too."""
+    with pytest.raises(codec.BadRecordError, match=r"Confluent framing \(00, then schema id 258\)") as caught:
+        decode(b"\0" + (258).to_bytes(4, "big") + ACT[HEADER:])
+    assert caught.value.code == "not_avro"
+    assert "Confluent" in refusal(b"\0\0\0\0\1")[1]
+
+
+@pytest.mark.parametrize("data", [b"\0", b"\0\0\0\1", b"\1\0\0\0\1" + ACT, b'{"a": 1}'])
+def test_no_framing_is_guessed_from_less(data: bytes) -> None:
+    """A hint that is wrong leads astray."""
+    assert refusal(data) == ("not_avro", "the value does not begin with C3 01 and the fingerprint of a schema")
 
 
 def test_an_unknown_schema() -> None:

@@ -17,6 +17,7 @@ from streams.config import Topic
 from streams.errors import StreamsError
 from streams.model import ENGINE_VERSION, Action, Filter, Invocation, Invoke, Meta, StartBatch, Tick
 from streams.runtime import takeover
+from streams.runtime.export import restored
 from streams.runtime.identity import StateFolder
 from streams.runtime.offsets import Offsets
 from streams.runtime.takeover import Takeover
@@ -196,6 +197,57 @@ def test_a_trimmed_log_without_a_table_stops_the_worker(tmp_path: Path) -> None:
         assert "its beginning was deleted" in _refusal(world)
 
 
+@pytest.mark.parametrize("left", [1, 0])
+def test_a_changelog_without_its_beginning_stops_whoever_needs_that(world: World, left: int) -> None:
+    """The rest of it would be taken for the whole table, and what is not in it be lost; not Kafka's words for it."""
+    for log in world.cluster.topics[_changelog(world)].logs:
+        log.trim(log.end - left)
+    kept = _state(world)
+    world.run_until_idle()
+    assert len(world.statuses()) == 20  # its own table is whole
+    _put_back(world, {})
+    said = f"the beginning of {_changelog(world)} has been deleted, and a table cannot be made from the rest"
+    assert said in _refusal(world)
+    world.close()
+    world.cluster.kill()
+    with pytest.raises(StreamsError, match=said):
+        list(verify(world.settings, world.cluster))
+    with pytest.raises(StreamsError, match=said), restored(world.settings, world.cluster, force=True):
+        pass
+    _put_back(world, kept)
+    world.run_until_idle()
+    assert len(world.statuses()) == 20
+
+
+def test_a_table_that_could_not_be_made_anew_is_not_thrown_away(world: World) -> None:
+    """It may lack tombstones, and stays for whoever is to look into it."""
+    kept = _state(world)
+    for log in world.cluster.topics[_changelog(world)].logs:
+        log.trim(log.end - 1)
+    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
+    world.run_until_idle()
+    _put_back(world, kept)
+    world.pass_time(13 * 3_600_000)
+    assert "has been deleted, and a table cannot be made from the rest" in _refusal(world)
+    world.close()
+    assert all(file.stat().st_size >= len(kept[file.name]) for file in world.settings.state_dir.glob("*.sqlite3"))
+    with sqlite3.connect(world.settings.state_dir / "partition-0.sqlite3") as db:
+        assert db.execute("SELECT changelog_position FROM state").fetchone()[0] > 0
+    db.close()
+
+
+def test_a_beginning_that_is_deleted_meanwhile_stops_the_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the question where it begins and the reading."""
+    _put_back(world, {})
+
+    def deleted(*_: object) -> None:
+        for log in world.cluster.topics[_changelog(world)].logs:
+            log.trim(log.end)
+
+    monkeypatch.setattr(takeover, "check_store", deleted)
+    assert f"the beginning of {_changelog(world)} has been deleted" in _refusal(world)
+
+
 def test_a_topic_made_anew_stops_the_worker(world: World) -> None:
     """The table remembers the ids of its two topics."""
     logs = world.cluster.topics[_commands(world)].logs
@@ -330,6 +382,17 @@ def test_a_second_worker_on_the_same_folder_is_refused(world: World) -> None:
     with pytest.raises(StreamsError, match="in use by another worker"):
         Worker(world.settings, world.cluster)
     folder.close()
+
+
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_id_that_a_full_disk_kept_from_being_written_is_made_anew(tmp_path: Path, content: str) -> None:
+    """An empty one would be every such worker's; it then stays the same."""
+    (tmp_path / "worker-id").write_text(content)
+    with closing(StateFolder(tmp_path)) as folder:
+        made = folder.worker_id(None)
+        assert len(made) == 36
+        assert folder.worker_id(None) == made
+        assert folder.worker_id("given") == "given"
 
 
 def test_partitions_move_between_two_workers_and_nothing_is_lost(tmp_path: Path) -> None:

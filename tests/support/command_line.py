@@ -67,4 +67,4 @@ class CommandLine:
         """What a command line that succeeds prints, a JSON object a line."""
         code, stdout, stderr = self.run(*words)
         assert code == 0, stderr
-        return [json.loads(line) for line in stdout.splitlines()]
+        return [json.loads(line) for line in stdout.split("\n") if line]

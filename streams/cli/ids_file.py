@@ -1,0 +1,47 @@
+"""A file of invocation ids, one a line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Final
+
+from streams.textfiles import UnreadableError, text_lines, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_AROUND: Final = " \t"
+_QUOTED: Final = re.compile(r"[\[{]?\s*[\"'\u201c\u201e]")
+
+
+def ids_of(path: Path) -> list[str]:
+    """The ids; spaces around them and blank lines do not count. `-` is stdin.
+
+    Raises:
+        UnreadableError: it cannot be read, or a line holds something else than an id; the message names the line.
+    """
+    if str(path) == "-":
+        return list(_ids(text_lines(sys.stdin.buffer, "stdin"), "stdin"))
+    try:
+        with path.open("rb") as file:
+            return list(_ids(text_lines(file, str(path)), str(path)))
+    except OSError as error:
+        raise unreadable(str(path), error) from None
+
+
+def _ids(lines: Iterator[str], name: str) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        written = line.strip(_AROUND)
+        if _QUOTED.match(written):
+            # Unquoted for the user, an id that does begin so would be taken for another one, and that one be ended.
+            raise UnreadableError(
+                f"{name}, line {number}: {written[:40]} is quoted: write bare ids, as `jq -r` does (--id takes one "
+                "that does begin with a quotation mark)"
+            )
+        if "\0" in written or "\r" in written:
+            what = "a carriage return" if "\r" in written else "a zero byte"
+            raise UnreadableError(f"{name}, line {number}: holds {what} within: write one id a line, in UTF-8")
+        if written:
+            yield written

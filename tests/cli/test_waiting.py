@@ -1,0 +1,108 @@
+"""What is said of a batch that shows nothing new for a while."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from streams import codec
+from streams.cli import waiting
+from streams.cli.waiting import Waiting
+from streams.config import Topic
+from streams.control.merge import Merge, add, progress
+from streams.engine import partition_of
+from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
+from support.client_world import ClientWorld
+from support.progress_records import header, slice_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.command_line import CommandLine
+
+PARTITIONS = 4
+QUESTION = "of t.commands: is a worker running that has it?\n"
+QUESTIONS = "of t.commands: are workers running that have them?\n"
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A function: what is said when these records stand in `batch-slices`, and nothing comes for a minute."""
+    world = ClientWorld()
+    now = time.monotonic()
+
+    def passed() -> float:
+        return now
+
+    monkeypatch.setattr(waiting, "KafkaClients", lambda: world.cluster)
+    counts = {"t.commands": PARTITIONS}
+    monkeypatch.setattr(waiting, "Admin", lambda _: SimpleNamespace(partition_counts=lambda: counts))
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=passed))
+    told = Waiting(world.settings, "b")
+
+    def said(*records: BatchHeader | SliceProgress, published: bool = True) -> str:
+        nonlocal now
+        merge = Merge()
+        for record in records:
+            merge = add(merge, record)
+            last = "lead" if isinstance(record, BatchHeader) else record.partition
+            world.write(Topic.BATCH_SLICES, f"{record.batch_id}/{last}", codec.encode(record))
+        for _ in range(600):
+            told(progress(merge) if published else None)
+            now += 0.1
+        return capsys.readouterr().err
+
+    return said
+
+
+def _header(**changes: object) -> BatchHeader:
+    return replace(header(partitions=PARTITIONS), **changes)
+
+
+def test_a_batch_that_nobody_has_begun_waits_for_its_own_partition(said: Callable[..., str]) -> None:
+    """Which is known without anybody's word; it is said once."""
+    other = slice_progress(0, batch_id="another")
+    assert said(other, published=False) == f"waiting for partition {partition_of('b', PARTITIONS)} {QUESTION}"
+    assert said(published=False) == ""
+
+
+def test_the_partitions_that_have_not_done_their_part_are_named(said: Callable[..., str]) -> None:
+    """Not begun, or in the middle of it; said anew when others are left."""
+    done = [slice_progress(each, state=SliceState.COMPLETED) for each in (0, 2)]
+    assert said(_header(), *done, slice_progress(1)) == f"waiting for partitions 1, 3 {QUESTIONS}"
+    rest = slice_progress(1, state=SliceState.COMPLETED, revision=30)
+    assert said(_header(), *done, rest) == f"waiting for partition 3 {QUESTION}"
+
+
+def test_progress_that_nobody_publishes_is_the_gateways(said: Callable[..., str]) -> None:
+    """The workers are at it."""
+    assert "is a gateway running?" in said(_header(), slice_progress(0), published=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"state": BatchState.PAUSED}, SliceState.PAUSED),
+        ({"standing_until": 10**15}, SliceState.RUNNING),
+        ({"max_rate": 0.001}, SliceState.RUNNING),
+        ({}, SliceState.DRAINING),
+    ],
+)
+def test_a_batch_that_may_be_quiet_is_let_be(
+    said: Callable[..., str], changes: dict[str, object], state: SliceState
+) -> None:
+    """Paused, standing, slow by its own wish, or waiting for executors."""
+    assert said(_header(**changes), *(slice_progress(each, state=state) for each in range(PARTITIONS))) == ""
+
+
+def test_without_a_worker_the_partition_is_named_before_the_time_is_over(empty: CommandLine) -> None:
+    """As one sees it in a script."""
+    assert empty.run("topics", "create", "--partitions", "2")[0] == 0
+    code, _, stderr = empty.run("kill", "--all", "--yes", "--batch-id", "b", "--timeout", "14s")
+    assert code == 1
+    topic = empty.settings.topic(Topic.COMMANDS)
+    assert f"waiting for partition {partition_of('b', 2)} of {topic}: is a worker running that has it?\n" in stderr
