@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from confluent_kafka import murmur2
 
 from streams import codec
+from streams.engine.awaited import may_act
 from streams.engine.routing import home, routing_key
-from streams.model import Act, Command, ContinueSlice, Invoke, Record, ReleaseHeld, ReportTransition, Tick
+from streams.engine.view import At
+from streams.model import (
+    Act,
+    Command,
+    ContinueSlice,
+    ControlSlice,
+    Invoke,
+    Record,
+    ReleaseHeld,
+    ReportTransition,
+    StartSlice,
+    Tick,
+)
 from streams.rules import MAX_COMMAND
 
 if TYPE_CHECKING:
@@ -20,7 +33,12 @@ if TYPE_CHECKING:
     from streams.runtime.task import PartitionTask
 
 PAGES = (ContinueSlice, ReleaseHeld, Tick)
-"""Commands that handle many rows: a partition does one of them in a turn at most."""
+"""Commands that handle many rows: a partition does one of them in a turn at most.
+
+One that cannot act, since its number is not awaited, is no page: there may be any number of them in the log.
+"""
+_RAISING = (StartSlice, ControlSlice)
+"""Commands that may make another page the awaited one, as pages themselves do."""
 
 
 class Bad(NamedTuple):
@@ -103,7 +121,7 @@ def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Sh
     for task in sorted(tasks, key=attrgetter("page_turn")):
         if len(shares) == pages:
             break
-        if task.backlog and _is_page(task.backlog[0]):
+        if task.backlog and _begins_with_page(task):
             shares.append(take_share(task))
             task.page_turn = turn
     return shares
@@ -137,6 +155,17 @@ def with_pages(messages: Iterable[Any]) -> set[int]:
 
 def _is_page(message: Any) -> bool:
     return isinstance(_decoded(message), PAGES)
+
+
+def _begins_with_page(task: PartitionTask) -> bool:
+    message = task.backlog[0]
+    command = _decoded(message)
+    return isinstance(command, PAGES) and _may_act(command, task, message, 0)
+
+
+def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, message: Any, before: int) -> bool:
+    meta = task.running_table.meta
+    return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
 
 
 def _decoded(message: Any) -> Command | Bad:
@@ -177,6 +206,7 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
     ids: list[str] = []
     backlog = task.backlog
     page = None
+    raising = 0
     while backlog and (most is None or len(items) < most):
         message = backlog.popleft()
         command = _decoded(message)
@@ -187,7 +217,10 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
             ids.append(command.invocation.invocation_id)
         elif isinstance(command, (ReportTransition, Act)):
             ids.append(command.invocation_id)
-        elif isinstance(command, PAGES):
+        elif isinstance(command, _RAISING):
+            raising += 1
+        elif isinstance(command, PAGES) and _may_act(command, task, message, raising):
+            raising += 1
             if page is not None or not with_page:
                 backlog.appendleft(message)
                 break

@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Message
+from msgspec.structs import replace
 
 from streams import codec
-from streams.model import ENGINE_VERSION, Act, Action, ContinueSlice
+from streams.engine.effects import SetPage
+from streams.engine.view import At
+from streams.model import (
+    ENGINE_VERSION,
+    Act,
+    Action,
+    Command,
+    ContinueSlice,
+    ControlSlice,
+    ReleaseHeld,
+    SliceOperation,
+    Tick,
+)
 from streams.runtime.intake import pages_a_turn, take_pages, take_shares, with_pages
+from streams.runtime.pacing import FIRST
 from streams.runtime.task import PartitionTask
 from streams.state.store import Store
+from streams.state.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,17 +38,20 @@ PARTITIONS = 8
 
 @pytest.fixture
 def tasks(tmp_path: Path) -> Iterator[list[PartitionTask]]:
-    """Eight partitions with nothing left over."""
+    """Eight partitions with nothing left over, where page 1 is awaited."""
     made = []
     for partition in range(PARTITIONS):
         file = tmp_path / f"{partition}.sqlite3"
-        made.append(PartitionTask(partition, Store.open(file, partition), file))
+        task = PartitionTask(partition, Store.open(file, partition), file)
+        task.table = Table(task.store, partition, PARTITIONS, FIRST)
+        task.table.absorb([SetPage(1, outstanding=True)], At(partition, 0, 0))
+        made.append(task)
     yield made
     for task in made:
         task.close()
 
 
-def _log(task: PartitionTask, *commands: Act | ContinueSlice) -> None:
+def _log(task: PartitionTask, *commands: Command) -> None:
     """These commands wait in the partition."""
     task.backlog.extend(Message(value=codec.encode(command)) for command in commands)
 
@@ -110,3 +128,40 @@ def test_messages_tell_which_partitions_have_a_page() -> None:
     """Other commands and garbage are none."""
     values = [codec.encode(Act("i", Action.KILL)), codec.encode(_page(1)), b"garbage"]
     assert with_pages(Message(value=value, partition=partition) for partition, value in enumerate(values)) == {1}
+
+
+def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> None:
+    """Numbers that are not awaited, or a size that no worker writes: they stand among other commands."""
+    (alone, *_) = tasks
+    tick = Tick(ENGINE_VERSION, 0, 1, 0, 0, 0, 1, 10)
+    idle = [
+        replace(_page(0), page=0),
+        replace(_page(0), page=2**62),
+        replace(_page(0), max_scanned=0),
+        replace(_page(0), max_matched=2**62),
+        replace(_page(0), engine_version=ENGINE_VERSION + 1),
+        _page(1),
+        ReleaseHeld(ENGINE_VERSION, 0, 0, -1, 10),
+        ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 10),
+        replace(tick, tick_no=0),
+        replace(tick, tick_no=2),
+        replace(tick, max_rows=0),
+    ]
+    _log(alone, *idle, _page(0), tick)
+    (share,) = take_shares([alone], 0, 1, ())
+    assert (len(share.items), share.page) == (len(idle) + 1, len(idle))
+    (share,) = take_shares([alone], 1, 1, ())
+    assert (len(share.items), share.page) == (1, 0)
+
+
+def test_a_page_may_be_awaited_by_what_stands_before_it(tasks: list[PartitionTask]) -> None:
+    """A slice that begins, or changes, may have written the next number."""
+    (alone, *_) = tasks
+    next_page = replace(_page(0), page=2)
+    control = ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.RESUME)
+    _log(alone, control, next_page)
+    (share,) = take_shares([alone], 0, 1, ())
+    assert share.page == 1
+    _log(alone, next_page)
+    (share,) = take_shares([alone], 1, 1, ())
+    assert share.page is None

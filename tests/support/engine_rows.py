@@ -49,8 +49,8 @@ def row_at(status: Status, invocation_id: str = "a", paused_from: Status | None 
 
 
 def table_with(*rows: Row) -> MemoryTable:
-    """A partition that holds these rows."""
-    table = MemoryTable()
+    """Of four partitions one that holds these rows."""
+    table = MemoryTable(4)
     for row in rows:
         table.rows[row.invocation_id] = row
         table.invocations[row.invocation_id] = Invocation(row.invocation_id, "mail", "send")
