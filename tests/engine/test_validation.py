@@ -107,7 +107,7 @@ INTERNAL: list[Command] = [
         ("invalid_max_rate", ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.SET_RATE, max_rate=1e300)),
         ("invalid_batch_id", replace(START_SLICE, batch_id="")),
         ("invalid_lead", replace(START_SLICE, lead=-1)),
-        ("invalid_lead", replace(START_SLICE, lead=4)),
+        ("invalid_lead", replace(START_SLICE, lead=1)),
         ("invalid_grace_ms", replace(START_SLICE, grace_ms=-(2**63))),
         ("invalid_grace_ms", replace(START_SLICE, grace_ms=2**63 - 1)),
         ("invalid_reason", replace(START_SLICE, cause=Cause(reason=LONG_TEXT))),
