@@ -63,7 +63,6 @@ def test_strangers_neither_stop_a_worker_nor_hold_it_up(make_service: Callable[.
     assert worker.running
     assert not worker.events("turn aborted, its input is read again")
     assert len(worker.events("partition running")) == service.partitions
-    print(used, len(log))
     service.verify()
 
 
