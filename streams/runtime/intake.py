@@ -13,6 +13,7 @@ from streams import codec
 from streams.engine.awaited import may_act
 from streams.engine.routing import home, routing_key
 from streams.engine.view import At
+from streams.headers import headers_of
 from streams.model import (
     Act,
     Command,
@@ -186,7 +187,7 @@ def forward_fault(message: Any) -> Bad | None:
     The broker counts headers and framing too, and may have taken it compressed. Refused there, it would abort the turn
     each time that it is read again.
     """
-    headers = message.headers() or ()
+    headers = headers_of(message)
     size = len(message.key() or b"") + len(message.value() or b"") + _FRAMING_BYTES
     size += sum(
         len(name.encode("utf-8", "replace")) + len(value or b"") + _HEADER_FRAMING_BYTES for name, value in headers
