@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import KafkaError, Producer
 
+from streams import codec
 from streams.config import Topic
+from streams.model import BatchProgress, BatchState, Filter
 from support.strangers import Strangers
-from support.workload import invoke
+from support.workload import invoke, kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from support.harness import Service
     from support.programs import Program
+    from support.reading import Entry
     from support.strangers import Strange
 
 pytestmark = [pytest.mark.broker, pytest.mark.durable, pytest.mark.chaos, pytest.mark.timeout(1_200)]
@@ -43,7 +47,7 @@ def test_strangers_neither_stop_a_worker_nor_hold_it_up(make_service: Callable[.
     seed = int(os.environ.get(SEED) or (random.SystemRandom().randrange(2**32) if full else 1))
     print(f"{count} records of strangers, {SEED}={seed}")  # noqa: T201 - beside a failure
     service = make_service()
-    worker = service.worker("a")
+    worker, gateway = service.worker("a"), service.program("gateway", ["gateway"])
     service.await_partitions(worker)
     records = Strangers(seed, service.partitions).records(count)
     kinds: dict[Place, str] = {}
@@ -52,18 +56,40 @@ def test_strangers_neither_stop_a_worker_nor_hold_it_up(make_service: Callable[.
         kinds |= _send(service, islice(records, count // 10))
         service.settle(timeout=300)
         used.append(_memory_mib(worker))
-    service.send_many(invoke(f"last-{number}") for number in range(LAST))
-    log = service.settle()
+    _check_goes_on(service, "last")
     assert len(kinds) == count
-    assert len(log) < 3 * count, "records of workers cause records of workers, without end"
-    found = {entry.key for entry in service.read(Topic.CHANGELOG) if entry.value is not None}
-    assert {f"i/last-{number}" for number in range(LAST)} <= found
+    assert len(service.settle()) < 3 * count, "records of workers cause records of workers, without end"
     _check_dead_letters(service, kinds)
     assert max(used[int(10 * WARM) :]) - used[int(10 * WARM) - 1] < GROWTH_MIB, f"MiB, after each tenth: {used}"
-    assert worker.running
     assert not worker.events("turn aborted, its input is read again")
     assert len(worker.events("partition running")) == service.partitions
+    assert gateway.running
+    assert not gateway.events("gateway begins anew")
     service.verify()
+    worker.kill9()
+    service.await_partitions(service.worker("b"))
+    _check_goes_on(service, "restored")
+
+
+def _check_goes_on(service: Service, name: str) -> None:
+    """What is invoked now gets its row, a batch ends it, and the gateway says so."""
+    service.send_many(invoke(f"{name}-{number}", name) for number in range(LAST))
+    service.settle()
+    found = {entry.key for entry in service.read(Topic.CHANGELOG) if entry.value is not None}
+    assert {f"i/{name}-{number}" for number in range(LAST)} <= found
+    service.await_batch(service.start_batch(kill(name, Filter(services=(name,)))))
+    with service.reader(Topic.BATCHES) as batches:
+        deadline = time.monotonic() + 30
+        while not any(_over(entry, name) for entry in batches.entries):
+            assert time.monotonic() < deadline, f"the gateway never says that {name} is over"
+            batches.more(0.2)
+
+
+def _over(entry: Entry, batch_id: str) -> bool:
+    if entry.key != batch_id or entry.value is None:
+        return False
+    progress = codec.decode(entry.value)
+    return isinstance(progress, BatchProgress) and progress.state is BatchState.COMPLETED
 
 
 def _send(service: Service, records: Iterable[Strange]) -> dict[Place, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,11 @@ def test_a_worker_goes_on_whatever_strangers_write(tmp_path: Path, seed: int) ->
         codes = {_place(headers): headers["error-code"] for headers in (dict(each.headers or ()) for each in letters)}
         refused = {codes[place].decode() for place, kind in kinds.items() if kind in _LEGIBLE and place in codes}
         assert refused <= {"conflicting_invoke", "batch_id_conflict", "unknown_batch"}, refused
+        world.assert_log_and_changelog_agree()
+        world.close()
+        rmtree(world.settings.state_dir)
+        world.run_until_idle()
+        assert last <= world.statuses().keys(), "the table cannot be restored"
         world.assert_log_and_changelog_agree()
 
 
