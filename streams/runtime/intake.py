@@ -38,8 +38,6 @@ PAGES = (ContinueSlice, ReleaseHeld, Tick)
 
 One that cannot act, since its number is not awaited, is no page: there may be any number of them in the log.
 """
-_RAISING = (StartSlice, ControlSlice)
-"""Commands that may make another page the awaited one, as pages themselves do."""
 
 
 class Bad(NamedTuple):
@@ -198,6 +196,11 @@ def forward_fault(message: Any) -> Bad | None:
     return Bad("too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner")
 
 
+def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
+    """Whether another page may be the awaited one behind it, as behind each page."""
+    return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
+
+
 def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> Share:
     """Decode what is left over up to the partition's first page, or with it up to the second; the rest stays.
 
@@ -218,8 +221,8 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
             ids.append(command.invocation.invocation_id)
         elif isinstance(command, (ReportTransition, Act)):
             ids.append(command.invocation_id)
-        elif isinstance(command, _RAISING):
-            raising += 1
+        elif isinstance(command, (StartSlice, ControlSlice)):
+            raising += _may_raise(command, task)
         elif isinstance(command, PAGES) and _may_act(command, task, message, raising):
             raising += 1
             if page is not None or not with_page:

@@ -16,11 +16,15 @@ from streams.model import (
     ENGINE_VERSION,
     Act,
     Action,
+    Cause,
     Command,
     ContinueSlice,
     ControlSlice,
+    Filter,
+    OnTimeout,
     ReleaseHeld,
     SliceOperation,
+    StartSlice,
     Tick,
 )
 from streams.runtime.intake import pages_a_turn, take_pages, take_shares, with_pages
@@ -34,6 +38,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARTITIONS = 8
+START = StartSlice(
+    ENGINE_VERSION,
+    partition=0,
+    batch_id="b",
+    lead=0,
+    action=Action.KILL,
+    filter=Filter(match_all=True),
+    dry_run=False,
+    grace_ms=0,
+    on_timeout=OnTimeout.KILL,
+    cause=Cause(),
+)
 
 
 @pytest.fixture
@@ -155,13 +171,12 @@ def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> 
 
 
 def test_a_page_may_be_awaited_by_what_stands_before_it(tasks: list[PartitionTask]) -> None:
-    """A slice that begins, or changes, may have written the next number."""
+    """A slice that begins may have written the next number; one that is not there cannot."""
     (alone, *_) = tasks
     next_page = replace(_page(0), page=2)
-    control = ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.RESUME)
-    _log(alone, control, next_page)
+    _log(alone, START, next_page)
     (share,) = take_shares([alone], 0, 1, ())
     assert share.page == 1
-    _log(alone, next_page)
+    _log(alone, ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.RESUME), next_page, next_page)
     (share,) = take_shares([alone], 1, 1, ())
-    assert share.page is None
+    assert (len(share.items), share.page) == (3, None)
