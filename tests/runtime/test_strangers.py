@@ -25,6 +25,7 @@ from streams.model import (
     StartSlice,
     Tick,
 )
+from streams.runtime.ahead import CLOCK_AHEAD
 from support.strangers import Strangers
 from support.worker_world import PARTITIONS, World
 
@@ -68,6 +69,23 @@ def test_a_worker_goes_on_whatever_strangers_write(tmp_path: Path, seed: int) ->
         rmtree(world.settings.state_dir)
         world.run_until_idle()
         assert last <= world.statuses().keys(), "the table cannot be restored"
+        world.assert_log_and_changelog_agree()
+
+
+def test_dead_letters_of_strangers_are_left_out(tmp_path: Path) -> None:
+    """They name no place, or one that is none: a worker that takes over and a replay go on."""
+    with closing(World(tmp_path)) as world:
+        world.invoke(Invoke(Invocation("a", "s", "h")))
+        world.run_until_idle()
+        source = ("source-topic", world.settings.topic(Topic.COMMANDS).encode())
+        for more in ([], [("source-partition", b"x")], [("source-partition", b"0"), ("source-offset", b"")]):
+            for code in (b"malformed", CLOCK_AHEAD.encode()):
+                headers = [source, ("error-code", code), *more]
+                world.cluster.append((world.settings.topic(Topic.DEAD_LETTERS), 0), b"k", b"v", headers)
+        world.close()
+        rmtree(world.settings.state_dir)
+        world.run_until_idle()
+        assert world.statuses() == {"a": "READY"}
         world.assert_log_and_changelog_agree()
 
 
