@@ -31,6 +31,8 @@ TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, 
 FINAL_STATES: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
 """States of a batch that is over: it does not change any more."""
 
+MAX_LONG: Final = 2**63 - 1
+"""The highest number that a record can say."""
 MAX_ID: Final = 256
 MAX_TEXT: Final = 1_000
 MAX_LABELS: Final = 64

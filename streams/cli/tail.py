@@ -24,6 +24,7 @@ from streams.client.connection import (
 )
 from streams.config import Topic  # noqa: TC001 - Typer reads the annotations
 from streams.errors import StreamsError
+from streams.headers import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +79,7 @@ def described(message: Any) -> dict[str, Any]:
         "timestamp": message.timestamp()[1],
         "key": text_or_base64(message.key()),
     }
-    if headers := message.headers():
+    if headers := headers_of(message):
         shown["headers"] = {name: text_or_base64(value) for name, value in headers}
     return shown | decoded(message.value())
 

@@ -11,6 +11,7 @@ from streams.client.connection import KafkaClients
 from streams.client.errors import BrokerUnavailableError
 from streams.client.tail import in_a_thread, tail
 from streams.config import Topic
+from streams.headers import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -107,7 +108,7 @@ class DeadLetterReader:
 
 def dead_letter(message: Any) -> DeadLetter:
     """A message of `dead-letters`, its headers decoded."""
-    headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
+    headers = {name: (value or b"").decode(errors="replace") for name, value in headers_of(message)}
     return DeadLetter(
         partition=message.partition(),
         offset=message.offset(),
@@ -123,7 +124,7 @@ def dead_letter(message: Any) -> DeadLetter:
         truncated=_number(headers, "value-truncated"),
         key_truncated=_number(headers, "key-truncated"),
         headers=tuple(
-            (name.removeprefix(ORIGINAL), value) for name, value in message.headers() or () if name.startswith(ORIGINAL)
+            (name.removeprefix(ORIGINAL), value) for name, value in headers_of(message) if name.startswith(ORIGINAL)
         ),
         source_last_offset=_number(headers, "source-last-offset"),
     )

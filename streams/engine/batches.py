@@ -15,7 +15,7 @@ from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
 from streams.engine.lifecycle import DEFAULT_GRACE_MS
 from streams.engine.routing import partitions_of, routing_key
-from streams.engine.validate import check_internal
+from streams.engine.validate import check_internal, check_partition
 from streams.model import (
     ENGINE_VERSION,
     Action,
@@ -156,8 +156,7 @@ def slice_report(command: SliceReport, at: At, view: View) -> list[Effect]:
     if batch is None or batch.state is BatchState.REJECTED:
         return [STALE_SLICE_REPORT]
     index = command.slice_partition
-    if not 0 <= index < len(batch.phases):
-        refuse("slice_partition", f"is {index} of {len(batch.phases)}: only workers write these")
+    check_partition("slice_partition", index, len(batch.phases))
     before, now = RANK[batch.phases[index]], RANK[command.phase]
     if now <= before:
         return [STALE_SLICE_REPORT]

@@ -128,7 +128,7 @@ def hand_on(batch: Batch, partition: int, acted: int) -> tuple[Batch, list[Appen
         return batch, _tell_rate(batch)
     if batch.holder != partition:
         return batch, []
-    batch = replace(batch, acted=batch.acted + acted, holder=None)
+    batch = replace(batch, acted=min(batch.acted + acted, limit), holder=None)
     left, others = limit - batch.acted, _paging(batch)
     if left > 0 and others:
         batch, others = replace(batch, holder=others[0]), others[:1]

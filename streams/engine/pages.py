@@ -19,7 +19,7 @@ from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.release import let_go
 from streams.engine.slices import next_in_rotation, next_page, takes_turns
 from streams.engine.starts import resume
-from streams.engine.validate import check_bytes, check_internal, check_positive
+from streams.engine.validate import check_internal
 from streams.engine.view import PageQuery
 from streams.engine.weights import limit_of, of_cause, of_slice
 from streams.model import (
@@ -60,9 +60,6 @@ class _Plan(NamedTuple):
 def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     """Handle the outstanding page; a page already done is a no-op."""
     check_internal(command, at)
-    check_positive("max_scanned", command.max_scanned)
-    check_positive("max_matched", command.max_matched)
-    check_bytes(command.max_bytes)
     meta = view.meta
     if not meta.page_outstanding or command.page != meta.page:
         return [STALE_PAGE]

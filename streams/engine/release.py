@@ -11,7 +11,7 @@ from streams.engine.effects import Append, SetRelease, UpdateRow
 from streams.engine.guards import Guards, guarding
 from streams.engine.objects import promotions_within
 from streams.engine.starts import arrive, resume, start
-from streams.engine.validate import check_bytes, check_internal, check_positive
+from streams.engine.validate import check_internal
 from streams.engine.weights import limit_of
 from streams.model import ENGINE_VERSION, ReleaseHeld, Status
 
@@ -44,8 +44,6 @@ def let_go(before: Slice, after: Slice | None, at: At, view: View) -> list[Effec
 def release_held(command: ReleaseHeld, at: At, view: View) -> list[Effect]:
     """Start what was held and no slice guards any longer, a page of it; a page already done is a no-op."""
     check_internal(command, at)
-    check_positive("max_rows", command.max_rows)
-    check_bytes(command.max_bytes)
     meta = view.meta
     if not meta.release_outstanding or command.release_no != meta.release_no:
         return [STALE_RELEASE]

@@ -14,6 +14,7 @@ from streams.engine.release import let_go
 from streams.engine.slices import next_page, takes_turns
 from streams.engine.validate import check_internal
 from streams.model import SliceOperation, SliceState
+from streams.rules import MAX_LONG
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -73,5 +74,6 @@ def _resumed(slice_: Slice) -> Slice:
 def _granted(slice_: Slice, budget: int) -> Slice:
     if not budget:
         return without_pages(slice_)
-    granted = replace(slice_, budget=slice_.acted + budget)
+    # A sum beyond what a record can say would end the worker.
+    granted = replace(slice_, budget=min(slice_.acted + budget, MAX_LONG))
     return granted if slice_.state is SliceState.PAUSED else replace(granted, state=SliceState.RUNNING)

@@ -8,7 +8,7 @@ from streams.engine.counters import REPEATED_SLICE
 from streams.engine.effects import Append, PutSlice, SetPage
 from streams.engine.ledger import report_of
 from streams.engine.pace import first_tokens, paced
-from streams.engine.validate import check_internal
+from streams.engine.validate import check_internal, check_partition
 from streams.model import (
     ENGINE_VERSION,
     ContinueSlice,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
     """The partition begins its part: the offset of this command is the cut-off."""
     check_internal(command, at)
+    check_partition("lead", command.lead, view.partitions)
     if view.slice(command.batch_id) is not None:
         return [REPEATED_SLICE]
     ids = command.filter.invocation_ids

@@ -18,7 +18,7 @@ from streams.engine.lifecycle import next_repeat
 from streams.engine.objects import promotions_within
 from streams.engine.slices import next_page
 from streams.engine.starts import arrive, start
-from streams.engine.validate import check_bytes, check_internal, check_positive
+from streams.engine.validate import check_internal
 from streams.engine.weights import limit_of, of_batch, of_effects, of_order, of_removal, of_slice
 from streams.model import (
     ENGINE_VERSION,
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 def tick(command: Tick, at: At, view: View) -> list[Effect]:
     """Handle what is due, as far as `max_rows` and `max_bytes` allow; if that was not all, another tick follows."""
     check_internal(command, at)
-    check_positive("max_rows", command.max_rows)
-    check_bytes(command.max_bytes)
     for field in ("ended_before", "batches_ended_before"):
         if getattr(command, field) > command.due_until:
             refuse(field, f"is {getattr(command, field)}, later than due_until, {command.due_until}")

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from streams import rules
+from msgspec.structs import replace
+
+from streams import batch_rules, rules
 from streams.engine.errors import CommandRefusedError
-from streams.model import ENGINE_VERSION
+from streams.engine.pace import FASTEST, SLOWEST
+from streams.model import (
+    ENGINE_VERSION,
+    ContinueSlice,
+    ControlSlice,
+    ReleaseHeld,
+    SliceReport,
+    StartBatch,
+    StartSlice,
+    Tick,
+)
 from streams.rules import refuse
 
 if TYPE_CHECKING:
     from streams.engine.view import At
-    from streams.model import Internal, Invoke
+    from streams.model import Filter, Internal, Invoke
+
+MAX_PAGE_ROWS: Final = 100_000
+"""Rows or pieces of work of a page, at most: no worker asks for more, and more would hold up everything else."""
+
+MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
+"""Likewise of what a page writes: workers ask for a sixteenth of it."""
 
 
 def not_supported(what: str, instead: str) -> NoReturn:
@@ -30,10 +48,12 @@ def check_invoke(command: Invoke) -> None:
 
 
 def check_internal(command: Internal, at: At) -> None:
-    """An internal command is of this engine or an older one, and lies on the partition it names.
+    """An internal command is of this engine or an older one, lies on the partition it names, and may be a worker's.
 
-    Whether this worker is too old for its table is decided by `m/` alone, which only workers write: anybody who may
-    write to `commands` could otherwise stop every partition with one record.
+    Anybody who may write to `commands` can forge one. It may change what it names, but a number that no worker writes
+    must not end or hold up the one that reads it.
+
+    Whether this worker is too old for its table is decided by `m/` alone, which only workers write.
     """
     if command.engine_version > ENGINE_VERSION:
         raise CommandRefusedError(
@@ -43,15 +63,76 @@ def check_internal(command: Internal, at: At) -> None:
         )
     if command.partition != at.partition:
         refuse("partition", f"is {command.partition} but the record lies on {at.partition}: only workers write these")
+    match command:
+        case StartSlice():
+            _check_start_slice(command)
+        case ContinueSlice():
+            _check_page_rows("max_scanned", command.max_scanned)
+            _check_page_rows("max_matched", command.max_matched)
+            _check_page_bytes(command.max_bytes)
+        case ControlSlice():
+            _check_share("budget", command.budget)
+            _check_rate(command.max_rate)
+        case SliceReport():
+            _check_share("acted", command.acted)
+        case ReleaseHeld():
+            _check_page_rows("max_rows", command.max_rows)
+            _check_page_bytes(command.max_bytes)
+        case Tick():
+            _check_page_rows("max_rows", command.max_rows)
+            _check_page_bytes(command.max_bytes)
+            # Its successor carries them on.
+            if fault := rules.labels_fault(command.reconcile_labels):
+                refuse("reconcile_labels", fault)
 
 
-def check_positive(field: str, value: int) -> None:
-    """A size of which less than one would never get on."""
-    if value < 1:
-        refuse(field, f"is {value}: it must be at least 1")
+def _check_start_slice(command: StartSlice) -> None:
+    """What holds for a batch holds for its slices."""
+    _check_share("budget", command.budget)
+    _check_rate(command.max_rate)
+    rules.check_cause(command.cause)
+    batch_rules.check_start_batch(
+        StartBatch(
+            command.batch_id,
+            command.action,
+            _whole(command.filter),
+            dry_run=command.dry_run,
+            limit=None if command.budget is None else max(command.budget, 1),
+            max_rate=command.max_rate,
+            grace_ms=command.grace_ms,
+            on_timeout=command.on_timeout,
+            standing_until=command.standing_until,
+        )
+    )
 
 
-def check_bytes(value: int) -> None:
-    """A page's `max_bytes`; 0 means as many as usual."""
-    if value < 0:
-        refuse("max_bytes", f"is {value}: it must be at least 0")
+def _whole(filter_: Filter) -> Filter:
+    """None of the batch's ids may live on a partition."""
+    return replace(filter_, invocation_ids=("-",)) if filter_.invocation_ids == () else filter_
+
+
+def _check_page_rows(field: str, value: int) -> None:
+    if not 1 <= value <= MAX_PAGE_ROWS:
+        refuse(field, f"is {value}: it must be 1 to {MAX_PAGE_ROWS}")
+
+
+def _check_page_bytes(value: int) -> None:
+    """0 means as many as usual."""
+    if not 0 <= value <= MAX_PAGE_BYTES:
+        refuse("max_bytes", f"is {value}: it must be 0 to {MAX_PAGE_BYTES}")
+
+
+def _check_share(field: str, value: int | None) -> None:
+    if value is not None and value < 0:
+        refuse(field, f"is {value}: it must be at least 0")
+
+
+def _check_rate(max_rate: float | None) -> None:
+    if max_rate is not None and not SLOWEST <= max_rate <= FASTEST:
+        refuse("max_rate", f"is {max_rate}: it must be {SLOWEST:g} to {FASTEST:g} rows a second")
+
+
+def check_partition(field: str, value: int, partitions: int) -> None:
+    """A partition that there is: what is written to another would end the worker."""
+    if not 0 <= value < partitions:
+        refuse(field, f"is {value} of {partitions}: only workers write these")

@@ -10,8 +10,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from confluent_kafka import murmur2
 
 from streams import codec
+from streams.engine.awaited import may_act
 from streams.engine.routing import home, routing_key
-from streams.model import Act, Command, ContinueSlice, Invoke, Record, ReleaseHeld, ReportTransition, Tick
+from streams.engine.view import At
+from streams.headers import headers_of
+from streams.model import (
+    Act,
+    Command,
+    ContinueSlice,
+    ControlSlice,
+    Invoke,
+    Record,
+    ReleaseHeld,
+    ReportTransition,
+    StartSlice,
+    Tick,
+)
 from streams.rules import MAX_COMMAND
 
 if TYPE_CHECKING:
@@ -20,7 +34,10 @@ if TYPE_CHECKING:
     from streams.runtime.task import PartitionTask
 
 PAGES = (ContinueSlice, ReleaseHeld, Tick)
-"""Commands that handle many rows: a partition does one of them in a turn at most."""
+"""Commands that handle many rows: a partition does one of them in a turn at most.
+
+One that cannot act, since its number is not awaited, is no page: there may be any number of them in the log.
+"""
 
 
 class Bad(NamedTuple):
@@ -107,7 +124,7 @@ def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Sh
     for task in sorted(tasks, key=attrgetter("page_turn")):
         if len(shares) == pages:
             break
-        if task.backlog and _is_page(task.backlog[0]):
+        if task.backlog and _begins_with_page(task):
             shares.append(take_share(task))
             task.page_turn = turn
     return shares
@@ -143,6 +160,17 @@ def _is_page(message: Any) -> bool:
     return isinstance(_decoded(message), PAGES)
 
 
+def _begins_with_page(task: PartitionTask) -> bool:
+    message = task.backlog[0]
+    command = _decoded(message)
+    return isinstance(command, PAGES) and _may_act(command, task, message, 0)
+
+
+def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, message: Any, before: int) -> bool:
+    meta = task.running_table.meta
+    return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
+
+
 def _decoded(message: Any) -> Command | Bad:
     """The record's command. Its size is looked at first: a broker bounds what is compressed, and only that."""
     key, value = message.key(), message.value()
@@ -161,7 +189,7 @@ def forward_fault(message: Any) -> Bad | None:
     The broker counts headers and framing too, and may have taken it compressed. Refused there, it would abort the turn
     each time that it is read again.
     """
-    headers = message.headers() or ()
+    headers = headers_of(message)
     size = len(message.key() or b"") + len(message.value() or b"") + _FRAMING_BYTES
     size += sum(
         len(name.encode("utf-8", "replace")) + len(value or b"") + _HEADER_FRAMING_BYTES for name, value in headers
@@ -170,6 +198,11 @@ def forward_fault(message: Any) -> Bad | None:
         return None
     rule = f"with headers and framing it has {size} bytes, at most {MAX_COMMAND} can be forwarded"
     return Bad("too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner")
+
+
+def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
+    """Whether another page may be the awaited one behind it, as behind each page."""
+    return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
 
 
 def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> Share:
@@ -181,6 +214,7 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
     ids: list[str] = []
     backlog = task.backlog
     page = None
+    raising = 0
     while backlog and (most is None or len(items) < most):
         message = backlog.popleft()
         command = _decoded(message)
@@ -191,7 +225,10 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
             ids.append(command.invocation.invocation_id)
         elif isinstance(command, (ReportTransition, Act)):
             ids.append(command.invocation_id)
-        elif isinstance(command, PAGES):
+        elif isinstance(command, (StartSlice, ControlSlice)):
+            raising += _may_raise(command, task)
+        elif isinstance(command, PAGES) and _may_act(command, task, message, raising):
+            raising += 1
             if page is not None or not with_page:
                 backlog.appendleft(message)
                 break

@@ -12,6 +12,7 @@ import structlog
 from streams import codec
 from streams.config import Topic
 from streams.engine.routing import partition_of, routing_key
+from streams.headers import headers_of
 from streams.runtime.ahead import CHANGELOG, CLOCK, CLOCK_AHEAD, LAST_OFFSET, MOST_AHEAD, RECORDS, SOURCE
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Outbox:
 
     def forward(self, partition: int, message: Any) -> None:
         """A record to the partition it belongs to, untouched, its headers with it."""
-        self.forwarded.append(Forwarded(partition, message.key(), message.value(), message.headers() or []))
+        self.forwarded.append(Forwarded(partition, message.key(), message.value(), headers_of(message)))
 
     def table_changes(self, partition: int, records: Sequence[tuple[str, bytes | None]]) -> None:
         """The changelog's records of a partition."""
@@ -174,7 +175,7 @@ def _cut(what: str, part: bytes | None, most: int, headers: Headers) -> bytes | 
 
 def _own_headers(message: Any, headers: Headers) -> Headers:
     """The record's own headers under another name; together too large, they are left out, and a header says so."""
-    own = [(f"{_ORIGINAL}{name}", value) for name, value in message.headers() or ()]
+    own = [(f"{_ORIGINAL}{name}", value) for name, value in headers_of(message)]
     size = sum(len(name.encode("utf-8", "replace")) + len(value or b"") for name, value in own)
     if size <= _HEADER_BYTES:
         return own

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from confluent_kafka import IsolationLevel
 
 from streams.config import Topic
+from streams.headers import headers_of
 from streams.runtime.ahead import CHANGELOG, CLOCK_AHEAD, SOURCE, Places
 
 if TYPE_CHECKING:
@@ -42,7 +44,10 @@ class PutAside:
             begin, end = self._reading.bounds(self._topic, place, level)
             begin = max(begin, self._read_to.get(place, 0))
             for message in self._reading.read(self._topic, place, (begin, end)):
-                self._note(dict(message.headers() or []))
+                headers = {name: value or b"" for name, value in headers_of(message)}
+                # Others may write there, too: what names no place is none of the workers'.
+                with suppress(KeyError, ValueError):
+                    self._note(headers)
             self._read_to[place] = max(begin, end)
 
     def _note(self, headers: dict[str, bytes]) -> None:

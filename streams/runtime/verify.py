@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streams.config import Topic
+from streams.headers import headers_of
 from streams.model import ENGINE_VERSION
 from streams.runtime.intake import take_share
 from streams.runtime.kafka import KafkaClients
@@ -163,7 +165,7 @@ class _Skipped:
         self.timestamp = message.timestamp
         self.topic = message.topic
         self.key = message.key
-        self.headers = message.headers
+        self.headers = partial(headers_of, message)
 
     @staticmethod
     def value() -> None:

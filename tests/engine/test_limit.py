@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.codec import encode
 from streams.engine.view import PageSizes
 from streams.model import (
+    ENGINE_VERSION,
     Act,
     Action,
     BatchState,
@@ -20,12 +22,17 @@ from streams.model import (
     Filter,
     ReportTransition,
     SliceOperation,
+    SlicePhase,
+    SliceReport,
     SliceState,
     StartBatch,
     Status,
 )
+from streams.rules import MAX_LONG
 from support.effort import examples
+from support.engine_rows import applied
 from support.memory_cluster import MemoryCluster, invoke
+from support.memory_table import MemoryTable
 
 ALL = Filter(match_all=True)
 SIZES = PageSizes(100, 7)
@@ -163,3 +170,20 @@ def test_a_limit_is_always_exact(
         cluster.tick(after_ms=500)
     assert statuses(cluster)[Status.KILLED] == min(limit, 30)
     assert cluster.batch("b").state is BatchState.COMPLETED
+
+
+def test_numbers_beyond_all_bounds_add_up_to_one_that_a_record_can_say() -> None:
+    """Forged reports and grants, and what is left of the highest limit."""
+    table = MemoryTable(2)
+    applied(StartBatch("b", Action.KILL, ALL, limit=MAX_LONG), table)
+    for partition in (0, 1):
+        applied(SliceReport(ENGINE_VERSION, 0, "b", partition, SlicePhase.DRAINED, 5, MAX_LONG), table)
+    assert encode(table.batches["b"])
+    assert table.batches["b"].acted == MAX_LONG
+    cluster = with_rows(1, 5, PageSizes(10, 2))
+    cluster.send(StartBatch("b", Action.KILL, ALL, limit=3))
+    while not (slices := cluster.slices("b")) or slices[0].acted < 2:
+        cluster.step(0)
+    applied(ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.GRANT, budget=MAX_LONG), cluster.tables[0])
+    assert encode(cluster.slices("b")[0])
+    assert cluster.slices("b")[0].budget == MAX_LONG

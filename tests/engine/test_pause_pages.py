@@ -26,7 +26,7 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support.engine_rows import NOW, applied, of, row_at, table_with
+from support.engine_rows import NOW, applied, of, one_of_four, row_at
 from support.memory_cluster import MemoryCluster, invoke
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def start(action: Action, *, dry_run: bool = False) -> StartSlice:
 
 def mixed() -> MemoryTable:
     """Rows that a page of PAUSE, RESUME or PURGE tells apart."""
-    return table_with(
+    return one_of_four(
         row_at(Status.RUNNING, "r", seq=3, attempt=4),
         row_at(Status.SCHEDULED, "s", seq=4),
         row_at(Status.PAUSED, "q", seq=5, paused_from=Status.SCHEDULED, scheduled_at=NOW + 9),
@@ -85,14 +85,14 @@ def test_a_pause_page_keeps_where_each_row_stood_in_one_delta() -> None:
 
 def test_a_pause_page_of_what_never_started_signals_nobody() -> None:
     """No executor knows of it."""
-    applied(start(Action.PAUSE), table := table_with(row_at(Status.SCHEDULED, "s")))
+    applied(start(Action.PAUSE), table := one_of_four(row_at(Status.SCHEDULED, "s")))
     effects = applied(PAGE, table, At(0, 600, NOW))
     assert [type(effect) for effect in effects] == [PutDelta, PutSlice, Append, SetPage]
 
 
 def test_a_pause_page_without_anything_to_pause_writes_no_delta() -> None:
     """A delta on which no row rests would stay for ever."""
-    applied(start(Action.PAUSE), table := table_with(row_at(Status.PAUSED, paused_from=Status.READY)))
+    applied(start(Action.PAUSE), table := one_of_four(row_at(Status.PAUSED, paused_from=Status.READY)))
     assert of(PutDelta, applied(PAGE, table, At(0, 600, NOW))) == []
     assert table.slices["b"].skipped == 1
 

@@ -32,7 +32,7 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support.engine_rows import AT, NOW, applied, of, row_at, table_with
+from support.engine_rows import AT, NOW, applied, of, one_of_four, row_at
 from support.memory_cluster import MemoryCluster, invoke
 
 ALL = Filter(match_all=True)
@@ -52,7 +52,7 @@ def page(number: int = 1, batch_id: str = "b", scanned: int = 100, matched: int 
 
 def test_the_offset_of_its_start_is_a_slices_cut_off() -> None:
     """It runs, tells its lead, and writes its first page."""
-    table = table_with(row_at(Status.READY, "x"), row_at(Status.COMPLETED, "y", seq=8))
+    table = one_of_four(row_at(Status.READY, "x"), row_at(Status.COMPLETED, "y", seq=8))
     effects = applied(start(), table)
     slice_ = table.slices["b"]
     assert (slice_.state, slice_.cutoff, slice_.cursor, slice_.scan_total) == (SliceState.RUNNING, AT.offset, -1, 2)
@@ -65,13 +65,13 @@ def test_the_offset_of_its_start_is_a_slices_cut_off() -> None:
 
 def test_a_slice_started_twice_starts_once() -> None:
     """Its cut-off stays."""
-    applied(start(), table := table_with())
+    applied(start(), table := one_of_four())
     assert applied(start(), table, At(0, 600, NOW)) == [REPEATED_SLICE]
 
 
 def test_one_page_is_outstanding_however_many_slices() -> None:
     """The second slice waits for its turn in the rotation."""
-    applied(start("b"), table := table_with())
+    applied(start("b"), table := one_of_four())
     effects = applied(start("c"), table, At(0, 501, NOW))
     assert not of(SetPage, effects)
     assert [type(append.command) for append in of(Append, effects)] == [SliceReport]
@@ -80,7 +80,7 @@ def test_one_page_is_outstanding_however_many_slices() -> None:
 @pytest.mark.parametrize("stale", [page(0), page(2), page(1, scanned=1)])
 def test_a_page_that_is_not_outstanding_is_a_no_op(stale: ContinueSlice) -> None:
     """Neither an older nor a younger one, nor one that is done."""
-    applied(start(), table := table_with())
+    applied(start(), table := one_of_four())
     if stale.page == 1:
         applied(page(1), table, At(0, 501, NOW))
     assert applied(stale, table, At(0, 502, NOW)) == [STALE_PAGE]
@@ -89,7 +89,7 @@ def test_a_page_that_is_not_outstanding_is_a_no_op(stale: ContinueSlice) -> None
 def test_a_kill_page_ends_its_rows_by_one_delta() -> None:
     """Started or not, in order of seq, and only what executors may know takes a signal."""
     ending = Ending(Cause(reason="first"), grace_until=NOW + 9)
-    table = table_with(
+    table = one_of_four(
         row_at(Status.RUNNING, "r", seq=3, attempt=4),
         row_at(Status.SCHEDULED, "s", seq=4),
         row_at(Status.COMPLETED, "done", seq=5),
@@ -131,7 +131,7 @@ def test_a_kill_page_ends_its_rows_by_one_delta() -> None:
 
 def test_a_cancel_page_asks_what_was_started() -> None:
     """What never started is over at once; what is being cancelled already is skipped."""
-    table = table_with(
+    table = one_of_four(
         row_at(Status.RUNNING, "r", seq=3),
         row_at(Status.SCHEDULED, "s", seq=4),
         row_at(Status.CANCELLING, "c", seq=9),
@@ -161,7 +161,7 @@ def test_a_cancel_page_asks_what_was_started() -> None:
 
 def test_a_cancel_page_of_what_never_started_waits_for_nothing() -> None:
     """No grace, no batch to count it later."""
-    applied(start(action=Action.CANCEL), table := table_with(row_at(Status.SCHEDULED, "s")))
+    applied(start(action=Action.CANCEL), table := one_of_four(row_at(Status.SCHEDULED, "s")))
     (put,) = of(PutDelta, applied(page(), table, At(0, 600, NOW)))
     assert put.delta.ending == Ending(CAUSE)
     assert table.slices["b"].state is SliceState.COMPLETED
@@ -173,7 +173,7 @@ def test_a_cancel_page_of_what_never_started_waits_for_nothing() -> None:
 )
 def test_a_dry_run_counts_and_touches_nothing(action: Action, done: int, skipped: int) -> None:
     """The same pages and counters, no delta, no signal, nothing pending."""
-    table = table_with(
+    table = one_of_four(
         row_at(Status.RUNNING, "r", seq=3),
         row_at(Status.SCHEDULED, "s", seq=4),
         row_at(Status.CANCELLING, "c", seq=9),
@@ -257,7 +257,7 @@ def test_slices_take_turns() -> None:
 
 def test_a_page_of_a_slice_that_is_gone_passes_the_turn_on() -> None:
     """A rotation never stops for one of its members."""
-    applied(start("b"), table := table_with())
+    applied(start("b"), table := one_of_four())
     applied(start("c"), table, At(0, 501, NOW))
     del table.slices["b"]
     effects = applied(page(1, "b"), table, At(0, 502, NOW))
@@ -266,7 +266,7 @@ def test_a_page_of_a_slice_that_is_gone_passes_the_turn_on() -> None:
 
 def test_a_forgotten_slice_is_removed() -> None:
     """And one that is not known is counted."""
-    applied(start(), table := table_with())
+    applied(start(), table := one_of_four())
     forget = ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.FORGET)
     assert applied(forget, table) == [RemoveSlice("b")]
     assert applied(forget, table) == [UNKNOWN_SLICE]

@@ -36,8 +36,11 @@ from support.memory_cluster import invoke
 
 LONG_ID = "x" * 257
 LONG_TEXT = "x" * 1_001
+START_SLICE = StartSlice(
+    ENGINE_VERSION, 0, "b", 0, Action.KILL, Filter(match_all=True), False, 0, OnTimeout.KILL, Cause()
+)
 INTERNAL: list[Command] = [
-    StartSlice(ENGINE_VERSION, 0, "b", 0, Action.KILL, Filter(match_all=True), False, 0, OnTimeout.KILL, Cause()),
+    START_SLICE,
     ContinueSlice(ENGINE_VERSION, 0, "b", 1, 10, 10),
     ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.FORGET),
     SliceReport(ENGINE_VERSION, 0, "b", 0, SlicePhase.STARTED, 5, 0),
@@ -91,6 +94,28 @@ INTERNAL: list[Command] = [
         ("invalid_max_scanned", ContinueSlice(ENGINE_VERSION, 0, "b", 1, 0, 10)),
         ("invalid_max_matched", ContinueSlice(ENGINE_VERSION, 0, "b", 1, 10, 0)),
         ("invalid_max_rows", Tick(ENGINE_VERSION, 0, 1, 5, 5, 5, 5, 0)),
+        ("invalid_max_scanned", ContinueSlice(ENGINE_VERSION, 0, "b", 1, 100_001, 10)),
+        ("invalid_max_matched", ContinueSlice(ENGINE_VERSION, 0, "b", 1, 10, 2**63 - 1)),
+        ("invalid_max_rows", Tick(ENGINE_VERSION, 0, 1, 5, 5, 5, 5, 100_001)),
+        ("invalid_reconcile_labels", Tick(ENGINE_VERSION, 0, 1, 5, 5, 5, 5, 10, {"k": LONG_TEXT})),
+        ("invalid_max_rows", ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 0)),
+        ("invalid_max_rows", ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 100_001)),
+        ("invalid_acted", SliceReport(ENGINE_VERSION, 0, "b", 0, SlicePhase.STARTED, 5, -1)),
+        ("invalid_budget", ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.GRANT, budget=-1)),
+        ("invalid_max_rate", ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.SET_RATE, max_rate=float("nan"))),
+        ("invalid_max_rate", ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.SET_RATE, max_rate=1e-300)),
+        ("invalid_max_rate", ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.SET_RATE, max_rate=1e300)),
+        ("invalid_batch_id", replace(START_SLICE, batch_id="")),
+        ("invalid_lead", replace(START_SLICE, lead=-1)),
+        ("invalid_lead", replace(START_SLICE, lead=1)),
+        ("invalid_grace_ms", replace(START_SLICE, grace_ms=-(2**63))),
+        ("invalid_grace_ms", replace(START_SLICE, grace_ms=2**63 - 1)),
+        ("invalid_reason", replace(START_SLICE, cause=Cause(reason=LONG_TEXT))),
+        ("invalid_budget", replace(START_SLICE, budget=-1)),
+        ("invalid_max_rate", replace(START_SLICE, max_rate=float("inf"))),
+        ("invalid_max_rate", replace(START_SLICE, max_rate=0.0)),
+        ("invalid_standing_until", replace(START_SLICE, action=Action.PURGE, standing_until=5)),
+        ("invalid_standing_until", replace(START_SLICE, budget=5, standing_until=5)),
     ],
 )
 def test_a_broken_rule_is_refused_with_the_fields_name(code: str, command: Command) -> None:
@@ -118,6 +143,10 @@ def test_a_broken_rule_is_refused_with_the_fields_name(code: str, command: Comma
         Act("a", Action.CANCEL, grace_ms=0),
         Act("a", Action.CANCEL, grace_ms=86_400_000),
         Act("a", Action.CANCEL, cause=Cause(reason="x" * 1_000, actor="")),
+        replace(START_SLICE, filter=Filter(invocation_ids=())),
+        replace(START_SLICE, budget=0, max_rate=1e-6),
+        replace(START_SLICE, budget=2**63 - 1, max_rate=1e9),
+        ContinueSlice(ENGINE_VERSION, 0, "b", 1, 100_000, 100_000),
     ],
 )
 def test_the_limits_themselves_are_allowed(command: Command) -> None:
@@ -146,3 +175,11 @@ def test_an_internal_record_of_another_partition_is_refused(command: Command) ->
 def test_an_internal_record_of_an_older_engine_is_read(command: Command) -> None:
     """A log outlives the worker that wrote it."""
     assert apply(replace(command, engine_version=0), AT, table_with())
+
+
+def test_a_slices_filter_obeys_the_rules_of_a_batchs() -> None:
+    """A forged one must not cost more than any client may ask for."""
+    for filter_ in (Filter(), Filter(services=()), Filter(object_keys=("x" * 200,) * 2_000), Filter(flow_ids=("",))):
+        with pytest.raises(CommandRefusedError) as refused:
+            apply(replace(START_SLICE, filter=filter_), AT, table_with())
+        assert refused.value.code == "invalid_filter"

@@ -7,33 +7,67 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Message
+from msgspec.structs import replace
 
 from streams import codec
-from streams.model import ENGINE_VERSION, Act, Action, ContinueSlice
+from streams.engine.effects import SetPage
+from streams.engine.view import At
+from streams.model import (
+    ENGINE_VERSION,
+    Act,
+    Action,
+    Cause,
+    Command,
+    ContinueSlice,
+    ControlSlice,
+    Filter,
+    OnTimeout,
+    ReleaseHeld,
+    SliceOperation,
+    StartSlice,
+    Tick,
+)
 from streams.runtime.intake import pages_a_turn, take_pages, take_shares, with_pages
+from streams.runtime.pacing import FIRST
 from streams.runtime.task import PartitionTask
 from streams.state.store import Store
+from streams.state.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 PARTITIONS = 8
+START = StartSlice(
+    ENGINE_VERSION,
+    partition=0,
+    batch_id="b",
+    lead=0,
+    action=Action.KILL,
+    filter=Filter(match_all=True),
+    dry_run=False,
+    grace_ms=0,
+    on_timeout=OnTimeout.KILL,
+    cause=Cause(),
+)
 
 
 @pytest.fixture
 def tasks(tmp_path: Path) -> Iterator[list[PartitionTask]]:
-    """Eight partitions with nothing left over."""
+    """Eight partitions with nothing left over, where page 1 is awaited."""
     made = []
     for partition in range(PARTITIONS):
         file = tmp_path / f"{partition}.sqlite3"
-        made.append(PartitionTask(partition, Store.open(file, partition), file))
+        task = PartitionTask(partition, Store.open(file, partition), file)
+        task.table = Table(task.store, partition, PARTITIONS, FIRST)
+        task.table.absorb([SetPage(1, outstanding=True)], At(partition, 0, 0))
+        made.append(task)
     yield made
     for task in made:
         task.close()
 
 
-def _log(task: PartitionTask, *commands: Act | ContinueSlice) -> None:
+def _log(task: PartitionTask, *commands: Command) -> None:
     """These commands wait in the partition."""
     task.backlog.extend(Message(value=codec.encode(command)) for command in commands)
 
@@ -110,3 +144,39 @@ def test_messages_tell_which_partitions_have_a_page() -> None:
     """Other commands and garbage are none."""
     values = [codec.encode(Act("i", Action.KILL)), codec.encode(_page(1)), b"garbage"]
     assert with_pages(Message(value=value, partition=partition) for partition, value in enumerate(values)) == {1}
+
+
+def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> None:
+    """Numbers that are not awaited, or a size that no worker writes: they stand among other commands."""
+    (alone, *_) = tasks
+    tick = Tick(ENGINE_VERSION, 0, 1, 0, 0, 0, 1, 10)
+    idle = [
+        replace(_page(0), page=0),
+        replace(_page(0), page=2**62),
+        replace(_page(0), max_scanned=0),
+        replace(_page(0), max_matched=2**62),
+        replace(_page(0), engine_version=ENGINE_VERSION + 1),
+        _page(1),
+        ReleaseHeld(ENGINE_VERSION, 0, 0, -1, 10),
+        ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 10),
+        replace(tick, tick_no=0),
+        replace(tick, tick_no=2),
+        replace(tick, max_rows=0),
+    ]
+    _log(alone, *idle, _page(0), tick)
+    (share,) = take_shares([alone], 0, 1, ())
+    assert (len(share.items), share.page) == (len(idle) + 1, len(idle))
+    (share,) = take_shares([alone], 1, 1, ())
+    assert (len(share.items), share.page) == (1, 0)
+
+
+def test_a_page_may_be_awaited_by_what_stands_before_it(tasks: list[PartitionTask]) -> None:
+    """A slice that begins may have written the next number; one that is not there cannot."""
+    (alone, *_) = tasks
+    next_page = replace(_page(0), page=2)
+    _log(alone, START, next_page)
+    (share,) = take_shares([alone], 0, 1, ())
+    assert share.page == 1
+    _log(alone, ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.RESUME), next_page, next_page)
+    (share,) = take_shares([alone], 1, 1, ())
+    assert (len(share.items), share.page) == (3, None)

@@ -48,14 +48,19 @@ def row_at(status: Status, invocation_id: str = "a", paused_from: Status | None 
     return Row(**(usual | fields))  # type: ignore[arg-type]
 
 
-def table_with(*rows: Row) -> MemoryTable:
-    """A partition that holds these rows."""
-    table = MemoryTable()
+def table_with(*rows: Row, partitions: int = 1) -> MemoryTable:
+    """A partition that holds these rows, one of so many."""
+    table = MemoryTable(partitions)
     for row in rows:
         table.rows[row.invocation_id] = row
         table.invocations[row.invocation_id] = Invocation(row.invocation_id, "mail", "send")
         table.payloads[row.invocation_id] = b"payload"
     return table
+
+
+def one_of_four(*rows: Row) -> MemoryTable:
+    """As `table_with`, where another partition may lead a batch."""
+    return table_with(*rows, partitions=4)
 
 
 def applied(command: Command, table: MemoryTable, at: At = AT) -> list[Effect]:

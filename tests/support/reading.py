@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.headers import headers_of
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -109,5 +111,5 @@ def _entry(message: Any) -> Entry:
         message.timestamp()[1],
         "" if key is None else key.decode(errors="replace"),
         message.value(),
-        {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()},
+        {name: (value or b"").decode(errors="replace") for name, value in headers_of(message)},
     )

@@ -1,0 +1,35 @@
+"""Which pages may act: those that a worker may have written, with a number that is awaited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.engine.errors import CommandRefusedError
+from streams.engine.validate import check_internal
+from streams.model import ContinueSlice, ReleaseHeld
+
+if TYPE_CHECKING:
+    from streams.engine.view import At
+    from streams.model import Meta, Tick
+
+
+def may_act(page: ContinueSlice | ReleaseHeld | Tick, at: At, meta: Meta, before: int) -> bool:
+    """Whether a page may do more than be counted or become a dead letter.
+
+    Args:
+        page: as it stands in the log.
+        at: where it stands.
+        meta: of the table when the first of the commands before it has not been applied yet.
+        before: how many of these commands may raise a number, each by one at most.
+    """
+    try:
+        check_internal(page, at)
+    except CommandRefusedError:
+        return False
+    if isinstance(page, ContinueSlice):
+        number, first, last = page.page, meta.page + (not meta.page_outstanding), meta.page
+    elif isinstance(page, ReleaseHeld):
+        number, first, last = page.release_no, meta.release_no + (not meta.release_outstanding), meta.release_no
+    else:
+        number, first, last = page.tick_no, meta.tick_no + 1, meta.tick_no + 1
+    return first <= number <= last + before
