@@ -82,7 +82,9 @@ class TopicIds:
         self._confirmed_at = float("-inf")
         self._missing = dict.fromkeys(self._known, float("-inf"))
         self._asked_at = float("-inf")
-        return self.await_answer(seconds)
+        found = self.await_answer(seconds)
+        self._missing = {}
+        return found
 
     def accept(self, remade: Remade) -> None:
         """The new topic is the one from now on."""

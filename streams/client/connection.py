@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from streams.client.errors import BrokerUnavailableError, TopicMissingError
 
@@ -38,6 +39,9 @@ class Clients(Protocol):
     def producer(self, properties: dict[str, Any], /) -> Any:
         """A producer with confluent_kafka's interface."""
 
+    def admin(self, properties: dict[str, Any], /) -> Any:
+        """An admin client with confluent_kafka's interface."""
+
 
 class KafkaClients:
     """The real ones."""
@@ -49,6 +53,10 @@ class KafkaClients:
     def producer(self, properties: dict[str, Any], /) -> Producer:
         """A producer."""
         return Producer(properties)
+
+    def admin(self, properties: dict[str, Any], /) -> AdminClient:
+        """An admin client."""
+        return AdminClient(properties)
 
 
 class _Client(Protocol):

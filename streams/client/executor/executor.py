@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from streams import codec
-from streams.client.connection import KafkaClients, is_record
+from streams.client.connection import KafkaClients
 from streams.client.errors import UnreadableSignalError
 from streams.client.executor.ahead import Ahead
 from streams.client.executor.dispatcher import Dispatcher
-from streams.client.executor.group import Group, consumer_properties
+from streams.client.executor.group import Group, consumer_properties, is_signal
 from streams.client.executor.registry import Handler, Name, Registry, group_of
 from streams.client.executor.reports import Reporter, check_deployment_id
 from streams.client.executor.runner import Runner, Runs
@@ -150,6 +150,7 @@ class Executor:
 
         Raises:
             DeliveryError: a report could not be sent; nothing is lost, the next run does it again.
+            TopicMissingError: the topic of signals was deleted while it ran.
             UnreadableSignalError: a signal of a newer version.
             KafkaException: Kafka refuses for good.
         """
@@ -264,7 +265,7 @@ class Executor:
             return
         for message in self._ahead.take():
             known = shares.get(message.partition())
-            if known is not None and is_record(message):
+            if is_signal(message) and known is not None:
                 self._dispatcher.look_ahead(known, message.offset(), _decoded(message))
 
 
