@@ -25,6 +25,7 @@ from streams.config import Topic
 from streams.runtime.kafka import (
     KafkaFailureError,
     ProducerFencedError,
+    ProducerForgottenError,
     RecordRefusedError,
     TransactionAbortedError,
     kafka_error,
@@ -73,6 +74,8 @@ class Checkpoint:
         self._timeout_s = settings.transaction_timeout_ms / 1_000
         self._began = time.monotonic()
         self.transaction_s = 0.0
+        self.forgotten = False
+        """Whether Kafka has forgotten the transactional id, as it does when that was idle for days."""
 
     def prepare(self, dead_letter_partitions: int) -> None:
         """Take over the transactional id: fences any older producer and settles its last transaction."""
@@ -99,6 +102,9 @@ class Checkpoint:
             self._commit(outbox, tasks, metadata, meanwhile)
         except KafkaFailureError:
             self._watch.explain()
+            raise
+        except ProducerForgottenError:
+            self.forgotten = True
             raise
 
     def _commit(
@@ -235,6 +241,9 @@ def _refused(error: KafkaError, where: str = "") -> Exception:
 def _failure(error: KafkaError, where: str = "") -> Exception:
     """What an error of the producer means for the turn; a record that is too large would be so each time."""
     text = f"{where}{error.str()}"
+    if error.code() == KafkaError.INVALID_PRODUCER_ID_MAPPING:
+        # librdkafka takes it for one that an abort mends, and fails in the same way for seconds.
+        return ProducerForgottenError(text)
     if error.fatal():
         return ProducerFencedError(text)
     if error.code() in _REFUSED:

@@ -213,7 +213,7 @@ class Connections:
         """
         overdue = self.checkpoint.overdue()
         log.warning("producer replaced", why=why, transactional_id=self._worker_id, overdue=overdue)
-        if not overdue:
+        if not overdue and not self.checkpoint.forgotten:
             if time.monotonic() - self._fenced_at < _FENCED_AGAIN_S:
                 raise StreamsError(self._shared_id(f"fenced twice within a minute: {why}"))
             self._fenced_at = time.monotonic()
