@@ -27,6 +27,7 @@ from streams.control.observer import Observer
 from streams.errors import StreamsError
 from streams.health import serving
 from streams.logs import Seldom
+from streams.stopping import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -63,14 +64,16 @@ def run(settings: Settings) -> int:
     if unused:
         log.warning("these Kafka properties have no effect on the gateway", properties=unused)
     observer = Observer()
+    limit = Limit("gateway")
     serves = serving(settings.gateway_http, variable("gateway_http"), observer)
     try:
         with serves, TemporaryDirectory(prefix="streams-gateway-") as scratch:
-            asyncio.run(_serve(settings, source, Path(scratch), observer))
+            asyncio.run(_serve(settings, source, Path(scratch), observer, limit))
     except Exception as error:
         _end_surviving_threads(error)
         raise
     _end_surviving_threads(None)
+    limit.lift()
     return 0
 
 
@@ -121,8 +124,8 @@ def _end_surviving_threads(error: Exception | None) -> None:
                 os._exit(1)
 
 
-async def _serve(settings: Settings, source: Source, scratch: Path, observer: Observer) -> None:
-    over = _asked_to_stop()
+async def _serve(settings: Settings, source: Source, scratch: Path, observer: Observer, limit: Limit) -> None:
+    over = _asked_to_stop(limit)
 
     def failed(error: BaseException) -> None:
         if not over.done():
@@ -148,18 +151,23 @@ async def _serve(settings: Settings, source: Source, scratch: Path, observer: Ob
     log.info("gateway stopped")
 
 
-def _asked_to_stop() -> asyncio.Future[None]:
+def _asked_to_stop(limit: Limit) -> asyncio.Future[None]:
     """A future that is done once SIGTERM or Ctrl-C has come; any that comes when it is done ends the process."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
 
     def asked() -> None:
-        if over.done():
+        if not over.done():
+            over.set_result(None)
+
+    def on_signal(_number: int, _frame: object) -> None:
+        if limit.begun or over.done():
             os._exit(_EXIT_INTERRUPTED)
-        over.set_result(None)
+        limit.begin()
+        loop.call_soon_threadsafe(asked)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked)
+        signal.signal(number, on_signal)
     return over
 
 

@@ -67,6 +67,8 @@ class Group:
         self.group_id = group_id
         self.shares: dict[int, Share] = {}
         self.paused = False
+        self.unsettled = 0
+        """Shares whose last commit was not confirmed when the group was left."""
 
     def join(self, instance_id: str | None) -> None:
         """Ask for a share of the partitions; they come with later calls of `take`.
@@ -184,6 +186,7 @@ class Group:
     def _release(self, shares: Collection[Share]) -> None:
         self._let_go(shares)
         self._commit(shares, wait=True)
+        self.unsettled = len(self._unconfirmed(shares, asked_too=True))
         self._drop(shares)
 
     def _drop(self, shares: Collection[Share]) -> None:
