@@ -23,6 +23,7 @@ from streams.runtime.kafka import (
 )
 from streams.runtime.put_aside import PutAside
 from streams.runtime.reading import Reading
+from streams.runtime.standstill import Standstill
 from streams.runtime.takeover import Takeover
 from streams.runtime.watch import TopicWatch
 
@@ -71,7 +72,9 @@ class Connections:
         self._rebalance = rebalance
         self._wall_clock = wall_clock
         self._fenced_at = self._unseated_at = float("-inf")
-        self.watch = TopicWatch(clients.admin(settings.kafka_properties()), topics.facts)
+        admin = clients.admin(settings.kafka_properties())
+        self.watch = TopicWatch(admin, topics.facts)
+        self.standstill = Standstill(admin, topics.facts)
         self._open_producer()
         self._open_consumer()
 
