@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,8 +10,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streams.client.errors import BrokerUnavailableError, TopicMissingError
+from streams.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streams.config import Settings, Topic
 
 MAX_RECORD_BYTES = 2 * 1024 * 1024
@@ -44,19 +48,35 @@ class Clients(Protocol):
 
 
 class KafkaClients:
-    """The real ones."""
+    """The real ones.
+
+    Raises from each method:
+        ConfigError: a property that librdkafka does not know, or does not take with the others.
+    """
 
     def consumer(self, properties: dict[str, Any], /) -> Consumer:
         """A consumer."""
-        return Consumer(properties)
+        with _refused_by_name():
+            return Consumer(properties)
 
     def producer(self, properties: dict[str, Any], /) -> Producer:
         """A producer."""
-        return Producer(properties)
+        with _refused_by_name():
+            return Producer(properties)
 
     def admin(self, properties: dict[str, Any], /) -> AdminClient:
         """An admin client."""
-        return AdminClient(properties)
+        with _refused_by_name():
+            return AdminClient(properties)
+
+
+@contextlib.contextmanager
+def _refused_by_name() -> Iterator[None]:
+    """What a client cannot be made with is one line."""
+    try:
+        yield
+    except KafkaException as error:
+        raise ConfigError(f"Kafka client: {error.args[0].str()}; see STREAMS_KAFKA_* in the settings") from error
 
 
 class _Client(Protocol):

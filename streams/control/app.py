@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from aiokafka.errors import KafkaError
-from confluent_kafka.admin import AdminClient
 from faust.exceptions import ProducerSendError
 
-from streams.client.connection import Trouble, properties, require_topics
+from streams.client.connection import KafkaClients, Trouble, properties, require_topics
 from streams.config import Topic, variable
 from streams.control.connection import without_effect
 from streams.control.merger import Source, build_app, changelog_name
@@ -89,7 +88,7 @@ def _begin_anew(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
 def _require_source(settings: Settings) -> Source:
     """Look at the topics before Faust does: it would wait for missing ones, or create them its own way."""
     trouble = Trouble()
-    admin = AdminClient(properties(settings, trouble))
+    admin = KafkaClients().admin(properties(settings, trouble))
     found = require_topics(admin, settings, trouble, Topic.BATCH_SLICES, Topic.BATCHES)
     slices = found[settings.topic(Topic.BATCH_SLICES)]
     changelog = admin.list_topics(timeout=10).topics.get(changelog_name(settings))
