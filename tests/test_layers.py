@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "codec",
         "client",
         "stopping",
+        "topic_ids",
     },
     "broker": set(),
 }
