@@ -47,6 +47,17 @@ _OWNED_PROPERTIES = {
     "group.protocol": "handing partitions over depends on it, so it is fixed (classic)",
     "group.protocol.type": "handing partitions over depends on it, so it is fixed",
     "group.remote.assignor": "handing partitions over depends on it, so it is fixed",
+    "heartbeat.interval.ms": "set STREAMS_SESSION_TIMEOUT_MS instead, of which it is a part",
+    "offset.store.method": "exactly-once depends on it, so it is fixed",
+    "enable.gapless.guarantee": "the order of records is kept without it",
+    "message.max.bytes": "the largest record depends on it, so it is fixed",
+    "topic.blacklist": "reading depends on it, so it is fixed",
+    "allow.auto.create.topics": "topics are made by `streams topics create`, never on the way",
+    "api.version.request": "exactly-once depends on it, so it is fixed",
+    "broker.version.fallback": "exactly-once depends on it, so it is fixed",
+    "default.topic.config": "set the properties in it by variables of their own",
+    "logger": "programs log in their own way: STREAMS_LOG_LEVEL and STREAMS_LOG_FORMAT",
+    "test.mock.num.brokers": "set STREAMS_BOOTSTRAP_SERVERS instead",
 }
 """librdkafka properties that are not free to choose, and the way out."""
 
@@ -170,7 +181,14 @@ class Settings(BaseSettings):
         return f"{self.topic_prefix}{name}"
 
     def kafka_properties(self) -> dict[str, Any]:
-        """Properties of every librdkafka client: the brokers, and what `STREAMS_KAFKA_*` adds (TLS, SASL, ...)."""
+        """Properties of every librdkafka client: the brokers, and what `STREAMS_KAFKA_*` adds (TLS, SASL, ...).
+
+        Raises:
+            ConfigError: one that is not free to choose, in settings that `load_settings` has not made.
+        """
+        problems = _owned(self)
+        if problems:
+            raise ConfigError("\n".join(problems))
         return {"bootstrap.servers": self.bootstrap_servers, **self.kafka}
 
 

@@ -168,6 +168,13 @@ def test_another_way_to_share_partitions_out_is_refused_by_name(
     assert "handing partitions over" in line
 
 
+@pytest.mark.parametrize("name", ["group.protocol", "message.max.bytes", "default.topic.config"])
+def test_a_property_that_breaks_the_design_reaches_no_client(name: str) -> None:
+    """Settings that a program makes itself, as one with an executor may, are looked at by every client's maker."""
+    with pytest.raises(ConfigError, match=name):
+        Settings(kafka={name: "1"}).kafka_properties()
+
+
 def test_settings_cannot_be_changed_once_they_are_made() -> None:
     """What a process was started with stays."""
     with pytest.raises(ValueError, match="frozen"):

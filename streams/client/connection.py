@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from streams.client.errors import BrokerUnavailableError, TopicMissingError
+from streams.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streams.config import Settings, Topic
 
 MAX_RECORD_BYTES = 2 * 1024 * 1024
@@ -38,17 +43,40 @@ class Clients(Protocol):
     def producer(self, properties: dict[str, Any], /) -> Any:
         """A producer with confluent_kafka's interface."""
 
+    def admin(self, properties: dict[str, Any], /) -> Any:
+        """An admin client with confluent_kafka's interface."""
+
 
 class KafkaClients:
-    """The real ones."""
+    """The real ones.
+
+    Raises from each method:
+        ConfigError: a property that librdkafka does not know, or does not take with the others.
+    """
 
     def consumer(self, properties: dict[str, Any], /) -> Consumer:
         """A consumer."""
-        return Consumer(properties)
+        with _refused_by_name():
+            return Consumer(properties)
 
     def producer(self, properties: dict[str, Any], /) -> Producer:
         """A producer."""
-        return Producer(properties)
+        with _refused_by_name():
+            return Producer(properties)
+
+    def admin(self, properties: dict[str, Any], /) -> AdminClient:
+        """An admin client."""
+        with _refused_by_name():
+            return AdminClient(properties)
+
+
+@contextlib.contextmanager
+def _refused_by_name() -> Iterator[None]:
+    """What a client cannot be made with is one line."""
+    try:
+        yield
+    except KafkaException as error:
+        raise ConfigError(f"Kafka client: {error.args[0].str()}; see STREAMS_KAFKA_* in the settings") from error
 
 
 class _Client(Protocol):

@@ -16,20 +16,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from aiokafka.errors import KafkaError
-from confluent_kafka.admin import AdminClient
 from faust.exceptions import ProducerSendError
 
-from streams.client.connection import Trouble, properties, require_topics
+from streams.client.connection import CONNECT_TIMEOUT, KafkaClients, Trouble, properties, require_topics
 from streams.config import Topic, variable
 from streams.control.connection import without_effect
-from streams.control.merger import Source, build_app, changelog_name
+from streams.control.merger import Source, app_id, build_app, changelog_name
 from streams.control.observer import Observer
 from streams.errors import StreamsError
 from streams.health import serving
 from streams.logs import Seldom
+from streams.stopping import Limit
+from streams.topic_ids import EVERY_S, Remade, TopicIds, topic_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from streams.config import Settings
 
@@ -42,6 +43,7 @@ REPEAT_SECONDS = 30.0
 RESTART_SECONDS = 30.0
 """A gateway that has lasted shorter than this does not begin anew."""
 
+_REASON_SECONDS = 3.0
 _LOST = (KafkaError, ProducerSendError)
 _EXIT_INTERRUPTED = 130
 _CHATTY = ("aiokafka", "faust", "mode", "streams.control.exact")
@@ -57,20 +59,22 @@ def run(settings: Settings) -> int:
     Raises:
         StreamsError: it cannot start, or cannot go on, for a reason that a person can put right.
     """
-    source = _require_source(settings)
+    source, ids = _require_source(settings)
     _quieten(settings)
     unused = without_effect(settings.kafka_properties())
     if unused:
         log.warning("these Kafka properties have no effect on the gateway", properties=unused)
     observer = Observer()
+    limit = Limit("gateway")
     serves = serving(settings.gateway_http, variable("gateway_http"), observer)
     try:
         with serves, TemporaryDirectory(prefix="streams-gateway-") as scratch:
-            asyncio.run(_serve(settings, source, Path(scratch), observer))
+            asyncio.run(_serve(settings, source, ids, Path(scratch), observer, limit))
     except Exception as error:
         _end_surviving_threads(error)
         raise
     _end_surviving_threads(None)
+    limit.lift()
     return 0
 
 
@@ -83,10 +87,13 @@ def _begin_anew(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
 
 
-def _require_source(settings: Settings) -> Source:
-    """Look at the topics before Faust does: it would wait for missing ones, or create them its own way."""
+def _require_source(settings: Settings) -> tuple[Source, TopicIds]:
+    """Look at the topics before Faust does: it would wait for missing ones, or create them its own way.
+
+    Also returned is what tells, later, whether they are still the same.
+    """
     trouble = Trouble()
-    admin = AdminClient(properties(settings, trouble))
+    admin = KafkaClients().admin(properties(settings, trouble))
     found = require_topics(admin, settings, trouble, Topic.BATCH_SLICES, Topic.BATCHES)
     slices = found[settings.topic(Topic.BATCH_SLICES)]
     changelog = admin.list_topics(timeout=10).topics.get(changelog_name(settings))
@@ -96,7 +103,26 @@ def _require_source(settings: Settings) -> Source:
             f"{settings.topic(Topic.BATCH_SLICES)} has {len(slices.partitions)}: they must be equal; with all gateways "
             "stopped, delete the first one and the gateway's consumer group, and it is built anew"
         )
-    return Source(len(slices.partitions), max(len(each.replicas) for each in slices.partitions.values()))
+    ids = TopicIds(admin, {name: topic_id(admin, name, CONNECT_TIMEOUT) for name in found})
+    return Source(len(slices.partitions), max(len(each.replicas) for each in slices.partitions.values())), ids
+
+
+async def _watch_topics(settings: Settings, ids: TopicIds, failed: Callable[[BaseException], None]) -> None:
+    """Tell when a topic was deleted or made anew: the table, and the offsets of the group, are of the old one."""
+    while True:
+        found = ids.look()
+        if found is not None:
+            failed(_remade(settings, found))
+        await asyncio.sleep(EVERY_S)
+
+
+def _remade(settings: Settings, found: Remade) -> StreamsError:
+    what = "deleted" if found.now is None else "made anew"
+    return StreamsError(
+        f"topic {found.topic} was {what} while the gateway ran: with all gateways stopped, delete the topic "
+        f"{changelog_name(settings)} and the consumer group {app_id(settings)}, then start them; progress is built "
+        "anew of what the topics have"
+    )
 
 
 def _quieten(settings: Settings) -> None:
@@ -121,8 +147,10 @@ def _end_surviving_threads(error: Exception | None) -> None:
                 os._exit(1)
 
 
-async def _serve(settings: Settings, source: Source, scratch: Path, observer: Observer) -> None:
-    over = _asked_to_stop()
+async def _serve(
+    settings: Settings, source: Source, ids: TopicIds, scratch: Path, observer: Observer, limit: Limit
+) -> None:
+    over = _asked_to_stop(limit)
 
     def failed(error: BaseException) -> None:
         if not over.done():
@@ -130,7 +158,7 @@ async def _serve(settings: Settings, source: Source, scratch: Path, observer: Ob
 
     app = build_app(settings, source, scratch, failed, observer)
     began = time.monotonic()
-    watching = asyncio.create_task(observer.watch())
+    watching = [asyncio.create_task(each) for each in (observer.watch(), _watch_topics(settings, ids, failed))]
     try:
         await _first(over, app.start())
         if not over.done():
@@ -138,28 +166,42 @@ async def _serve(settings: Settings, source: Source, scratch: Path, observer: Ob
             log.info("gateway ready", reads=settings.topic(Topic.BATCH_SLICES), writes=settings.topic(Topic.BATCHES))
             await _first(over, app.wait())
             if not over.done():
-                raise app.crash_reason or StreamsError("the gateway has stopped by itself")
+                over.set_exception(app.crash_reason or StreamsError("the gateway has stopped by itself"))
         over.result()
-    except _LOST as error:
+    except StreamsError:
+        raise
+    except Exception as error:
+        # Faust ends with any error at all when a topic goes.
+        found = await asyncio.to_thread(ids.ask_now, _REASON_SECONDS)
+        if found is not None:
+            raise _remade(settings, found) from error
+        if not isinstance(error, _LOST):
+            raise
         _begin_anew(error, time.monotonic() - began, scratch)
     finally:
-        watching.cancel()
+        for each in watching:
+            each.cancel()
         await _stop(app)
     log.info("gateway stopped")
 
 
-def _asked_to_stop() -> asyncio.Future[None]:
+def _asked_to_stop(limit: Limit) -> asyncio.Future[None]:
     """A future that is done once SIGTERM or Ctrl-C has come; any that comes when it is done ends the process."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
 
     def asked() -> None:
-        if over.done():
+        if not over.done():
+            over.set_result(None)
+
+    def on_signal(_number: int, _frame: object) -> None:
+        if limit.begun or over.done():
             os._exit(_EXIT_INTERRUPTED)
-        over.set_result(None)
+        limit.begin()
+        loop.call_soon_threadsafe(asked)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked)
+        signal.signal(number, on_signal)
     return over
 
 

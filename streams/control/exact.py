@@ -1,6 +1,6 @@
 """Where Faust's exactly-once falls short, put right.
 
-All of it matters only when a gateway dies, or partitions move, at the wrong moment: records would then be lost to the
+Most of it matters only when a gateway dies, or partitions move, at the wrong moment: records would then be lost to the
 table, and their batch would never be seen to end.
 """
 
@@ -10,7 +10,14 @@ import asyncio
 from typing import Any
 
 import faust
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+import structlog
+from aiokafka.client import CoordinationType
+from aiokafka.errors import InvalidProducerIdMapping
+from aiokafka.producer.sender import InitPIDHandler, Sender
+from aiokafka.producer.transaction_manager import PidAndEpoch
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
+
+log = structlog.get_logger("streams.gateway")
 
 
 class AwaitableTable(faust.Table[bytes, bytes]):
@@ -83,3 +90,56 @@ class OrderedConsumer(Consumer):
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
         """Gaps need no book-keeping."""
+
+
+class RenewingSender(Sender):  # type: ignore[misc] # aiokafka has no types here
+    """A sender of transactions that takes a new producer id when Kafka has forgotten its own.
+
+    Brokers forget a transactional id that was idle for `transactional.id.expiration.ms` (7 days). aiokafka takes that
+    for the end of the producer. Nothing is in the transaction yet, or Kafka would not have forgotten it; so it goes on
+    under the new id.
+    """
+
+    async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
+        try:
+            return await super()._do_add_partitions_to_txn(tps)
+        except InvalidProducerIdMapping as error:
+            return await self._renew(error)
+
+    async def _do_add_offsets_to_txn(self, group_id: str) -> Any:
+        try:
+            return await super()._do_add_offsets_to_txn(group_id)
+        except InvalidProducerIdMapping as error:
+            return await self._renew(error)
+
+    async def _renew(self, error: InvalidProducerIdMapping) -> None:
+        """Ask for an id until there is one; what was about to be done is tried again after that."""
+        if not self._txn_manager.is_empty_transaction():
+            raise error
+        transactional_id = self._txn_manager.transactional_id
+        log.info("Kafka has forgotten an idle transactional id: it is taken anew", transactional_id=transactional_id)
+        while True:
+            node = await self._find_coordinator(CoordinationType.TRANSACTION, transactional_id)
+            if await _Renewal(self).do(node):
+                return
+
+
+class _Renewal(InitPIDHandler):  # type: ignore[misc] # likewise
+    """Asks for a producer id in the middle of an empty transaction."""
+
+    def handle_response(self, response: Any) -> Any:
+        if response.error_code:
+            return super().handle_response(response)
+        manager = self._sender._txn_manager  # noqa: SLF001 - nothing public sets it again
+        manager._pid_and_epoch = PidAndEpoch(response.producer_id, response.producer_epoch)  # noqa: SLF001
+        manager._sequence_numbers.clear()  # noqa: SLF001
+        return None
+
+
+class RenewingProducer(Producer):
+    """Faust's producer with such senders."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        producer._sender.__class__ = RenewingSender  # noqa: SLF001 - it is made within, and holds no more than this
+        return producer

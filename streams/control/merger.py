@@ -12,7 +12,7 @@ from streams import codec
 from streams.client.connection import MAX_RECORD_BYTES
 from streams.config import Topic
 from streams.control.connection import app_options
-from streams.control.exact import AwaitableTable, OrderedConsumer
+from streams.control.exact import AwaitableTable, OrderedConsumer, RenewingProducer
 from streams.control.fold import SliceRecord, fold
 from streams.control.merge import Merge, dump, load
 
@@ -87,6 +87,7 @@ def build_app(
     # Faust's own command line sets this; without it exactly_once is off, and so is reading committed records only.
     app.in_worker = True
     app.transport.Consumer = OrderedConsumer  # type: ignore[misc] # Faust reads it from the instance
+    app.transport.Producer = RenewingProducer  # type: ignore[misc] # likewise
     table = AwaitableTable(
         app,
         name="progress",

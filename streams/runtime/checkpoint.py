@@ -25,6 +25,7 @@ from streams.config import Topic
 from streams.runtime.kafka import (
     KafkaFailureError,
     ProducerFencedError,
+    ProducerForgottenError,
     RecordRefusedError,
     TransactionAbortedError,
     kafka_error,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.runtime.outbox import DeadLetter, Forwarded, Outbox, Records
     from streams.runtime.task import PartitionTask
+    from streams.runtime.watch import TopicWatch
 
 _CALL_TIMEOUT_S = 5.0
 _REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
@@ -46,15 +48,25 @@ _GIVE_UP_S = 60.0
 class Checkpoint:
     """Commits turns with one transactional producer.
 
+    `watch` is asked before anything is written whether the topics are still those that the worker began with.
+
     Raises from `commit`:
         TransactionAbortedError: nothing was written; abort, and read the input again.
         RecordRefusedError: likewise, and the same records would be refused again.
         ProducerFencedError: another producer took over, or the outcome is unknown; only a new producer can tell.
+        StreamsError: a topic was deleted, or made anew.
         KafkaFailureError: anything else.
     """
 
-    def __init__(self, producer: Any, settings: Settings, wall_clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        producer: Any,
+        settings: Settings,
+        wall_clock: Callable[[], int],
+        watch: TopicWatch,
+    ) -> None:
         self._producer = producer
+        self._watch = watch
         self._wall_clock = wall_clock
         self._topics = {topic: settings.topic(topic) for topic in Topic}
         self._dead_letter_partitions = 1
@@ -62,6 +74,8 @@ class Checkpoint:
         self._timeout_s = settings.transaction_timeout_ms / 1_000
         self._began = time.monotonic()
         self.transaction_s = 0.0
+        self.forgotten = False
+        """Whether Kafka has forgotten the transactional id, as it does when that was idle for days."""
 
     def prepare(self, dead_letter_partitions: int) -> None:
         """Take over the transactional id: fences any older producer and settles its last transaction."""
@@ -84,9 +98,27 @@ class Checkpoint:
             meanwhile: runs while Kafka commits and must leave Kafka alone; returns the partitions whose tables it has
                 gone on with.
         """
+        try:
+            self._commit(outbox, tasks, metadata, meanwhile)
+        except KafkaFailureError:
+            self._watch.explain()
+            raise
+        except ProducerForgottenError:
+            self.forgotten = True
+            raise
+
+    def _commit(
+        self,
+        outbox: Outbox,
+        tasks: Sequence[PartitionTask],
+        metadata: Any,
+        meanwhile: Callable[[], Container[PartitionTask]],
+    ) -> None:
         positions: dict[int, int] = {}
-        self._began = began = time.monotonic()
         _retrying(self._producer.begin_transaction)
+        if not self._watch.confirmed(_GIVE_UP_S):
+            raise TransactionAbortedError(f"whether the topics are the same is not told within {_GIVE_UP_S:.0f} s")
+        self._began = began = time.monotonic()
         try:
             self._produce_all(outbox, tasks, positions)
         except KafkaException as exc:
@@ -209,6 +241,9 @@ def _refused(error: KafkaError, where: str = "") -> Exception:
 def _failure(error: KafkaError, where: str = "") -> Exception:
     """What an error of the producer means for the turn; a record that is too large would be so each time."""
     text = f"{where}{error.str()}"
+    if error.code() == KafkaError.INVALID_PRODUCER_ID_MAPPING:
+        # librdkafka takes it for one that an abort mends, and fails in the same way for seconds.
+        return ProducerForgottenError(text)
     if error.fatal():
         return ProducerFencedError(text)
     if error.code() in _REFUSED:

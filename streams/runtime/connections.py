@@ -23,7 +23,9 @@ from streams.runtime.kafka import (
 from streams.runtime.put_aside import PutAside
 from streams.runtime.reading import Reading
 from streams.runtime.rivals import Rounds
+from streams.runtime.standstill import Standstill
 from streams.runtime.takeover import Takeover
+from streams.runtime.watch import TopicWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +69,9 @@ class Connections:
         self._rebalance = rebalance
         self._wall_clock = wall_clock
         self._fenced, self._unseated = Rounds(), Rounds()
+        admin = clients.admin(settings.kafka_properties())
+        self.watch = TopicWatch(admin, topics.facts)
+        self.standstill = Standstill(admin, topics.facts)
         self._open_producer()
         self._open_consumer()
 
@@ -85,9 +90,10 @@ class Connections:
 
         Raises:
             ConsumerFencedError: another has taken its place in the group.
-            KafkaFailureError: the topic is gone, or may not be read.
-            StreamsError: the next record has been deleted.
+            KafkaFailureError: the topic may not be read.
+            StreamsError: the next record has been deleted, or a topic was, or one was made anew.
         """
+        self.watch.look()
         if not wait_s:
             messages = self.consumer.consume(most, timeout=0)
         else:
@@ -95,7 +101,7 @@ class Connections:
             if first is None:
                 return []
             messages = [first, *(self.consumer.consume(most - 1, timeout=0) if most > 1 else [])]
-        return [message for message in messages if _is_record(message)]
+        return [message for message in messages if self._is_record(message)]
 
     def seek(self, partition: int, offset: int) -> bool:
         """Read the partition's commands from there on; False when it is not this consumer's any more."""
@@ -150,7 +156,13 @@ class Connections:
         settings, rebalance = self._settings, self._rebalance
         self.consumer = self._clients.consumer(command_consumer(settings, settings.worker_id))
         self.takeover = Takeover(
-            self._clients, settings, self.consumer, self._topics.facts, self._wall_clock, self._named_ahead
+            self._clients,
+            settings,
+            self.consumer,
+            self._topics.facts,
+            self._wall_clock,
+            self._named_ahead,
+            self.watch.confirmed,
         )
         self.consumer.subscribe(
             [settings.topic(Topic.COMMANDS)],
@@ -170,6 +182,26 @@ class Connections:
         self.takeover.close()
         self.consumer.close()
 
+    def _is_record(self, message: Any) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 -- likewise
+            self.watch.explain()
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+            raise StreamsError(
+                f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
+                f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
+                "longest downtime, and begin with new topics: see the operations page",
+            )
+        # A consumer's fatal error arrives as `_FATAL`, not marked fatal; fencing is the only one it knows.
+        if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
+            raise ConsumerFencedError(error.str())
+        if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+            raise KafkaFailureError(f"consumer: {error.str()}")
+        log.warning("consumer", error=error.str())
+        return False
+
     # --- the producer ---
 
     def replace_producer(self, why: str) -> None:
@@ -181,7 +213,7 @@ class Connections:
         overdue = self.checkpoint.overdue()
         log.warning("producer replaced", why=why, transactional_id=self._worker_id, overdue=overdue)
         # Kafka fences a worker of its own accord when its transactions take too long.
-        if not overdue and (often := self._fenced.another()) is not None:
+        if not (overdue or self.checkpoint.forgotten) and (often := self._fenced.another()) is not None:
             raise StreamsError(self._shared_id(f"fenced {often}: {why}"))
         self._close_producer()
         self._open_producer()
@@ -189,7 +221,7 @@ class Connections:
     def _open_producer(self) -> None:
         settings = self._settings
         self._producer = self._clients.producer(transactional_producer(settings, self._worker_id))
-        self.checkpoint = Checkpoint(self._producer, settings, self._wall_clock)
+        self.checkpoint = Checkpoint(self._producer, settings, self._wall_clock, self.watch)
         self.checkpoint.prepare(self._topics.dead_letter_partitions)
 
     def _close_producer(self) -> None:
@@ -204,22 +236,3 @@ class Connections:
             f"{what}: another worker uses transactional.id {self._worker_id} (this one's state folder is "
             f"{self._settings.state_dir}). Give each worker its own STREAMS_WORKER_ID and STREAMS_STATE_DIR"
         )
-
-
-def _is_record(message: Any) -> bool:
-    error = message.error()
-    if error is None:
-        return True
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
-        raise StreamsError(
-            f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
-            f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
-            "longest downtime, and begin with new topics: see the operations page",
-        )
-    # A consumer's fatal error arrives as `_FATAL`, not marked fatal; fencing is the only one it knows.
-    if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
-        raise ConsumerFencedError(error.str())
-    if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
-        raise KafkaFailureError(f"consumer: {error.str()}")
-    log.warning("consumer", error=error.str())
-    return False

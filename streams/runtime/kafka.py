@@ -146,6 +146,10 @@ class ProducerFencedError(Exception):
     """The producer is unusable or the outcome of its commit unknown: a new one must take over."""
 
 
+class ProducerForgottenError(ProducerFencedError):
+    """Kafka does not know the transactional id any more, as when it was idle for days; nothing was open."""
+
+
 class ConsumerFencedError(Exception):
     """The consumer has lost its place in the group for good: a new one must take it."""
 
@@ -167,6 +171,7 @@ __all__ = [
     "KafkaClients",
     "KafkaFailureError",
     "ProducerFencedError",
+    "ProducerForgottenError",
     "RecordRefusedError",
     "TopicPartition",
     "TransactionAbortedError",

@@ -17,18 +17,23 @@ from streams.runtime.seen import Seen, gauges, seen
 from streams.runtime.task import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from prometheus_client import Metric
 
     from streams.engine.view import PageSizes
     from streams.runtime.seen import SeenPartition
+    from streams.runtime.standstill import Place
     from streams.runtime.task import PartitionTask
     from streams.runtime.turn import Turn
 
 LIVE_WITHIN_S: Final = 180.0
 """A loop that has not come round for so long is stuck. Without a broker a turn gives up after 60 s, and so does the
 producer that takes its producer's place; a step of a restore takes milliseconds."""
+
+STANDS_S: Final = 30.0
+"""A partition of the command log that has stood so long at an open transaction waits. A dead worker's is over in 20 s,
+where `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
 
 SEEN_EVERY_S: Final = 1.0
 """How old what is asked for may be."""
@@ -47,6 +52,7 @@ class Observer(Collector):
         self._clock = clock
         self._came_round = clock()
         self._seen: Seen | None = None
+        self._standing: Sequence[Place] = ()
         self._see_at = self._came_round
         self._make_counters()
         self.registry.register(self)
@@ -73,13 +79,18 @@ class Observer(Collector):
     # --- told by the loop ---
 
     def came_round(
-        self, tasks: Iterable[PartitionTask], page_sizes: PageSizes, log_end: Callable[[int], int | None]
+        self,
+        tasks: Iterable[PartitionTask],
+        page_sizes: PageSizes,
+        log_end: Callable[[int], int | None],
+        standing: Sequence[Place] = (),
     ) -> None:
         """The loop has come round; what it works with is looked at about once a second.
 
-        `log_end` gives a partition's end of the log, as far as it is known.
+        `log_end` gives a partition's end of the log, as far as it is known; `standing` is where logs stand.
         """
         now = self._came_round = self._clock()
+        self._standing = standing
         if now >= self._see_at:
             self._see_at = now + SEEN_EVERY_S
             self._seen = seen(tasks, page_sizes, log_end)
@@ -138,18 +149,27 @@ class Observer(Collector):
         return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
 
     def ready(self) -> Verdict:
-        """Whether every partition given to this worker applies commands; not without any."""
+        """Whether every partition given to this worker applies commands; not without any.
+
+        A partition whose log stands at somebody's open transaction does not.
+        """
         partitions = () if self._seen is None else self._seen.partitions
         waiting = [each for each in partitions if each.phase is not Phase.RUNNING]
+        stands = [each for each in self._standing if each.seconds >= STANDS_S]
         if not self.live().ok:
-            why = "the loop does not come round"
+            why: str | None = "the loop does not come round"
         elif not partitions:
             why = "no partitions assigned"
         elif waiting:
             why = f"{len(waiting)} of {len(partitions)} partitions are not running yet"
+        elif any(each.of_commands for each in stands):
+            why = f"{len(stands)} logs wait for a transaction that is open"
         else:
-            return Verdict(True, {"ready": True, **_told(partitions)})
-        return Verdict(False, {"ready": False, "why": why, **_told(partitions)})
+            why = None
+        told = {**_told(partitions), **({"waits_at": [str(each) for each in stands]} if stands else {})}
+        if why is None:
+            return Verdict(True, {"ready": True, **told})
+        return Verdict(False, {"ready": False, "why": why, **told})
 
     def _age_s(self) -> float:
         return self._clock() - self._came_round

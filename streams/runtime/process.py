@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sqlite3
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,6 +20,7 @@ from streams.health import serving
 from streams.runtime.kafka import KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.runtime.observer import Observer
 from streams.runtime.worker import Worker, wall_clock
+from streams.stopping import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from streams.config import Settings
 
 log = structlog.get_logger("streams.worker")
-
-STOP_SECONDS = 20.0
-"""How long a clean stop may take before the process ends without it: Kafka may be gone, and its clients wait for it."""
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _SWITCH_S = 0.0005
@@ -41,7 +37,7 @@ _SWITCH_S = 0.0005
 def run(settings: Settings) -> int:
     """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles what was open.
 
-    Returns the exit code. A stop that takes longer than `STOP_SECONDS` ends the process with exit code 1.
+    Returns the exit code. A stop that takes longer than 20 s ends the process with exit code 1.
 
     Raises:
         StreamsError: it cannot start or go on; the message says why.
@@ -63,24 +59,16 @@ def _run_until_signal(worker: Worker) -> None:
             os._exit(128 + number)
         log.info("stopping after this turn; once more to stop at once", signal=signal.Signals(number).name)
         worker.stop()
-        limit.start()
+        limit.begin()
 
-    limit = threading.Timer(STOP_SECONDS, _end_unclean)
-    limit.daemon = True
+    limit = Limit("worker")
     for number in _STOPPING:
         signal.signal(number, on_signal)
     sys.setswitchinterval(_SWITCH_S)
     try:
         worker.run()
     finally:
-        limit.cancel()
-
-
-def _end_unclean() -> None:
-    """End the process as a crash would: what Kafka has not committed is read again at the next start."""
-    log.error("the worker did not stop cleanly; nothing is lost, the next start settles it", seconds=STOP_SECONDS)
-    logging.shutdown()
-    os._exit(1)
+        limit.lift()
 
 
 @contextlib.contextmanager

@@ -60,7 +60,9 @@ class Takeover:
         facts: TopicFacts,
         wall_clock: Callable[[], int],
         named_ahead: Callable[[], Mapping[int, Places]],
+        confirmed: Callable[[float], bool],
     ) -> None:
+        self._confirmed = confirmed
         self._reader = clients.consumer(changelog_reader(settings))
         admin = clients.admin(settings.kafka_properties())
         self._offsets = Offsets(consumer, admin, self._reader, facts, self._tell_waiting)
@@ -151,7 +153,9 @@ class Takeover:
             claims = {task: task.claims for task in chosen}
             self._asked = _Asked(claims, self._offsets.ask([task.partition for task in chosen]))
         asked, self._asked = self._asked, None
-        if not wait([asked.answer], _BESIDE_S if beside else _ALONE_S).done:
+        patience = _BESIDE_S if beside else _ALONE_S
+        # Offsets that have just been told say nothing of the topics that the worker knows, were one made anew.
+        if not wait([asked.answer], patience).done or not self._confirmed(patience):
             self._asked = asked
             return
         bounds = asked.answer.result()
@@ -220,6 +224,8 @@ class Takeover:
             position = self._reader.position([TopicPartition(self._facts.changelog, task.partition)])[0].offset
             if position < task.target:
                 return False
+        if not self._confirmed(_BESIDE_S):
+            return False
         if task.store.in_transaction:
             task.store.commit(task.replayed_to, self._wall_clock())
         if self._written_meanwhile(task):

@@ -127,7 +127,8 @@ class Worker:
         """One turn: consume, follow the group, restore, apply and commit; whether there was anything to commit."""
         try:
             busy = self._step()
-            self._observer.came_round(self.tasks.values(), self.pace.smallest(), self.connections.log_end)
+            standing = self.connections.standstill.look(self.tasks.keys())
+            self._observer.came_round(self.tasks.values(), self.pace.smallest(), self.connections.log_end, standing)
         except sqlite3.DatabaseError as exc:
             for partition in self._repair.replace(self.tasks, exc):
                 self.connections.pause(partition)

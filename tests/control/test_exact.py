@@ -7,9 +7,10 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from aiokafka.producer.sender import InitPIDHandler, Sender
 from faust.tables.base import Collection
 from faust.transport.consumer import Consumer as AnyConsumer
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
 
 from streams.control.exact import AskingThread, AwaitableTable, OrderedConsumer
 
@@ -24,6 +25,11 @@ from streams.control.exact import AskingThread, AwaitableTable, OrderedConsumer
         (AnyConsumer, "_add_gap"),
         (Collection, "partition_for_key"),
         (Collection, "send_changelog"),
+        (Producer, "_new_producer"),
+        (Sender, "_do_add_partitions_to_txn"),
+        (Sender, "_do_add_offsets_to_txn"),
+        (Sender, "_find_coordinator"),
+        (InitPIDHandler, "handle_response"),
     ],
 )
 def test_what_is_overridden_exists(base: type, name: str) -> None:

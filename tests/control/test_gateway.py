@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, Producer, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams import codec, topics
@@ -107,6 +114,15 @@ def started(gateway: Program) -> None:
     gateway.await_event("gateway ready")
 
 
+def _group_is_gone(admin: AdminClient, group: str) -> bool:
+    """Delete it, as long as it is there and nobody is in it."""
+    try:
+        admin.delete_consumer_groups([group])[group].result(10)
+    except KafkaException as error:
+        return bool(error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND)
+    return True
+
+
 def _merged_in(reader: ProgressReader, slices: Slices, batch_id: str, done: dict[str, Any]) -> float:
     """Seconds from a batch's last slice being written to its end being read."""
     following = reader.follow(batch_id, PATIENCE_S)
@@ -184,6 +200,34 @@ def test_a_record_of_a_newer_version_stops_it(gateway: Program, settings: Settin
     assert "Traceback" not in gateway.output()
     committed, _ = committed_and_ends(settings, f"{settings.topic_prefix}gateway")
     assert committed.get(0, 0) <= 2
+
+
+def test_slices_made_anew_under_a_running_gateway_stop_it_by_name(
+    gateway: Program, settings: Settings, slices: Slices
+) -> None:
+    """It would go on from its old offset in the new topic; one line says what to do, and with that it is built anew."""
+    started(gateway)
+    slices.write(header(batch_id="old"), slice_progress(0, batch_id="old", counters=(1, 0, 0, 0)))
+    next(each for each in ProgressReader(settings).follow("old", PATIENCE_S) if each.done == 1)
+    topic = settings.topic(Topic.BATCH_SLICES)
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+    admin.delete_topics([topic])[topic].result(10)
+    topics.create(settings)
+    assert gateway.wait(PATIENCE_S) == 1
+    assert f"topic {topic} was " in gateway.output()
+    assert "while the gateway ran: with all gateways stopped, delete the topic" in gateway.output()
+    assert "Traceback" not in gateway.output()
+    prefix = settings.topic_prefix
+    admin.delete_topics([f"{prefix}gateway-progress-changelog"])[f"{prefix}gateway-progress-changelog"].result(10)
+    group = f"{prefix}gateway"
+    deadline = time.monotonic() + PATIENCE_S
+    while not _group_is_gone(admin, group):  # its session is not over yet
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    started(gateway)
+    Slices(settings).write(header(batch_id="new", partitions=1), slice_progress(0, batch_id="new"))
+    assert next(ProgressReader(settings).follow("new", PATIENCE_S)).batch_id == "new"
+    assert gateway.terminate() == 0
 
 
 def test_it_says_in_one_line_why_it_cannot_start(broker: Broker, tmp_path: Path) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from contextlib import closing
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
+from confluent_kafka import Producer
 
 from streams import topics
 from streams.broker.apache import VERSION
-from streams.broker.base import cache_folder
+from streams.broker.base import cache_folder, free_port
 from streams.config import Topic
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
 from support import pages
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 MAIN_CLASS = {
     "kafka-configs.sh": "kafka.admin.ConfigCommand",
     "kafka-consumer-groups.sh": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "kafka-transactions.sh": "org.apache.kafka.tools.TransactionsCommand",
 }
 LINES = {line.words[0]: line.words[1:] for line in pages.command_lines() if line.words[0] in MAIN_CLASS}
 
@@ -96,6 +102,54 @@ def test_kafkas_own_programs_take_what_the_page_says(broker: Broker, tmp_path: P
         service.send(Invoke(Invocation("i-2", "emails", "send")))
         service.settle()
         service.check()
+
+
+@pytest.mark.durable
+def test_a_strangers_transaction_is_told_and_kafkas_own_program_says_whose_it_is(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """The worker names the place in its log and in its health; there Kafka names the producer."""
+    if broker.kind != "apache":
+        pytest.skip(f"{broker.label}: Kafka's programs are at hand only where its jars are")
+    address = f"127.0.0.1:{free_port()}"
+    with Service(broker.bootstrap, tmp_path, partitions=1) as service:
+        worker = service.worker("a", STREAMS_WORKER_HTTP=address)
+        service.send(Invoke(Invocation("i-1", "emails", "send")))
+        service.settle()
+        topic = service.settings.topic(Topic.COMMANDS)
+        stranger = Producer(
+            {"bootstrap.servers": broker.bootstrap, "transactional.id": f"{topic}-stranger", "log_level": 0}
+        )
+        stranger.init_transactions(30)
+        stranger.begin_transaction()
+        offsets: list[int] = []
+        stranger.produce(topic, b"x", b"k", on_delivery=lambda _, message: offsets.append(message.offset()))
+        assert stranger.flush(30) == 0
+        (told, *_) = worker.await_event("readers wait for a transaction that is open")
+        assert (told["topic"], told["partition"], told["offset"]) == (topic, 0, offsets[0])
+        asked = _kafkas_own("kafka-transactions.sh", service, **{"3": "0"})
+        assert asked.returncode == 0, asked.stderr
+        fields = [line.split() for line in asked.stdout.splitlines()]
+        assert str(offsets[0]) in {each[-1] for each in fields if each and each[0].isdecimal()}, asked.stdout
+        deadline = time.monotonic() + 60
+        while (answer := _ready(address))[0] == HTTPStatus.OK:
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.5)
+        assert f"{topic}, partition 0, offset {offsets[0]}" in answer[1]
+        stranger.abort_transaction(30)
+        service.send(Invoke(Invocation("i-2", "emails", "send")))
+        service.settle()
+        worker.await_event("the transaction that was open is over")
+        assert _ready(address)[0] == HTTPStatus.OK
+
+
+def _ready(address: str) -> tuple[int, str]:
+    """What a worker answers, and why."""
+    try:
+        with urlopen(f"http://{address}/health/ready", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as refused:
+        return refused.code, refused.read().decode()
 
 
 def test_the_page_has_what_is_done_here() -> None:

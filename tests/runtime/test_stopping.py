@@ -9,6 +9,7 @@ import pytest
 
 _PROGRAM = """
 import os, signal, sys, time
+from streams import stopping
 from streams.runtime import process
 
 class Worker:
@@ -21,7 +22,7 @@ class Worker:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep({seconds})
 
-process.STOP_SECONDS = {limit}
+stopping.STOP_SECONDS = {limit}
 process._run_until_signal(Worker())
 sys.exit(0)
 """

@@ -108,6 +108,9 @@ class Dispatcher:
 
     def _start(self, share: Share, offset: int, signal: Signal) -> None:
         older = share.runs.get(signal.seq)
+        if older is not None and older.starts and older.stop is None and older.context.attempt == signal.attempt:
+            older.offsets.append(offset)  # the topic was made anew, and it has been started already
+            return
         if older is not None:  # of an earlier attempt, whose reports count no more
             self._ask(older, Stop.KILL)
         run = self._new_run(share, offset, signal, self._registry.find(signal.invocation))

@@ -10,17 +10,18 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from streams import codec
-from streams.client.connection import KafkaClients, is_record
+from streams.client.connection import KafkaClients
 from streams.client.errors import UnreadableSignalError
 from streams.client.executor.ahead import Ahead
 from streams.client.executor.dispatcher import Dispatcher
-from streams.client.executor.group import Group, consumer_properties
+from streams.client.executor.group import Group, consumer_properties, is_signal
 from streams.client.executor.registry import Handler, Name, Registry, group_of
 from streams.client.executor.reports import Reporter, check_deployment_id
 from streams.client.executor.runner import Runner, Runs
 from streams.client.outlet import Outlet
 from streams.config import Topic
 from streams.model import Signal
+from streams.stopping import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -101,7 +102,9 @@ class Executor:
         self._instance_id = instance_id
         self._joined = False
         self._stopping = threading.Event()
+        self._limit = Limit("executor")
         self._commit_at = 0.0
+        self._unsent = 0
         self._registry = Registry(handlers)
         self._runner = runner or Runner(concurrency)
         self._reporter = Reporter(outlet, lambda: time.time_ns() // 1_000, deployment_id)
@@ -148,8 +151,11 @@ class Executor:
     def run(self) -> None:
         """Run until `stop()`, SIGTERM or Ctrl-C; a second of these ends the process at once.
 
+        After one of these the process ends with exit code 1 when Kafka keeps it for 20 s, handlers' grace apart.
+
         Raises:
             DeliveryError: a report could not be sent; nothing is lost, the next run does it again.
+            TopicMissingError: the topic of signals was deleted while it ran.
             UnreadableSignalError: a signal of a newer version.
             KafkaException: Kafka refuses for good.
         """
@@ -159,8 +165,19 @@ class Executor:
                 self.step()
             self._drain()
         finally:
+            if self._limit.begun:
+                self._limit.begin()
             self.close()
-            log.info("executor stopped")
+            self._limit.lift()
+            if self._group.unsettled or self._unsent:
+                log.warning(
+                    "the executor did not stop cleanly: %d reports not in the log, %d partitions not committed; "
+                    "nothing is lost, and some may run again",
+                    self._unsent,
+                    self._group.unsettled,
+                )
+            else:
+                log.info("executor stopped")
 
     def stop(self) -> None:
         """Take no more signals, give handlers their grace, report, commit, end; from any thread."""
@@ -226,7 +243,7 @@ class Executor:
         self._hear()
         for share in shares:
             self._dispatcher.leave(share)
-        self._reporter.flush(_FLUSH_S)
+        self._unsent = self._reporter.flush(_FLUSH_S)
 
     def _listen_to_the_process(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -237,6 +254,7 @@ class Executor:
                 os._exit(128 + number)
             log.info("stopping; handlers have %g s; once more to stop at once", self._grace)
             self.stop()
+            self._limit.begin(self._grace if self._runner.running else 0.0)
 
         for number in (signals.SIGTERM, signals.SIGINT):
             signals.signal(number, on_signal)
@@ -264,7 +282,7 @@ class Executor:
             return
         for message in self._ahead.take():
             known = shares.get(message.partition())
-            if known is not None and is_record(message):
+            if is_signal(message) and known is not None:
                 self._dispatcher.look_ahead(known, message.offset(), _decoded(message))
 
 

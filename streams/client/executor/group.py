@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.client.connection import MAX_RECORD_BYTES, Trouble, is_record, properties
+from streams.client.errors import TopicMissingError
 from streams.client.executor.run import Share
 from streams.client.executor.watermark import Watermark
 from streams.config import Topic
+from streams.topic_ids import Remade, TopicIds, topic_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -25,6 +28,11 @@ _ANSWER_S = 30.0
 _PAUSE_S = 0.2
 _TRIES = 3
 """Of a commit that is waited for."""
+_REVOKE_S = 1.0
+"""How long it is asked, when partitions go, whether that is because their topic is gone."""
+_OF = "#"
+"""Before the topic's id in the metadata of a commit."""
+_NEVER = (-1, "")
 
 
 class Group:
@@ -32,6 +40,9 @@ class Group:
 
     `let_go` is called with shares that go to another executor, before they are committed for the last time; `dropped`
     with those that are gone.
+
+    A topic of signals that is made anew is read from its beginning, whatever was committed of the old one; each commit
+    says of which of them it is. What runs goes on: nobody else would be told to start it.
     """
 
     def __init__(
@@ -50,12 +61,24 @@ class Group:
         self._committed: dict[int, tuple[int, str]] = {}
         self._asked: dict[int, tuple[int, str]] = {}
         self._consumer: Any = None
+        self._ids = TopicIds(None, {})
+        self._topic_id = ""
+        self._orphans: dict[int, Share] = {}
         self.group_id = group_id
         self.shares: dict[int, Share] = {}
         self.paused = False
+        self.unsettled = 0
+        """Shares whose last commit was not confirmed when the group was left."""
 
     def join(self, instance_id: str | None) -> None:
-        """Ask for a share of the partitions; they come with later calls of `take`."""
+        """Ask for a share of the partitions; they come with later calls of `take`.
+
+        Raises:
+            KafkaException: the topic of signals cannot be described.
+        """
+        admin = self._clients.admin(properties(self._settings, Trouble()))
+        self._topic_id = topic_id(admin, self._topic, _ANSWER_S)
+        self._ids = TopicIds(admin, {self._topic: self._topic_id})
         more: dict[str, Any] = {
             "session_timeout_ms": self._settings.session_timeout_ms,
             "heartbeat_interval_ms": max(100, self._settings.session_timeout_ms // 5),
@@ -70,10 +93,15 @@ class Group:
         )
 
     def take(self, count: int, wait: float) -> Iterator[tuple[Share, Any]]:
-        """Signals that have come, each with its share; waits at most `wait` seconds for them."""
+        """Signals that have come, each with its share; waits at most `wait` seconds for them.
+
+        Raises:
+            TopicMissingError: the topic was deleted.
+        """
+        self._follow_topic(self._ids.look())
         for message in self._consumer.consume(count, wait):
             share = self.shares.get(message.partition())
-            if share is not None and is_record(message):
+            if is_signal(message) and share is not None:
                 yield share, message
 
     def pause(self) -> None:
@@ -97,19 +125,56 @@ class Group:
             consumer, self._consumer = self._consumer, None
             consumer.close()
 
+    def _follow_topic(self, found: Remade | None) -> None:
+        """Begin the topic anew when it is another one."""
+        if found is None:
+            return
+        if found.now is None:
+            raise TopicMissingError(f"topic {found.topic} was deleted while the executor ran: create it, start again")
+        log.warning("topic %s was made anew: its signals are taken from the beginning", found.topic)
+        self._ids.accept(found)
+        self._topic_id = found.now
+        for share in self.shares.values():
+            share.forget_log()
+            self._committed[share.partition] = _NEVER
+            self._asked.pop(share.partition, None)
+            self._dropped(share)
+        places = [TopicPartition(self._topic, each, 0) for each in self.shares]
+        self._consumer.incremental_unassign(places)
+        self._consumer.incremental_assign(places)
+        if self.paused:
+            self._consumer.pause(places)
+        # Without it the group hears of the topic only when it next looks over its topics, after minutes.
+        with contextlib.suppress(KafkaException):
+            self._consumer.list_topics(timeout=_REVOKE_S)
+
     # --- called from within `take` ---
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        places = _committed(consumer, partitions)
-        for place in places:
-            self.shares[place.partition] = Share(place.partition, Watermark.restored(place.offset, place.metadata))
-            self._committed[place.partition] = place.offset, place.metadata or ""
-        consumer.incremental_assign([TopicPartition(each.topic, each.partition, each.offset) for each in places])
+        begin = []
+        for place in _committed(consumer, partitions):
+            metadata, of = _told_of(place.metadata)
+            old = "" not in (of, self._topic_id) and of != self._topic_id
+            offset = 0 if old else place.offset
+            share = self._orphans.pop(place.partition, None) or Share(place.partition)
+            share.watermark = Watermark.restored(offset, None if old else metadata)
+            self.shares[place.partition] = share
+            self._committed[place.partition] = (offset, metadata) if of == self._topic_id else _NEVER
+            begin.append(TopicPartition(place.topic, place.partition, offset))
+        consumer.incremental_assign(begin)
         if self.paused:
             consumer.pause(partitions)
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        self._release([self.shares[each.partition] for each in partitions if each.partition in self.shares])
+        shares = [self.shares[each.partition] for each in partitions if each.partition in self.shares]
+        found = self._ids.ask_now(_REVOKE_S) if shares else None
+        if found is None:
+            self._release(shares)
+        else:  # they go to nobody: what runs is ended and reported here
+            for share in shares:
+                share.forget_log()
+                self._orphans[share.partition] = share
+            self._drop(shares)
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
@@ -121,6 +186,7 @@ class Group:
     def _release(self, shares: Collection[Share]) -> None:
         self._let_go(shares)
         self._commit(shares, wait=True)
+        self.unsettled = len(self._unconfirmed(shares, asked_too=True))
         self._drop(shares)
 
     def _drop(self, shares: Collection[Share]) -> None:
@@ -153,7 +219,9 @@ class Group:
             waits = partition in self._asked and not asked_too
             if share.watermark.next and not waits and self._committed[partition] != reached:
                 self._asked[partition] = reached
-                places.append(TopicPartition(self._topic, partition, *reached))
+                offset, metadata = reached
+                tagged = f"{metadata}{_OF}{self._topic_id}" if self._topic_id else metadata
+                places.append(TopicPartition(self._topic, partition, offset, tagged))
         return places
 
     def _on_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
@@ -199,6 +267,21 @@ def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[
         fetch_message_max_bytes=MAX_RECORD_BYTES,
         **more,
     )
+
+
+def is_signal(message: Any) -> bool:
+    """As `is_record`; of a topic that is unknown the ids will tell whether it is for a moment, made anew, or gone."""
+    error = message.error()
+    if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        log.warning("kafka consumer: %s", error.str())
+        return False
+    return is_record(message)
+
+
+def _told_of(committed: str | None) -> tuple[str, str]:
+    """The metadata of a commit, and the id of the topic that it was made for; empty when it does not say."""
+    metadata, mark, of = (committed or "").rpartition(_OF)
+    return (metadata, of) if mark else (committed or "", "")
 
 
 def _passes(error: KafkaError) -> bool:

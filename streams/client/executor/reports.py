@@ -57,9 +57,9 @@ class Reporter:
         if self._failed is not None:
             raise self._failed
 
-    def flush(self, timeout: float) -> None:
-        """Wait for deliveries, at most `timeout` seconds."""
-        self._outlet.flush(timeout)
+    def flush(self, timeout: float) -> int:
+        """Wait for deliveries, at most `timeout` seconds; how many are still awaited."""
+        return self._outlet.flush(timeout)
 
     def _send(
         self, context: Context, to: Status, retry_at: int | None, error: str | None, then: Callable[[], None]

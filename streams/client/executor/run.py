@@ -66,6 +66,13 @@ class Share:
     runs: dict[int, Run] = field(default_factory=dict)
     early: dict[int, Early] = field(default_factory=dict)
 
+    def forget_log(self) -> None:
+        """The log that its offsets are of is gone; what runs, or waits for a place, goes on and is reported."""
+        self.watermark = Watermark()
+        self.early.clear()
+        for run in self.runs.values():
+            run.offsets.clear()
+
 
 @dataclass(eq=False)
 class Run:

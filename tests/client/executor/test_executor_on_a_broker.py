@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
-from streams import codec
+from streams import codec, topics
 from streams.config import Topic
 from streams.model import Action, Filter, Invocation, InvocationRow, Invoke, ReportTransition, StartBatch, Status
 from support import oracle
@@ -169,3 +170,27 @@ def test_a_broker_that_is_killed_and_comes_back(own_broker: Broker, tmp_path: Pa
         table = service.settle() and oracle.fold(service.read(Topic.CHANGELOG))
     assert table
     assert Counter(row.status for row in table.rows.values()) == {Status.COMPLETED: 401}
+
+
+@pytest.mark.durable
+def test_signals_made_anew_under_running_executors(service: Service) -> None:
+    """Whatever is started after that is begun and ends, and what ran meanwhile is reported; a restart loses nothing."""
+    first, second = executor(service, "one"), executor(service, "two")
+    service.send_many(invocations(100))
+    name = service.settings.topic(Topic.SIGNALS)
+    with service.reader(Topic.COMMANDS) as log:
+        until(lambda: len(ends(log)) == 100, "all have ended")
+        service.send(Invoke(Invocation("runs-on", "billing", "sync"), payload=b"8"))
+        until(lambda: started(service)["runs-on"] == 1, "it runs")
+        admin = AdminClient({"bootstrap.servers": service.settings.bootstrap_servers, "log_level": 0})
+        admin.delete_topics([name])[name].result(10)
+        until(lambda: name not in admin.list_topics(timeout=10).topics, "deleted")
+        topics.create(service.settings, service.partitions)
+        service.send_many(Invoke(Invocation(f"new-{each}", "billing", "async"), payload=b"0") for each in range(60))
+        until(lambda: sum(each.startswith("new-") for each in ends(log)) == 60, "the new ones have ended", 45)
+        until(lambda: ends(log)["runs-on"] == 1, "what ran has ended", 45)
+        assert started(service)["runs-on"] == 1
+        assert [each.terminate() for each in (first, second)] == [0, 0]
+        service.send_many(Invoke(Invocation(f"late-{each}", "billing", "async"), payload=b"0") for each in range(20))
+        first.start()
+        until(lambda: sum(each.startswith("late-") for each in ends(log)) == 20, "those of the restart have ended")
