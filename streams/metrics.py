@@ -192,6 +192,11 @@ class OfWorker:
         "streams_restore_ratio", "Share of the changelog's tail that is replayed; 1 once it runs.", (PARTITION,)
     )
     INVOCATIONS: Final = GaugeOf("streams_invocations", "Rows of the table.", (PARTITION, STATUS))
+    HELD: Final = GaugeOf(
+        "streams_held_invocations",
+        "Rows that would have started and wait for a batch that is about to end them.",
+        (PARTITION,),
+    )
     BATCHES: Final = GaugeOf("streams_batches", "Batches remembered by the partitions that lead them.", (BATCH_STATE,))
     SLICES: Final = GaugeOf("streams_slices", "Parts of batches remembered.", (SLICE_STATE,))
     SLICE_ROWS: Final = GaugeOf(

@@ -106,6 +106,8 @@ def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
             grid.add_row(name, Text(getattr(progress, name)))
     for name in COUNTERS:
         grid.add_row(name, f"{getattr(progress, name):,}")
+    if progress.held:
+        grid.add_row("held", f"{progress.held:,} would have started, and wait for this batch")
     grid.add_row("scanned", f"{progress.scanned:,} of {progress.scan_total:,}")
     grid.add_row("partitions", f"{progress.partitions_done} of {progress.partitions_total} done")
     grid.add_row("created", iso(progress.created_at))

@@ -123,7 +123,7 @@ def load(saved: bytes) -> Merge:
     return merge
 
 
-_SUMMED = ("scan_total", "scanned", "matched", "done", "pending", "skipped", "failed")
+_SUMMED = ("scan_total", "scanned", "matched", "done", "pending", "skipped", "failed", "held")
 _COMPUTED = frozenset(
     {"state", "partitions_done", "rate", "eta_ms", "samples", "failures", "revision", "updated_at", "finished_at"}
 )

@@ -98,8 +98,8 @@ def next_in_rotation(batch_id: str, running: Sequence[str], goes_on: bool) -> st
     return batch_id if goes_on else None
 
 
-def progress_of(slice_: Slice, partition: int) -> SliceProgress:
-    """What is published of a slice under `<batch id>/<partition>`."""
+def progress_of(slice_: Slice, partition: int, held: int = 0) -> SliceProgress:
+    """What is published of a slice under `<batch id>/<partition>`; `held`: rows that wait for it."""
     return SliceProgress(
         batch_id=slice_.batch_id,
         partition=partition,
@@ -117,4 +117,5 @@ def progress_of(slice_: Slice, partition: int) -> SliceProgress:
         failures=slice_.failures,
         revision=slice_.revision,
         updated_at=slice_.updated_at,
+        held=held,
     )

@@ -45,7 +45,10 @@ class BatchHeader(Record, frozen=True):
 
 
 class SliceProgress(Record, frozen=True):
-    """`batch-slices`, key `<batch id>/<partition>`: absolute counters of one slice; the highest revision wins."""
+    """`batch-slices`, key `<batch id>/<partition>`: absolute counters of one slice; the highest revision wins.
+
+    `held`: rows that it guards and that wait for it, now; they are in none of the other counters.
+    """
 
     batch_id: str
     partition: int
@@ -63,6 +66,7 @@ class SliceProgress(Record, frozen=True):
     failures: tuple[str, ...]
     revision: int
     updated_at: int
+    held: int = 0
 
 
 class BatchProgress(Record, frozen=True):
@@ -100,3 +104,4 @@ class BatchProgress(Record, frozen=True):
     created_at: int
     updated_at: int
     finished_at: int | None = None
+    held: int = 0

@@ -42,6 +42,7 @@ class SeenPartition(NamedTuple):
     batches: tuple[Batch, ...]
     slices: tuple[Slice, ...]
     over: Tally | None
+    held: int
     file: Path
     ahead_ms: int = 0
 
@@ -71,6 +72,7 @@ def _seen(task: PartitionTask, log_end: Callable[[int], int | None]) -> SeenPart
         () if table is None else table.batches(),
         () if table is None else table.slices(),
         None if table is None else table.over(),
+        0 if table is None else table.held_rows(),
         task.file,
         task.ahead_ms,
     )
@@ -83,14 +85,16 @@ def gauges(now: Seen, wall_ms: int) -> Iterator[Metric]:
     yield from _restore(partitions)
     yield from _batches(partitions)
     rows = OfWorker.INVOCATIONS.family()
+    held = OfWorker.HELD.family()
     sizes = OfWorker.STORE_BYTES.family()
     for each in partitions:
         if each.meta is not None:
             for status in Status:
                 rows.add_metric([str(each.partition), status], each.meta.counts.get(status, 0))
+            held.add_metric([str(each.partition)], each.held)
         for name, suffix in _FILES:
             sizes.add_metric([str(each.partition), name], _size(each.file.with_name(each.file.name + suffix)))
-    yield from (rows, sizes)
+    yield from (rows, held, sizes)
     limits = OfWorker.PAGE_LIMIT.family()
     limits.add_metric(["scanned"], now.page_sizes.max_scanned)
     limits.add_metric(["matched"], now.page_sizes.max_matched)

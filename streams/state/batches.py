@@ -5,6 +5,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec.structs import replace
+
 from streams.codec import encode
 from streams.engine.batches import header_of
 from streams.engine.control import expiry_of
@@ -15,6 +17,7 @@ from streams.engine.standing import Door
 from streams.model import Batch, Slice
 from streams.state import remembered
 from streams.state.deadlines import Deadlines
+from streams.state.held import HeldCounts
 from streams.state.mapping import batch_key, slice_key
 from streams.state.remembered import Written, over_since
 
@@ -43,6 +46,7 @@ class Batches:
         self.running_batches: dict[str, Batch] = {}
         self.running_slices: dict[str, Slice] = {}
         self.tally: Tally = remembered.tally(db)
+        self.held = HeldCounts(db)
         self.door = Door()
         self.due_slices = Deadlines()
         self.expiring = Deadlines()
@@ -85,15 +89,29 @@ class Batches:
         self.tally = remembered.tally(self._db)
         return changelog
 
-    def published(self) -> Changelog:
-        """Progress to publish: one record for each slice and header that the turn changed; None is a tombstone."""
+    def published(self, next_offset: int, clock: int) -> Changelog:
+        """Progress to publish: of each slice and header that the turn changed; None is a tombstone.
+
+        And of each slice for which more or fewer rows wait now. Its record then bears the last offset of the turn,
+        which ends before `next_offset` at `clock`, ms.
+        """
+        changed = self._changed_slices
         records: Changelog = [
             (f"{batch_id}/lead", None if batch is None else encode(header_of(batch)))
             for batch_id, batch in self._changed_batches.items()
         ]
+        before, now = self.held.by_batch, self.held.count([guard.slice for guard in self._guarding.values()])
+        moved = [batch_id for batch_id in before.keys() | now.keys() if before.get(batch_id) != now.get(batch_id)]
+        others = [self.running_slices[each] for each in sorted(moved) if each not in changed and each in self._guarding]
+        slices = dict(changed) | {
+            each.batch_id: replace(each, revision=next_offset - 1, updated_at=clock) for each in others
+        }
         records += [
-            (f"{batch_id}/{self._partition}", None if slice_ is None else encode(progress_of(slice_, self._partition)))
-            for batch_id, slice_ in self._changed_slices.items()
+            (
+                f"{batch_id}/{self._partition}",
+                None if slice_ is None else encode(progress_of(slice_, self._partition, now.get(batch_id, 0))),
+            )
+            for batch_id, slice_ in slices.items()
         ]
         return records
 
@@ -108,6 +126,7 @@ class Batches:
         self.running_batches = remembered.running(self._db, "batches", Batch)
         self.running_slices = remembered.running(self._db, "slices", Slice)
         self.tally = remembered.tally(self._db)
+        self.held = HeldCounts(self._db)
         self.door, self.due_slices, self.expiring = Door(), Deadlines(), Deadlines()
         self._guarding.clear()
         self._turns = None

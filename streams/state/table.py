@@ -161,8 +161,8 @@ class Table(View):
         return changelog
 
     def published(self) -> Changelog:
-        """Progress to publish after `flush`: one record for each slice and header the turn changed."""
-        return self._batches.published()
+        """Progress to publish after `flush`, as `Batches.published` says."""
+        return self._batches.published(self._meta.next_offset, self._meta.clock)
 
     def commit(self, changelog_position: int, saved_at: int) -> None:
         """Keep the turn; parameters as for `Store.commit`."""
@@ -236,6 +236,10 @@ class Table(View):
     def slices(self) -> tuple[Slice, ...]:
         """This partition's parts of batches, those that are not over."""
         return tuple(self._batches.running_slices.values())
+
+    def held_rows(self) -> int:
+        """How many rows wait for what guards them, as last counted."""
+        return self._batches.held.total
 
     def over(self) -> Tally:
         """How many batches and slices are over and remembered."""

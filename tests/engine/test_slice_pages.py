@@ -356,10 +356,10 @@ def test_grace_over_with_leave_counts_as_failed() -> None:
 def test_progress_says_what_the_slice_counts() -> None:
     """Every counter under its own name."""
     slice_ = cancelling().slices("b")[0]
-    progress = progress_of(slice_, partition=0)
-    assert progress.partition == 0
+    progress = progress_of(slice_, partition=0, held=7)
+    assert (progress.partition, progress.held) == (0, 7)
     for field in progress.__struct_fields__:
-        if field != "partition":
+        if field not in {"partition", "held"}:
             assert getattr(progress, field) == getattr(slice_, field)
 
 

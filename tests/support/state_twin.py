@@ -7,12 +7,13 @@ from collections import Counter
 from functools import partial
 from operator import sub
 from random import Random
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streams.codec import encode, encode_invocation, encode_row
+from streams.codec import decode, encode, encode_invocation, encode_row
 from streams.engine.batches import header_of
 from streams.engine.effects import (
     InsertRow,
@@ -27,6 +28,7 @@ from streams.engine.effects import (
     SetTick,
     UpdateRow,
 )
+from streams.engine.guards import Guards
 from streams.engine.lifecycle import TERMINAL
 from streams.engine.slices import progress_of
 from streams.engine.view import At, PageQuery, PageSizes
@@ -45,6 +47,7 @@ from streams.model import (
     Payload,
     Row,
     Slice,
+    SliceProgress,
     SliceState,
     StartBatch,
     Status,
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.engine.effects import Effect
-    from streams.engine.view import Page
+    from streams.engine.view import Page, View
 
 SIZES = PageSizes(100, 100)
 IDS = (*(f"i-{n}" for n in range(4)), *(f"pay/ü~{n}" for n in range(4)), "ü" * 40, "x" * 256)
@@ -148,6 +151,7 @@ class Twin:
         self.table.begin()
         self.table.load([IDS[op[1] % len(IDS)] for op in turn])
         changed: dict[str, bytes | None] = {}
+        before = dict(self.table._batches.held.by_batch)
         for op in turn:
             self.offset, self.now = self.offset + 1, self.now + self.offset % 3 // 2
             effects = getattr(self, "_" + op[0])(*op[1:])
@@ -159,8 +163,7 @@ class Twin:
         self.table.set_position(self.offset + 1, self.now)
         changelog = self.table.flush()
         published = self.table.published()
-        assert dict(published) == changed
-        assert len(published) == len(changed)
+        self._check_published(published, dict(changed), before)
         if committed:
             self.changelog += changelog
             self.published.update(published)
@@ -294,6 +297,37 @@ class Twin:
     def _marks(self, number: int) -> list[Effect]:
         again = SetRelease(number, outstanding=number % 2 == 0, again=number % 3 == 0)
         return [SetPage(number, outstanding=number % 2 == 0), again, SetTick(number)]
+
+    def _check_published(
+        self, published: list[tuple[str, bytes | None]], changed: dict[str, bytes | None], before: dict[str, int]
+    ) -> None:
+        """What the turn changed, and each slice for which another number of rows waits now; every one says how many."""
+        held = self._held()
+        guarding = {guard.slice.batch_id for guard in self.plain.guarding()}
+        told = set()
+        assert len(dict(published)) == len(published)
+        for key, value in published:
+            record = None if value is None else decode(value)
+            if not isinstance(record, SliceProgress):
+                assert value == changed.pop(key)
+                continue
+            assert record.held == held.get(record.batch_id, 0)
+            told.add(record.batch_id)
+            if key in changed:
+                assert encode(replace(record, held=0)) == changed.pop(key)
+            else:
+                assert (record.revision, record.updated_at) == (self.offset, self.now)
+                assert record.held != before.get(record.batch_id, 0)
+        assert not changed
+        assert {each for each in guarding if before.get(each, 0) != held.get(each, 0)} <= told
+
+    def _held(self) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for guard in self.plain.guarding():
+            alone = SimpleNamespace(guarding=lambda only=guard: [only], invocation=self.plain.invocation)
+            against = Guards(cast("View", alone)).against
+            counts[guard.slice.batch_id] += sum(row.held and against(row) for row in self.plain.rows.values())
+        return {batch_id: count for batch_id, count in counts.items() if count}
 
     def _look(self, limit: int) -> list[Effect]:
         """Ask everything of both."""
