@@ -132,9 +132,11 @@ SLICE_STATE: Final = Label("state", "state of one partition's part of a batch", 
 COUNTER: Final = Label("counter", "a slice's counter", ("scanned", "matched", "done", "pending", "skipped", "failed"))
 CODE: Final = Label("code", "a dead letter's `error-code`: the protocol's few, or `invalid_` and a field's name")
 WHY: Final = Label("why", "name of one of the engine's counters, such as `stale_report`")
-PHASE: Final = Label("phase", "how far a partition has been taken over", ("CLAIMED", "RESTORING", "RUNNING"))
+PHASE: Final = Label(
+    "phase", "how far a partition has been taken over", ("CLAIMED", "RESTORING", "RUNNING", "GIVEN_UP")
+)
 CHANGE: Final = Label("change", "what the group did with a partition", ("assigned", "revoked", "lost"))
-FAULT: Final = Label("fault", "what had to be given up", ("turn", "producer", "consumer"))
+FAULT: Final = Label("fault", "what had to be given up", ("turn", "producer", "consumer", "partition"))
 LIMIT: Final = Label("limit", "what a page is limited by", ("scanned", "matched"))
 FILE: Final = Label("file", "the table's SQLite database, or its write-ahead file", ("database", "wal"))
 
@@ -207,7 +209,8 @@ class OfWorker:
     PARTITION_CHANGES: Final = CounterOf("streams_partition_changes_total", "Partitions given and taken.", (CHANGE,))
     FAULTS: Final = CounterOf(
         "streams_faults_total",
-        "Turns aborted, producers fenced and consumers out of their group; each was done again or replaced.",
+        "Turns aborted, producers fenced, consumers out of their group, partitions given up; each is tried again or "
+        "replaced.",
         (FAULT,),
     )
     LOOP_AGE: Final = GaugeOf("streams_loop_age_seconds", "Since the worker's loop last came round.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from streams.errors import StreamsError
+from streams.errors import PartitionError, StreamsError
 
 if TYPE_CHECKING:
     from streams.runtime.task import PartitionTask
@@ -43,14 +43,15 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
     `changelog_begin`: the first offset there is. `now`: wall clock, ms.
 
     Raises:
-        StreamsError: the changelog ends before what the store has read, or begins after it.
+        PartitionError: the changelog ends before what the store has read, or begins after it.
     """
     store, partition = task.store, task.partition
     if store.changelog_position > task.target:
-        raise StreamsError(
+        raise PartitionError(
             f"partition {partition}: the local table has read the changelog up to {store.changelog_position}, but "
             f"{topics.changelog} ends at {task.target}: the topic is not the one this table was made from. Restore "
             "the topic, or delete the partition's file in the state folder to rebuild the table from it",
+            partition,
         )
     # After a worker's own commit only the marker of its transaction is left, which holds nothing.
     behind = store.changelog_position + 1 < task.target
@@ -69,11 +70,12 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
         store.clear()
 
 
-def beginning_gone(changelog: str, partition: int) -> StreamsError:
+def beginning_gone(changelog: str, partition: int) -> PartitionError:
     """Of a changelog that begins after what is needed of it: a table of the rest would lack rows."""
-    return StreamsError(
+    return PartitionError(
         f"partition {partition}: the beginning of {changelog} has been deleted, and a table cannot be made from the "
-        "rest. Restore it, or replay the log under a new STREAMS_GROUP_ID and topic prefix"
+        "rest. Restore it, or replay the log under a new STREAMS_GROUP_ID and topic prefix",
+        partition,
     )
 
 
@@ -81,23 +83,26 @@ def check_table(task: PartitionTask, topics: TopicFacts) -> None:
     """Committed offset, `m/` and topics must tell one story; without a table the log must be whole.
 
     Raises:
-        StreamsError: they contradict each other; it says which, and what to do.
+        PartitionError: they contradict each other; it says which, and what to do.
+        StreamsError: the topics are not those of the table, or have another number of partitions.
     """
     meta, partition = task.store.meta, task.partition
     if meta is None:
         if task.committed is not None:
-            raise StreamsError(
+            raise PartitionError(
                 f"partition {partition}: offset {task.committed} of {topics.commands} is committed, but "
                 f"{topics.changelog} has no record of the table: the changelog was deleted. Restore it, or replay "
                 "the log under a new STREAMS_GROUP_ID and topic prefix",
+                partition,
             )
         _check_log_start(partition, topics, task.log_start)
         return
     if task.committed is not None and task.committed != meta.next_offset:
-        raise StreamsError(
+        raise PartitionError(
             f"partition {partition}: the group's committed offset is {task.committed}, the changelog says "
             f"{meta.next_offset}: somebody reset one of them. Set the group's offset of {topics.commands} to "
             f"{meta.next_offset}",
+            partition,
         )
     if meta.partitions != topics.partitions:
         raise StreamsError(
@@ -118,7 +123,8 @@ def check_table(task: PartitionTask, topics: TopicFacts) -> None:
 
 def _check_log_start(partition: int, topics: TopicFacts, start: int) -> None:
     if start > 0:
-        raise StreamsError(
+        raise PartitionError(
             f"partition {partition}: neither a committed offset nor a table, and {topics.commands} starts at "
             f"{start}: its beginning was deleted, so the table cannot be made from it. Restore the changelog",
+            partition,
         )

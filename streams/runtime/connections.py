@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 
 from streams.config import Topic
-from streams.errors import StreamsError
+from streams.errors import PartitionError, StreamsError
 from streams.runtime.checkpoint import Checkpoint
 from streams.runtime.kafka import (
     ConsumerFencedError,
@@ -68,6 +68,7 @@ class Connections:
         self._worker_id = worker_id
         self._rebalance = rebalance
         self._wall_clock = wall_clock
+        self._lost: list[PartitionError] = []
         self._fenced, self._unseated = Rounds(), Rounds()
         admin = clients.admin(settings.kafka_properties())
         self.watch = TopicWatch(admin, topics.facts)
@@ -91,7 +92,7 @@ class Connections:
         Raises:
             ConsumerFencedError: another has taken its place in the group.
             KafkaFailureError: the topic may not be read.
-            StreamsError: the next record has been deleted, or a topic was, or one was made anew.
+            StreamsError: a topic was deleted, or made anew.
         """
         self.watch.look()
         if not wait_s:
@@ -102,6 +103,11 @@ class Connections:
                 return []
             messages = [first, *(self.consumer.consume(most - 1, timeout=0) if most > 1 else [])]
         return [message for message in messages if self._is_record(message)]
+
+    def lost(self) -> list[PartitionError]:
+        """The partitions whose next record has been deleted, since this was last asked."""
+        lost, self._lost = self._lost, []
+        return lost
 
     def seek(self, partition: int, offset: int) -> bool:
         """Read the partition's commands from there on; False when it is not this consumer's any more."""
@@ -189,11 +195,15 @@ class Connections:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 -- likewise
             self.watch.explain()
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
-            raise StreamsError(
-                f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
-                f"({error.str()}); the worker stops rather than skip it. Set the topic's retention longer than the "
-                "longest downtime, and begin with new topics: see the operations page",
+            self._lost.append(
+                PartitionError(
+                    f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
+                    f"({error.str()}); it is given up rather than skipped. Set the topic's retention longer than the "
+                    "longest downtime, and begin with new topics: see the operations page",
+                    message.partition(),
+                )
             )
+            return False
         # A consumer's fatal error arrives as `_FATAL`, not marked fatal; fencing is the only one it knows.
         if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
             raise ConsumerFencedError(error.str())

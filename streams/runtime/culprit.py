@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from streams.errors import StreamsError
+from streams.errors import PartitionError, StreamsError
 from streams.model import Internal
 from streams.runtime.intake import Bad, Item, Share
 from streams.runtime.kafka import RecordRefusedError
@@ -45,7 +45,8 @@ class Culprit:
         """A turn with these shares was not committed; `overdue`: its transaction took too long.
 
         Raises:
-            StreamsError: it cannot be taken apart any further, and no dead letter helps.
+            PartitionError: it cannot be taken apart any further, and no dead letter helps.
+            StreamsError: Kafka refuses what no command has caused.
         """
         if isinstance(why, RecordRefusedError):
             self._refused(taken, why)
@@ -75,12 +76,14 @@ class Culprit:
     def _find(self, partition: int, item: Item, why: RecordRefusedError) -> None:
         offset = item.message.offset()
         if item.bad is not None:
-            raise StreamsError(
-                f"partition {partition}, offset {offset}: Kafka refuses even the dead letter of this record: {why}"
+            raise PartitionError(
+                f"partition {partition}, offset {offset}: Kafka refuses even the dead letter of this record: {why}",
+                partition,
             ) from why
         if isinstance(item.command, Internal):
-            raise StreamsError(
-                f"partition {partition}, offset {offset}: Kafka refuses what this record of the workers writes: {why}"
+            raise PartitionError(
+                f"partition {partition}, offset {offset}: Kafka refuses what this record of the workers writes: {why}",
+                partition,
             ) from why
         log.warning("a command cannot be applied, it becomes a dead letter", partition=partition, offset=offset)
         self._until[partition] = max(self._until.get(partition, -1), offset)
@@ -115,5 +118,5 @@ class Culprit:
 
 
 def _before(task: PartitionTask, last: int) -> bool:
-    """Whether the partition has not applied the record at this offset yet."""
-    return task.table is None or task.table.meta.next_offset <= last
+    """Whether the partition has not applied the record at this offset yet, and goes on."""
+    return task.phase is not Phase.GIVEN_UP and (task.table is None or task.table.meta.next_offset <= last)

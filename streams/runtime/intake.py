@@ -27,9 +27,10 @@ from streams.model import (
     Tick,
 )
 from streams.rules import MAX_COMMAND
+from streams.runtime.task import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from streams.runtime.task import PartitionTask
 
@@ -87,6 +88,14 @@ _PAGE_EVERY = 2
 def pages_a_turn(partitions: int) -> int:
     """How many of so many partitions do a page in one turn."""
     return ceil(partitions / _PAGE_EVERY)
+
+
+def sort_in(tasks: Mapping[int, PartitionTask], messages: Iterable[Any]) -> None:
+    """Leave each record with its partition, where that applies commands."""
+    for message in messages:
+        task = tasks.get(message.partition())
+        if task is not None and task.phase is Phase.RUNNING:
+            task.backlog.append(message)
 
 
 def take_shares(

@@ -126,7 +126,7 @@ class Observer(Collector):
             self._partition_changes.add(len(partitions), change)
 
     def gave_up(self, fault: str) -> None:
-        """A turn, the producer or the consumer (a value of the label `fault`) had to be given up."""
+        """A turn, the producer, the consumer or a partition (a value of the label `fault`) had to be given up."""
         self._see_at = self._came_round
         self._faults.add(1, fault)
 
@@ -155,11 +155,14 @@ class Observer(Collector):
         """
         partitions = () if self._seen is None else self._seen.partitions
         waiting = [each for each in partitions if each.phase is not Phase.RUNNING]
+        given_up = [each for each in waiting if each.phase is Phase.GIVEN_UP]
         stands = [each for each in self._standing if each.seconds >= STANDS_S]
         if not self.live().ok:
             why: str | None = "the loop does not come round"
         elif not partitions:
             why = "no partitions assigned"
+        elif given_up:
+            why = f"{len(given_up)} of {len(partitions)} partitions cannot go on"
         elif waiting:
             why = f"{len(waiting)} of {len(partitions)} partitions are not running yet"
         elif any(each.of_commands for each in stands):
@@ -176,7 +179,9 @@ class Observer(Collector):
 
 
 def _told(partitions: Collection[SeenPartition]) -> dict[str, dict[str, str]]:
-    told = {"partitions": {str(each.partition): _phase(each) for each in partitions}}
+    told: dict[str, dict[str, str]] = {"partitions": {str(each.partition): _phase(each) for each in partitions}}
+    if faults := {str(each.partition): each.fault for each in partitions if each.fault}:
+        told["given_up"] = faults
     stand = {str(each.partition): _stands(each.ahead_ms) for each in partitions if each.ahead_ms}
     return {**told, "clock_ahead": stand} if stand else told
 

@@ -35,6 +35,7 @@ class SeenPartition(NamedTuple):
 
     partition: int
     phase: Phase
+    fault: str | None
     lag: int | None
     restored: int
     restore_ratio: float
@@ -65,6 +66,7 @@ def _seen(task: PartitionTask, log_end: Callable[[int], int | None]) -> SeenPart
     return SeenPartition(
         task.partition,
         task.phase,
+        task.fault,
         None if end is None or table is None else max(0, end - table.meta.next_offset),
         task.restored,
         task.restore_ratio,

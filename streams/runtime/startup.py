@@ -1,9 +1,10 @@
-"""What a worker learns of its topics before it starts."""
+"""What a worker learns of its topics before it starts, and tells of itself."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import structlog
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import ConfigResource, ResourceType
 
@@ -14,6 +15,8 @@ from streams.runtime.agreement import TopicFacts
 if TYPE_CHECKING:
     from streams.config import Settings
     from streams.runtime.kafka import Clients
+
+log = structlog.get_logger("streams.worker")
 
 _TIMEOUT_S = 10.0
 _DAY_MS = 86_400_000
@@ -82,3 +85,28 @@ def _delete_retention(admin: Any, name: str) -> int:
     entries = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result(_TIMEOUT_S)
     entry = entries.get("delete.retention.ms")
     return int(entry.value) if entry is not None and entry.value else _DAY_MS
+
+
+def check_count(partition: int, facts: TopicFacts) -> None:
+    """A partition that was given to this worker must be one of those that the topics were made with.
+
+    Raises:
+        StreamsError: it is a later one.
+    """
+    if partition >= facts.partitions:
+        raise StreamsError(
+            f"{facts.commands} has got more partitions than the {facts.partitions} it was made with: the count is "
+            "fixed for the life of the topics. Begin with new topics: STREAMS_TOPIC_PREFIX",
+        )
+
+
+def tell_start(settings: Settings, worker_id: str) -> None:
+    """What a worker works with, in its log."""
+    log.info(
+        "worker started",
+        worker_id=worker_id,
+        bootstrap_servers=settings.bootstrap_servers,
+        state_dir=str(settings.state_dir),
+        topic_prefix=settings.topic_prefix,
+        shadow=settings.shadow,
+    )

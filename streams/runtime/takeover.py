@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.errors import StreamsError
+from streams.codec import BadRecordError
+from streams.errors import PartitionError
 from streams.runtime.agreement import TopicFacts, beginning_gone, check_store, check_table
 from streams.runtime.kafka import changelog_reader
 from streams.runtime.offsets import Offsets, passing
 from streams.runtime.task import PartitionTask, Phase
+from streams.state.errors import ChangelogError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,7 +90,7 @@ class Takeover:
         `others_run`: partitions are running, so the slice is kept to about 10 ms.
 
         Raises:
-            StreamsError: log, changelog and store contradict each other; nothing is overwritten.
+            PartitionError: log, changelog and store contradict each other; nothing is overwritten.
         """
         claimed = [task for task in tasks if task.phase is Phase.CLAIMED]
         beside = others_run or len(claimed) < len(tasks)
@@ -202,7 +204,8 @@ class Takeover:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
             raise beginning_gone(self._facts.changelog, message.partition())
         if error.fatal():
-            raise StreamsError(f"{self._facts.changelog}, partition {message.partition()}: {error.str()}")
+            text = f"{self._facts.changelog}, partition {message.partition()}: {error.str()}"
+            raise PartitionError(text, message.partition())
         log.warning("changelog reader", error=error.str())
 
     def _apply(self, task: PartitionTask, records: list[tuple[str, bytes | None, int]]) -> None:
@@ -212,7 +215,14 @@ class Takeover:
         before = task.restored
         if not store.in_transaction:
             store.begin()
-        task.restored += store.apply_changelog(records)
+        try:
+            task.restored += store.apply_changelog(records)
+        except (ChangelogError, BadRecordError) as exc:
+            raise PartitionError(
+                f"partition {task.partition}: {self._facts.changelog} holds what no worker wrote ({exc}): find out who "
+                "else may write there, and restore the topic",
+                task.partition,
+            ) from exc
         task.replayed_to = records[-1][2] + 1
         if before // _SAVE_EVERY != task.restored // _SAVE_EVERY:
             # Not as of now: should the replay end here, what it has not seen is as old as where it began.

@@ -7,13 +7,16 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from streams.state.table import Table
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from streams.engine.view import PageSizes
+    from streams.runtime.agreement import TopicFacts
     from streams.runtime.ahead import Places
     from streams.state.store import Store
-    from streams.state.table import Table
 
 MIN_TICK_GAP_MS = 50
 """Pause between two ticks the worker writes for a partition: a broker whose clock is behind must not cause a storm."""
@@ -30,11 +33,12 @@ RETENTION_CHECK_MS = 5_000
 
 
 class Phase(Enum):
-    """How far a partition has been taken over; only forwards, or back to CLAIMED after an abort."""
+    """How far a partition has been taken over; only forwards, or back to CLAIMED after an abort or a while."""
 
     CLAIMED = "waits for its committed offset"
     RESTORING = "replays the changelog"
     RUNNING = "applies commands"
+    GIVEN_UP = "cannot go on, and is tried again later"
 
 
 class PartitionTask:
@@ -64,6 +68,10 @@ class PartitionTask:
         """Where `commands` ended when the partition was claimed; 0 as soon as what stood there is applied."""
         self.runs_since = 0.0
         """When it began to apply commands, by the monotonic clock."""
+        self.fault: str | None = None
+        """Why it was given up."""
+        self.again_at = 0.0
+        """When it is tried again, by the monotonic clock."""
         self.tick_outstanding: int | None = None
         self.page_turn = -1
         self.ahead_ms = 0
@@ -88,15 +96,38 @@ class PartitionTask:
             raise AssertionError(f"partition {self.partition} is not running")
         return self.table
 
+    def open_table(self, facts: TopicFacts, page_sizes: PageSizes) -> None:
+        """The table as its store has it; `page_sizes`: as for `Table`."""
+        self.table = Table(
+            self.store,
+            self.partition,
+            facts.partitions,
+            page_sizes,
+            commands_topic_id=facts.commands_id,
+            changelog_topic_id=facts.changelog_id,
+        )
+
     def claim(self) -> None:
         """Back to the start: what is cached, left over or outstanding is void."""
         self.phase = Phase.CLAIMED
         self.claims += 1
+        self.fault = None
         self.backlog.clear()
         self.table = None
         self.committed = None
         self.tick_outstanding = None
         self.ahead_ms = 0
+
+    @property
+    def comes(self) -> bool:
+        """Whether it is being taken over."""
+        return self.phase in (Phase.CLAIMED, Phase.RESTORING)
+
+    def give_up(self, why: str, again_at: float) -> None:
+        """It does nothing any more until it is claimed again."""
+        self.store.rollback()
+        self.claim()
+        self.phase, self.fault, self.again_at = Phase.GIVEN_UP, why, again_at
 
     def caught_up(self, position: int) -> bool:
         """Whether what stood in the log at the takeover is applied: time must not beat a kill that stood there.

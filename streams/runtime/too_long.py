@@ -13,7 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from streams.engine.weights import limit_of
-from streams.errors import StreamsError
+from streams.errors import PartitionError
 from streams.model import ENGINE_VERSION, ContinueSlice
 from streams.runtime.intake import PAGES, Bad, Item, Share
 
@@ -43,7 +43,7 @@ class LongPages:
         """The transaction of a turn with these shares took too long.
 
         Raises:
-            StreamsError: a page of it cannot be made any smaller.
+            PartitionError: a page of it cannot be made any smaller.
         """
         for share in taken:
             item = None if share.page is None else share.items[share.page]
@@ -53,9 +53,10 @@ class LongPages:
     def _cut(self, partition: int, item: Item, page: ContinueSlice | ReleaseHeld | Tick) -> None:
         cut, offset = smaller(page), item.message.offset()
         if cut == page:
-            raise StreamsError(
+            raise PartitionError(
                 f"partition {partition}, offset {offset}: even the smallest page takes longer than "
-                "transaction.timeout.ms: see to the brokers, or set STREAMS_TRANSACTION_TIMEOUT_MS higher"
+                "transaction.timeout.ms: see to the brokers, or set STREAMS_TRANSACTION_TIMEOUT_MS higher",
+                partition,
             )
         log.warning("a page took too long, a smaller one takes its place", partition=partition, offset=offset)
         self._instead[partition, offset] = cut

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from streams.errors import StreamsError
+from streams.errors import PartitionError
 from streams.runtime.connections import Connections
 from streams.runtime.culprit import Culprit
+from streams.runtime.given_up import give_up, try_again
 from streams.runtime.housekeeping import Collector, WalKeeper
 from streams.runtime.identity import StateFolder, open_store
-from streams.runtime.intake import await_pages, late_pages, pages_a_turn, take_pages, take_shares, with_pages
+from streams.runtime.intake import await_pages, late_pages, pages_a_turn, sort_in, take_pages, take_shares, with_pages
 from streams.runtime.kafka import (
     ConsumerFencedError,
     KafkaClients,
@@ -27,10 +28,9 @@ from streams.runtime.outbox import tell_dead_letters
 from streams.runtime.pacing import Budget, Pace
 from streams.runtime.rebalance import Rebalance
 from streams.runtime.repair import Repair
-from streams.runtime.startup import learn_topics
+from streams.runtime.startup import check_count, learn_topics, tell_start
 from streams.runtime.task import PartitionTask, Phase, with_time
 from streams.runtime.turn import Turn
-from streams.state.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,14 +94,7 @@ class Worker:
 
     def run(self) -> None:
         """Turns until `stop()`; then a clean close."""
-        log.info(
-            "worker started",
-            worker_id=self._worker_id,
-            bootstrap_servers=self._settings.bootstrap_servers,
-            state_dir=str(self._settings.state_dir),
-            topic_prefix=self._settings.topic_prefix,
-            shadow=self._settings.shadow,
-        )
+        tell_start(self._settings, self._worker_id)
         keeper = WalKeeper(lambda: [task.file for task in list(self.tasks.values())])
         collector = Collector()
         try:
@@ -144,7 +137,9 @@ class Worker:
             return False
         self._metadata = metadata = self.connections.consumer.consumer_group_metadata()
         self._follow_group()
-        self._sort_in(messages)
+        sort_in(self.tasks, messages)
+        for lost in self.connections.lost():
+            self._give_up(lost)
         turn = None
         try:
             self._take_over()
@@ -157,11 +152,15 @@ class Worker:
                 return True
         except TransactionAbortedError as exc:
             log.warning("turn aborted, its input is read again", why=str(exc))
-            self._failed(turn, exc)
+            fault = self._failed(turn, exc)
             self._abort()
+            self._give_up(fault)
         except ProducerFencedError as exc:
-            self._failed(turn, exc)
+            fault = self._failed(turn, exc)
             self._replace_producer(str(exc))
+            self._give_up(fault)
+        except PartitionError as exc:
+            self._give_up(exc)
         return False
 
     def close(self) -> None:
@@ -182,7 +181,7 @@ class Worker:
             # Polling is what keeps the membership alive, so a full backlog still asks for one record.
             room = 1
         busy = left_over or self._ahead is not None
-        takes_over = any(task.phase is not Phase.RUNNING for task in self.tasks.values())
+        takes_over = any(task.comes for task in self.tasks.values())
         busy = busy or (takes_over and not self.connections.takeover.waits)
         messages = self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
         if len(messages) >= _PLENTY:
@@ -190,12 +189,6 @@ class Worker:
         ahead = () if self._ahead is None else self._ahead.tasks
         late = late_pages(task for task in self._running() if task not in ahead) - with_pages(messages)
         return messages + await_pages(self.connections.consume, late, room)
-
-    def _sort_in(self, messages: list[Any]) -> None:
-        for message in messages:
-            task = self.tasks.get(message.partition())
-            if task is not None and task.phase is Phase.RUNNING:
-                task.backlog.append(message)
 
     # --- partitions come and go ---
 
@@ -212,33 +205,21 @@ class Worker:
                 task.close()
         for partition in sorted(assigned):
             log.info("partition assigned", partition=partition)
-            if partition >= self._topics.facts.partitions:
-                raise StreamsError(
-                    f"{self._topics.commands} has got more partitions than the {self._topics.facts.partitions} it was "
-                    "made with: the count is fixed for the life of the topics. Begin with new topics: "
-                    "STREAMS_TOPIC_PREFIX",
-                )
+            check_count(partition, self._topics.facts)
             file = self._folder.partition_file(partition)
             self.tasks[partition] = PartitionTask(partition, open_store(file, partition), file)
 
     def _take_over(self) -> None:
-        waiting = [task for task in self.tasks.values() if task.phase is not Phase.RUNNING]
+        try_again(self.tasks)
+        waiting = [task for task in self.tasks.values() if task.comes]
         if not waiting:
             return
         for task in self.connections.takeover.step(waiting, others_run=len(waiting) < len(self.tasks)):
             self._start(task)
 
     def _start(self, task: PartitionTask) -> None:
-        facts = self._topics.facts
-        task.table = Table(
-            task.store,
-            task.partition,
-            facts.partitions,
-            self.pace.others(task.partition),
-            commands_topic_id=facts.commands_id,
-            changelog_topic_id=facts.changelog_id,
-        )
-        next_offset = task.table.meta.next_offset
+        task.open_table(self._topics.facts, self.pace.others(task.partition))
+        next_offset = task.running_table.meta.next_offset
         if not self.connections.seek(task.partition, next_offset):
             # The next poll tells whether the partition was lost, or the consumer its place.
             log.info("partition was taken away", partition=task.partition)
@@ -246,7 +227,9 @@ class Worker:
             return
         task.phase = Phase.RUNNING
         task.runs_since = time.monotonic()
-        log.info("partition running", partition=task.partition, next_offset=next_offset, rows=task.table.row_total())
+        log.info(
+            "partition running", partition=task.partition, next_offset=next_offset, rows=task.running_table.row_total()
+        )
 
     # --- apply ---
 
@@ -310,9 +293,21 @@ class Worker:
 
     # --- faults ---
 
-    def _failed(self, turn: Turn | None, why: Exception) -> None:
-        if turn is not None:
-            self._culprit.failed(turn.taken, why, overdue=self.connections.checkpoint.overdue())
+    def _failed(self, turn: Turn | None, why: Exception) -> PartitionError | None:
+        """The partition that can never be committed, where it has come to that."""
+        try:
+            if turn is not None:
+                self._culprit.failed(turn.taken, why, overdue=self.connections.checkpoint.overdue())
+        except PartitionError as exc:
+            return exc
+        return None
+
+    def _give_up(self, fault: PartitionError | None) -> None:
+        if fault is not None:
+            self._observer.gave_up("partition")
+            if self._ahead is not None and any(task.partition == fault.partition for task in self._ahead.tasks):
+                self._give_up_ahead()
+            give_up(self.tasks, fault, self.connections.pause)
 
     def _abort(self) -> None:
         self._observer.gave_up("turn")

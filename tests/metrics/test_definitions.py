@@ -58,7 +58,8 @@ def test_a_tally_begins_with_every_value_that_is_known() -> None:
     tally.add(2, "turn")
     tally.add(1, "turn")
     total = 'streams_faults_total{fault="%s"}'
-    assert samples(tally.family()) == {total % "turn": 3, total % "producer": 0, total % "consumer": 0}
+    others = dict.fromkeys((total % each for each in ("producer", "consumer", "partition")), 0)
+    assert samples(tally.family()) == {total % "turn": 3, **others}
     codes = OfWorker.DEAD_LETTERS.tally()
     codes.add(1, "malformed")
     assert samples(codes.family()) == {'streams_dead_letters_total{code="malformed"}': 1}

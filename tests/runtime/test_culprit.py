@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.config import Topic
-from streams.errors import StreamsError
+from streams.engine import partition_of
 from streams.model import Invocation, Invoke
-from support.worker_world import World
+from support.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,14 +55,22 @@ def test_every_other_command_is_always_applied_and_those_refused_are_dead_letter
         world.assert_log_and_changelog_agree()
 
 
-def test_what_cannot_even_be_a_dead_letter_ends_the_worker_by_name(tmp_path: Path) -> None:
-    """Not one record may be passed over, so it says which, and why."""
+def test_what_cannot_even_be_a_dead_letter_stops_its_partition_by_name(tmp_path: Path) -> None:
+    """Not one record may be passed over, so it says which, and why; the other partition goes on."""
     with closing(World(tmp_path)) as world:
         _limit(world, Topic.SIGNALS, 50_000)
         _limit(world, Topic.DEAD_LETTERS, 50_000)
         world.invoke(Invoke(Invocation("big", "s", "h"), payload=_TOO_LARGE))
-        with pytest.raises(StreamsError, match=r"partition \d, offset 0: Kafka refuses even the dead letter"):
-            world.run_until_idle()
+        world.run_until_idle()
+        worker = world.worker
+        assert worker is not None
+        (fault,) = [task.fault for task in worker.tasks.values() if task.fault]
+        assert re.match(r"partition \d, offset 0: Kafka refuses even the dead letter", fault)
+        world.invoke(*(Invoke(Invocation(f"later-{n}", "s", "h")) for n in range(40)))
+        world.run_until_idle()
+        there = partition_of("big", PARTITIONS)
+        on_the_other = [n for n in range(40) if partition_of(f"later-{n}", PARTITIONS) != there]
+        assert len(world.signals()) == len(on_the_other) > 0
 
 
 def test_a_flood_of_dead_letters_has_few_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from streams.client import routing_key
 from streams.config import Settings, Topic
 from streams.engine import partition_of
 from streams.model import Invoke, Signal, SliceProgress
+from streams.runtime.task import Phase
 from streams.runtime.verify import verify
 from streams.runtime.worker import Worker
 from support.fake_kafka import Crash, FakeCluster
@@ -117,7 +118,10 @@ class World:
         return (
             worker is not None
             and len(worker.tasks) == PARTITIONS
-            and all(task.table is not None and not task.backlog for task in worker.tasks.values())
+            and all(
+                task.phase is Phase.GIVEN_UP or (task.table is not None and not task.backlog)
+                for task in worker.tasks.values()
+            )
         )
 
     def _written(self) -> int:
