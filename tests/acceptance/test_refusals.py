@@ -18,6 +18,7 @@ from streams.model import (
     CancelPolicy,
     ControlBatch,
     ControlOperation,
+    Exclusion,
     Filter,
     FlowAction,
     Invocation,
@@ -46,6 +47,14 @@ REFUSED: dict[str, tuple[StartBatch, str]] = {
     "empty statuses": (StartBatch("r", Action.KILL, Filter(statuses=())), "filter.statuses"),
     "empty ids": (StartBatch("r", Action.KILL, Filter(invocation_ids=())), "filter.invocation_ids"),
     "empty labels": (StartBatch("r", Action.KILL, Filter(labels={})), "filter.labels"),
+    "empty labels_in": (StartBatch("r", Action.KILL, Filter(labels_in={})), "filter.labels_in"),
+    "no value of a label": (StartBatch("r", Action.KILL, Filter(labels_in={"tenant": ()})), "filter.labels_in"),
+    "empty exclusion": (StartBatch("r", Action.KILL, Filter(match_all=True, exclude=Exclusion())), "filter.exclude"),
+    "nothing but an exclusion": (StartBatch("r", Action.KILL, Filter(exclude=Exclusion(services=("s",)))), "match_all"),
+    "inverted exclusion": (
+        StartBatch("r", Action.KILL, Filter(match_all=True, exclude=Exclusion(created_from=2, created_until=1))),
+        "filter.exclude.created_until",
+    ),
     "inverted created": (StartBatch("r", Action.KILL, Filter(created_from=2, created_until=1)), "filter.created_until"),
     "inverted modified": (
         StartBatch("r", Action.KILL, Filter(modified_from=2, modified_until=1)),

@@ -94,3 +94,15 @@ def test_places_of_records_that_were_applied_are_passed_over(world: World) -> No
     assert shown["code"] == "clock_ahead"
     assert shown["source_last_offset"] >= shown["source_offset"]
     assert "applied" in shown["not_sent_again"]
+
+
+def test_a_letter_goes_back_with_the_headers_that_its_record_had(world: World) -> None:
+    """Those that say whose trace and whose tenant it is, in their order; what the dead letter added stays behind."""
+    commands = world.settings.topic(Topic.COMMANDS)
+    headers: list[tuple[str, bytes]] = [("traceparent", b"00-1"), ("tenant", b"gold"), ("tenant", b"\xff")]
+    world.cluster.append((commands, 0), b"k", b"bad", headers)
+    world.run_until_idle()
+    result = CliRunner().invoke(dead_letters.app, ["replay", "--all", "--yes"])
+    assert result.exit_code == 0, result.output
+    again = world.cluster.records(commands)[-1]
+    assert (again.value, list(again.headers or ())) == (b"bad", headers)
