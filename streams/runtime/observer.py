@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from types import NoneType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
@@ -35,6 +36,9 @@ STANDS_S: Final = 30.0
 """A partition of the command log that has stood so long at an open transaction waits. A dead worker's is over in 20 s,
 where `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
 
+_FOR_NEWER: Final = frozenset({"newer_engine", "unknown_schema"})
+"""Codes of dead letters that an upgrade is for; health tells them until the worker is restarted, as one is for that."""
+
 SEEN_EVERY_S: Final = 1.0
 """How old what is asked for may be."""
 
@@ -53,6 +57,7 @@ class Observer(Collector):
         self._came_round = clock()
         self._seen: Seen | None = None
         self._standing: Sequence[Place] = ()
+        self._for_newer: Counter[str] = Counter()
         self._see_at = self._came_round
         self._make_counters()
         self.registry.register(self)
@@ -111,6 +116,8 @@ class Observer(Collector):
             self._written.add(count, topic)
         for letter in outbox.dead_letters:
             self._dead_letters.add(1, letter.code)
+            if letter.code in _FOR_NEWER:
+                self._for_newer[letter.code] += 1
         for page in turn.pages:
             self._page_seconds.observe(page.took_ms / 1_000)
             self._page_scanned.observe(page.scanned)
@@ -169,7 +176,9 @@ class Observer(Collector):
             why = f"{len(stands)} logs wait for a transaction that is open"
         else:
             why = None
-        told = {**_told(partitions), **({"waits_at": [str(each) for each in stands]} if stands else {})}
+        told: dict[str, Any] = {**_told(partitions), **({"waits_at": [str(each) for each in stands]} if stands else {})}
+        if self._for_newer:
+            told["dead_letters"] = dict(self._for_newer)
         if why is None:
             return Verdict(True, {"ready": True, **told})
         return Verdict(False, {"ready": False, "why": why, **told})

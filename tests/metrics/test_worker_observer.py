@@ -12,7 +12,19 @@ from confluent_kafka import KafkaError
 from streams import codec
 from streams.config import Topic
 from streams.metrics import OfWorker, metrics_of
-from streams.model import Act, Action, Cause, Filter, Invocation, Invoke, ReportTransition, StartBatch, Status
+from streams.model import (
+    ENGINE_VERSION,
+    Act,
+    Action,
+    Cause,
+    Filter,
+    Invocation,
+    Invoke,
+    ReportTransition,
+    StartBatch,
+    Status,
+    Tick,
+)
 from streams.runtime import observer as observing
 from streams.runtime.observer import LIVE_WITHIN_S, Observer
 from streams.runtime.pacing import FIRST
@@ -233,6 +245,17 @@ def test_a_partition_that_has_gone_is_not_shown_any_more(world: World, tmp_path:
         assert values(world, "streams_partition_changes_total", "change") == {"assigned": PARTITIONS, "revoked": 1}
         assert value(world, "streams_rebalances_total") == 2
         assert second._observer.ready().ok
+
+
+def test_health_tells_of_dead_letters_that_wait_for_an_upgrade(world: World) -> None:
+    """They make a worker neither dead nor unready; other dead letters are for the metrics alone."""
+    world.log(codec.encode(Tick(ENGINE_VERSION + 1, 0, 1, 0, 0, 0, 0, 10)), "tick/0", 0)
+    world.log(b"\xc3\x01" + b"unknown!" + b"body", "k", 1)
+    world.log(b"bad", "k", 1)
+    world.run_until_idle()
+    verdict = worker_of(world)._observer.ready()
+    assert verdict.ok
+    assert verdict.body["dead_letters"] == {"newer_engine": 1, "unknown_schema": 1}
 
 
 def test_a_loop_that_does_not_come_round_is_neither_live_nor_ready() -> None:
