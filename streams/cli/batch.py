@@ -10,6 +10,7 @@ from rich.table import Table
 
 from streams.cli import control, follow
 from streams.cli.bar import COUNTERS
+from streams.cli.completion import batch_ids
 from streams.cli.console import err, print_error, print_json, print_whole, settings_of_command
 from streams.cli.known import unknown, wait_until_known
 from streams.cli.standing import standing_of
@@ -25,7 +26,7 @@ for _command in (control.pause, control.resume, control.abort, control.rate):
     app.command()(_command)
 
 _Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
-_BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False)]
+_BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False, autocompletion=batch_ids)]
 
 
 @app.command()

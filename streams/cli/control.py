@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.cli.completion import batch_ids
 from streams.cli.console import err, out, print_json, print_whole, settings_of_command
 from streams.cli.follow import table
 from streams.cli.kill import whoever_this_is
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _PAGING = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
 _PATIENCE_S = 10.0
 
-_BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False)]
+_BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False, autocompletion=batch_ids)]
 _NoWait = Annotated[
     bool,
     typer.Option(

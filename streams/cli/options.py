@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 from typer.models import OptionInfo
 
-from streams.model import Status
+from streams.cli.completion import services, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +68,5 @@ def _parameters(group: type[Any]) -> list[inspect.Parameter]:
     ]
 
 
-def _statuses(incomplete: str) -> list[str]:
-    written = str.lower if incomplete.islower() else str.upper
-    return [name for name in map(written, Status) if name.startswith(incomplete)]
-
-
-_COMPLETED: dict[str, Callable[[str], list[str]]] = {"STATUS": _statuses}
+_COMPLETED: dict[str, Callable[[str], Any]] = {"STATUS": statuses, "SERVICE": services}
 """What the shell completes, by what the help calls the value."""

@@ -43,7 +43,7 @@ def _none_of(name: str, meaning: str, metavar: str = "NAME") -> Any:
 class Selection:
     """Filter options: different ones are ANDed, values of the same one ORed; then what is left out is taken off."""
 
-    service: Annotated[_Words | None, _many("--service", "-s", meaning="Of this service.")] = None
+    service: Annotated[_Words | None, _many("--service", "-s", meaning="Of this service.", metavar="SERVICE")] = None
     handler: Annotated[_Words | None, _many("--handler", meaning="Of this handler.")] = None
     object_key: Annotated[
         _Words | None, _many("--object-key", meaning="Of this object of a keyed service.", metavar="KEY")
@@ -91,7 +91,7 @@ class Selection:
             rich_help_panel=_PANEL,
         ),
     ] = False
-    not_service: Annotated[_Words | None, _none_of("--not-service", "Of this service.")] = None
+    not_service: Annotated[_Words | None, _none_of("--not-service", "Of this service.", "SERVICE")] = None
     not_handler: Annotated[_Words | None, _none_of("--not-handler", "Of this handler.")] = None
     not_object_key: Annotated[
         _Words | None, _none_of("--not-object-key", "Of this object of a keyed service.", "KEY")

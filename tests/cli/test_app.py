@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,6 +57,20 @@ def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: py
     """`--version` needs neither settings nor broker."""
     assert _run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"streams {__version__}\n"
+
+
+def test_completion_without_a_broker_offers_nothing_and_soon(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever pressed Tab is not kept waiting, and is told no error in the middle of a line."""
+    monkeypatch.setenv("STREAMS_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("_STREAMS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "streams batch show ")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    began = time.monotonic()
+    assert _run(monkeypatch) == 0
+    assert time.monotonic() - began < 20
+    assert "".join(capsys.readouterr()).strip() == ""
 
 
 @pytest.mark.parametrize(

@@ -280,9 +280,17 @@ def test_a_replay_without_a_terminal_wants_yes(live: CommandLine) -> None:
     assert "--yes" in stderr
 
 
-def test_the_shell_completes_verbs_and_topics(live: CommandLine) -> None:
+def test_the_shell_completes_verbs_topics_and_what_kafka_knows(live: CommandLine) -> None:
     """By what the shell runs when Tab is pressed."""
-    for typed, offered in (("streams dead-", "dead-letters"), ("streams tail batch-", "batch-slices")):
+    live.run("invoke", "tab-service", "run", "--id", "tab-1")
+    code, _, stderr = live.run("kill", "-s", "tab-service", "-y", "--batch-id", "tab-batch")
+    assert code == 0, stderr
+    for typed, offered in (
+        ("streams dead-", "dead-letters"),
+        ("streams tail batch-", "batch-slices"),
+        ("streams batch show tab-b", "tab-batch"),
+        ("streams kill -s tab-s", "tab-service"),
+    ):
         words = {"_STREAMS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
         done = subprocess.run(
             [sys.executable, "-c", "import sys; sys.argv = ['streams']; from streams.cli import main; main()"],
