@@ -28,11 +28,16 @@ def main() -> None:
     parser.add_argument("--commands", type=int, default=400_000, help="to apply")
     parser.add_argument("--rows", type=int, default=1_000_000, help="in the table that is killed, cancelled, doomed")
     parser.add_argument(
-        "--workers", type=int, nargs="+", default=[1, 2], help="of applied and kill: with how many, one after the other"
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[1, 2],
+        help="of applied, kill, batches --unlike: with how many, one after the other",
     )
     parser.add_argument("--executor", choices=cancel.EXECUTORS, default="plain", help="of cancel: what answers")
     parser.add_argument("--form", choices=doomed.FORMS, action="append", help="of doomed: one of them; both if absent")
     parser.add_argument("--batches", type=int, default=20, help="of batches: how many at once")
+    parser.add_argument("--unlike", action="store_true", help="of batches: of unlike kinds, each on rows of its own")
     parser.add_argument("--no-restore", action="store_true", help="without restart and restore of that table")
     parser.add_argument("--profile", action="store_true", help="say also where the worker's time goes (py-spy)")
     parser.add_argument("--quix-python", help="of compare: an interpreter that has quixstreams and fastavro")
@@ -46,7 +51,7 @@ def main() -> None:
             _measure(options, kafka.bootstrap, figures)
     finally:
         # What was measured before an interruption counts too.
-        if figures.keys() & set(_WHAT):
+        if figures.keys() & {*_WHAT, "unlike"}:
             sys.stderr.write("\n")
             figures["machine"]["loops_at_end"] = loops_a_second()
             _show(figures, options.what)
@@ -66,7 +71,9 @@ def _measure(options: argparse.Namespace, bootstrap: str, figures: dict[str, Any
         figures["cancel"] = cancel.measure(bootstrap, options.rows, options.executor)
     if options.what == "doomed":
         figures["doomed"] = doomed.measure(bootstrap, options.rows, options.form or doomed.FORMS)
-    if options.what == "batches":
+    if options.what == "batches" and options.unlike:
+        figures["unlike"] = batches.measure_unlike(bootstrap, options.rows, options.batches, options.workers)
+    elif options.what == "batches":
         figures["batches"] = batches.measure(bootstrap, options.rows, options.batches)
     if options.what == "retention":
         figures["retention"] = retention.measure(bootstrap, options.rows)
@@ -102,6 +109,9 @@ def _show_others(figures: dict[str, Any]) -> None:
     if "batches" in figures:
         title = f"{figures['batches']['batches']} batches at once on the same rows, pings beside them, ms"
         print_table(title, batches.HEAD, batches.rows(figures["batches"]))
+    for name, each in figures.get("unlike", {}).items():
+        title = f"{each['batches']} batches at once, pings beside them, ms: {name}"
+        print_table(title, batches.HEAD, batches.rows(each))
     if "retention" in figures:
         print_table("Forgotten once its retention is over", retention.HEAD, retention.rows(figures["retention"]))
         print_table("From a ping to its signal, ms", kill.HEAD_PING, kill.ping_rows(figures["retention"]))

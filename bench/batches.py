@@ -1,4 +1,7 @@
-"""Twenty batches at once on the same rows, five times, and what an unrelated command feels of them each time."""
+"""Twenty batches at once, five times, and what an unrelated command feels of them each time.
+
+Either all on the same rows, or of unlike kinds, each on rows of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,23 @@ from typing import TYPE_CHECKING, Any
 from bench import workload
 from bench.batch import Ran, latency, pings, run
 from bench.report import load_average
-from bench.service import PARTITIONS, BenchError, Service, say, service
+from bench.service import PARTITIONS, BenchError, Service, by, say, service
+from bench.unlike import unlike
 from streams.client import new_batch_id
 from streams.model import Action, Filter, StartBatch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.batch import Pings
 
 _WARM_UP_S = 12.0
 _IDLE_S = 5.0
 _REST_S = 2.0
+_GRACE_MS = 1_000
 ROUNDS = 5
 
-HEAD = ("round", "rows", "ended", "seconds", "idle p50", "p99", "during p50", "p99", "x p50", "x p99", "load")
+HEAD = ("round", "rows", "seconds", "idle p50", "p99", "during p50", "p99", "x p50", "x p99", "load")
 
 
 def measure(bootstrap: str, count: int, batches: int) -> dict[str, Any]:
@@ -32,7 +39,38 @@ def measure(bootstrap: str, count: int, batches: int) -> dict[str, Any]:
         ends = made.preload(records, "batches")
         made.start_workers()
         made.await_applied(ends, "batches")
-        return _measure(made, count, batches)
+        sets = [_alike(number, batches) for number in range(ROUNDS)]
+        figures = _measure(made, sets)
+    for number, each in enumerate(figures["rounds"]):
+        _require_sum(each, sum(1 for row in range(count) if row % ROUNDS == number))
+    return {"batches": batches, **figures}
+
+
+def measure_unlike(bootstrap: str, count: int, batches: int, counts: Sequence[int]) -> dict[str, Any]:
+    """Figures of each round with each count of workers: each of a round's batches has its part of a fifth of the table.
+
+    What a cancel waits for is over after a second: nobody answers it.
+    """
+    figures: dict[str, Any] = {}
+    for workers in counts:
+        say(f"making {count:,} commands")
+        each = count // ROUNDS // batches
+        sets = [
+            list(unlike(each, PARTITIONS, count=batches, name=f"round-{number}-", grace_ms=_GRACE_MS))
+            for number in range(ROUNDS)
+        ]
+        name = by(workers, "unlike")
+        with service(bootstrap, "unlike", workers) as made:
+            ends = made.preload([record for made in sets for one in made for record in one.records], name)
+            made.start_workers()
+            made.await_applied(ends, name)
+            say(f"{name}: its rows are prepared")
+            run(made, [one.before for made in sets for one in made if one.before is not None])
+            found = _measure(made, [[one.batch for one in each] for each in sets])
+        for round_, set_ in zip(found["rounds"], sets, strict=True):
+            _require_sum(round_, sum(one.matched for one in set_))
+        figures[name] = {"batches": batches, **found}
+    return figures
 
 
 def rows(figures: dict[str, Any]) -> list[list[Any]]:
@@ -41,50 +79,51 @@ def rows(figures: dict[str, Any]) -> list[list[Any]]:
     for number, each in enumerate(figures["rounds"]):
         parts = [each[when][part] for when in ("idle", "during") for part in ("p50", "p99")]
         ratios = [each["ratio"][part] for part in ("p50", "p99")]
-        first = [number + 1, each["rows"], each["ended"], each["seconds"]]
+        first = [number + 1, each["rows"], each["seconds"]]
         shown.append([*first, *parts, *ratios, each["load_average"]])
-    return [*shown, ["median", *[""] * 7, figures["ratio"]["p50"], figures["ratio"]["p99"], ""]]
+    return [*shown, ["median", *[""] * 6, figures["ratio"]["p50"], figures["ratio"]["p99"], ""]]
 
 
-def _measure(made: Service, count: int, batches: int) -> dict[str, Any]:
+def _measure(made: Service, sets: Sequence[Sequence[StartBatch]]) -> dict[str, Any]:
     rounds, ran = [], []
     with pings(made) as found:
         time.sleep(_WARM_UP_S)
-        for number in range(ROUNDS):
-            say(f"batches: round {number + 1} of {ROUNDS}")
+        for number, batches in enumerate(sets):
+            say(f"batches: round {number + 1} of {len(sets)}")
             began = time.time()
             time.sleep(_IDLE_S)
-            ran.append((began, run(made, _batches(number, batches)), load_average()))
+            ran.append((began, run(made, batches), load_average()))
             time.sleep(_REST_S)
-    for number, (began, each, load) in enumerate(ran):
-        rows = sum(1 for row in range(count) if row % ROUNDS == number)
-        rounds.append(_round(found, began, each, rows) | {"load_average": load})
+    for began, each, load in ran:
+        rounds.append(_round(found, began, each) | {"load_average": load})
     ratio = {part: median(each["ratio"][part] for each in rounds) for part in ("p50", "p99")}
-    return {"batches": batches, "rounds": rounds, "ratio": ratio}
+    return {"rounds": rounds, "ratio": ratio}
 
 
-def _batches(number: int, count: int) -> list[StartBatch]:
+def _alike(number: int, count: int) -> list[StartBatch]:
     """All of them match the same rows, so that each row is wanted by all and ended by one."""
     wanted = Filter(services=(workload.round_service(number),))
     return [StartBatch(new_batch_id(), Action.KILL, wanted) for _ in range(count)]
 
 
-def _round(found: Pings, began: float, ran: Ran, rows: int) -> dict[str, Any]:
-    """One round's figures; the batches' counters must add up to its rows."""
+def _round(found: Pings, began: float, ran: Ran) -> dict[str, Any]:
+    """One round's figures; every row that a batch matched must have been done by it."""
     for batch_id in ran.slices:
         counters = {name: ran.total(batch_id, name) for name in ("matched", "done", "pending", "skipped", "failed")}
         if counters["matched"] != counters["done"] or any(counters[name] for name in ("pending", "skipped", "failed")):
             raise BenchError(f"batch {batch_id} does not add up: {counters}")
-    ended = [ran.total(batch_id, "done") for batch_id in ran.slices]
-    if sum(ended) != rows:
-        raise BenchError(f"{rows:,} rows, and the batches ended {sum(ended):,}")
+    done = [ran.total(batch_id, "done") for batch_id in ran.slices]
     idle, during = latency(found, began, ran.sent), latency(found, ran.sent, ran.finished)
     return {
-        "rows": rows,
-        "ended": sum(ended),
-        "ended_by_each": ended,
+        "rows": sum(done),
+        "done_by_each": done,
         "seconds": ran.finished - ran.sent,
         "idle": idle,
         "during": during,
         "ratio": {part: during[part] / idle[part] for part in ("p50", "p99")},
     }
+
+
+def _require_sum(figures: dict[str, Any], rows: int) -> None:
+    if figures["rows"] != rows:
+        raise BenchError(f"{rows:,} rows, and the batches were done with {figures['rows']:,}")

@@ -21,15 +21,16 @@ from msgspec.structs import replace
 
 from bench.profile_turn import PARTITIONS, Machine
 from bench.report import machine, percentile, print_table, write
+from bench.unlike import invoke, unlike
 from bench.workload import Record
 from streams import codec
 from streams.engine.effects import PutBatch, PutSlice
 from streams.engine.routing import partition_of
 from streams.engine.view import At
-from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from streams.model import Action, Filter, StartBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 _ROWS = 12_000
 """Of each of the twenty batches."""
@@ -42,62 +43,26 @@ _BESIDE = 20
 """Commands that have nothing to do with the batches, in each turn."""
 _REMEMBERED, _LARGE = 30_000, 100
 _RUNS = 10
-_DAY_MS = 86_400_000
-
-
-def _invoke(service: str, number: int, *, key: str | None = None, later: bool = False, **fields: Any) -> Record:
-    name = f"{service}-{number}" if key is None else f"{service}/{key}~{number}"
-    invocation = Invocation(name, service, "run", key, labels={"tenant": f"t{number % 7}"})
-    at = time.time_ns() // 1_000_000 + _DAY_MS if later else None
-    routing = name.rpartition("~")[0] or name
-    return Record(partition_of(routing, PARTITIONS), routing, codec.encode(Invoke(invocation, at, **fields)))
 
 
 def _start(batch_id: str, action: Action, filter_: Filter) -> Record:
-    value = codec.encode(StartBatch(batch_id, action, filter_, grace_ms=_DAY_MS))
-    return Record(partition_of(batch_id, PARTITIONS), batch_id, value)
+    return _sent(StartBatch(batch_id, action, filter_))
 
 
-def _unlike() -> Iterator[tuple[StartBatch | None, list[Record], Action, Filter]]:
-    """Of each batch what fills the table for it and prepares its rows, then the batch itself."""
-    kinds = ("waiting", "running", "paused", "ended", "objects", "keys")
-    for number in range(20):
-        kind = kinds[number % len(kinds)]
-        service = f"{kind}{number}"
-        every = range(_ROWS)
-        before = None
-        filter_ = Filter(services=(service,))
-        action = Action.KILL
-        match kind:
-            case "waiting":
-                rows = [_invoke(service, each, later=True) for each in every]
-            case "running":
-                rows = [_invoke(service, each, adopt=True) for each in every]
-            case "paused":
-                rows = [_invoke(service, each, payload=b"x" * 300) for each in every]
-                before, action = StartBatch(f"before-{number}", Action.PAUSE, filter_), Action.RESUME
-            case "ended":
-                rows = [_invoke(service, each, later=True) for each in every]
-                before, action = StartBatch(f"before-{number}", Action.KILL, filter_), Action.PURGE
-            case "objects":
-                rows = [_invoke(service, each, key=str(each % 500)) for each in every]
-                action = Action.CANCEL
-            case _:
-                rows = [_invoke(service, each, key=str(each), later=True) for each in every]
-                filter_ = Filter(services=(service,), object_keys=tuple(str(each) for each in range(_KEYS)))
-        yield before, rows, action, filter_
+def _sent(batch: StartBatch) -> Record:
+    return Record(partition_of(batch.batch_id, PARTITIONS), batch.batch_id, codec.encode(batch))
 
 
-def unlike() -> dict[str, Any]:
+def unlike_turns() -> dict[str, Any]:
     """What a turn takes while twenty unlike batches go round, after the first second."""
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
         made = Machine(Path(folder))
         starts = []
-        for number, (before, rows, action, filter_) in enumerate(_unlike()):
-            made.run(rows)
-            if before is not None:
-                made.run([_start(before.batch_id, before.action, before.filter)])
-            starts.append(_start(f"batch-{number}", action, filter_))
+        for each in unlike(_ROWS, PARTITIONS):
+            made.run(each.records)
+            if each.before is not None:
+                made.run([_sent(each.before)])
+            starts.append(_sent(each.batch))
         for record in starts:
             made.log(*record)
         took, busy, first, beside, idle = [], [], [], 0, 0
@@ -105,7 +70,7 @@ def unlike() -> dict[str, Any]:
         while idle < _IDLE_TURNS:
             for _ in range(_BESIDE):
                 beside += 1
-                made.log(*_invoke("beside", beside))
+                made.log(*invoke("beside", beside, PARTITIONS))
             pages = len(made.pages)
             turn, ran = time.perf_counter(), time.thread_time()
             made.turn()
@@ -156,7 +121,7 @@ class _Beside:
     def __init__(self, folder: Path, count: int) -> None:
         folder.mkdir()
         self.made = Machine(folder)
-        self.made.run(_invoke("rows", each, later=True) for each in range(40_000))
+        self.made.run(invoke("rows", each, PARTITIONS, later=True) for each in range(40_000))
         _remember(self.made, count)
         self._runs = 0
 
@@ -204,7 +169,7 @@ def _memory_of(count: int) -> float:
     """MiB of a process that opens the tables of a worker that remembers so many, and runs a batch."""
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
         made = Machine(Path(folder))
-        made.run(_invoke("rows", each, later=True) for each in range(40_000))
+        made.run(invoke("rows", each, PARTITIONS, later=True) for each in range(40_000))
         _remember(made, count)
         made.close()
         spawn = multiprocessing.get_context("spawn")
@@ -228,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     figures: dict[str, Any] = {"machine": machine()}
     if "unlike" in options.what:
-        found = figures["unlike"] = unlike()
+        found = figures["unlike"] = unlike_turns()
         rows = [[name, *(round(ms, 1) for ms in found[name].values())] for name in ("first_second_ms", "ms", "cpu_ms")]
         print_table(f"{found['turns']} turns of twenty unlike batches, ms", ["when", *found["ms"]], rows)
     if "remembered" in options.what:

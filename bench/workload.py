@@ -22,7 +22,7 @@ DOOMED_TENTHS = 8
 
 _HANDLERS = ("send", "render", "retry")
 _TENANTS = ("acme", "globex", "initech", "umbrella")
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 _LIFE_LAG = 5_000
 """An invocation's next report comes after this many others, so that a turn finds its row in the store."""
 
@@ -73,7 +73,7 @@ def lives(names: list[str], partitions: int) -> Iterator[Record]:
 
 def table(names: list[str], partitions: int, *, running: bool) -> Iterator[Record]:
     """Commands that fill a table: running elsewhere already, or scheduled for tomorrow; so many tenths are DOOMED."""
-    tomorrow = None if running else time.time_ns() // 1_000_000 + _DAY_MS
+    tomorrow = None if running else time.time_ns() // 1_000_000 + DAY_MS
     for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
         service = DOOMED if number % 10 < DOOMED_TENTHS else OTHER
         invoke = Invoke(invocation(name, number, service), scheduled_at=tomorrow, adopt=running)
@@ -103,7 +103,7 @@ def round_service(number: int) -> str:
 
 def rounds(names: list[str], partitions: int, count: int) -> Iterator[Record]:
     """Commands that fill a table with invocations scheduled for tomorrow, dealt out to the rounds."""
-    tomorrow = time.time_ns() // 1_000_000 + _DAY_MS
+    tomorrow = time.time_ns() // 1_000_000 + DAY_MS
     for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
         made = invocation(name, number, round_service(number % count))
         yield Record(partition, name, codec.encode(Invoke(made, scheduled_at=tomorrow)))
