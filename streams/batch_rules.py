@@ -14,6 +14,7 @@ from streams.rules import (
     MAX_LABELS,
     TERMINAL,
     CommandRefusedError,
+    are_ids,
     check_grace,
     check_id,
     check_limit,
@@ -155,7 +156,10 @@ def _range_fault(path: str, said: Filter | Exclusion) -> str | None:
 
 def _ids_fault(path: str, said: Filter | Exclusion) -> str | None:
     for field in _ID_LISTS:
-        for value in getattr(said, field, None) or ():
+        values = getattr(said, field, None) or ()
+        if are_ids(values):
+            continue
+        for value in values:
             if fault := id_fault(value):
                 return f"{path}.{field} holds one that {fault}"
     count = len(getattr(said, "invocation_ids", None) or ())

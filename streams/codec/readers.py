@@ -82,6 +82,7 @@ class ReaderCompiler:
             "read_length": wire.read_length,
             "read_block": wire.read_block,
             "read_longs": wire.read_longs,
+            "read_texts": wire.read_texts,
             "read_time": wire.read_time,
             "known_times": wire.KNOWN_TIMES,
             "bad_branch": wire.bad_branch,

@@ -135,6 +135,12 @@ class Source:
 
     def _read_array(self, items: Any, to: str) -> None:
         found, item = self._variable(), self._variable()
+        if items == "string":
+            self.line(f"{to} = ()")
+            with self._blocks() as count:
+                # Joined to nothing, a tuple stays the one that it is.
+                self._lines(f"{item}, p = read_texts(b, p, {count})", f"{to} += {item}")
+            return
         self.line(f"{found} = []")
         with self._blocks() as count:
             if items == "long":

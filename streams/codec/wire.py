@@ -29,6 +29,14 @@ _MANY = 8192
 KNOWN_TIMES: dict[bytes, int] = {}
 """Times seen lately, in milliseconds, by their six bytes (from 1970 to 2039): many records of a log share theirs."""
 
+_LONG_LIST = 100
+_MANY_LISTS = 32
+_long_lists: tuple[tuple[tuple[str, ...], bytes], ...] = ()
+"""Long lists of texts read or written lately, and their bytes: a filter's is in each record of its batch.
+
+Replaced, never changed: threads read it.
+"""
+
 
 class MalformedError(ValueError):
     """Bytes that break a rule of the encoding."""
@@ -67,6 +75,24 @@ def write_text(value: str) -> bytes:
     """Length in bytes, then UTF-8; `UnicodeEncodeError` for a lone surrogate."""
     encoded = value.encode()
     return write_long(len(encoded)) + encoded
+
+
+def write_texts(texts: Sequence[str]) -> bytes:
+    """The texts, one after the other."""
+    if len(texts) < _LONG_LIST:
+        return b"".join(map(write_text, texts))
+    for known, body in _long_lists:
+        if known is texts:
+            return body
+    body = b"".join(map(write_text, texts))
+    if isinstance(texts, tuple):
+        _remember(texts, body)
+    return body
+
+
+def _remember(texts: tuple[str, ...], body: bytes) -> None:
+    global _long_lists  # noqa: PLW0603 - see there
+    _long_lists = ((texts, body), *_long_lists[: _MANY_LISTS - 1])
 
 
 def write_longs(numbers: Sequence[int]) -> bytes:
@@ -144,6 +170,28 @@ def read_longs(data: bytes, at: int, count: int) -> tuple[list[int], int]:
             number, at = read_long(data, at)
             numbers.append(number)
     return numbers, at
+
+
+def read_texts(data: bytes, at: int, count: int) -> tuple[tuple[str, ...], int]:
+    """So many texts, and the position after them; of a long list known already, that very list."""
+    if count >= _LONG_LIST:
+        for known, body in _long_lists:
+            if len(known) == count and data.startswith(body, at):
+                return known, at + len(body)
+    begin, found = at, []
+    for _ in range(count):
+        length = data[at]
+        if length & 129:
+            length, at = read_length(data, at)
+        else:
+            length, at = length >> 1, at + 1
+        found.append(data[at : at + length].decode())
+        at += length
+    texts = tuple(found)
+    # What lies beyond the end is found out later: such a list must not be taken for another.
+    if count >= _LONG_LIST and at <= len(data):
+        _remember(texts, data[begin:at])
+    return texts, at
 
 
 def bad_branch(branch: int) -> None:

@@ -41,6 +41,7 @@ class WriterCompiler:
             "write_recalled": wire.write_recalled,
             "write_longs": wire.write_longs,
             "write_text": wire.write_text,
+            "write_texts": wire.write_texts,
             "write_bytes": wire.write_bytes,
             "pack_double": struct.Struct("<d").pack,
         }
@@ -65,7 +66,8 @@ class WriterCompiler:
             case ["null", present]:
                 text = f"(b'\\0' if (v := {value}) is None else b'\\2' + {self._write(present, 'v')})"
             case {"type": "array", "items": items}:
-                each = f"b''.join([{self._write(items, 'i')} for i in a])" if items != "long" else "write_longs(a)"
+                many = {"long": "write_longs(a)", "string": "write_texts(a)"}
+                each = many.get(str(items)) or f"b''.join([{self._write(items, 'i')} for i in a])"
                 text = f"(write_long(len(a)) + {each} + b'\\0' if (a := {value}) else b'\\0')"
             case {"type": "map", "values": values}:
                 each = f"b''.join([write_text(k) + {self._write(values, 'i')} for k, i in m.items()])"

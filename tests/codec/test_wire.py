@@ -50,6 +50,38 @@ def test_many_longs_are_longs_one_after_the_other(numbers: list[int], after: byt
     assert wire.read_longs(encoded + after, 0, len(numbers)) == (numbers, len(encoded))
 
 
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=3)), st.sampled_from((0, 99, 100, 300)), st.binary(max_size=3))
+def test_many_texts_are_texts_one_after_the_other(few: list[str], more: int, after: bytes) -> None:
+    """Writing and reading many at once is writing and reading each, the second time as the first."""
+    texts = (*few, *map(str, range(more)))
+    encoded = b"".join(map(wire.write_text, texts))
+    for _ in range(2):
+        assert wire.write_texts(texts) == encoded
+        assert wire.write_texts(list(texts)) == encoded
+        assert wire.read_texts(after + encoded + after, len(after), len(texts)) == (texts, len(after) + len(encoded))
+
+
+def test_a_long_list_is_kept_once() -> None:
+    """However often it is read; one that is cut off, or begins like another, is not taken for it."""
+    texts = tuple(f"kept {number:0150}" for number in range(200))
+    encoded = b"".join(map(wire.write_text, texts))
+    wire.read_texts(encoded[:-1], 0, 200)
+    first, end = wire.read_texts(encoded, 0, 200)
+    assert (first, end) == (texts, len(encoded))
+    assert wire.read_texts(b"before" + encoded, 6, 200)[0] is first
+    assert wire.read_texts(encoded, 0, 199)[0] == texts[:-1]
+    other = encoded[:-1] + b"x"
+    assert wire.read_texts(other, 0, 200)[0] == (*texts[:-1], texts[-1][:-1] + "x")
+
+
+def test_long_lists_kept_are_bounded() -> None:
+    """The lists of a hundred filters: only some of them are kept."""
+    for number in range(100):
+        wire.write_texts(tuple(f"{number} {each}" for each in range(100)))
+    assert 0 < len(wire._long_lists) <= 32
+
+
 def test_times_kept_are_bounded() -> None:
     """Times are remembered to be read faster, but never without end."""
     for time in range(1_763_000_000_000, 1_763_000_010_000):
