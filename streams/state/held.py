@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from streams.state import lists
 from streams.state.select import condition_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class HeldCounts:
 
     def _of(self, slice_: Slice) -> int:
         condition = condition_of(_to_come(slice_), slice_.action, slice_.cutoff)
+        lists.know(condition.lists)
         after = slice_.cursor if slice_.filter.invocation_ids is None else -1
         sql = f"SELECT count(*) FROM rows r WHERE r.held = 1 AND r.seq > ? AND r.seq < ? AND {condition.sql}"  # noqa: S608
         found = self._db.execute(sql, (after, slice_.cutoff, *condition.params)).fetchone()

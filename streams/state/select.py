@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -11,6 +11,7 @@ from streams.batch_rules import MOVING
 from streams.engine.view import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
 from streams.model import Action, Status
+from streams.state import lists
 from streams.state.mapping import (
     AMONG_SEQS,
     BY_ID,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from streams.model import Exclusion, Filter
 
 _BOUND_ONE_BY_ONE: Final = 32
-"""Longer lists are one parameter: SQLite bounds parameters and depth of a statement, a filter bounds neither."""
+"""Longer lists are known to `lists`: SQLite bounds parameters and depth of a statement, a filter bounds neither."""
 
 _TRIED_ONE_BY_ONE: Final = 4
 """Values of a label that are quicker tried than looked up."""
@@ -41,7 +42,6 @@ _TRIED_ONE_BY_ONE: Final = 4
 _IN_A_CHAIN: Final = 200
 """A chain of conditions is as deep as it is long, and SQLite bounds the depth to 1,000."""
 
-_IN_JSON: Final = "IN (SELECT value FROM json_each(?))"
 _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
 _BATCH: Final = (
     "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
@@ -56,22 +56,19 @@ _PINNED: Final = "coalesce(length(CAST(r.pinned AS BLOB)), 0)"
 
 
 class Condition(NamedTuple):
-    """An SQL expression over `rows r` and its parameters."""
+    """An SQL expression over `rows r`, its parameters, and the lists that `lists.know` must be told of."""
 
     sql: str
     params: tuple[Any, ...]
+    lists: tuple[tuple[str, ...], ...] = ()
 
 
 def _among(expression: str, values: Iterable[str]) -> Condition:
     """Whether the expression is one of the values."""
-    wanted = list(values)
+    wanted = tuple(values)
     if len(wanted) <= _BOUND_ONE_BY_ONE:
-        return Condition(f"{expression} IN ({', '.join('?' * len(wanted))})", tuple(wanted))
-    if any("\0" in value for value in wanted):
-        # SQLite's JSON ends a text at NUL.
-        hexes = [value.encode().hex().upper() for value in wanted]
-        return Condition(f"hex({expression}) {_IN_JSON}", (json_list(hexes),))
-    return Condition(f"{expression} {_IN_JSON}", (json_list(wanted),))
+        return Condition(f"{expression} IN ({', '.join('?' * len(wanted))})", wanted)
+    return Condition(f"{lists.AMONG}({expression}, ?)", (lists.number_of(wanted),), (wanted,))
 
 
 def _labelled(labels: dict[str, str]) -> list[Condition]:
@@ -90,7 +87,7 @@ def _labelled_among(key: str, values: Iterable[str]) -> Condition:
     tail = "substr(labels, nullif(instr(labels, ?), 0) + ?)"
     cut = (head, len(head))
     among = _among(f"substr({tail}, 1, instr({tail}, {LABEL_END}) - 1)", map(escape_label, few))
-    return Condition(among.sql, (*cut, *cut, *among.params))
+    return among._replace(params=(*cut, *cut, *among.params))
 
 
 def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
@@ -108,9 +105,9 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     if any(getattr(said, name) is not None for said in (filter_, left_out) if said for name in MOVING):
         moving.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
     if lasting:
-        sql, params = _all(lasting)
-        other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {sql}"  # noqa: S608 - our own names
-        moving.append(Condition(f"EXISTS ({other_half})", params))
+        of_it = _all(lasting)
+        other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {of_it.sql}"  # noqa: S608 - our own names
+        moving.append(of_it._replace(sql=f"EXISTS ({other_half})"))
     return _all(parts + moving)
 
 
@@ -140,7 +137,7 @@ def _lasting(said: Filter | Exclusion) -> list[Condition]:
 
 def _not(part: Condition) -> Condition:
     """What is not so; a row that lacks what it is about, so that SQL knows no answer, is not so."""
-    return Condition(f"({part.sql}) IS NOT TRUE", part.params)
+    return part._replace(sql=f"({part.sql}) IS NOT TRUE")
 
 
 def _between(column: str, start: int | None, end: int | None) -> list[Condition]:
@@ -149,8 +146,8 @@ def _between(column: str, start: int | None, end: int | None) -> list[Condition]
     return [_all(given)] if given else []
 
 
-def _lists(*lists: tuple[str, Iterable[str] | None]) -> list[Condition]:
-    return [_among(expression, values) for expression, values in lists if values is not None]
+def _lists(*given: tuple[str, Iterable[str] | None]) -> list[Condition]:
+    return [_among(expression, values) for expression, values in given if values is not None]
 
 
 def _all(parts: list[Condition]) -> Condition:
@@ -158,7 +155,8 @@ def _all(parts: list[Condition]) -> Condition:
     while len(sqls) > _IN_A_CHAIN:
         chains = [sqls[start : start + _IN_A_CHAIN] for start in range(0, len(sqls), _IN_A_CHAIN)]
         sqls = [f"({' AND '.join(chain)})" for chain in chains]
-    return Condition(" AND ".join(sqls), tuple(p for part in parts for p in part.params))
+    params = chain.from_iterable(part.params for part in parts)
+    return Condition(" AND ".join(sqls), tuple(params), tuple(chain.from_iterable(part.lists for part in parts)))
 
 
 class Window(NamedTuple):
@@ -178,11 +176,14 @@ def select_page(
 
     `counted_by` gives the batch that counts a row as pending, from its delta and its own packed ending.
     """
-    found, scanned, cursor, last = _by_ids(db, query) if query.ids is not None else _window(db, query)
+    condition = condition_of(query.filter, query.action, query.cutoff)
+    lists.know(condition.lists)
+    look = _window if query.ids is None else _by_ids
+    found, scanned, cursor, last = look(db, query, condition)
     weight = sum(map(_WEIGHT, found))
     if query.ids is not None and len(query.ids) > 1 and weight > query.max_bytes:
         return Page(scanned, cursor, last, {}, [], [], weight=weight), None
-    window = _window_of(query, cursor, len(found))
+    window = _window_of(query, condition, cursor, len(found))
     matched = Condition(AMONG_SEQS, (json_list([row[0] for row in found]),)) if window is None else window.condition
     places = dict.fromkeys(map(_PLACE, found))
     unstarted = {
@@ -233,10 +234,9 @@ def written_row_by_row(page: Page, action: Action) -> list[int]:
             return []
 
 
-def _window_of(query: PageQuery, cursor: int, matched: int) -> Window | None:
+def _window_of(query: PageQuery, condition: Condition, cursor: int, matched: int) -> Window | None:
     if query.ids is not None:
         return None
-    condition = condition_of(query.filter, query.action, query.cutoff)
     sql = f"r.seq > ? AND r.seq <= ? AND {condition.sql}"
     return Window(Condition(sql, (query.cursor, cursor, *condition.params)), matched)
 
@@ -256,13 +256,12 @@ def _anything_waits(db: sqlite3.Connection) -> bool:
     return db.execute(first).fetchone() is not None
 
 
-def _window(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:
+def _window(db: sqlite3.Connection, query: PageQuery, condition: Condition) -> tuple[list[Any], int, int, bool]:
     """Matched rows of the window, how many rows were looked at, the last of them, and whether that was all.
 
     A page that is dense with matches costs little more than one pass over its rows: the window is looked at in
     stretches, each twice as long as the one before, the first of which would do if all rows matched.
     """
-    condition = condition_of(query.filter, query.action, query.cutoff)
     window = "r.seq > ? AND r.seq <= ?"
     select = f"SELECT {_columns(query)} FROM rows r WHERE {window} AND {condition.sql} ORDER BY r.seq LIMIT ?"  # noqa: S608
     found: list[Any] = []
@@ -309,13 +308,11 @@ def _count(db: sqlite3.Connection, after: int, end: int) -> int:
     return int(found[0])
 
 
-def _by_ids(db: sqlite3.Connection, query: PageQuery) -> tuple[list[Any], int, int, bool]:
+def _by_ids(db: sqlite3.Connection, query: PageQuery, condition: Condition) -> tuple[list[Any], int, int, bool]:
     """Matched rows of the page's ids, how many of these ids have a row below the cut-off, and the last of them."""
-    among = _among("id", dict.fromkeys(query.ids or ()))
-    looked_at = f"FROM invocations i {BY_ID} WHERE {among.sql} AND r.seq < ?"
-    params = (*among.params, query.cutoff)
+    looked_at = f"FROM invocations i {BY_ID} WHERE id IN (SELECT value FROM json_each(?)) AND r.seq < ?"  # noqa: S608 - our own names
+    params = (json_list(list(query.ids or ())), query.cutoff)
     scanned, cursor = db.execute(f"SELECT count(*), max(r.seq) {looked_at}", params).fetchone()
-    condition = condition_of(query.filter, query.action, query.cutoff)
     rows = db.execute(
         f"SELECT {_columns(query)} {looked_at} AND {condition.sql} ORDER BY r.seq", (*params, *condition.params)
     ).fetchall()

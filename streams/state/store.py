@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams.codec import decode, encode, encode_row
 from streams.model import Meta, Payload
+from streams.state import lists
 from streams.state.deltas import Endings
 from streams.state.errors import StoreUnusableError
 from streams.state.mapping import META_KEY, ROWS, SELECT_ROW, batch_key, invocation_key, payload_key, row_of, slice_key
@@ -225,6 +226,7 @@ def _configure(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT}").fetchall()
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     db.execute("PRAGMA temp_store = MEMORY")
+    lists.add_function(db)
 
 
 def _ensure_schema(db: sqlite3.Connection, path: Path, partition: int) -> None:

@@ -169,8 +169,8 @@ def it_ends_what_it_has_promoted(patch: pytest.MonkeyPatch) -> None:
     condition_of = select.condition_of
 
     def wrong(*args: Any) -> Any:
-        sql, params = condition_of(*args)
-        return select.Condition(sql.replace("started_seq <= ?", "? IS NOT NULL"), params)
+        right = condition_of(*args)
+        return right._replace(sql=right.sql.replace("started_seq <= ?", "? IS NOT NULL"))
 
     patch.setattr(select, "condition_of", wrong)
 
