@@ -30,9 +30,9 @@ KNOWN_TIMES: dict[bytes, int] = {}
 """Times seen lately, in milliseconds, by their six bytes (from 1970 to 2039): many records of a log share theirs."""
 
 _LONG_LIST = 100
-_MANY_LISTS = 32
+_MOST_BYTES = 2 * 1024 * 1024
 _long_lists: tuple[tuple[tuple[str, ...], bytes], ...] = ()
-"""Long lists of texts read or written lately, and their bytes: a filter's is in each record of its batch.
+"""Long lists of texts read or written lately, and their bytes, up to 2 MiB: a filter's is in each record of its batch.
 
 Replaced, never changed: threads read it.
 """
@@ -92,7 +92,13 @@ def write_texts(texts: Sequence[str]) -> bytes:
 
 def _remember(texts: tuple[str, ...], body: bytes) -> None:
     global _long_lists  # noqa: PLW0603 - see there
-    _long_lists = ((texts, body), *_long_lists[: _MANY_LISTS - 1])
+    kept, left = [(texts, body)], _MOST_BYTES - len(body)
+    for each in _long_lists:
+        left -= len(each[1])
+        if left < 0:
+            break
+        kept.append(each)
+    _long_lists = tuple(kept)
 
 
 def write_longs(numbers: Sequence[int]) -> bytes:

@@ -78,8 +78,10 @@ def test_a_long_list_is_kept_once() -> None:
 def test_long_lists_kept_are_bounded() -> None:
     """The lists of a hundred filters: only some of them are kept."""
     for number in range(100):
-        wire.write_texts(tuple(f"{number} {each}" for each in range(100)))
-    assert 0 < len(wire._long_lists) <= 32
+        texts = tuple(f"{number} {each:01000}" for each in range(100))
+        body = wire.write_texts(texts)
+    assert wire.write_texts(texts) is body
+    assert 2**20 < sum(len(body) for _, body in wire._long_lists) <= 2**21
 
 
 def test_times_kept_are_bounded() -> None:
