@@ -59,8 +59,8 @@ def service(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 class Executor:
     """The example as a process, for one service of this test."""
 
-    def __init__(self, folder: Path, service: Service) -> None:
-        self.serves = f"mail-{uuid4().hex[:6]}"
+    def __init__(self, folder: Path, service: Service, serves: str | None = None) -> None:
+        self.serves = serves or f"mail-{uuid4().hex[:6]}"
         self._folder, self._service = folder, service
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -150,4 +150,25 @@ def test_killed_in_the_middle_its_next_life_begins_with_what_had_not_ended(
     assert Status.COMPLETED not in _reported(service, names[0])
     executor.start()
     _await(service, dict.fromkeys(names, Status.COMPLETED))
+    assert executor.end() == 0
+
+
+def test_a_second_one_takes_over_a_share_and_all_end(folder: Path, executor: Executor, service: Service) -> None:
+    """Partitions that move in the middle, twice, leave nothing behind."""
+    second = Executor(folder, service, executor.serves)
+    names = [f"{executor.serves}-{number}" for number in range(200)]
+    executor.start()
+    service.send_many(Invoke(Invocation(name, executor.serves, "send"), payload=b"12000") for name in names)
+    _await(service, dict.fromkeys(names, Status.RUNNING))
+    second.start()
+    try:
+        _await(service, dict.fromkeys(names, Status.COMPLETED))
+    finally:
+        code = second.end()
+    assert code == 0
+    begun = [_reported(service, name).count(Status.RUNNING) for name in names]
+    assert max(begun) > 1, "no partition has moved while something ran"
+    later = f"{executor.serves}-later"
+    service.send(Invoke(Invocation(later, executor.serves, "send")))
+    _await(service, {later: Status.COMPLETED})
     assert executor.end() == 0
