@@ -87,7 +87,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Example]:
             pytest.skip(f"{language}: {' and '.join(missing)} not installed")
         if language not in built:
             folder = copy / "docs" / "examples" / language
-            make, run = re.findall(r"```sh\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
+            make, run, *_ = re.findall(r"```sh\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
             shell(make, folder, {})
             built[language] = Example(folder, run)
         return built[language]

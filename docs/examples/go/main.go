@@ -58,7 +58,7 @@ func run(ctx context.Context, batch, service string) (progress, error) {
 	return follow(ctx, client, batch)
 }
 
-// start returns once the command stands in the log. Sent again with the same id and content, it still runs once.
+// start returns once the command is in the log. Sent again with the same id and content, it still runs once.
 func start(ctx context.Context, client *kgo.Client, topic, batch, service string) error {
 	schema, err := schema("StartBatch")
 	if err != nil {

@@ -8,7 +8,7 @@ const prefix = PREFIX || "invocations.";
 const schemas = SCHEMAS || "../../../schemas";
 const FINAL = ["COMPLETED", "ABORTED", "REJECTED"];
 
-/** Resolves once the command stands in the log. Sent again with the same id and content, it still runs once. */
+/** Resolves once the command is in the log. Sent again with the same id and content, it still runs once. */
 async function start(kafka, batch, service) {
   const value = codec(schemas, "StartBatch").encode({
     batch_id: batch,

@@ -44,7 +44,7 @@ public final class KillBatch {
     System.exit(end.get("state").toString().equals("COMPLETED") ? 0 : 1);
   }
 
-  /** Returns once the command stands in the log. Sent again with the same id and content, it still runs once. */
+  /** Returns once the command is in the log. Sent again with the same id and content, it still runs once. */
   private static void start(String batch, String service) throws Exception {
     Schema schema = schema("StartBatch");
     Schema filter = schema.getField("filter").schema();

@@ -1,0 +1,174 @@
+"""The executor in JavaScript, by the command of its README: it runs, stops and reports as the Python one does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from streams import codec
+from streams.config import Topic
+from streams.model import Act, Action, Invocation, Invoke, ReportTransition, Status
+from support import oracle
+from support.harness import Service
+from support.programs import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from streams.broker import Broker
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.broker,
+    pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are not installed"),
+]
+
+LONG = b"600000"
+"""Milliseconds that nobody waits for: only being stopped ends such a run."""
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built example, in a copy."""
+    copy = tmp_path_factory.mktemp("checkout")
+    made = copy / "docs" / "examples" / "javascript"
+    shutil.copytree(ROOT / "docs" / "examples" / "javascript", made, ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(ROOT / "schemas", copy / "schemas")
+    subprocess.run(["npm", "install"], cwd=made, check=True, stdin=subprocess.DEVNULL, timeout=180)
+    return made
+
+
+@pytest.fixture(scope="module")
+def service(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A worker on topics of their own."""
+    with Service(broker.bootstrap, tmp_path_factory.mktemp("service")) as running:
+        running.await_partitions(running.worker("a"))
+        yield running
+
+
+class Executor:
+    """The example as a process, for one service of this test."""
+
+    def __init__(self, folder: Path, service: Service, serves: str | None = None) -> None:
+        self.serves = serves or f"mail-{uuid4().hex[:6]}"
+        self._folder, self._service = folder, service
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """The last command of the README, as it stands but for the service's name."""
+        *_, command = re.findall(r"```sh\n(.*?)```", (self._folder / "README.md").read_text("utf-8"), re.DOTALL)
+        assert command.strip() == "SERVICE=emails node executor.js"
+        environment = {
+            **os.environ,
+            "BOOTSTRAP": self._service.settings.bootstrap_servers,
+            "PREFIX": self._service.settings.topic_prefix,
+            "SERVICE": self.serves,
+        }
+        self._process = subprocess.Popen(["node", "executor.js"], cwd=self._folder, env=environment)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int | None:
+        """Its exit code."""
+        if self._process is None:
+            return None
+        self._process.send_signal(how)
+        return self._process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def executor(folder: Path, service: Service) -> Iterator[Executor]:
+    """Not started yet; gone afterwards, whatever becomes of the test."""
+    made = Executor(folder, service)
+    yield made
+    made.end(signal.SIGKILL)
+
+
+def _await(service: Service, wanted: dict[str, Status]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        rows = {
+            each.invocation.invocation_id: each for each in oracle.fold(service.read(Topic.CHANGELOG)).rows.values()
+        }
+        found = {name: rows[name].status for name in wanted if name in rows}
+        if found == wanted:
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.3)
+
+
+def _reported(service: Service, name: str) -> list[Status]:
+    log = [codec.decode(each.value) for each in service.read(Topic.COMMANDS) if each.value is not None]
+    return [each.to for each in log if isinstance(each, ReportTransition) and each.invocation_id == name]
+
+
+def test_it_runs_stops_and_reports(executor: Executor, service: Service) -> None:
+    """What ends by itself, what cannot be done, what is cancelled, killed or paused, and what is another service's."""
+    of = executor.serves
+    payloads = {"done": b"20", "cancelled": LONG, "killed": LONG, "paused": LONG}
+    names = {each: f"{of}-{each}" for each in (*payloads, "other")}
+    service.send(*(Invoke(Invocation(names[each], of, "send"), payload=payloads[each]) for each in payloads))
+    service.send(Invoke(Invocation(names["other"], f"not-{of}", "send"), payload=b"1"))
+    executor.start()
+    _await(service, {names["done"]: Status.COMPLETED, **{names[each]: Status.RUNNING for each in list(payloads)[1:]}})
+    service.send(
+        Act(names["cancelled"], Action.CANCEL),
+        Act(names["killed"], Action.KILL),
+        Act(names["paused"], Action.PAUSE),
+    )
+    ended = {"cancelled": Status.CANCELLED, "killed": Status.KILLED, "paused": Status.PAUSED, "other": Status.READY}
+    _await(service, {names[each]: status for each, status in ended.items()})
+    service.send(Act(names["paused"], Action.RESUME))
+    _await(service, {names["paused"]: Status.RUNNING})
+    assert executor.end() == 0
+    assert _reported(service, names["done"]) == [Status.RUNNING, Status.COMPLETED]
+    assert _reported(service, names["cancelled"]) == [Status.RUNNING, Status.CANCELLED]
+    assert _reported(service, names["killed"]) == [Status.RUNNING]
+    assert _reported(service, names["paused"]) == [Status.RUNNING, Status.RUNNING]
+    assert _reported(service, names["other"]) == []
+    assert service.read(Topic.DEAD_LETTERS) == []
+
+
+def test_killed_in_the_middle_its_next_life_begins_with_what_had_not_ended(
+    executor: Executor, service: Service
+) -> None:
+    """Every invocation ends, those included that were in its hands."""
+    of = executor.serves
+    names = [f"{of}-{number}" for number in range(200)]
+    service.send_many(Invoke(Invocation(name, of, "send"), payload=b"1500") for name in names)
+    executor.start()
+    _await(service, dict.fromkeys(names[:1], Status.RUNNING))
+    executor.end(signal.SIGKILL)
+    assert Status.COMPLETED not in _reported(service, names[0])
+    executor.start()
+    _await(service, dict.fromkeys(names, Status.COMPLETED))
+    assert executor.end() == 0
+
+
+def test_a_second_one_takes_over_a_share_and_all_end(folder: Path, executor: Executor, service: Service) -> None:
+    """Partitions that move in the middle, twice, leave nothing behind."""
+    second = Executor(folder, service, executor.serves)
+    names = [f"{executor.serves}-{number}" for number in range(200)]
+    executor.start()
+    service.send_many(Invoke(Invocation(name, executor.serves, "send"), payload=b"12000") for name in names)
+    _await(service, dict.fromkeys(names, Status.RUNNING))
+    second.start()
+    try:
+        _await(service, dict.fromkeys(names, Status.COMPLETED))
+    finally:
+        code = second.end()
+    assert code == 0
+    begun = [_reported(service, name).count(Status.RUNNING) for name in names]
+    assert max(begun) > 1, "no partition has moved while something ran"
+    later = f"{executor.serves}-later"
+    service.send(Invoke(Invocation(later, executor.serves, "send")))
+    _await(service, {later: Status.COMPLETED})
+    assert executor.end() == 0
