@@ -11,13 +11,6 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted(path for folder in ("streams", "bench", "scripts", "tests") for path in (ROOT / folder).rglob("*.py"))
 MOST_LINES = 350
 LONGER = {
-    "tests/cli/test_kill.py",
-    "tests/client/executor/test_signals.py",
-    "tests/engine/test_doomed_work.py",
-    "tests/engine/test_engine_properties.py",
-    "tests/engine/test_slice_pages.py",
-    "tests/engine/test_standing.py",
-    "tests/runtime/test_takeover.py",
     "tests/support/oracle.py",
     "tests/support/state_twin.py",
 }
