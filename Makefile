@@ -69,6 +69,11 @@ stack: $(READY) ## the compose stack (Docker), and the examples in Java, Go and 
 bench: $(READY) ## measure: applied a second, killed a second, latency beside it
 	@$(BIN)/python -m bench
 
+.PHONY: docs
+docs: export PYTHONPATH = .
+docs: $(READY) ## make the generated pages of docs/ anew: configuration, command line, tables, metrics, fingerprints
+	@set -e; for page in scripts/*_page.py; do $(BIN)/python $$page; done
+
 .PHONY: picture
 picture: $(READY) ## record the demo anew, as docs/demo.svg
 	@$(BIN)/python scripts/picture.py

@@ -1,6 +1,6 @@
 """Write the reference at the end of `docs/command-line.md` anew, from the program's own help.
 
-.venv/bin/python scripts/command_line_page.py
+make docs
 """  # noqa: INP001 - a program, no package
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MARK = "<!-- From here on made by scripts/command_line_page.py, from the program
 
 
 def reference() -> str:
-    """All verbs with their options, as Markdown."""
+    """All verbs with their options, as Markdown, without a title."""
     made = subprocess.run(
         [sys.executable, "-m", "typer", "streams.cli.app", "utils", "docs", "--name", "streams"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -30,13 +30,13 @@ def reference() -> str:
     return f"\n## {sections}\n"
 
 
-def main() -> None:
-    """Keep the guide, replace the reference."""
+def document() -> str:
+    """The page as it should be: its guide as it stands there, and the reference."""
     guide, mark, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
     if not mark:
         sys.exit(f"{PAGE} has no line {MARK!r}")
-    PAGE.write_text(guide + MARK + reference(), encoding="utf-8")
+    return guide + MARK + reference()
 
 
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(document(), encoding="utf-8")

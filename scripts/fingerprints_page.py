@@ -1,6 +1,6 @@
 """Write `docs/fingerprints.md`: the number that each schema goes by in the log.
 
-.venv/bin/python scripts/fingerprints_page.py
+make docs
 """  # noqa: INP001 - a program, no package
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape
 
-from rich.color import EIGHT_BIT_PALETTE
+from rich.color import EIGHT_BIT_PALETTE  # type: ignore[attr-defined] # it is there, and nowhere public
 from rich.terminal_theme import SVG_EXPORT_THEME
 
 if TYPE_CHECKING:

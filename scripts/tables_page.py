@@ -1,6 +1,6 @@
 """Write `docs/tables.md` from the engine's own tables: which command finds which status, and what follows.
 
-.venv/bin/python scripts/tables_page.py
+make docs
 """  # noqa: INP001 - a program, no package
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def document() -> str:
-    """The page."""
+    """The page as it should be."""
     actions = [
         *([each.name, *(after(action, each) for action in Action), DUE.get(each.status, "")] for each in STANDINGS),
         [UNKNOWN, *(SKIPPED for _ in Action), ""],

@@ -65,16 +65,26 @@ _RANGES: Final = (("created_from", "created_until"), ("modified_from", "modified
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def check_start_batch(command: StartBatch) -> None:
-    """All fields of a `StartBatch`, its filter included."""
+def check_start_batch(command: StartBatch, now: int | None = None) -> None:
+    """All fields of a `StartBatch`, its filter included; its times as they look at `now` (ms since 1970), if given."""
     check_id("batch_id", command.batch_id)
     check_text("actor", command.actor)
     check_text("reason", command.reason)
     check_grace(command.grace_ms)
     check_limit(command.limit)
     check_rate(command.max_rate)
+    if now is not None:
+        _check_times(command, now)
     check_filter(command.filter, command.action)
     check_standing(command)
+
+
+def _check_times(command: StartBatch, now: int) -> None:
+    """Whoever sends it has another clock than the log: only what is applied is held against one."""
+    if command.expires_at is not None and command.expires_at <= now:
+        refuse("expires_at", f"{command.expires_at} has passed: give a later time in ms since 1970, or leave it out")
+    if command.standing_until is not None and command.standing_until <= now:
+        refuse("standing_until", f"{command.standing_until} has passed: give a later time in ms since 1970")
 
 
 def check_standing(command: StartBatch) -> None:

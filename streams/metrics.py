@@ -1,11 +1,10 @@
 """Every metric once: its name, its kind, what it says, and the few values by which it is told apart.
 
-`docs/metrics.md` is made from this file: `python -m streams.metrics > docs/metrics.md`.
+`docs/metrics.md` is made from this file by `scripts/metrics_page.py`.
 """
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
@@ -251,31 +250,3 @@ def labels() -> list[Label]:
     """Every label that a metric has, in order of its first use."""
     used = [label for role in (OfWorker, OfGateway) for metric in metrics_of(role) for label in metric.labels]
     return list(dict.fromkeys(used))
-
-
-def document() -> str:
-    """The page of the docs, as Markdown."""
-    lines = [
-        "# Metrics",
-        "",
-        "Made from `streams/metrics.py`; do not edit. A worker serves its metrics at `http://<STREAMS_WORKER_HTTP>/metrics`,",
-        "a gateway at `http://<STREAMS_GATEWAY_HTTP>/metrics`, both off unless set, beside `/health/live` and",
-        "`/health/ready`. Each has `process_*` (CPU, memory, open files) and `python_info` besides.",
-    ]
-    for title, role in (("Worker", OfWorker), ("Gateway", OfGateway)):
-        lines += ["", f"## {title}", "", "| metric | kind | says | labels |", "| --- | --- | --- | --- |"]
-        lines += [_row(metric) for metric in metrics_of(role)]
-    lines += ["", "## Labels", "", "| label | is | values |", "| --- | --- | --- |"]
-    lines += [
-        f"| `{label.name}` | {label.says} | {', '.join(f'`{value}`' for value in label.values)} |" for label in labels()
-    ]
-    return "\n".join([*lines, ""])
-
-
-def _row(metric: Metric) -> str:
-    kind = type(metric).__name__.removesuffix("Of").lower()
-    return f"| `{metric.name}` | {kind} | {metric.says} | {', '.join(f'`{each}`' for each in metric.label_names)} |"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document())

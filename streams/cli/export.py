@@ -37,19 +37,22 @@ class Started(StrEnum):
     RESTART = "restart"
 
 
+_Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|-",
+        dir_okay=False,
+        help="A file is written whole or not at all, the one that a link leads to as well; a device or a fifo is "
+        "written to. - is stdout.",
+    ),
+]
+
+
 def export(
     *,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|-",
-            dir_okay=False,
-            help="A file is written whole or not at all, the one that a link leads to as well; a device or a fifo is "
-            "written to. - is stdout.",
-        ),
-    ] = Path("-"),
+    output: _Output = Path("-"),
     started: Annotated[
         Started,
         typer.Option(

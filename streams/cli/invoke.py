@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,26 +18,29 @@ from streams.model import Invocation, Invoke
 from streams.rules import CommandRefusedError, check_invoke
 from streams.textfiles import unreadable
 
+_Payload = Annotated[
+    str | None, typer.Argument(help="What the handler is given, at most 256 KiB; - reads stdin.", show_default=False)
+]
+_PayloadFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The payload is this file.", exists=True, dir_okay=False)
+]
+_ObjectKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="The virtual object it is about: one at a time of each, in order of arrival."),
+]
+
 
 def invoke(
     service: Annotated[str, typer.Argument(help="Whose it is.", show_default=False)],
     handler: Annotated[str, typer.Argument(help="What its executor calls.", show_default=False)],
-    payload: Annotated[
-        str | None,
-        typer.Argument(help="What the handler is given, at most 256 KiB; - reads stdin.", show_default=False),
-    ] = None,
+    payload: _Payload = None,
     *,
-    payload_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The payload is this file.", exists=True, dir_okay=False)
-    ] = None,
+    payload_file: _PayloadFile = None,
     id: Annotated[  # noqa: A002 - the option's name
         str | None,
         typer.Option(metavar="ID", help="Its id; sent again with the same content it is the same one. Else a new one."),
     ] = None,
-    object_key: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="The virtual object it is about: one at a time of each, in order of arrival."),
-    ] = None,
+    object_key: _ObjectKey = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be given several times.", show_default=False)
     ] = None,

@@ -7,7 +7,6 @@ schema ever released are read; whatever else the bytes hold, decoding raises `Ba
 from __future__ import annotations
 
 from streams.codec import schemas
-from streams.codec.content import content_hash
 from streams.codec.errors import BadRecordError, Code
 from streams.codec.records import Records
 from streams.codec.spliced import Spliced
@@ -15,13 +14,11 @@ from streams.codec.spliced import Spliced
 __all__ = [
     "BadRecordError",
     "Code",
-    "content_hash",
     "decode",
     "decode_command",
     "decode_invocation",
     "decode_row",
     "encode",
-    "encode_delta",
     "encode_invocation",
     "encode_row",
     "encode_signal",
@@ -41,4 +38,3 @@ decode_row = _records.decode_row
 encode_row = _spliced.encode_row
 encode_signal = _spliced.encode_signal
 encode_signals = _spliced.encode_signals
-encode_delta = _records.encode

@@ -51,19 +51,10 @@ def changelog_name(settings: Settings) -> str:
     return f"{app_id(settings)}-progress-changelog"
 
 
-def build_app(
-    settings: Settings, source: Source, scratch: Path, failed: Callable[[BaseException], None], observer: Observer
-) -> Any:
-    """Make the app; it must be called inside the event loop that is to run it.
-
-    `scratch` is a folder that Faust wants and puts nothing into, with tables in memory. `failed` is told what has ended
-    the merging; nothing of that piece of input has then been acknowledged. `observer` is told of each merge.
-
-    Raises:
-        ConfigError: the settings hold a property that Faust cannot honour.
-    """
+def _options(settings: Settings, source: Source, scratch: Path) -> dict[str, Any]:
+    """What the app is told of brokers, transactions and the sizes of records."""
     session_s = max(_SHORTEST_SESSION_SECONDS, settings.session_timeout_ms / 1000)
-    options = {
+    return {
         "producer_linger": 0,
         **app_options(settings.kafka_properties()),
         "broker_heartbeat_interval": session_s / _HEARTBEATS_A_SESSION,
@@ -83,7 +74,20 @@ def build_app(
         "value_serializer": "raw",
         "web_enabled": False,
     }
-    app = faust.App(app_id(settings), **options)
+
+
+def build_app(
+    settings: Settings, source: Source, scratch: Path, failed: Callable[[BaseException], None], observer: Observer
+) -> Any:
+    """Make the app; it must be called inside the event loop that is to run it.
+
+    `scratch` is a folder that Faust wants and puts nothing into, with tables in memory. `failed` is told what has ended
+    the merging; nothing of that piece of input has then been acknowledged. `observer` is told of each merge.
+
+    Raises:
+        ConfigError: the settings hold a property that Faust cannot honour.
+    """
+    app = faust.App(app_id(settings), **_options(settings, source, scratch))
     # Faust's own command line sets this; without it exactly_once is off, and so is reading committed records only.
     app.in_worker = True
     app.transport.Consumer = OrderedConsumer  # type: ignore[misc] # Faust reads it from the instance

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from streams.batch_rules import check_filter, check_standing
+from streams.batch_rules import check_start_batch
 from streams.engine.content import content_hash
 from streams.engine.control import RANK, hand_on, put, share_of_rate
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
@@ -26,14 +26,7 @@ from streams.model import (
     SlicePhase,
     StartSlice,
 )
-from streams.rules import (
-    check_grace,
-    check_id,
-    check_limit,
-    check_rate,
-    check_text,
-    refuse,
-)
+from streams.rules import check_id
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -84,24 +77,10 @@ def _again(known: Batch, digest: int) -> list[Effect]:
 def _fault(command: StartBatch, at: At) -> str | None:
     """`<code>: <message>` of the first rule that the batch breaks."""
     try:
-        _check(command, at)
+        check_start_batch(command, at.now)
     except CommandRefusedError as refusal:
         return f"{refusal.code}: {refusal.message}"
     return None
-
-
-def _check(command: StartBatch, at: At) -> None:
-    check_text("actor", command.actor)
-    check_text("reason", command.reason)
-    check_grace(command.grace_ms)
-    check_limit(command.limit)
-    check_rate(command.max_rate)
-    if command.expires_at is not None and command.expires_at <= at.now:
-        refuse("expires_at", f"{command.expires_at} has passed: give a later time in ms since 1970, or leave it out")
-    if command.standing_until is not None and command.standing_until <= at.now:
-        refuse("standing_until", f"{command.standing_until} has passed: give a later time in ms since 1970")
-    check_filter(command.filter, command.action)
-    check_standing(command)
 
 
 def _resolved(command: StartBatch) -> StartBatch:

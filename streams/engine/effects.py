@@ -142,20 +142,11 @@ class Count(Record, frozen=True):
     by: int = 1
 
 
-Effect = (
-    InsertRow
-    | UpdateRow
-    | RemoveRow
-    | PutDelta
-    | PutBatch
-    | RemoveBatch
-    | PutSlice
-    | RemoveSlice
-    | SetPage
-    | SetRelease
-    | SetTick
-    | Send
-    | SendAll
-    | Append
-    | Count
-)
+RowEffect = InsertRow | UpdateRow
+"""What nearly every command does to the table; whoever walks effects looks for these, and for `Send`, first."""
+SeldomEffect = RemoveRow | PutDelta | PutBatch | RemoveBatch | PutSlice | RemoveSlice | SetPage | SetRelease | SetTick
+TableEffect = RowEffect | SeldomEffect
+"""What the table keeps."""
+Outgoing = Send | SendAll | Append
+"""What the runtime sends out."""
+Effect = TableEffect | Outgoing | Count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streams.logs import Seldom
@@ -162,21 +162,3 @@ def kafka_error(exc: KafkaException | BufferError) -> KafkaError | None:
     """The `KafkaError` in an exception, where there is one."""
     first = exc.args[0] if exc.args else None
     return first if isinstance(first, KafkaError) else None
-
-
-__all__ = [
-    "MAX_MESSAGE_BYTES",
-    "Clients",
-    "ConsumerFencedError",
-    "KafkaClients",
-    "KafkaFailureError",
-    "ProducerFencedError",
-    "ProducerForgottenError",
-    "RecordRefusedError",
-    "TopicPartition",
-    "TransactionAbortedError",
-    "changelog_reader",
-    "command_consumer",
-    "kafka_error",
-    "transactional_producer",
-]

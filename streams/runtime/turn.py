@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from streams.engine import apply
-from streams.engine.effects import Append, Count, InsertRow, Send, SendAll, UpdateRow
+from streams.engine.effects import Append, Count, InsertRow, SeldomEffect, Send, SendAll, UpdateRow
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streams.config import Settings
-    from streams.engine.effects import Effect
     from streams.engine.view import Page
     from streams.runtime.ahead import Run
     from streams.runtime.intake import Bad, Item, Share
@@ -193,7 +192,7 @@ class Turn:
                     self._carry_out(effect, task)
         return clock
 
-    def _carry_out(self, effect: Effect, task: PartitionTask) -> None:
+    def _carry_out(self, effect: SeldomEffect | SendAll | Append | Count, task: PartitionTask) -> None:
         """What an effect asks for beyond the table."""
         match effect:
             case SendAll():
@@ -204,6 +203,9 @@ class Turn:
                     task.tick_outstanding = effect.command.tick_no
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
+            case _:
+                if not isinstance(effect, SeldomEffect):  # what the table has taken in already
+                    assert_never(effect)
 
     def _first_clock(self, task: PartitionTask, offset: int) -> int:
         """The clock of a partition that has none yet: the worker's, for one in 1970 would forget all too early."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from streams.codec import encode, encode_delta, encode_row
+from streams.codec import encode, encode_row
 from streams.engine.view import Inbox, Weighed
 from streams.engine.weights import of_record, of_start
 from streams.model import Payload
@@ -241,7 +241,7 @@ class Overlay:
         seqs = seqs_of(delta)
         if not RESTING.isdisjoint(left):
             self._release(count_resting(self._db, seqs))
-        record = encode_delta(delta)
+        record = encode(delta)
         whole = page is not None and len(delta.changes) == 1 and page.matched == len(seqs)
         live = apply_delta(self._db, offset, delta, record, page.condition if page is not None and whole else None)
         if not len(seqs) == live == sum(left.values()):

@@ -6,13 +6,15 @@ Kafka transaction is committed `commit`; or `rollback`, at any time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
 from streams.codec import decode_invocation, encode
 from streams.engine.effects import (
+    Count,
     InsertRow,
+    Outgoing,
     PutBatch,
     PutDelta,
     PutSlice,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from streams.engine.effects import Effect
+    from streams.engine.effects import Effect, SeldomEffect
     from streams.engine.guards import Guard
     from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes, Weighed
     from streams.model import Invocation, Row
@@ -110,7 +112,7 @@ class Table(View):
             elif not isinstance(effect, Send):
                 self._absorb_others(effect, at)
 
-    def _absorb_others(self, effect: Effect, at: At) -> None:
+    def _absorb_others(self, effect: SeldomEffect | Outgoing | Count, at: At) -> None:
         match effect:
             case PutDelta():
                 self._overlay.put_delta(effect, at.offset, self._window)
@@ -121,6 +123,9 @@ class Table(View):
                 self._batches.absorb(effect)
             case SetPage() | SetRelease() | SetTick():
                 self._mark(effect)
+            case _:
+                if not isinstance(effect, Outgoing | Count):
+                    assert_never(effect)
 
     def _mark(self, effect: SetPage | SetRelease | SetTick) -> None:
         match effect:

@@ -10,6 +10,7 @@ from streams.client import Client, new_invocation_id
 from streams.model import Invocation, Invoke
 from support.command_line import CommandLine
 from support.programs import Program
+from support.stand_in import Service, connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,3 +56,9 @@ def load(live: CommandLine) -> Callable[[str, int], list[str]]:
         return ids
 
     return load
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    """The command line connected to a stand-in."""
+    return connected(monkeypatch)

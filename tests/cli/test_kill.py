@@ -3,115 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
 
-from streams.cli import follow, kill, nothing, preview
-from streams.cli.app import app
-from streams.client import BatchTimeoutError, Delivery
+from streams.cli import kill
+from streams.client import BatchTimeoutError
 from streams.model import Action, BatchProgress, BatchState, Exclusion, Filter, OnTimeout, StartBatch, Status
+from support.stand_in import Service, progress_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from click.testing import Result
-
-
-def _progress(start: StartBatch, state: BatchState, **changes: Any) -> BatchProgress:
-    fields: dict[str, Any] = {
-        "batch_id": start.batch_id,
-        "action": start.action,
-        "filter": start.filter,
-        "dry_run": start.dry_run,
-        "limit": start.limit,
-        "max_rate": start.max_rate,
-        "grace_ms": 30_000 if start.action is Action.CANCEL and start.grace_ms is None else start.grace_ms,
-        "on_timeout": start.on_timeout,
-        "standing_until": start.standing_until,
-        "expires_at": start.expires_at,
-        "reason": start.reason,
-        "actor": start.actor,
-        "invocation_ids_count": None,
-        "state": state,
-        "error": None,
-        "partitions_total": 4,
-        "partitions_done": 4,
-        "scan_total": 10,
-        "scanned": 10,
-        "matched": 7,
-        "done": 7,
-        "pending": 0,
-        "skipped": 0,
-        "failed": 0,
-        "rate": 7.0,
-        "eta_ms": None,
-        "samples": (),
-        "failures": (),
-        "revision": 5,
-        "created_at": 1_000,
-        "updated_at": 2_000,
-        "finished_at": 2_000,
-    }
-    return BatchProgress(**(fields | changes))
-
-
-@dataclass
-class Service:
-    """Stands in for log and gateway: keeps what was sent, answers with the progress it is told to."""
-
-    sent: list[StartBatch] = field(default_factory=list)
-    earlier: list[BatchProgress] = field(default_factory=list)
-    answer: Callable[[StartBatch], Iterator[BatchProgress]] = lambda start: iter(
-        [_progress(start, BatchState.RUNNING, done=3, pending=4), _progress(start, BatchState.COMPLETED)]
-    )
-
-    def latest(self, _timeout: float) -> dict[str, BatchProgress]:
-        """As a reader of progress has them."""
-        return {each.batch_id: each for each in self.earlier}
-
-    def run(self, *words: str, typed: str = "") -> Result:
-        """One command line, and what is typed when it asks."""
-        return CliRunner().invoke(app, list(words), input=typed)
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The command line connected to a stand-in."""
-    made = Service()
-
-    class Client:
-        def __init__(self, _settings: object) -> None: ...
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def send(self, command: StartBatch, on_delivery: Callable[[Delivery], None]) -> None:
-            made.sent.append(command)
-            on_delivery(Delivery(command.batch_id, 2, 41, None))
-
-        def start_batch(self, command: StartBatch) -> None:
-            made.sent.append(command)
-
-    class ProgressReader:
-        def __init__(self, _settings: object) -> None: ...
-
-        def follow(self, _batch_id: str, _timeout: float | None, _on_quiet: object) -> Iterator[BatchProgress]:
-            return made.answer(made.sent[-1])
-
-    for module in (kill, preview):
-        monkeypatch.setattr(module, "Client", Client)
-    for module in (follow, preview):
-        monkeypatch.setattr(module, "ProgressReader", ProgressReader)
-    monkeypatch.setattr(nothing, "ProgressReader", lambda _: made)
-    monkeypatch.setattr(kill, "settings_of_command", lambda: None)
-    monkeypatch.setattr(kill.getpass, "getuser", lambda: "ada")
-    monkeypatch.setattr(kill.socket, "gethostname", lambda: "desk")
-    return made
+    from collections.abc import Iterator
 
 
 def test_a_kill_is_one_command_with_the_filter_and_its_reason(service: Service) -> None:
@@ -213,116 +115,6 @@ def test_what_the_engine_would_refuse_is_refused_before_anything_is_sent(
     assert service.sent == []
 
 
-def test_without_a_terminal_a_kill_wants_yes(service: Service) -> None:
-    """A script that did not say so kills nothing."""
-    result = service.run("kill", "--all")
-    assert result.exit_code == 2
-    assert "--yes" in result.stderr
-    assert service.sent == []
-
-
-def test_a_dry_run_asks_nobody(service: Service) -> None:
-    """It touches nothing."""
-    assert service.run("kill", "--all", "--dry-run").exit_code == 0
-    assert service.sent[0].dry_run
-
-
-@pytest.mark.parametrize(("answer", "kills"), [("y\n", 1), ("n\n", 0), ("\n", 0)])
-def test_on_a_terminal_a_dry_run_comes_first_and_only_yes_sends_the_command(
-    service: Service, monkeypatch: pytest.MonkeyPatch, answer: str, kills: int
-) -> None:
-    """The question says how many; samples say which; no answer means no."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = lambda start: iter(
-        [_progress(start, BatchState.COMPLETED, matched=13_333, done=13_333, samples=("i-1", "i-2"))]
-    )
-    result = service.run("kill", "-s", "billing", typed=answer)
-    assert [start.dry_run for start in service.sent] == [True, False][: 1 + kills]
-    assert all(start.filter == Filter(services=("billing",)) for start in service.sent)
-    assert result.exit_code == (0 if kills else 1)
-    assert "preview: invocations of service billing\n" in result.stderr
-    assert "\n13,333 match:\n  i-1\n  i-2\n  ...\n" in result.stderr
-    assert "Kill 13,333 invocations? [y/N]" in result.stderr
-
-
-def test_a_preview_that_finds_nothing_to_do_sends_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is asked about no invocations; that is no failure."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=2, done=0, skipped=2)])
-    result = service.run("cancel", "--all")
-    assert (result.exit_code, len(service.sent)) == (0, 1)
-    assert "2 match, 2 of them with nothing to cancel" in result.stderr
-    assert "nothing was sent" in result.stderr
-
-
-@pytest.mark.parametrize("matched", [0, 3])
-def test_json_is_one_object_also_when_nothing_was_sent(
-    service: Service, monkeypatch: pytest.MonkeyPatch, matched: int
-) -> None:
-    """Whether nothing matched or the answer was no: there is no batch then."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=matched, done=matched)])
-    result = service.run("kill", "--all", "--json", typed="n\n")
-    assert json.loads(result.stdout[result.stdout.index("{") :]) == {"batch_id": None, "state": None, "command": None}
-    assert [each.dry_run for each in service.sent] == [True]
-
-
-def test_a_preview_that_is_rejected_ends_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the reason."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = lambda start: iter([_progress(start, BatchState.REJECTED, error="not_supported: x")])
-    result = service.run("kill", "--all", typed="y\n")
-    assert (result.exit_code, len(service.sent)) == (1, 1)
-    assert "REJECTED: not_supported: x" in result.stderr
-
-
-def test_ctrl_c_during_the_preview_sends_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 130."""
-
-    def answer(_start: StartBatch) -> Iterator[BatchProgress]:
-        raise KeyboardInterrupt
-        yield
-
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = answer
-    result = service.run("kill", "--all")
-    assert (result.exit_code, [each.dry_run for each in service.sent]) == (130, [True])
-    assert "nothing was sent but a dry run" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "asked"),
-    [
-        ((), "Cancel 1 invocation? What has not ended within 30s is killed."),
-        (("--grace", "2m", "--on-timeout", "leave"), "Cancel 1 invocation? What has not ended within 2m is left."),
-    ],
-)
-def test_the_question_before_a_cancel_says_what_becomes_of_the_rest(
-    service: Service, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], asked: str
-) -> None:
-    """A cancel may end in a kill: nobody should learn that afterwards."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=1, done=1)])
-    assert asked in service.run("cancel", "--all", *words, typed="n\n").stderr
-
-
-@pytest.mark.parametrize(
-    ("verb", "asked"),
-    [
-        ("pause", "Pause 2 invocations? [y/N]"),
-        ("resume", "Resume 2 invocations? [y/N]"),
-        ("purge", "Purge 2 invocations? They are removed for good, payloads included. [y/N]"),
-    ],
-)
-def test_the_question_before_a_purge_says_that_it_cannot_be_undone(
-    service: Service, monkeypatch: pytest.MonkeyPatch, verb: str, asked: str
-) -> None:
-    """What is paused can be resumed; what is purged is gone."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=2, done=2)])
-    assert asked in service.run(verb, "--all", typed="n\n").stderr
-
-
 @pytest.mark.parametrize(
     ("state", "changes", "code", "said"),
     [
@@ -337,7 +129,7 @@ def test_the_exit_code_is_0_only_for_a_batch_that_did_all_of_it(
     service: Service, state: BatchState, changes: dict[str, Any], code: int, said: str
 ) -> None:
     """A script need not read the counters."""
-    service.answer = lambda start: iter([_progress(start, state, **changes)])
+    service.answer = lambda start: iter([progress_of(start, state, **changes)])
     result = service.run("kill", "--all", "-y")
     assert result.exit_code == code
     assert said in result.stderr
@@ -347,7 +139,7 @@ def test_a_timeout_prints_what_was_seen_and_returns_1(service: Service) -> None:
     """The batch goes on, and the error says how to look again."""
 
     def answer(start: StartBatch) -> Iterator[BatchProgress]:
-        yield _progress(start, BatchState.RUNNING, done=3, pending=4)
+        yield progress_of(start, BatchState.RUNNING, done=3, pending=4)
         raise BatchTimeoutError("has not ended")
 
     service.answer = answer
@@ -361,7 +153,7 @@ def test_ctrl_c_leaves_the_batch_alone_and_says_how_to_watch_it_again(service: S
     """Exit code 130; nothing is sent besides the one command."""
 
     def answer(start: StartBatch) -> Iterator[BatchProgress]:
-        yield _progress(start, BatchState.RUNNING)
+        yield progress_of(start, BatchState.RUNNING)
         raise KeyboardInterrupt
 
     service.answer = answer
@@ -373,7 +165,7 @@ def test_ctrl_c_leaves_the_batch_alone_and_says_how_to_watch_it_again(service: S
 
 def test_the_end_of_an_earlier_batch_with_the_same_id_is_not_taken_for_success(service: Service) -> None:
     """An id that is taken by other content changes nothing, so the exit code is 1."""
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, filter=Filter(services=("other",)))])
+    service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, filter=Filter(services=("other",)))])
     result = service.run("kill", "--all", "-y", "--batch-id", "b-7")
     assert result.exit_code == 1
     assert "taken by an earlier batch" in result.stderr
@@ -395,7 +187,7 @@ def test_an_earlier_cancel_of_that_id_must_be_the_same_cancel(
     service: Service, words: list[str], earlier: dict[str, Any], option: str | None
 ) -> None:
     """What happens after the grace, and when, are content too; the default grace is the same as the one spelt out."""
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, **earlier)])
+    service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, **earlier)])
     result = service.run("cancel", "--all", "-y", "--batch-id", "b-7", *words)
     assert result.exit_code == (0 if option is None else 1)
     if option is not None:
@@ -432,21 +224,6 @@ def test_a_batch_may_stand(service: Service, verb: str) -> None:
     assert service.run("pause", "-s", "billing", "-y", *until).exit_code == 2
 
 
-@pytest.mark.parametrize("matches", [0, 7])
-def test_whoever_makes_a_batch_stand_is_asked_though_nothing_matches_yet(
-    service: Service, monkeypatch: pytest.MonkeyPatch, matches: int
-) -> None:
-    """The preview itself does not stand; the question says what else will be ended."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=matches, done=matches)])
-    result = service.run("kill", "-s", "billing", "--standing-until", "2100-01-01", typed="y\n")
-    dry, wet = service.sent
-    assert (dry.dry_run, dry.standing_until) == (True, None)
-    assert (wet.dry_run, wet.standing_until) == (False, 4_102_444_800_000)
-    asked = f"Kill {matches} invocations? So is whatever else matches and arrives until 2100-01-01 00:00:00Z."
-    assert asked in " ".join(result.stderr.split())
-
-
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -465,57 +242,6 @@ def test_a_bound_that_is_none_is_not_sent(service: Service, words: list[str], to
     assert result.exit_code == 2
     assert told in result.stderr
     assert not service.sent
-
-
-def test_a_preview_is_limited_but_neither_slow_nor_short_lived(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It counts what the batch would end, as fast as it can."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.run("kill", "-s", "billing", "--limit", "5", "--max-rate", "1", "--expires-at", "1h", typed="y\n")
-    dry, wet = service.sent
-    assert (dry.dry_run, dry.limit, dry.max_rate, dry.expires_at) == (True, 5, None, None)
-    assert (wet.dry_run, wet.limit, wet.max_rate) == (False, 5, 1.0)
-    assert wet.expires_at is not None
-
-
-def _earlier(batch_id: str, matched: int, **chosen: Any) -> BatchProgress:
-    start = StartBatch(batch_id, Action.KILL, Filter(**chosen))
-    return _progress(start, BatchState.COMPLETED, matched=matched, done=matched)
-
-
-@pytest.mark.parametrize("words", [("--yes",), ("--dry-run",), ("--dry-run", "--json")])
-def test_a_filter_that_matches_nothing_is_said_in_words_with_names_like_it(
-    service: Service, words: tuple[str, ...]
-) -> None:
-    """Exit code 0, for nothing has failed; the names are those by which earlier batches found something."""
-    service.earlier = [
-        _earlier("b-1", 3, services=("emails",), handlers=("send",)),
-        _earlier("b-2", 0, services=("emials-2",)),
-        _earlier("b-3", 3, services=("emial", "orders")),
-    ]
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=0, done=0)])
-    result = service.run("kill", "-s", "emials", "--handler", "send", *words)
-    assert result.exit_code == 0
-    assert result.stderr.splitlines()[-2:] == [
-        "nothing matches: there are no invocations of service emials, and handler send that have not ended",
-        "service emials: did you mean emails? An earlier batch has found that",
-    ]
-
-
-def test_a_preview_that_matches_nothing_says_so_before_it_ends(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is asked then."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
-    service.answer = lambda start: iter([_progress(start, BatchState.COMPLETED, matched=0, done=0)])
-    result = service.run("purge", "-s", "emials")
-    assert result.exit_code == 0
-    assert result.stderr.splitlines()[-3:] == [
-        "0 match",
-        "nothing matches: there are no invocations of service emials that have ended",
-        "nothing was sent",
-    ]
 
 
 @pytest.mark.parametrize("verb", ["kill", "cancel", "pause", "resume", "purge"])

@@ -49,12 +49,6 @@ def _name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def test_the_page_of_settings_is_made_from_the_settings() -> None:
-    """`python scripts/configuration.py > docs/configuration.md` was run after the last change."""
-    page = ROOT / "docs" / "configuration.md"
-    assert page.read_text(encoding="utf-8") == script("configuration").document()
-
-
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_a_page_has_blocks_of_known_languages_only(page: Path) -> None:
     """A language that no test knows would be a block that no test runs."""

@@ -81,11 +81,6 @@ ACTIONS = _cells("## Actions, and time")
 REPORTS = _cells("## Reports")
 
 
-def test_the_page_is_made_from_the_engines_own_tables() -> None:
-    """`scripts/tables_page.py` was run after the last change."""
-    assert PAGE.PAGE.read_text(encoding="utf-8") == PAGE.document()
-
-
 @STANDINGS
 @pytest.mark.parametrize("action", list(Action))
 def test_every_action_does_to_every_status_what_the_page_says(standing: Any, action: Action) -> None:

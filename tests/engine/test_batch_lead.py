@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from streams.batch_rules import check_start_batch
 from streams.engine import CommandRefusedError, header_of, partition_of
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
@@ -120,6 +121,27 @@ def test_a_batch_that_breaks_a_rule_is_remembered_as_rejected(change: dict[str, 
     assert header.error.startswith(error)
     assert applied(command, table) == [REPEATED_BATCH]
     assert applied(report(SlicePhase.DRAINED), table) == [STALE_SLICE_REPORT]
+    with pytest.raises(CommandRefusedError) as refused:
+        check_start_batch(command, NOW)
+    assert header.error == f"{refused.value.code}: {refused.value.message}"
+
+
+def test_of_several_broken_rules_the_error_names_the_first() -> None:
+    """Always the same one, or a replay would remember the batch otherwise; a sender without a clock skips the times."""
+    late = replace(KILL_ALL, filter=Filter(), standing_until=NOW, expires_at=NOW)
+    for command, code in (
+        (replace(late, grace_ms=-1), "invalid_grace_ms"),
+        (late, "invalid_expires_at"),
+        (replace(late, expires_at=None), "invalid_standing_until"),
+        (replace(late, expires_at=None, standing_until=NOW + 1), "invalid_filter"),
+    ):
+        applied(command, table := MemoryTable(2))
+        error = header_of(table.batches["b"]).error
+        assert error is not None
+        assert error.startswith(f"{code}: ")
+    with pytest.raises(CommandRefusedError) as refused:
+        check_start_batch(late)
+    assert refused.value.code == "invalid_filter"
 
 
 STARTED, PAGES_DONE, DRAINED = SlicePhase.STARTED, SlicePhase.PAGES_DONE, SlicePhase.DRAINED

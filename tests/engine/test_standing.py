@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.control import merge
 from streams.engine import header_of, progress_of
-from streams.engine.standing import Door
 from streams.engine.view import PageSizes
 from streams.model import (
     Action,
@@ -23,17 +19,13 @@ from streams.model import (
     Ending,
     Exclusion,
     Filter,
-    Invocation,
     OnTimeout,
     ReportTransition,
     SignalKind,
-    Slice,
-    SliceState,
     StartBatch,
     Status,
 )
 from support.memory_cluster import MemoryCluster, invoke
-from support.memory_table import MemoryTable
 
 if TYPE_CHECKING:
     from streams.engine.effects import Send
@@ -325,73 +317,6 @@ def test_what_says_nothing_of_an_arrival_is_refused_with_a_rule(change: dict[str
     assert not cluster.slices("b")
 
 
-def slice_of(random: Random) -> Slice:
-    """One of three slices, each with a cut-off of its own, and a filter that matches now and then."""
-    lists = {name: random.choice((None, None, None, ("a",), ("b", "a"))) for name in LISTS}
-    filter_ = Filter(
-        **lists,  # type: ignore[arg-type]
-        created_from=random.choice((None, None, 1)),
-        created_until=random.choice((None, None, 3)),
-        labels=random.choice((None, None, {"a": "a"}, {"a": "a", "b": "b"})),
-        labels_in=random.choice((None, None, {"a": ("b", "c")}, {"a": ("a",), "c": ("b", "c")})),
-        exclude=random.choice((None, None, *LEFT_OUT)),
-    )
-    number, until = random.randrange(3), random.choice((None, *range(1, 5)))
-    state, name = random.choice((SliceState.RUNNING,) * 4 + tuple(SliceState)), f"b{number}"
-    return Slice(
-        name, 0, Action.KILL, filter_, False, 0, OnTimeout.KILL, Cause(name), state, 5 - number, -1, *(0,) * 7,
-        (), (), 0, 0, 0, standing_until=until,
-    )  # fmt: skip
-
-
-LEFT_OUT = (
-    *(
-        Exclusion(services=("b",), object_keys=("b",)),
-        Exclusion(labels={"a": "b", "b": "b"}),
-        Exclusion(flow_ids=("a",)),
-    ),
-    *(Exclusion(created_from=1, created_until=3), Exclusion(created_from=3), Exclusion(deployment_ids=("a",))),
-    *(Exclusion(labels_in={"a": ("b", "c"), "c": ("c",)}, handlers=("b",)), Exclusion(parent_ids=("b",))),
-)
-LISTS = ("services", "handlers", "object_keys", "deployment_ids", "flow_ids", "parent_ids")
-
-
-def invocation_of(random: Random) -> Invocation:
-    """One whose fields are those of a filter, or absent."""
-    fields = {name: random.choice(("a", "a", "b", None)) for name in ("object_key", "deployment_id", "flow_id")}
-    labels = random.choice(({}, {"a": "a"}, {"a": "b"}, {"a": "a", "b": "b", "c": "c"}))
-    return Invocation("i", random.choice("aab"), random.choice("aab"), parent_id="a", labels=labels, **fields)  # type: ignore[arg-type]
-
-
-@given(st.integers(0, 2**32))
-def test_a_door_finds_the_rule_that_an_onlooker_would_name(seed: int) -> None:
-    """Filters made ready say what the filter says word by word, whatever has come and gone."""
-    random = Random(seed)
-    door, plain = Door(), MemoryTable()
-    for _ in range(12):
-        if random.random() < 0.2:
-            gone = f"b{random.randrange(3)}"
-            door.remove(gone)
-            plain.slices.pop(gone, None)
-        elif random.random() < 0.1:
-            plain.slices.popitem() if plain.slices else None
-            door = Door()
-            for slice_ in reversed(plain.slices.values()):
-                door.put(slice_)
-        else:
-            put = slice_of(random)
-            door.put(put)
-            plain.slices[put.batch_id] = put
-        for _ in range(8):
-            invocation, now = invocation_of(random), random.randrange(5)
-            expected = plain.at_the_door(invocation, now)
-            assert door.first(invocation, now) is expected
-            if expected is not None:
-                moved = plain.slices[expected.batch_id] = replace(expected, matched=9, done=9)
-                door.put(moved)
-                assert door.first(invocation, now) is moved
-
-
 def test_what_the_pages_held_is_let_go_though_the_rule_still_stands() -> None:
     """A rule guards no start of what came before it: only the pages did, and they are done."""
     cluster = MemoryCluster(1, PageSizes(2, 2))
@@ -406,21 +331,3 @@ def test_what_the_pages_held_is_let_go_though_the_rule_still_stands() -> None:
     assert not cluster.row("i5").held
     cluster.tick(after_ms=5)
     assert {cluster.row(f"i{n}").status for n in range(6)} == {Status.READY}
-
-
-@pytest.mark.parametrize("adopt", [False, True])
-def test_what_is_ended_at_the_door_takes_no_place_in_an_inbox(adopt: bool) -> None:  # noqa: FBT001
-    """It is never promoted, holds no object once it has ended, and leaves the one that waits where it is."""
-    cluster = MemoryCluster(1)
-    cluster.run(*(invoke(f"mail/k~{n}", object_key="k", labels={"keep": "yes"}) for n in range(2)))
-    cluster.run(rule(Action.CANCEL, filter=Filter(labels={"keep": "no"}), grace_ms=9_000))
-    cluster.run(invoke("mail/k~doomed", object_key="k", labels={"keep": "no"}, adopt=adopt))
-    cluster.run(invoke("mail/k~last", object_key="k", labels={"keep": "yes"}))
-    cluster.run(ReportTransition("mail/k~0", 1, to=Status.COMPLETED))
-    if adopt:
-        assert cluster.row("mail/k~1").status is Status.PENDING, "the adopted one has not ended yet"
-        cluster.run(ReportTransition("mail/k~doomed", 1, to=Status.CANCELLED))
-    assert cluster.row("mail/k~doomed").status is Status.CANCELLED
-    assert (cluster.row("mail/k~1").status, cluster.row("mail/k~last").status) == (Status.READY, Status.PENDING)
-    assert [name for name, kind in told(cluster) if kind is SignalKind.START] == ["mail/k~0", "mail/k~1"]
-    assert counted(cluster) == (1, 1, 0, 0, 0)

@@ -1,9 +1,8 @@
-"""The definitions of metrics: names, labels, and the page of the docs made from them."""
+"""The definitions of metrics: names and labels."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,9 +77,3 @@ def test_a_distribution_is_the_library_s_histogram(amounts: list[float]) -> None
         theirs.observe(amount)
     expected = {name: value for name, value in samples(*registry.collect()).items() if "_created" not in name}
     assert samples(ours.family()) == pytest.approx(expected)
-
-
-def test_the_page_of_the_docs_is_made_from_the_definitions() -> None:
-    """`python -m streams.metrics > docs/metrics.md` was run after the last change."""
-    page = Path(__file__).parents[2] / "docs" / "metrics.md"
-    assert page.read_text(encoding="utf-8") == metrics.document()

@@ -9,7 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 from msgspec.structs import replace
 
 from streams import codec
@@ -17,19 +17,15 @@ from streams.config import Topic
 from streams.errors import StreamsError
 from streams.model import ENGINE_VERSION, Action, Filter, Invocation, Invoke, Meta, StartBatch, Tick
 from streams.runtime import takeover
-from streams.runtime.export import restored
 from streams.runtime.identity import StateFolder
-from streams.runtime.offsets import Offsets
-from streams.runtime.takeover import Takeover
 from streams.runtime.task import Phase
 from streams.runtime.verify import verify
 from streams.runtime.worker import Worker
-from support.fake_faults import failure
 from support.fake_group import GroupMetadata
 from support.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -41,38 +37,6 @@ def world(tmp_path: Path) -> Iterator[World]:
         made.run_until_idle()
         made.close()
         yield made
-
-
-def _refusal(world: World) -> str:
-    """What the worker ends with, or the partition is given up for."""
-    try:
-        world.run_until_idle()
-    except StreamsError as error:
-        return str(error)
-    assert world.worker is not None
-    (fault,) = [task.fault for task in world.worker.tasks.values() if task.fault]
-    return fault
-
-
-def _changelog(world: World) -> str:
-    return world.settings.topic(Topic.CHANGELOG)
-
-
-def _commands(world: World) -> str:
-    return world.settings.topic(Topic.COMMANDS)
-
-
-def _state(world: World) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in world.settings.state_dir.glob("*.sqlite3")}
-
-
-def _put_back(world: World, kept: dict[str, bytes]) -> None:
-    """Stop the worker, and make its folder what it was."""
-    world.close()
-    for file in world.settings.state_dir.glob("*.sqlite3*"):
-        file.unlink()
-    for name, content in kept.items():
-        (world.settings.state_dir / name).write_bytes(content)
 
 
 def test_an_intact_folder_replays_nothing(world: World) -> None:
@@ -138,131 +102,28 @@ def test_damage_that_shows_in_a_turn_costs_a_rebuild_and_no_stop(tmp_path: Path)
 
 def test_a_store_ahead_of_its_changelog_stops_the_worker(world: World) -> None:
     """A changelog that ends before what the table has read is another one: nothing is overwritten."""
-    world.cluster.delete_topic(_changelog(world))
-    world.cluster.create_topic(_changelog(world), PARTITIONS)
-    assert "the topic is not the one this table was made from" in _refusal(world)
+    world.cluster.delete_topic(world.changelog)
+    world.cluster.create_topic(world.changelog, PARTITIONS)
+    assert "the topic is not the one this table was made from" in world.refusal()
 
 
 def test_a_committed_offset_that_somebody_moved_stops_the_worker(world: World) -> None:
     """Both sides are named, and how to put it right."""
     group = world.cluster.group(world.settings.group_id)
-    group.committed[_commands(world), 0] += 3
-    assert "the group's committed offset is" in _refusal(world)
-
-
-def test_a_partition_that_another_writes_meanwhile_is_taken_over_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An offset that moves while the changelog is replayed was reset by nobody."""
-    asked, committed = [], Offsets._committed
-
-    def behind_at_first(self: Offsets, partitions: Sequence[int]) -> dict[int, int | None]:
-        asked.append(len(partitions))
-        answer = committed(self, partitions)
-        return dict.fromkeys(answer, 1) if len(asked) == 1 else answer
-
-    monkeypatch.setattr(Offsets, "_committed", behind_at_first)
-    world.run_until_idle()
-    assert asked == [PARTITIONS, PARTITIONS]
-    assert len(world.statuses()) == 20
-
-
-@pytest.mark.parametrize(
-    "code", [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError._TRANSPORT]
-)
-def test_a_coordinator_that_moves_is_waited_for(world: World, code: int) -> None:
-    """A broker that stood still gives its groups away: that passes, and no worker ends for it."""
-    world.cluster.faults.fail("committed", failure(code))
-    world.run_until_idle()
-    assert len(world.statuses()) == 20
-
-
-def test_a_group_that_may_not_be_read_stops_the_worker(world: World) -> None:
-    """That does not pass."""
-    world.cluster.faults.fail("committed", failure(KafkaError.GROUP_AUTHORIZATION_FAILED))
-    with pytest.raises(KafkaException):
-        world.run_until_idle()
-
-
-def test_a_deleted_group_goes_on_where_the_changelog_stands(world: World) -> None:
-    """Without a committed offset, the partition's own record has the next one."""
-    world.cluster.group(world.settings.group_id).committed.clear()
-    world.invoke(Invoke(Invocation("i-20", "orders", "run")))
-    world.run_until_idle()
-    assert len(world.statuses()) == 21
-    assert len(world.signals()) == 21
-
-
-def test_a_trimmed_log_without_a_table_stops_the_worker(tmp_path: Path) -> None:
-    """What is deleted cannot be replayed: the worker says so instead of starting in the middle."""
-    with closing(World(tmp_path)) as world:
-        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
-        for log in world.cluster.topics[_commands(world)].logs:
-            log.trim(3)
-        assert "its beginning was deleted" in _refusal(world)
-
-
-@pytest.mark.parametrize("left", [1, 0])
-def test_a_changelog_without_its_beginning_stops_whoever_needs_that(world: World, left: int) -> None:
-    """The rest of it would be taken for the whole table, and what is not in it be lost; not Kafka's words for it."""
-    for log in world.cluster.topics[_changelog(world)].logs:
-        log.trim(log.end - left)
-    kept = _state(world)
-    world.run_until_idle()
-    assert len(world.statuses()) == 20  # its own table is whole
-    _put_back(world, {})
-    said = f"the beginning of {_changelog(world)} has been deleted, and a table cannot be made from the rest"
-    assert said in _refusal(world)
-    world.close()
-    world.cluster.kill()
-    with pytest.raises(StreamsError, match=said):
-        list(verify(world.settings, world.cluster))
-    with pytest.raises(StreamsError, match=said), restored(world.settings, world.cluster, force=True):
-        pass
-    _put_back(world, kept)
-    world.run_until_idle()
-    assert len(world.statuses()) == 20
-
-
-def test_a_table_that_could_not_be_made_anew_is_not_thrown_away(world: World) -> None:
-    """It may lack tombstones, and stays for whoever is to look into it."""
-    kept = _state(world)
-    for log in world.cluster.topics[_changelog(world)].logs:
-        log.trim(log.end - 1)
-    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
-    world.run_until_idle()
-    _put_back(world, kept)
-    world.pass_time(13 * 3_600_000)
-    assert "has been deleted, and a table cannot be made from the rest" in _refusal(world)
-    world.close()
-    assert all(file.stat().st_size >= len(kept[file.name]) for file in world.settings.state_dir.glob("*.sqlite3"))
-    with sqlite3.connect(world.settings.state_dir / "partition-0.sqlite3") as db:
-        assert db.execute("SELECT changelog_position FROM state").fetchone()[0] > 0
-    db.close()
-
-
-def test_a_beginning_that_is_deleted_meanwhile_stops_the_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the question where it begins and the reading."""
-    _put_back(world, {})
-
-    def deleted(*_: object) -> None:
-        for log in world.cluster.topics[_changelog(world)].logs:
-            log.trim(log.end)
-
-    monkeypatch.setattr(takeover, "check_store", deleted)
-    assert f"the beginning of {_changelog(world)} has been deleted" in _refusal(world)
+    group.committed[world.commands, 0] += 3
+    assert "the group's committed offset is" in world.refusal()
 
 
 def test_a_topic_made_anew_stops_the_worker(world: World) -> None:
     """The table remembers the ids of its two topics."""
-    logs = world.cluster.topics[_commands(world)].logs
+    logs = world.cluster.topics[world.commands].logs
     group = world.cluster.group(world.settings.group_id)
     committed = dict(group.committed)
-    world.cluster.delete_topic(_commands(world))
-    world.cluster.create_topic(_commands(world), PARTITIONS, {"message.timestamp.type": "LogAppendTime"})
-    world.cluster.topics[_commands(world)].logs[:] = logs
+    world.cluster.delete_topic(world.commands)
+    world.cluster.create_topic(world.commands, PARTITIONS, {"message.timestamp.type": "LogAppendTime"})
+    world.cluster.topics[world.commands].logs[:] = logs
     group.committed.update(committed)
-    assert "the topic was made anew" in _refusal(world)
+    assert "the topic was made anew" in world.refusal()
 
 
 def test_another_partition_count_stops_the_worker(world: World) -> None:
@@ -270,64 +131,14 @@ def test_another_partition_count_stops_the_worker(world: World) -> None:
     for name in (Topic.COMMANDS, Topic.CHANGELOG, Topic.SIGNALS):
         topic = world.cluster.topics[world.settings.topic(name)]
         topic.logs.append(type(topic.logs[0])((topic.name, PARTITIONS)))
-    assert f"the table was made with {PARTITIONS} partitions" in _refusal(world)
+    assert f"the table was made with {PARTITIONS} partitions" in world.refusal()
 
 
 def test_a_partition_added_to_one_topic_stops_the_worker(world: World) -> None:
     """Partition p of one topic belongs to partition p of the others."""
-    topic = world.cluster.topics[_commands(world)]
+    topic = world.cluster.topics[world.commands]
     topic.logs.append(type(topic.logs[0])((topic.name, PARTITIONS)))
-    assert "fixed for the life of the topics" in _refusal(world)
-
-
-def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(world: World) -> None:
-    """Behind and old: a tombstone it has not seen may be gone, so the table is made from the start."""
-    kept = _state(world)
-    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
-    world.run_until_idle()
-    _put_back(world, kept)
-    world.pass_time(13 * 3_600_000)
-    world.run_until_idle()
-    assert world.worker is not None
-    assert all(task.restore_from == 0 for task in world.worker.tasks.values())
-    assert len(world.statuses()) == 30
-
-
-def test_an_idle_partition_is_not_rebuilt_however_long_it_had_nothing_to_do(world: World) -> None:
-    """Of a whole table only the marker of the last transaction is missing, and that is no tombstone."""
-    world.pass_time(13 * 3_600_000)
-    world.run_until_idle()
-    assert world.worker is not None
-    assert all(task.restore_from > 0 for task in world.worker.tasks.values())
-    assert len(world.statuses()) == 20
-
-
-def test_a_restore_that_was_not_finished_is_as_old_as_where_it_began(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it has saved on the way has not seen the tombstones behind that."""
-    apply = Takeover._apply
-    kept = _state(world)
-    for number in range(20, 30):
-        world.invoke(Invoke(Invocation(f"i-{number}", "orders", "run")))
-        world.run_until_idle()
-    _put_back(world, kept)
-    world.pass_time(11 * 3_600_000)
-    with monkeypatch.context() as patched:
-        patched.setattr(takeover, "_SAVE_EVERY", 1)
-        patched.setattr(Takeover, "_apply", lambda self, task, records: apply(self, task, records[:1]))
-        patched.setattr(Takeover, "_reached", lambda *_: False)
-        unfinished = Worker(world.settings, world.cluster, lambda: world.cluster.now)
-        for _ in range(20):
-            unfinished.step()
-        for task in unfinished.tasks.values():
-            assert 0 < task.restore_from < task.store.changelog_position == task.replayed_to < task.target - 1
-        unfinished.close()
-    world.pass_time(2 * 3_600_000)
-    world.run_until_idle()
-    assert world.worker is not None
-    assert all(task.restore_from == 0 for task in world.worker.tasks.values())
-    assert len(world.statuses()) == 30
+    assert "fixed for the life of the topics" in world.refusal()
 
 
 def test_a_partition_whose_offset_is_pending_keeps_no_other_waiting(
@@ -338,7 +149,7 @@ def test_a_partition_whose_offset_is_pending_keeps_no_other_waiting(
     dead = world.cluster.producer({"transactional.id": "dead"})
     dead.init_transactions()
     dead.begin_transaction()
-    place = TopicPartition(_commands(world), 0, 3)
+    place = TopicPartition(world.commands, 0, 3)
     dead.send_offsets_to_transaction([place], GroupMetadata(world.settings.group_id, "", -1))
     world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
     with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now)) as worker:
@@ -354,20 +165,6 @@ def test_a_partition_whose_offset_is_pending_keeps_no_other_waiting(
             worker.step()
         assert {task.phase for task in worker.tasks.values()} == {Phase.RUNNING}
         assert worker.applied >= 10
-
-
-def test_offsets_that_do_not_come_are_not_asked_for_all_the_time(world: World) -> None:
-    """Each time is one more request to a broker that has said what it waits for."""
-    dead = world.cluster.producer({"transactional.id": "dead"})
-    dead.init_transactions()
-    dead.begin_transaction()
-    place = TopicPartition(_commands(world), 0, 3)
-    dead.send_offsets_to_transaction([place], GroupMetadata(world.settings.group_id, "", -1))
-    with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now)) as worker:
-        for _ in range(20):
-            worker.step()
-        assert worker.tasks[1].phase is Phase.RUNNING
-        assert worker.connections.takeover.waits
 
 
 def test_a_record_of_a_newer_engine_is_a_dead_letter_and_stops_nothing(world: World) -> None:
@@ -433,11 +230,11 @@ def test_a_log_begun_by_an_earlier_engine_is_not_judged_by_this_one(world: World
     world.close()
     taken_over = {}
     for partition in range(PARTITIONS):
-        meta = codec.decode(world.cluster.records(_changelog(world), partition)[-1].value)
+        meta = codec.decode(world.cluster.records(world.changelog, partition)[-1].value)
         assert isinstance(meta, Meta)
         taken_over[partition] = meta.next_offset
         earlier = codec.encode(replace(meta, engine_version=ENGINE_VERSION - 1))
-        world.cluster.append((_changelog(world), partition), b"m/", earlier)
+        world.cluster.append((world.changelog, partition), b"m/", earlier)
     shutil.rmtree(world.settings.state_dir)
     assert [verdict.earlier_to for verdict in verify(world.settings, world.cluster)] == list(taken_over.values())
     for _ in range(2):
@@ -451,10 +248,10 @@ def test_a_log_begun_by_an_earlier_engine_is_not_judged_by_this_one(world: World
 
 def test_the_verifier_finds_a_changelog_that_lies(world: World) -> None:
     """A row that says something else than the log is named."""
-    record = world.cluster.records(_changelog(world), 0)[0]
+    record = world.cluster.records(world.changelog, 0)[0]
     row, _ = codec.decode_row(record.value or b"")
     lie = codec.encode_row(replace(row, attempt=7))
-    world.cluster.append((_changelog(world), 0), record.key, lie)
+    world.cluster.append((world.changelog, 0), record.key, lie)
     verdicts = list(verify(world.settings, world.cluster))
     assert [verdict.holds for verdict in verdicts] == [False, True]
     assert row.invocation_id in verdicts[0].differences[0]

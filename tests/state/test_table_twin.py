@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 
 from support.effort import examples
-from support.state_twin import History, Twin, histories
+from support.state_twin import Twin
+from support.twin_histories import History, histories
 
 
 @settings(max_examples=examples(150), deadline=None)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from functools import partial
-from operator import sub
-from random import Random
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.codec import decode, encode, encode_invocation, encode_row
-from streams.engine.batches import header_of
 from streams.engine.effects import (
     InsertRow,
     PutBatch,
@@ -30,20 +25,16 @@ from streams.engine.effects import (
 )
 from streams.engine.guards import Guards
 from streams.engine.lifecycle import TERMINAL
-from streams.engine.slices import progress_of
 from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import (
     Action,
     Batch,
     BatchState,
     Cause,
-    Change,
-    Ending,
     Exclusion,
     Filter,
     Invocation,
     OnTimeout,
-    PageDelta,
     Payload,
     Row,
     Slice,
@@ -61,14 +52,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.engine.effects import Effect
-    from streams.engine.view import Page, View
+    from streams.engine.view import View
+from support.twin_effects import ACTIONS, ENDINGS, delta_of, progress_after
+from support.twin_histories import MAX_BYTES, History, Op
 
 SIZES = PageSizes(100, 100)
 IDS = (*(f"i-{n}" for n in range(4)), *(f"pay/ü~{n}" for n in range(4)), "ü" * 40, "x" * 256)
 OBJECTS = (("pay", "ü"), ("pay", "ü "), ("mail", "ü"))
 BATCH_IDS = ("b-0", "b-1", "b-2")
 SERVICES = ("mail", "pay")
-ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.RESUME, Action.PURGE)
 FILTERS = (
     Filter(match_all=True),
     Filter(services=("mail",)),
@@ -78,50 +70,6 @@ FILTERS = (
     Filter(labels={"k": "v"}),
     Filter(match_all=True, exclude=Exclusion(labels_in={"k": ("v", "w")}, batch_ids=("b-1",))),
 )
-MAX_BYTES = (1, 30, 400, 1_500, 1 << 22, 1 << 22)
-ENDINGS = (
-    None,
-    Ending(Cause(batch_id="b-0"), OnTimeout.LEAVE, 50, 2, "b-1"),
-    Ending(Cause(actor="ann", reason="why"), error="broken"),
-)
-
-_SHARES = {"insert": 9, "update": 5, "remove": 3, "page": 6, "write_out": 1, "slice": 1, "unslice": 1, "batch": 1}
-_SHARES |= {"unbatch": 1, "marks": 1, "look": 2, "inboxes": 3}
-
-Op = tuple[Any, ...]
-History = list[tuple[bool, list[Op]]]
-"""Turns: whether each is committed, and its ops."""
-
-
-def _history(seed: int, turns: int) -> History:
-    """The first turns of a long history; drawn by hypothesis itself, histories stay too short to matter."""
-    random = Random(seed)
-    return [(random.random() < 0.75, [_op(random) for _ in range(random.randrange(10))]) for _ in range(turns)]
-
-
-def _op(random: Random) -> Op:
-    (name,) = random.choices(list(_SHARES), list(_SHARES.values()))
-    small = partial(random.randrange, 10)
-    due_at = small() if random.random() < 0.6 else None
-    statuses = [*Status, Status.PENDING, Status.PENDING]
-    match name:
-        case "insert":
-            return name, small(), small(), random.choice(statuses), due_at, random.choice((None, b"", b"paid"))
-        case "update":
-            return name, small(), random.choice(statuses), due_at, small(), random.random() < 0.3
-        case "page":
-            wide = random.random() < 0.7
-            window = (0, 0, 8, 8) if wide else (small(), small(), random.randint(1, 8), random.randint(1, 6))
-            return name, small(), *window, random.random() < 0.2, random.choice(MAX_BYTES)
-        case "slice":
-            return name, small(), random.choice(list(SliceState)), due_at
-        case "batch":
-            return name, small(), random.choice(list(BatchState)), due_at
-        case _:
-            return name, small()
-
-
-histories = st.builds(_history, st.integers(0, 2**32), st.integers(0, 16))
 
 
 class Twin:
@@ -159,7 +107,7 @@ class Twin:
             self.plain.absorb(effects, at)
             self.table.absorb(effects, at)
             for effect in effects:
-                changed.update(_progress(effect))
+                changed.update(progress_after(effect))
         self.table.set_position(self.offset + 1, self.now)
         changelog = self.table.flush()
         published = self.table.published()
@@ -265,7 +213,7 @@ class Twin:
                 return [RemoveRow(row.seq, row.invocation_id) for row in page.rows]
             case Action.RESUME:
                 return [UpdateRow(replace(row, status=Status.READY, paused_from=None, delta=None)) for row in page.rows]
-        delta, left = _delta(query.action, page, self.now)
+        delta, left = delta_of(query.action, page, self.now)
         return [PutDelta(delta, left)] if left else []
 
     def _write_out(self, limit: int) -> list[Effect]:
@@ -378,38 +326,3 @@ def _moved(row: Row, status: Status, due_at: int | None, shape: int) -> Row:
         ending=ENDINGS[shape % 3],
         delta=None,
     )
-
-
-def _delta(action: Action, page: Page, now: int) -> tuple[PageDelta, dict[Status, int]]:
-    left: Counter[Status] = Counter(row.status for row in page.started)
-    places: dict[tuple[Status, Status | None, int | None], list[int]] = {}
-    for row in page.started:
-        place: tuple[Status, Status | None, int | None] = Status.KILLED, None, None
-        if action is Action.CANCEL:
-            place = Status.CANCELLING, None, now + 3
-        elif action is Action.PAUSE:
-            place = Status.PAUSED, Status.RUNNING, 4
-        places.setdefault(place, []).append(row.seq)
-    for status, seqs in page.unstarted.items():
-        left[status] += len(seqs)
-        ended = Status.KILLED if action is Action.KILL else Status.CANCELLED
-        place = (Status.PAUSED, Status.SCHEDULED, None) if action is Action.PAUSE else (ended, None, None)
-        places.setdefault(place, []).extend(seqs)
-    changes = tuple(
-        Change(*place, seqs=(min(seqs), *map(sub, sorted(seqs)[1:], sorted(seqs)))) for place, seqs in places.items()
-    )
-    return PageDelta(now, ENDINGS[ACTIONS.index(action)], changes), dict(left)
-
-
-def _progress(effect: Effect) -> dict[str, bytes | None]:
-    match effect:
-        case PutSlice(slice_):
-            return {f"{slice_.batch_id}/0": encode(progress_of(slice_, 0))}
-        case RemoveSlice(batch_id):
-            return {f"{batch_id}/0": None}
-        case PutBatch(batch):
-            return {f"{batch.start.batch_id}/lead": encode(header_of(batch))}
-        case RemoveBatch(batch_id):
-            return {f"{batch_id}/lead": None}
-        case _:
-            return {}

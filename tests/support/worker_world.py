@@ -9,6 +9,7 @@ from streams import codec, topics
 from streams.client import routing_key
 from streams.config import Settings, Topic
 from streams.engine import partition_of
+from streams.errors import StreamsError
 from streams.model import Invoke, Signal, SliceProgress
 from streams.runtime.task import Phase
 from streams.runtime.verify import verify
@@ -91,6 +92,26 @@ class World:
             self.cluster.now += 1
             idle = idle + 1 if self._written() == before and self._running() else 0
         raise AssertionError("the worker never comes to rest")
+
+    def refusal(self) -> str:
+        """What the worker ends with, or the partition is given up for."""
+        try:
+            self.run_until_idle()
+        except StreamsError as error:
+            return str(error)
+        assert self.worker is not None
+        (fault,) = [task.fault for task in self.worker.tasks.values() if task.fault]
+        return fault
+
+    @property
+    def changelog(self) -> str:
+        """The topic's name."""
+        return self.settings.topic(Topic.CHANGELOG)
+
+    @property
+    def commands(self) -> str:
+        """Likewise."""
+        return self.settings.topic(Topic.COMMANDS)
 
     def die(self) -> None:
         """What `kill -9` leaves: nothing is closed in Kafka, SQLite falls back to its last commit, locks are free."""

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
 
-from streams.client import DeliveryError, InvalidCommandError, UnreadableSignalError
-from streams.client.executor.registry import group_of
+from streams.client import InvalidCommandError
 from streams.client.executor.run import Outcome
-from streams.config import Topic
-from streams.errors import StreamsError
 from streams.model import SignalKind, Status
 from support.executor_world import ExecutorWorld, ManualRunner
-from support.fake_faults import failure
 
 if TYPE_CHECKING:
     from streams.client import Context, Executor
@@ -41,71 +35,6 @@ def test_a_start_is_run_reported_and_then_committed() -> None:
     assert world.said("a") == [RUNNING, COMPLETED]
     assert {(each.attempt, each.seq) for each in world.reports()} == {(3, 7)}
     assert world.committed() == 1
-
-
-def test_a_report_on_its_way_commits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only when the broker has said that it has the report is its signal dealt with."""
-    world = ExecutorWorld()
-    world.start("a", 1)
-    world.step()
-    assert world.executor is not None
-    world.runner.end(world.runner.find("a"))
-    with monkeypatch.context() as patched:
-        patched.setattr(world.executor._reporter, "serve", lambda: None)
-        world.step()
-        assert (world.said("a"), world.committed()) == ([RUNNING, COMPLETED], 0)
-    world.step()
-    assert world.committed() == 1
-
-
-def finished(world: ExecutorWorld) -> None:
-    """Three handlers have ended, and nothing is committed yet."""
-    for seq in range(3):
-        world.start(f"i{seq}", seq)
-    world.step(2)
-    for seq in range(3):
-        world.runner.end(world.runner.find(f"i{seq}"))
-
-
-@pytest.mark.parametrize("step", ["commit", "commit:done"])
-def test_a_commit_that_fails_is_tried_again(step: str) -> None:
-    """With the next one, though nothing new has come."""
-    world = ExecutorWorld()
-    finished(world)
-    world.cluster.faults.fail(step, failure(KafkaError.REBALANCE_IN_PROGRESS, retriable=True))
-    world.step(1)
-    world.step(3)
-    assert world.committed() == 3
-
-
-def test_a_commit_whose_answer_is_a_refusal_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is heard of a turn later."""
-    world = ExecutorWorld()
-    finished(world)
-    refusal = KafkaError(KafkaError.REBALANCE_IN_PROGRESS), [TopicPartition("t.signals", 0, 3)]
-    assert world.executor is not None
-    consumer = world.executor._group._consumer
-    with monkeypatch.context() as patched:
-        patched.setattr(consumer, "commit", lambda **_: consumer._answers.append(refusal))
-        world.step(1)
-    assert world.committed() == 0
-    world.step(2)
-    assert world.committed() == 3
-
-
-def test_closing_commits_what_is_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was reported is not run again by the next life."""
-    world = ExecutorWorld()
-    finished(world)
-    monkeypatch.setattr("streams.client.executor.group._PAUSE_S", 0)
-    executor = world.executor
-    assert executor is not None
-    with monkeypatch.context() as patched:  # asked for, and never answered
-        patched.setattr(executor._group._consumer, "commit", lambda **_: None)
-        world.step(2)
-    world.cluster.faults.fail("commit", failure(KafkaError.REBALANCE_IN_PROGRESS, retriable=True))
-    executor.close()
-    assert world.committed() == 3
 
 
 def test_report_numbers_rise_and_ends_go_without() -> None:
@@ -275,60 +204,6 @@ def test_a_newer_attempt_replaces_an_older_one() -> None:
     assert world.committed() == 3
 
 
-def mail_only(executor: Executor) -> None:
-    """One handler of one service."""
-    executor.handler("mail", "send")(lambda _: None)
-
-
-@pytest.mark.parametrize("fail_missing", [False, True])
-def test_an_unknown_handler_is_tried_again(caplog: pytest.LogCaptureFixture, *, fail_missing: bool) -> None:
-    """By name, with what there is, told in the log; FAILED only when asked for."""
-    world = ExecutorWorld(fail_missing=fail_missing)
-    world.prepare = mail_only
-    world.start("a", 1, service="mail")
-    world.step()
-    [report] = world.reports()
-    assert report.to is (FAILED if fail_missing else Status.BACKING_OFF)
-    assert "no handler for mail/run; this executor has mail/send: register one" in (report.error or "")
-    assert "no handler for mail/run" in caplog.text
-    assert (report.retry_at is None) is fail_missing
-
-
-def test_only_services_of_its_handlers_are_served() -> None:
-    """Without `services=` other services' signals are passed over."""
-    world = ExecutorWorld()
-    world.prepare = mail_only
-    world.start("a", 1)
-    world.step()
-    assert (world.reports(), world.committed()) == ([], 1)
-
-
-def test_executors_of_different_services_share_no_group() -> None:
-    """The name follows from the services, in any order; it is legal and short whatever they are called."""
-    assert group_of(["b", "a"]) == group_of(("a", "b"))
-    names = {group_of(each) for each in (None, ["a"], ["a", "b"], ["a-b"], ["a b"], ["\u00e9" * 256], ["x"] * 9_000)}
-    assert len(names) == 7
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,100}", each) for each in names)
-
-
-def test_an_executor_without_handlers_says_so() -> None:
-    """It would serve nothing."""
-    world = ExecutorWorld()
-    world.prepare = lambda _: None
-    with pytest.raises(StreamsError, match="no handler"):
-        world.step()
-
-
-def test_other_services_are_passed_over() -> None:
-    """An executor of some services leaves the others to theirs, cancels included."""
-    world = ExecutorWorld(services={"mail"})
-    world.start("a", 1)
-    world.cancel("a", 1)
-    world.start("b", 2, service="mail")
-    world.step()
-    assert (world.said("a"), world.said("b"), world.committed()) == ([], [RUNNING], 2)
-
-
 def test_a_lease_is_renewed_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """RUNNING again every third of it, not before and not after."""
     world, clock = ExecutorWorld(disobedient), [100.0]
@@ -415,111 +290,6 @@ def test_on_stop_reaches_work_that_runs_elsewhere() -> None:
     assert [kind for _, kind in seen] == [SignalKind.CANCEL] * 3 + [SignalKind.KILL]
     assert [(each.invocation_id, each.to) for each in world.reports()] == [("stopped", CANCELLED)]
     assert world.committed() == 7
-
-
-def test_two_executors_share_the_partitions() -> None:
-    """What moves is stopped where it ran and run again where it went; nothing is lost."""
-    world = ExecutorWorld()
-    for seq in range(3):
-        world.start(f"p0-{seq}", seq, partition=0)
-        world.start(f"p1-{seq}", seq, partition=1)
-    world._options = {}
-    world._make_runner = partial(ManualRunner, 10)
-    world.step()
-    first, runner = world.executor, world.runner
-    assert first is not None
-    assert runner.running == 6
-    second = world.begin()
-    for _ in range(6):
-        for executor in (first, second):
-            executor._commit_at = 0.0
-            executor.step()
-    assert (runner.running, world.runner.running) == (3, 3)
-    for each in (runner, world.runner):
-        for run in list(each.active):
-            each.end(run)
-    for executor in (first, second):
-        executor.step()
-    ended = [each.invocation_id for each in world.reports() if each.to is COMPLETED]
-    assert sorted(ended) == sorted({each.invocation_id for each in world.reports()})
-    assert len(ended) == 6
-
-
-def test_what_has_just_ended_is_reported_before_a_partition_goes() -> None:
-    """It is committed too, so that nobody runs it again."""
-    world = ExecutorWorld()
-    world.start("a", 1)
-    world.step()
-    assert world.executor is not None
-    world.runner.end(world.runner.find("a"))
-    world.executor.close()
-    assert (world.said("a"), world.committed()) == ([RUNNING, COMPLETED], 1)
-
-
-def test_a_report_that_cannot_be_sent_stops_the_executor() -> None:
-    """Nothing is committed over it: the next life does it again."""
-    world = ExecutorWorld()
-    world.start("a", 1)
-    world.step()
-    run = world.runner.find("a")
-    world.cluster.topics[world.settings.topic(Topic.COMMANDS)].config["max.message.bytes"] = "10"
-    world.runner.end(run)
-    with pytest.raises(DeliveryError, match=r"1 command\(s\) did not reach the log \(a\)"):
-        world.step()
-    assert world.executor is not None
-    world.executor.close()
-    assert world.committed() == 0
-
-
-def test_a_signal_of_a_newer_version_stops_the_executor() -> None:
-    """It is not skipped: the message says where it is and what to do."""
-    world = ExecutorWorld()
-    world.cluster.append((world.settings.topic(Topic.SIGNALS), 1), b"k", b"\xc3\x01" + b"\0" * 8)
-    with pytest.raises(UnreadableSignalError, match=r"signal at partition 1, offset 0: .*upgrade this executor"):
-        world.step()
-
-
-def test_stopping_waits_for_handlers_and_leaves_what_waits() -> None:
-    """What runs may end and is reported; what has not begun comes again in the next life."""
-    world = ExecutorWorld(partial(ManualRunner, 1, obedient=False))
-    for seq in range(3):
-        world.start(f"i-{seq}", seq)
-    world.step()
-    executor, runner = world.executor, world.runner
-    assert executor is not None
-
-    def end_what_runs(step: str) -> None:
-        if step == "consume" and runner.active:
-            runner.end(runner.find("i-0"))
-
-    world.cluster.faults.hook = end_what_runs
-    executor.stop()
-    executor.run()
-    world.cluster.faults.cancel()
-    assert world.said("i-0") == [RUNNING, COMPLETED]
-    world.executor = None
-    world._make_runner = ManualRunner
-    world.step()
-    begun = {run.context.invocation.invocation_id for run in world.runner.active}
-    assert begun == {"i-1", "i-2"}
-
-
-def test_stopping_gives_up_on_handlers_after_the_grace() -> None:
-    """They are left to the next life, unreported and uncommitted."""
-    world = ExecutorWorld(grace=0.05)
-    world.start("a", 1)
-    world.step()
-    assert world.executor is not None
-    world.executor.stop()
-    world.executor.run()
-    assert (world.said("a"), world.committed()) == ([RUNNING], 0)
-
-
-def test_stopped_before_it_began() -> None:
-    """It ends at once."""
-    executor = ExecutorWorld().begin()
-    executor.stop()
-    executor.run()
 
 
 def test_a_report_that_breaks_a_rule_becomes_a_failure() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from streams.model import ENGINE_VERSION, ContinueSlice, Signal, SignalKind, Slice
+from streams.model import Signal, SignalKind, Slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,11 +122,6 @@ class Partition:
         """Batches whose slice takes turns, in order of their cut-off."""
         taking = [part for part in self.parts.values() if part.takes_turns]
         return [part.start.batch_id for part in sorted(taking, key=lambda part: part.cutoff)]
-
-
-def any_page(partition: int, batch_id: str, page: int) -> ContinueSlice:
-    """A `ContinueSlice` without its sizes, which are the worker's choice."""
-    return ContinueSlice(ENGINE_VERSION, partition, batch_id, page, 0, 0)
 
 
 def never(what: str) -> NoReturn:

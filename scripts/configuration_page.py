@@ -1,12 +1,12 @@
-"""Make `docs/configuration.md` from the settings.
+"""Write `docs/configuration.md` from the settings.
 
-python scripts/configuration.py > docs/configuration.md
+make docs
 """  # noqa: INP001 - a program, no package
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from annotated_types import Ge, Gt, Le
 
@@ -15,13 +15,15 @@ from streams.config import _OWNED_PROPERTIES, KAFKA_PREFIX, Settings, variable
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+PAGE: Final = Path(__file__).parents[1] / "docs" / "configuration.md"
+
 BEGIN = """\
 # Configuration
 
-Made from `streams/config.py` by `scripts/configuration.py`; do not edit. Every program of the service reads the same
-variables, or the same lines in a file `.env` of its working directory; a variable wins over the file, and an empty one
-counts as absent. A bad value, a variable that is nearly one of these, and a Kafka property that is not free to choose
-are one clear line each, and exit code 1.
+Made from `streams/config.py` by `scripts/configuration_page.py`; do not edit. Every program of the service reads the
+same variables, or the same lines in a file `.env` of its working directory; a variable wins over the file, and an empty
+one counts as absent. A bad value, a variable that is nearly one of these, and a Kafka property that is not free to
+choose are one clear line each, and exit code 1.
 
 | variable | default | bounds | what it is |
 | --- | --- | --- | --- |
@@ -50,7 +52,7 @@ _LENGTHS = {86_400_000: ("day", "days"), 1_000: ("second", "seconds")}
 
 
 def document() -> str:
-    """The page, as Markdown."""
+    """The page as it should be."""
     fields = {name: field for name, field in Settings.model_fields.items() if name != "kafka"}
     rows = [
         f"| `{variable(name)}` | {_default(name, f)} | {_bounds(f)} | {f.description} |" for name, f in fields.items()
@@ -93,4 +95,4 @@ def _bounds(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(document())
+    PAGE.write_text(document(), encoding="utf-8")

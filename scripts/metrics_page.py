@@ -1,0 +1,48 @@
+"""Write `docs/metrics.md` from the definitions of metrics.
+
+make docs
+"""  # noqa: INP001 - a program, no package
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streams.metrics import Metric, OfGateway, OfWorker, labels, metrics_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
+
+HEAD = """\
+# Metrics
+
+Made from `streams/metrics.py` by `scripts/metrics_page.py`; do not edit. A worker serves its metrics at
+`http://<STREAMS_WORKER_HTTP>/metrics`, a gateway at `http://<STREAMS_GATEWAY_HTTP>/metrics`, both off unless set,
+beside `/health/live` and `/health/ready`. Each has `process_*` (CPU, memory, open files) and `python_info` besides.
+"""
+
+
+def document() -> str:
+    """The page as it should be."""
+    lines = []
+    for title, role in (("Worker", OfWorker), ("Gateway", OfGateway)):
+        lines += ["", f"## {title}", "", "| metric | kind | says | labels |", "| --- | --- | --- | --- |"]
+        lines += [_row(metric) for metric in metrics_of(role)]
+    lines += ["", "## Labels", "", "| label | is | values |", "| --- | --- | --- |"]
+    lines += [f"| `{label.name}` | {label.says} | {_names(label.values)} |" for label in labels()]
+    return HEAD + "".join(f"{line}\n" for line in lines)
+
+
+def _row(metric: Metric) -> str:
+    kind = type(metric).__name__.removesuffix("Of").lower()
+    return f"| `{metric.name}` | {kind} | {metric.says} | {_names(metric.label_names)} |"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(document(), encoding="utf-8")
