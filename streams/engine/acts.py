@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def act(command: Act, at: At, view: View) -> list[Effect]:
-    """Act on one invocation; acts count in no batch, but may take a row from one."""
+    """Act on one invocation. No batch counts the act, but a batch may lose the row to it."""
     check_act(command)
     row = view.row(command.invocation_id)
     if row is None or (command.only_unstarted and row.started_seq is not None):
@@ -53,14 +53,14 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
 
 
 def _skip(row: Row, command: Act) -> list[Effect]:
-    """Nothing to do; but an older engine may have held a paused row for its RESUME, which a PAUSE forgets."""
+    """Nothing to do; but a PAUSE clears `held` of a paused row that an older engine held for its RESUME."""
     if command.action is Action.PAUSE and row.status is Status.PAUSED and row.held:
         return [UpdateRow(replace(row, held=False, delta=None))]
     return [SKIPPED_ACT]
 
 
 def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:
-    """The row, over."""
+    """The row with its terminal status: nothing is due, held or paused any longer."""
     return replace(
         row,
         status=status,
@@ -74,7 +74,7 @@ def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:
 
 
 def _paused(row: Row, now: int) -> Row:
-    """The row, held by an operator."""
+    """The row as PAUSED, with the status it is paused from."""
     return replace(
         row,
         status=Status.PAUSED,

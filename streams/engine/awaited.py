@@ -1,4 +1,4 @@
-"""Which pages may act: those that a worker may have written, with a number that is awaited."""
+"""The pages that may act: a worker may have written them, and their number is the awaited one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def may_act(page: ContinueSlice | ReleaseHeld | Tick, at: At, meta: Meta, before
     """Whether a page may do more than be counted or become a dead letter.
 
     Args:
-        page: as it stands in the log.
-        at: where it stands.
-        meta: of the table when the first of the commands before it has not been applied yet.
-        before: how many of these commands may raise a number, each by one at most.
+        page: the page, as the log has it.
+        at: its place in the log.
+        meta: the table's record before the first of the preceding commands is applied.
+        before: number of preceding commands that may raise the awaited number, each by at most one.
     """
     try:
         check_internal(page, at)

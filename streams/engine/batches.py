@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from streams.model import Filter, SliceReport, StartBatch
 
 _FIRST_HOLDER: Final = 0
-"""The partition that is the first to act when a limit goes from one to the next."""
+"""The first partition to act when a limit is handed from partition to partition."""
 
 
 def start_batch(command: StartBatch, at: At, view: View) -> list[Effect]:
-    """Remember the batch and hand its slices out; a batch that breaks a rule is remembered as REJECTED."""
+    """Remember the batch and hand out its slices. A batch that breaks a rule is remembered as REJECTED."""
     check_id("batch_id", command.batch_id)
     digest = content_hash(command)
     known = view.batch(command.batch_id)
@@ -84,7 +84,7 @@ def _fault(command: StartBatch, at: At) -> str | None:
 
 
 def _resolved(command: StartBatch) -> StartBatch:
-    """The batch with its default grace spelt out."""
+    """The batch with its default grace filled in."""
     if command.action is not Action.CANCEL or command.grace_ms is not None:
         return command
     return replace(command, grace_ms=DEFAULT_GRACE_MS)
@@ -118,7 +118,7 @@ def _slices_of(start: StartBatch, max_rate: float | None, at: At, view: View) ->
 
 
 def _split(filter_: Filter, partitions: int) -> list[Filter]:
-    """The filter for each partition: of the ids, those that live there, sorted, each once."""
+    """The filter for each partition. It lists only the ids that live there, sorted, each once."""
     if filter_.invocation_ids is None:
         return [filter_] * partitions
     ids = sorted(set(filter_.invocation_ids))
@@ -129,7 +129,7 @@ def _split(filter_: Filter, partitions: int) -> list[Filter]:
 
 
 def slice_report(command: SliceReport, at: At, view: View) -> list[Effect]:
-    """A slice has come further; the batch is as far as the slowest of them."""
+    """Record a slice's progress. The batch is as far as its slowest slice."""
     check_internal(command, at)
     batch = view.batch(command.batch_id)
     if batch is None or batch.state is BatchState.REJECTED:
@@ -149,7 +149,7 @@ def slice_report(command: SliceReport, at: At, view: View) -> list[Effect]:
 
 
 def header_of(batch: Batch) -> BatchHeader:
-    """What is published of a batch under `<batch id>/lead`."""
+    """The header of a batch, published under `<batch id>/lead`."""
     start = batch.start
     return BatchHeader(
         batch_id=start.batch_id,

@@ -1,4 +1,4 @@
-"""What makes two commands under one id the same: a hash of what they say."""
+"""A hash of what a command says: two commands with one id and one hash are the same command."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def content_hash(record: Invoke | StartBatch) -> int:
     neither does the writer's schema or the order of a map on the wire.
     """
     if type(record) is Invoke:
-        # Without `encoded`, which is how the values came, not what they say.
+        # Without `encoded`: it holds how the values arrived, not what they say.
         record = Invoke(record.invocation, record.scheduled_at, record.adopt, record.payload)
         encoded = _encode(record)
     else:
-        # By way of dicts: the head of a struct's encoding tells whether its type has more than 15 fields, set or not.
+        # Via dicts: the head of an encoded struct depends on whether its type has more than 15 fields, set or not.
         encoded = _encode_plain(msgspec.to_builtins(record, order="deterministic"))
     digest: int = _signed(blake2b(encoded, digest_size=8).digest())[0]
     return digest

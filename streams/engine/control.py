@@ -1,4 +1,4 @@
-"""A batch that runs, under its lead's control: paused, resumed, aborted, its rate and its limit shared out."""
+"""A lead's control of a running batch: pause, resume, abort, and shares of its rate and limit."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RANK: Final[dict[SlicePhase | None, int]] = {
     SlicePhase.PAGES_DONE: 2,
     SlicePhase.DRAINED: 3,
 }
-"""How far a slice is that has reported this phase last."""
+"""Progress of a slice by the last phase it reported; a higher rank is further."""
 _PAGES_DONE: Final = RANK[SlicePhase.PAGES_DONE]
 _STATE_AT_RANK: Final = (BatchState.STARTING, BatchState.RUNNING, BatchState.DRAINING, BatchState.COMPLETED)
 _PAGING: Final = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
 
 EXPIRED: Final = "expired"
-"""Error of a batch that its `expires_at` has aborted."""
+"""The error of a batch that was aborted by its `expires_at`."""
 
 
 def control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
-    """Change a batch that has pages to come; what comes too late, or out of order, changes nothing."""
+    """Change a batch that still has pages to do. A change that comes too late, or out of order, has no effect."""
     check_control_batch(command)
     batch = view.batch(command.batch_id)
     if batch is None:
@@ -68,20 +68,20 @@ def _outdated(command: ControlBatch, batch: Batch) -> bool:
 
 
 def abort(batch: Batch, error: str | None, at: At) -> list[Effect]:
-    """No further pages; `error` says why, unless a client has asked for it."""
+    """Stop all further pages. `error` gives the reason; it is None when a client asked for the abort."""
     stopped = replace(batch, paused=False, aborting=True, error=error)
     return [put(stopped, at), *_tell(batch, SliceOperation.ABORT)]
 
 
 def lapse(batch: Batch, at: At) -> list[Effect]:
-    """What time does to a batch whose `expiry_of` has come: its rule is lifted, or the whole of it aborted."""
+    """Act on a batch whose `expiry_of` has come: lift its rule, or abort the whole batch."""
     if expiry_of(batch) != batch.start.standing_until or not _stands(batch):
         return abort(batch, EXPIRED, at)
     return [put(replace(batch, lifted=True), at), *_tell(batch, SliceOperation.LIFT)]
 
 
 def expiry_of(batch: Batch) -> int | None:
-    """When time acts on the batch, ms: aborts it, or lifts its rule; None when it never will."""
+    """When time aborts the batch or lifts its rule, ms; None if never."""
     if not _has_pages(batch):
         return None
     times = (batch.start.expires_at, batch.start.standing_until if _stands(batch) else None)
@@ -94,19 +94,19 @@ def _stands(batch: Batch) -> bool:
 
 
 def put(batch: Batch, at: At) -> PutBatch:
-    """The batch as far as its slowest slice, written at `at`."""
+    """The batch with the state of its slowest slice, to be written at `at`."""
     slowest = min(RANK[phase] for phase in batch.phases)
     state, error = _STATE_AT_RANK[slowest], batch.error
     if batch.paused and slowest < _PAGES_DONE:
         state = BatchState.PAUSED
     if state is BatchState.COMPLETED:
-        # An abort that found all pages done has stopped nothing.
+        # An abort that came after all pages were done has stopped nothing.
         state, error = (BatchState.ABORTED, error) if batch.aborted else (state, None)
     return PutBatch(replace(batch, state=state, error=error, revision=at.offset, updated_at=at.now))
 
 
 def share_of_rate(batch: Batch) -> float | None:
-    """What each slice with pages to come gets of the rate; with a limit only one of them has its turn."""
+    """The share of the rate for each slice that has pages to do. With a limit, only one slice acts at a time."""
     if batch.max_rate is None:
         return None
     slices = 1 if batch.start.limit is not None else max(1, len(_paging(batch)))
@@ -114,12 +114,12 @@ def share_of_rate(batch: Batch) -> float | None:
 
 
 def hand_on(batch: Batch, partition: int, acted: int) -> tuple[Batch, list[Append]]:
-    """The pages of `partition` are done: what it had of the rate or leaves of the limit goes to the others.
+    """Hand a finished slice's share of the rate, or the rest of its limit, to the other slices.
 
     Args:
-        batch: with the phase of `partition` noted.
-        partition: whose slice it is.
-        acted: rows that the slice has acted on.
+        batch: the batch, with the phase of `partition` noted.
+        partition: the partition whose pages are done.
+        acted: number of rows that its slice acted on.
     """
     limit = batch.start.limit
     if batch.aborting:
@@ -140,7 +140,7 @@ def _has_pages(batch: Batch) -> bool:
 
 
 def _paging(batch: Batch) -> list[int]:
-    """Partitions whose slice has pages to come, as far as the lead knows."""
+    """The partitions whose slice has pages to do, as far as the lead knows."""
     return [partition for partition, phase in enumerate(batch.phases) if RANK[phase] < _PAGES_DONE]
 
 

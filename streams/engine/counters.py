@@ -7,13 +7,13 @@ from typing import Final
 from streams.engine.effects import Count
 
 REPEATED_INVOKE: Final = Count("repeated_invoke")
-"""An `Invoke` that the table holds already, with the same content."""
+"""An `Invoke` whose invocation is in the table already, with the same content."""
 
 STALE_REPORT: Final = Count("stale_report")
-"""A report of a late executor: another attempt, an older number, or nothing that follows from the row's status."""
+"""A late executor's report: of another attempt, with an older number, or not possible from the row's status."""
 
 SKIPPED_ACT: Final = Count("skipped_act")
-"""An `Act` that found nothing to do: unknown, ended, asked already, or kept by `only_unstarted`."""
+"""An `Act` that had nothing to do: the row is unknown, ended, asked already, or exempt by `only_unstarted`."""
 
 REPEATED_BATCH: Final = Count("repeated_batch")
 """A `StartBatch` that its lead remembers, with the same content."""
@@ -31,10 +31,10 @@ STALE_TICK: Final = Count("stale_tick")
 """A `Tick` whose number is not the next."""
 
 STALE_SLICE_REPORT: Final = Count("stale_slice_report")
-"""A `SliceReport` that tells the lead nothing new."""
+"""A `SliceReport` that is not news to the lead."""
 
 SKIPPED_CONTROL: Final = Count("skipped_control")
-"""A `ControlBatch` or `ControlSlice` that came too late: numbered below another, or when all pages were done."""
+"""A `ControlBatch` or `ControlSlice` that came too late: after one with a higher number, or after the last page."""
 
 UNKNOWN_SLICE: Final = Count("unknown_slice")
 """A `ControlSlice` of a batch that the partition does not know."""

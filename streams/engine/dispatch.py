@@ -1,4 +1,4 @@
-"""The reader's index: which function decides what each command does."""
+"""The index of commands: the function that decides each one."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ HANDLERS: dict[type, Handler] = {
 
 
 def apply(command: Command, at: At, view: View) -> list[Effect]:
-    """What `command` does to the table that `view` shows.
+    """The effects of `command` on the table that `view` shows.
 
-    The same command, position and table give the same effects, always. The command must lie on its home partition.
+    The same command, position and table always give the same effects. The command must lie on its home partition.
 
     Raises:
         CommandRefusedError: the command breaks a rule; it becomes a dead letter and nothing changes.

@@ -1,4 +1,4 @@
-"""What a command does, as data: the engine decides, the table and the runtime act.
+"""The effects of a command, as data: the engine decides, the table and the runtime act.
 
 Effects are listed in the order in which they take place. A later command of the same turn sees them.
 """
@@ -35,7 +35,7 @@ class InsertRow(Record, frozen=True):
 
 
 class UpdateRow(Record, frozen=True):
-    """The row as it stands from now on, on a record of its own (whatever delta it rested on)."""
+    """The row's new state, written as a record of its own even if the row rested on a delta before."""
 
     row: Row
 
@@ -48,7 +48,7 @@ class RemoveRow(Record, frozen=True):
 
 
 class PutDelta(Record, frozen=True):
-    """A page changed many rows at once; `left` counts them by the status they had."""
+    """A change that one page makes to many rows; `left` counts them by their former status."""
 
     delta: PageDelta
     left: dict[Status, int]
@@ -79,14 +79,14 @@ class RemoveSlice(Record, frozen=True):
 
 
 class SetPage(Record, frozen=True):
-    """Number of the newest `ContinueSlice`, and whether it is outstanding."""
+    """The number of the newest `ContinueSlice`, and whether it is outstanding."""
 
     page: int
     outstanding: bool
 
 
 class SetRelease(Record, frozen=True):
-    """Number of the newest `ReleaseHeld`, whether it is outstanding, and whether its pages begin anew when done."""
+    """The number of the newest `ReleaseHeld`, whether it is outstanding, and whether its pages then start over."""
 
     release_no: int
     outstanding: bool
@@ -94,7 +94,7 @@ class SetRelease(Record, frozen=True):
 
 
 class SetTick(Record, frozen=True):
-    """Number of the last `Tick` done."""
+    """The number of the last `Tick` done."""
 
     tick_no: int
 
@@ -114,7 +114,7 @@ class Send(Record, frozen=True):
 
 
 class SendAll(Record, frozen=True):
-    """A page's signals: the same to each row's executor."""
+    """A page's signals: the same signal to the executor of each row."""
 
     kind: SignalKind
     rows: Sequence[StartedRow]
@@ -128,7 +128,7 @@ class SendAll(Record, frozen=True):
 
 
 class Append(Record, frozen=True):
-    """A command to the log, in the same transaction."""
+    """A command to write to the log in the same transaction."""
 
     partition: int
     key: str
@@ -136,7 +136,7 @@ class Append(Record, frozen=True):
 
 
 class Count(Record, frozen=True):
-    """Something worth a metric that changes nothing, such as a stale report."""
+    """An event worth counting that changes nothing, such as a stale report."""
 
     name: str
     by: int = 1

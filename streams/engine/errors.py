@@ -1,4 +1,4 @@
-"""How the engine says no."""
+"""Errors with which the engine refuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["CommandRefusedError", "NewerEngineError"]
 
 
 class NewerEngineError(Exception):
-    """A table written by a newer engine: this worker must be upgraded, never misread it."""
+    """The table was written by a newer engine: this worker would misread it and must be upgraded."""
 
     def __init__(self, version: int, own: int) -> None:
         super().__init__(

@@ -1,6 +1,6 @@
-"""Filters of batches: what they match. Which are refused stands in `streams.rules`.
+"""Filters of batches: the rows they match. `streams.rules` says which filters are refused.
 
-`matches` says about one row in Python what the store's SQL says about many.
+`matches` decides in Python for one row what the store's SQL decides for many.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 
 class Facts(Record, frozen=True):
-    """What a filter looks at: a row, and the part of it that never changes."""
+    """The input of a filter: a row, and its invocation, which never changes."""
 
     row: Row
     invocation: Invocation
 
     @property
     def deployment_id(self) -> str | None:
-        """The deployment pinned by a report, else the one asked for."""
+        """The deployment pinned by a report, else the requested one."""
         pinned = self.row.deployment_id
         return self.invocation.deployment_id if pinned is None else pinned
 
     @property
     def batch_id(self) -> str | None:
-        """The batch by which the row was ended or is being cancelled."""
+        """The batch that ended the row or is cancelling it."""
         return None if self.row.ending is None else self.row.ending.cause.batch_id
 
 
@@ -49,7 +49,7 @@ _LISTS: Final = (
     ("invocation_ids", attrgetter("invocation.invocation_id")),
     ("batch_ids", attrgetter("batch_id")),
 )
-"""Fields that list what a row's value may be, and where that value is."""
+"""Filter fields that list a row's allowed values, each with the place of that value."""
 
 
 def matches(filter_: Filter, action: Action, cutoff: int, facts: Facts) -> bool:
@@ -58,11 +58,11 @@ def matches(filter_: Filter, action: Action, cutoff: int, facts: Facts) -> bool:
 
 
 def matching(filter_: Filter, action: Action, cutoff: int) -> Test:
-    """The filter of a slice made ready to say whether a page of it acts on a row, as `saying` does.
+    """A slice's filter compiled into a test: does a page of the slice act on this row?
 
-    `cutoff` is the offset of the slice's `StartSlice`. PURGE matches rows that have ended, all else those that have
-    not. A filter on statuses or modified time, also of what it leaves out, matches none that was first started behind
-    the cut-off.
+    `cutoff` is the offset of the slice's `StartSlice`. PURGE matches ended rows only, every other action the others
+    only. A filter that uses statuses or modified time, in its exclusions too, matches no row first started after the
+    cut-off.
     """
     says, ended = saying(filter_), action is Action.PURGE
     moving = any(getattr(part, name) is not None for part in (filter_, filter_.exclude) if part for name in MOVING)
@@ -79,9 +79,9 @@ def matching(filter_: Filter, action: Action, cutoff: int) -> Test:
 
 
 def saying(filter_: Filter) -> Test:
-    """The filter made ready to say whether a row has what it asks for and nothing that it leaves out.
+    """The filter compiled into a test: does a row have everything it asks for, and nothing it excludes?
 
-    What a row costs does not grow with the filter's lists.
+    The cost per row does not grow with the length of the filter's lists.
     """
     wanted, unwanted = _tests(filter_), [] if filter_.exclude is None else _tests(filter_.exclude)
 
@@ -98,7 +98,7 @@ def saying(filter_: Filter) -> Test:
 
 
 def _tests(said: Filter | Exclusion) -> list[Test]:
-    """One for each list, each pair of times, each label and each label's list."""
+    """One test per list, per pair of times, per label and per label's list."""
     lists = [(read, getattr(said, name, None)) for name, read in _LISTS]
     tests = [_among(read, values) for read, values in lists if values is not None]
     for name in ("created", "modified"):
@@ -111,7 +111,7 @@ def _tests(said: Filter | Exclusion) -> list[Test]:
 
 
 def _among(read: Callable[[Facts], str | None], values: Collection[str]) -> Test:
-    """A row without such a value has none of them."""
+    """A test of the row's value against the list. A row without a value fails it."""
     wanted = frozenset(values)
     return lambda facts: read(facts) in wanted
 

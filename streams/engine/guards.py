@@ -1,4 +1,4 @@
-"""No doomed work: what a running batch is about to end is not started first, but held for it."""
+"""Guards against doomed work: a row that a running batch is about to end is held, not started."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def guarding(slice_: Slice) -> bool:
-    """Whether the slice is going to end all that it matches, as far as it has not come yet."""
+    """Whether the slice will still end every matching row that its pages have not reached."""
     return (
         slice_.state is SliceState.RUNNING
         and slice_.action in {Action.KILL, Action.CANCEL}
@@ -31,14 +31,14 @@ def guarding(slice_: Slice) -> bool:
 
 
 class Guard(NamedTuple):
-    """A slice that guards starts, with its filter made ready; ids in the filter are looked up apart."""
+    """A slice that guards starts, with its compiled filter. Ids in the filter are looked up separately."""
 
     slice: Slice
     matches: Callable[[Facts], bool]
 
 
 def guard_of(slice_: Slice, known: Guard | None = None) -> Guard:
-    """The guard of a slice; `known`: the one that the slice had before, whose filter may be ready already."""
+    """The guard of a slice; `known`: its previous guard, whose compiled filter is reused if it is the same."""
     filter_ = slice_.filter
     if known is not None and known.slice.filter is filter_ and known.slice.cutoff == slice_.cutoff:
         return Guard(slice_, known.matches)
@@ -48,14 +48,14 @@ def guard_of(slice_: Slice, known: Guard | None = None) -> Guard:
 
 
 class Guards:
-    """The slices that guard rows while a command is applied; `view` shows the table before it."""
+    """The slices that guard rows while a command is applied; `view` shows the table before the command."""
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._guards = view.guarding()
 
     def against(self, row: Row) -> bool:
-        """Whether a slice has the row still to come, and matches it as it stands."""
+        """Whether the pages of some slice have not reached the row yet, and its filter matches the row as it is now."""
         to_come = [guard for guard in self._guards if _to_come(guard.slice, row)]
         if not to_come:
             return False
@@ -64,7 +64,7 @@ class Guards:
 
 
 def hold(row: Row) -> list[Effect]:
-    """The row is not started: nothing of it changes but the mark that says so."""
+    """Hold the row instead of starting it: only its `held` mark changes."""
     return [] if row.held else [UpdateRow(replace(row, held=True, delta=None))]
 
 
@@ -74,6 +74,6 @@ def _to_come(slice_: Slice, row: Row) -> bool:
     ids = slice_.filter.invocation_ids
     if ids is None:
         return row.seq > slice_.cursor
-    # Pages go over the ids, in their order, wherever the rows are.
+    # With ids, pages follow the order of the ids, not that of the rows.
     place = bisect_left(ids, row.invocation_id, slice_.cursor)
     return place < len(ids) and ids[place] == row.invocation_id

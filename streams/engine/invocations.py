@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from streams.engine.view import At, View
     from streams.model import Invoke, ReportTransition
 
-# An enum's member costs as much to look up as a row to copy.
+# Looking up an enum's member costs as much as copying a row.
 _START = SignalKind.START
 _SCHEDULED, _PENDING, _READY = Status.SCHEDULED, Status.PENDING, Status.READY
 _RUNNING, _BACKING_OFF = Status.RUNNING, Status.BACKING_OFF
 
 
 def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
-    """A new invocation is started, scheduled, adopted, or ended by a rule; one that is here already is left alone."""
+    """Start, schedule or adopt a new invocation, or end it by a rule. A known one is left alone."""
     check_invoke(command)
     invocation = command.invocation
     digest = content_hash(command)
@@ -58,7 +58,7 @@ def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
 
 
 def _waiting(command: Invoke, at: At, digest: int, view: View) -> list[Effect] | None:
-    """A new invocation of an object in its inbox; None when nothing is before it."""
+    """The effects that put a new invocation into its object's inbox; None when nothing is ahead of it."""
     row = _arrived(command, at, digest, _PENDING, 0, None, None)
     object_ = object_of(row)
     if object_ is None:
@@ -79,7 +79,7 @@ def _arrived(
     started_seq: int | None,
     due_at: int | None,
 ) -> Row:
-    """The row of a new invocation; one that no executor has seen is at attempt 0."""
+    """The row of a new invocation; attempt 0 means that no executor has seen it."""
     invocation = command.invocation
     return Row(
         invocation_id=invocation.invocation_id,
@@ -110,7 +110,7 @@ def _again(known: Row, digest: int) -> list[Effect]:
 
 
 def report(command: ReportTransition, at: At, view: View) -> list[Effect]:
-    """An executor moves an invocation on; what is late or out of turn is ignored and counted."""
+    """Apply an executor's report. A report that is late or out of turn is counted and ignored."""
     check_report(command)
     row = view.row(command.invocation_id)
     to = command.to
@@ -127,7 +127,7 @@ def report(command: ReportTransition, at: At, view: View) -> list[Effect]:
 
 
 def _stale(command: ReportTransition, row: Row) -> bool:
-    """Of another attempt or life of the id, or overtaken by a later report."""
+    """Whether the report is of another attempt or an earlier life of the id, or was overtaken by a later report."""
     return (
         command.attempt != row.attempt
         or (command.seq is not None and command.seq != row.seq)
@@ -151,7 +151,7 @@ def _reported(row: Row, command: ReportTransition, now: int, due_at: int | None,
 
 
 def _ended(command: ReportTransition, row: Row, at: At, view: View) -> list[Effect]:
-    """The executor says it is over; a batch that waits for it counts it as done only if it was cancelled."""
+    """Apply a report of the end. A batch that waits for the row counts it as done only if it was cancelled."""
     error = command.error
     asked = row.ending if row.status is Status.CANCELLING else None
     if asked is None or command.to is not Status.CANCELLED:

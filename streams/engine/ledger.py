@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from streams.model import Slice
 
 _NOTHING: Final = Filter(invocation_ids=())
-"""What a slice without pages matches."""
+"""The filter of a slice without pages: it matches nothing."""
 
 Outcome = Literal["done", "skipped", "failed"]
 
 MAX_SAMPLES: Final = 20
-"""How many ids a slice keeps as samples, and as failures."""
+"""Maximum number of ids that a slice keeps as samples, and likewise as failures."""
 
 
 def report_of(slice_: Slice, at: At, phase: SlicePhase) -> Append:
-    """Tells the lead of `slice_` how far it has come."""
+    """The report to the lead about the progress of `slice_`."""
     report = SliceReport(
         ENGINE_VERSION,
         slice_.lead,
@@ -39,24 +39,24 @@ def report_of(slice_: Slice, at: At, phase: SlicePhase) -> Append:
 
 
 def report_of_end(slice_: Slice, at: At) -> Append:
-    """Tells the lead that `slice_` has no pages left, and whether it waits for anything."""
+    """The report to the lead that `slice_` has no pages left; its phase says whether rows are still pending."""
     return report_of(slice_, at, SlicePhase.PAGES_DONE if slice_.state is SliceState.DRAINING else SlicePhase.DRAINED)
 
 
 def without_pages(slice_: Slice) -> Slice:
-    """The slice with its pages done or given up: over as soon as nothing is pending."""
+    """The slice after its pages were done or given up. It is over once nothing is pending."""
     state = SliceState.ABORTED if slice_.aborted else SliceState.COMPLETED
-    # Its filter has done its work, and would be written with every counter that still moves.
+    # The filter is no longer needed, and would be written again with every change of a counter.
     return replace(slice_, filter=_NOTHING, state=SliceState.DRAINING if slice_.pending else state)
 
 
 def pages_over(slice_: Slice) -> Slice:
-    """The slice after its last page: it goes on as long as its rule stands."""
+    """The slice after its last page. While its rule stands, the slice goes on."""
     return without_pages(slice_) if slice_.standing_until is None else replace(slice_, pages_done=True)
 
 
 class Ledger:
-    """Collects what one command moves out of `pending`, so that each slice is written once."""
+    """The rows that one command moves out of `pending`, collected so that each slice is written once."""
 
     def __init__(self, at: At, view: View) -> None:
         self._at = at
@@ -64,9 +64,9 @@ class Ledger:
         self._slices: dict[str, Slice] = {}
 
     def settle(self, batch_id: str, outcome: Outcome, rows: int = 1, failure: str | None = None) -> None:
-        """Move `rows` of the slice of `batch_id` from pending to `outcome`; a forgotten slice counts nothing.
+        """Move `rows` of the batch's slice from `pending` to `outcome`. Nothing is counted for a forgotten slice.
 
-        `failure` is the id of the row, kept with the slice's failures as long as there is room.
+        `failure` is the row's id, added to the slice's failures while there is room.
         """
         slice_ = self._slices.get(batch_id) or self._view.slice(batch_id)
         if slice_ is None:
@@ -78,13 +78,13 @@ class Ledger:
         self._slices[batch_id] = replace(slice_, pending=slice_.pending - rows, failures=failures, **moved)
 
     def wake(self, batch_id: str) -> None:
-        """The time of the slice's next page has come."""
+        """Clear the `due_at` of the batch's slice: the time of its next page has come."""
         slice_ = self._slices.get(batch_id) or self._view.slice(batch_id)
         if slice_ is not None:
             self._slices[batch_id] = replace(slice_, due_at=None)
 
     def effects(self) -> list[Effect]:
-        """The slices as they stand now, and a report for each that has become drained."""
+        """A `PutSlice` for each changed slice, and a report for each slice that is now drained."""
         effects: list[Effect] = []
         for slice_ in self._slices.values():
             drained = slice_.state is SliceState.DRAINING and slice_.pending == 0

@@ -1,4 +1,4 @@
-"""The tables of the protocol: which command finds which status, and what follows."""
+"""The tables of the protocol: the outcome of each command, by the status it finds."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ UNSTARTED: Final = frozenset({Status.SCHEDULED, Status.PENDING})
 STARTED: Final = frozenset(
     {Status.READY, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.CANCELLING},
 )
-"""Statuses that an executor may know of; PAUSED is as where it was paused from."""
+"""Statuses of rows that an executor may know. A PAUSED row counts by the status it was paused from."""
 
 DEFAULT_GRACE_MS: Final = 30_000
 FIRST_REPEAT_MS: Final = 5_000
-"""After this long an unanswered CANCEL signal is sent again; then after twice as long, and so on."""
+"""Time until an unanswered CANCEL signal is first repeated, ms; it doubles with each repeat."""
 
 
 class Verdict(Enum):
-    """What an action does to a row."""
+    """The outcome of an action on one row."""
 
     SKIP = "nothing to do"
     END = "ended at once; no executor ever saw it"
@@ -58,7 +58,7 @@ VERDICTS: Final[dict[Action, dict[Status, Verdict]]] = {
     Action.RESUME: {**dict.fromkeys(Status, Verdict.SKIP), Status.PAUSED: Verdict.GO_ON},
     Action.PURGE: {**dict.fromkeys(Status, Verdict.SKIP), **dict.fromkeys(TERMINAL, Verdict.REMOVE)},
 }
-"""What each action does to a row at a status; where PAUSED is no key, to a paused row as where it was paused from."""
+"""The outcome of each action, by the row's status. Without a PAUSED entry, the status a row was paused from counts."""
 
 ENDED_BY: Final = {Action.KILL: Status.KILLED, Action.CANCEL: Status.CANCELLED}
 """The status of a row that an action ended at once."""
@@ -73,11 +73,11 @@ REPORTS: Final[dict[Status, frozenset[Status]]] = {
     Status.FAILED: STARTED,
     Status.CANCELLED: STARTED,
 }
-"""From which statuses a row follows a report; a status that is no key is never reported."""
+"""The statuses from which a report moves a row. A status without an entry cannot be reported."""
 
 
 def stands_at(row: Row) -> Status:
-    """Where the row stands; a paused one where it was paused from."""
+    """The row's status; of a paused row the status it was paused from."""
     return row.paused_from or row.status
 
 
@@ -88,7 +88,7 @@ def verdict(action: Action, row: Row) -> Verdict:
 
 
 def follows(row: Row, to: Status) -> bool:
-    """Whether `row` can go where its executor reports it; a paused one can only end."""
+    """Whether `row` can move to the reported status. A paused row can only end."""
     allowed = REPORTS.get(to)
     if allowed is None:
         return False
@@ -98,5 +98,5 @@ def follows(row: Row, to: Status) -> bool:
 
 
 def next_repeat(now: int, repeat: int, grace_until: int) -> int:
-    """When a CANCEL signal sent at `now` for the `repeat`-th time has gone unanswered for too long."""
+    """When to act on a CANCEL signal, sent at `now` for the `repeat`-th time, that is still unanswered."""
     return min(now + (FIRST_REPEAT_MS << repeat), grace_until)

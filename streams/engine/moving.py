@@ -1,7 +1,7 @@
-"""What puts an invocation into another service's table as it stands in this one's: client commands, nothing else.
+"""Client commands that recreate an invocation in another service's table.
 
-A command says neither attempt nor seq: the new table begins with its own. What cannot be said without a START that an
-executor would take for a second one is said in the nearest way that sends none.
+Commands carry neither attempt nor seq: the new table assigns its own. Where an exact copy would send a START that an
+executor would take for a second one, the closest state that sends none is chosen.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 _FIRST_ATTEMPT: Final = 1
 _REPORT_NO: Final = 0
-"""Lower than any number of an executor, so that the same line sent again is ignored as late."""
+"""Lower than any executor's number, so that a line sent twice is ignored as late."""
 _IN_HAND: Final = frozenset({Status.READY, Status.RUNNING})
 
 
 @dataclass(frozen=True)
 class Terms:
-    """How invocations are moved.
+    """The terms of a move.
 
-    `now`: wall clock, ms. `restart`: what executors have in hand (READY, RUNNING) gets a START anew; otherwise it is
-    adopted. `no_start_before`, ms: what was paused before its start is scheduled no earlier, so that it is paused
-    again before it is started.
+    `now`: wall clock, ms. `restart`: rows that executors have in hand (READY, RUNNING) get a new START; otherwise they
+    are adopted. `no_start_before`, ms: a row paused before its start is scheduled no earlier, so that it is paused
+    again before it starts.
     """
 
     now: int
@@ -39,7 +39,7 @@ class Terms:
 def commands_for(
     row: Row, invocation: Invocation, payload: bytes | None, terms: Terms
 ) -> list[Invoke | ReportTransition | Act]:
-    """The commands that put an invocation that has not ended into another table, in order."""
+    """The commands, in order, that recreate an unfinished invocation in another table."""
     if stands_at(row) not in UNSTARTED and not (terms.restart and row.status in _IN_HAND):
         return [Invoke(invocation, adopt=True, payload=payload), *_reports(row, terms), *_acts(row, terms)]
     at = row.scheduled_at
@@ -49,7 +49,7 @@ def commands_for(
 
 
 def _reports(row: Row, terms: Terms) -> list[ReportTransition]:
-    """Where an adopted invocation stands, and its deployment; one that is paused or cancelled can only end."""
+    """Reports of an adopted invocation's status and deployment. A paused or cancelled one can only end."""
     to, retry_at = Status.RUNNING, None
     match row.status:
         case Status.SUSPENDED:
@@ -72,7 +72,7 @@ def _reports(row: Row, terms: Terms) -> list[ReportTransition]:
 
 
 def _acts(row: Row, terms: Terms) -> list[Act]:
-    """What an operator has asked of it: a pause, or a cancel with what is left of its grace."""
+    """The operator's request, repeated: a pause, or a cancel with the rest of its grace."""
     ending = row.ending
     if row.status is Status.PAUSED:
         return [Act(row.invocation_id, Action.PAUSE)]

@@ -23,7 +23,7 @@ _SEQ = attrgetter("seq")
 
 
 def object_of(row: Row) -> Object | None:
-    """The object that the row is about, None when it is about none."""
+    """The object of the row; None for a row without one."""
     key = row.object_key
     if key is None:
         return None
@@ -32,21 +32,21 @@ def object_of(row: Row) -> Object | None:
 
 
 def holds(row: Row) -> bool:
-    """Whether an object is taken by this row of it."""
+    """Whether this row occupies its object."""
     return stands_at(row) in STARTED
 
 
 def promotions(
     effects: Iterable[Effect], at: At, view: View, guards: Guards, objects: Sequence[Object] = ()
 ) -> list[Effect]:
-    """What follows from a command for the inboxes of the objects it touched: each is looked at once.
+    """The effects of a command on the inboxes of the objects it touched. Each inbox is read once.
 
     Args:
-        effects: of the command, which the view does not show yet; of its rows, those that it updates.
-        at: where the command stands.
+        effects: the command's effects, not yet visible in the view; only its `UpdateRow`s count.
+        at: the command's place and time.
         view: the table before the command.
-        guards: of the same view.
-        objects: further objects it has touched.
+        guards: the guards of that view.
+        objects: further objects that the command touched.
     """
     return _promotions(effects, at, view, guards, objects, frozenset(), None) or []
 
@@ -60,9 +60,9 @@ def promotions_within(
     objects: Sequence[Object] = (),
     gone: AbstractSet[int] = frozenset(),
 ) -> list[Effect] | None:
-    """As `promotions`; None where the rows that are started would weigh more than `most` bytes, without the page's own.
+    """Like `promotions`; None if the started rows, the page's own aside, would weigh more than `most` bytes.
 
-    `gone`: seqs of rows that the page has taken from the objects in another way.
+    `gone`: seqs of rows that the page took from their objects by its delta.
     """
     return _promotions(effects, at, view, guards, objects, gone, most)
 

@@ -1,4 +1,4 @@
-"""How fast a slice may go and how far: a token bucket that the partition clock fills, and the slice's budget."""
+"""A slice's rate and budget: a token bucket filled by the partition clock, and a limit on its rows."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from streams.model import Slice
 
 PAGE_MS: Final = 100
-"""A slice waits until its rate has allowed a page of this time, or one row if that takes longer."""
+"""A slice waits until its rate allows this many ms of rows, or one row if that takes longer."""
 
 BURST_MS: Final = 800
-"""A page that is late takes what the rate has allowed meanwhile, up to this time; more is lost.
+"""A late page may catch up on this many ms of its rate; the rest is lost.
 
-So the rate holds where turns are slow, and no stall ends in a burst of a tenth of what ten seconds allow.
+So the rate holds where turns are slow, and a stall never ends in a burst of a tenth of ten seconds' rows.
 """
 
 SLOWEST: Final = 1e-6
-"""Rows a second of a slice; it means a row in 11 days. A lower rate could ask for a time that is none."""
+"""Lowest rate of a slice, rows a second: one row in 11 days. Below it, a due time could overflow a timestamp."""
 
 FASTEST: Final = 1e9
-"""Rows a second of a slice; no slice comes near it. A higher rate could ask for a number that is none."""
+"""Highest rate of a slice, rows a second; no slice comes near it. Above it, a number of rows could overflow."""
 
 _ROUNDING: Final = 1e-6
 
 
 def refilled(slice_: Slice, now: int) -> Slice:
-    """The slice with its tokens as of `now`; only a RUNNING one earns any."""
+    """The slice with its tokens as of `now`. Only a RUNNING slice earns tokens."""
     rate = slice_.max_rate
     if rate is None:
         return slice_
@@ -42,18 +42,18 @@ def refilled(slice_: Slice, now: int) -> Slice:
 
 
 def at_rate(slice_: Slice, max_rate: float, first: float, now: int) -> Slice:
-    """The slice at another rate; `first` is what it starts with if it had none, in rows."""
+    """The slice at another rate; `first`: its initial tokens, in rows, if it had no rate before."""
     tokens = first if slice_.max_rate is None else slice_.tokens
     return refilled(replace(slice_, max_rate=max_rate, tokens=tokens, tokens_at=now), now)
 
 
 def first_tokens(partition: int, partitions: int) -> float:
-    """Parts of a row that set the slices of a slow batch apart: they take turns instead of all waiting equally long."""
+    """The initial tokens, in rows. They differ per slice: those of a slow batch take turns."""
     return partition / partitions
 
 
 def paced(slice_: Slice, now: int) -> Slice:
-    """The slice with the time of its next page, if its rate makes it wait for one."""
+    """The slice with the time of its next page in `due_at`, if its rate makes it wait."""
     rate = slice_.max_rate
     due_at = None
     if rate is not None and slice_.state is SliceState.RUNNING:
@@ -64,7 +64,7 @@ def paced(slice_: Slice, now: int) -> Slice:
 
 
 def room(slice_: Slice, most: int) -> int:
-    """How many rows the next page may act on: at most `most`, what the rate allows, and what is left of the budget."""
+    """Rows that the next page may act on: the least of `most`, what the rate allows, and the rest of the budget."""
     if slice_.max_rate is not None:
         most = min(most, floor(slice_.tokens + _ROUNDING))
     return most if slice_.budget is None else min(most, slice_.budget - slice_.acted)

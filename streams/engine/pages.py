@@ -1,4 +1,4 @@
-"""One page of a slice: the rows it selects, what becomes of them, and the page that follows."""
+"""One page of a slice: the rows it selects, its effects on them, and the next page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _HALTED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].it
 
 
 class _Plan(NamedTuple):
-    """What becomes of the matched rows.
+    """The plan of a page: how each matched row is treated.
 
     `done`, `asked`: rising seqs of rows on which the action takes effect at once, and of those whose executor is asked
     to end them. `signalled`: the rows of both kinds that take the action's own signal. `skipped`: how many rows have
@@ -75,7 +75,7 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
         if slice_.action is Action.RESUME:
             page = replace(page, rows=tuple(row for row in page.rows if not guards.against(row)))
         plan = _plan(slice_.action, page)
-        # Of a page of one row it does not matter what it weighs: there must be progress.
+        # A page of one row may weigh anything: there must be progress.
         most = max(0, limit_of(command.max_bytes) - page.weight) if _matched(page) > 1 else None
         effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, guards, most)
         if effects is not None:
@@ -90,7 +90,7 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
 
 
 def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, int, bool]:
-    """The page, where the cursor stands after it, and whether nothing is left behind it."""
+    """The page, the cursor after it, and whether it is the last page."""
     most = room(slice_, command.max_matched)
     query = PageQuery(
         filter=slice_.filter,
@@ -107,7 +107,7 @@ def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, in
     if ids is None:
         page = view.select(query)
         return page, page.cursor, page.last
-    # The chunk stands for the filter's ids, which need not be looked through again.
+    # The chunk replaces the filter's ids, which need not be searched again.
     query = replace(query, filter=replace(slice_.filter, invocation_ids=None))
     size = min(command.max_scanned, command.max_matched)
     while True:
@@ -142,20 +142,20 @@ def _plan(action: Action, page: Page) -> _Plan:
 
 
 def _matched(page: Page) -> int:
-    """How many rows the page has."""
+    """Number of matched rows of the page."""
     return sum(map(len, page.unstarted.values())) + len(page.started)
 
 
 def _act(
     slice_: Slice, page: Page, plan: _Plan, at: At, view: View, guards: Guards, most: int | None
 ) -> list[Effect] | None:
-    """What the page does: one delta for all rows, or row by row where each takes a record of its own in any case.
+    """The effects of the page: one delta for all rows, or row by row where each row needs its own record anyway.
 
-    At its end each object that it has touched is looked at once. It makes no difference that its slice guards what the
-    page itself has passed: of that, nothing that it matches is left.
+    At the end, each object that the page touched is looked at once. That its own slice still guards does no harm:
+    behind the page, no matching row is left.
 
     Returns:
-        None where what follows from the page for others weighs more than `most` bytes.
+        None if the rows that start in consequence weigh more than `most` bytes.
     """
     gone: frozenset[int] = frozenset()
     match slice_.action:
@@ -183,7 +183,7 @@ def _act(
 
 
 def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
-    """One delta for all rows, a signal for each that was started, and no mark on a row held by an older engine."""
+    """One delta for all rows and a signal for each started one. Rows held by an older engine lose that mark."""
     places: defaultdict[Status, list[int]] = defaultdict(list)
     for status, seqs in page.unstarted.items():
         if status in _SHELVED:
@@ -202,7 +202,7 @@ def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
 
 
 def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
-    """One delta for all rows, a signal for each that was started, and what other batches lose by it."""
+    """One delta for all rows, a signal for each started one, and the counts of batches that lose rows by it."""
     effects: list[Effect] = []
     standing = Counter(map(_STANDING, plan.signalled))
     grace_until = at.now + slice_.grace_ms
@@ -228,12 +228,12 @@ def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Eff
 
 
 def _differences(seqs: list[int]) -> tuple[int, ...]:
-    """The first absolute, then the distance of each from the one before."""
+    """The first number, then the difference of each one from its predecessor."""
     return (seqs[0], *map(sub, seqs[1:], seqs))
 
 
 def _left(page: Page, signalled: Counter[tuple[Status, str | None]]) -> dict[Status, int]:
-    """How many of the changed rows had which status; `signalled`: status and `counted_by` of those started."""
+    """Number of changed rows by their former status; `signalled`: status and `counted_by` of the started ones."""
     left: Counter[Status] = Counter()
     for (status, _), rows in signalled.items():
         left[status] += rows
@@ -243,7 +243,7 @@ def _left(page: Page, signalled: Counter[tuple[Status, str | None]]) -> dict[Sta
 
 
 def _advanced(slice_: Slice, page: Page, plan: _Plan, cursor: int, last: bool, at: At) -> Slice:  # noqa: FBT001
-    """The slice with the page counted."""
+    """The slice with the page added to its counters."""
     done, pending = len(plan.done), len(plan.asked)
     acted = done + pending
     if slice_.dry_run:

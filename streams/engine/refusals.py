@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def refuse_cancel_flow(command: CancelFlow, at: At, view: View) -> list[Effect]:
-    """There are no flows yet."""
+    """Refuse a `CancelFlow`: this version has no flows."""
     del at, view
     check_id("flow_id", command.flow_id)
     not_supported("CancelFlow", "cancel the invocations by a batch")

@@ -1,4 +1,4 @@
-"""A slice that guards no longer lets go of what it held, page by page, unless another slice guards it."""
+"""The release of held rows: page by page they are started, once no slice guards them any longer."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from streams.model import Row, Slice
 
 _ROWS_A_PAGE: Final = 200
-"""Each may be a start of its own: so many take about as long as a page of a batch."""
+"""Each row may be a start of its own: this many take about as long as a page of a batch."""
 _BEGINNING: Final = -1
 
 
 def let_go(before: Slice, after: Slice | None, at: At, view: View) -> list[Effect]:
-    """What follows for held rows when a slice is changed; `after` is None when it is forgotten."""
+    """The first page of a release, if this change ends a slice's guarding; `after` is None for a forgotten slice."""
     if not guarding(before) or (after is not None and guarding(after)):
         return []
     meta = view.meta
     if meta.release_outstanding:
-        # Its pages may have passed what this slice held.
+        # The release in progress may have passed this slice's held rows.
         return [SetRelease(meta.release_no, outstanding=True, again=True)]
     if not view.held(_BEGINNING, 1):
         return []
@@ -42,7 +42,7 @@ def let_go(before: Slice, after: Slice | None, at: At, view: View) -> list[Effec
 
 
 def release_held(command: ReleaseHeld, at: At, view: View) -> list[Effect]:
-    """Start what was held and no slice guards any longer, a page of it; a page already done is a no-op."""
+    """Start one page of held rows that no slice guards any longer. A page already done is a no-op."""
     check_internal(command, at)
     meta = view.meta
     if not meta.release_outstanding or command.release_no != meta.release_no:
@@ -61,7 +61,7 @@ def release_held(command: ReleaseHeld, at: At, view: View) -> list[Effect]:
 
 
 def _page(rows: Sequence[Weighed], most: int, at: At, view: View) -> list[Effect] | None:
-    """What becomes of the rows, and of their objects; None if they are several and it weighs too much."""
+    """The effects on these rows and their objects; None if there are several rows and they weigh too much."""
     guards = Guards(view)
     effects = [effect for row, _ in rows for effect in _released(row, at, view, guards)]
     left = max(0, most - sum(weight for _, weight in rows)) if len(rows) > 1 else None
@@ -70,7 +70,7 @@ def _page(rows: Sequence[Weighed], most: int, at: At, view: View) -> list[Effect
 
 
 def _released(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
-    """What the row was held from."""
+    """The step that the row was held back from."""
     if guards.against(row):
         return []
     match row.status:
@@ -87,6 +87,6 @@ def _released(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
 
 
 def _next(before: ReleaseHeld, number: int, after: int, at: At, *, again: bool) -> list[Effect]:
-    """The page that follows, of the sizes of the one before."""
+    """The next page, with the sizes of the one before."""
     command = ReleaseHeld(ENGINE_VERSION, at.partition, number, after, before.max_rows, before.max_bytes)
     return [SetRelease(number, outstanding=True, again=again), Append(at.partition, f"release/{at.partition}", command)]

@@ -1,4 +1,4 @@
-"""Which partition a command belongs to: Kafka's own partitioner over the routing key."""
+"""The partition of a command: Kafka's own partitioner over the routing key."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 _POSITIVE = 0x7FFFFFFF
 _VECTOR_FROM = 8
-"""Keys of one length from which numpy is faster than plain Python."""
+"""From this many keys of one length, numpy is faster than plain Python."""
 
 
 def routing_key(invocation_id: str) -> str:
-    """What stands before the last `~` of the id, or the whole id when it has none."""
+    """The part of the id before its last `~`, or the whole id if it has none."""
     return invocation_id.rpartition("~")[0] if "~" in invocation_id else invocation_id
 
 
@@ -99,14 +99,14 @@ def _words(keys: list[bytes], length: int) -> NDArray[np.uint32]:
 
 
 def _tails(keys: list[bytes], length: int) -> NDArray[np.uint32]:
-    """The one to three bytes behind the last whole word, as a little-endian number each."""
+    """Each key's one to three bytes after its last whole word, as a little-endian number."""
     whole = length & ~3
     padded = b"".join([key[whole:].ljust(4, b"\0") for key in keys])
     return np.frombuffer(padded, dtype="<u4").astype(np.uint32)
 
 
 def home(command: Command, partitions: int) -> int | None:
-    """The partition `command` belongs to; None for an internal one whose partition does not exist."""
+    """The partition that `command` belongs to; None for an internal command whose partition does not exist."""
     match command:
         case Invoke():
             key = routing_key(command.invocation.invocation_id)

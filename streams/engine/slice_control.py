@@ -1,4 +1,4 @@
-"""What a slice does when its lead pauses, resumes or aborts it, changes its rate, grants it rows, or lifts its rule."""
+"""A lead's control of one slice: pause, resume, abort, a new rate, a grant of rows, or the end of its rule."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from streams.model import ControlSlice, Slice
 
 _PAGING: Final = frozenset({SliceState.WAITING, SliceState.RUNNING, SliceState.PAUSED})
-"""States of a slice that has pages to come."""
+"""States of a slice that has pages to do."""
 
 
 def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
-    """The lead changes the slice; one whose pages are done can only be forgotten."""
+    """Change the slice as its lead says. A slice whose pages are done can only be forgotten."""
     check_internal(command, at)
     slice_ = view.slice(command.batch_id)
     if slice_ is None:
@@ -74,6 +74,6 @@ def _resumed(slice_: Slice) -> Slice:
 def _granted(slice_: Slice, budget: int) -> Slice:
     if not budget:
         return without_pages(slice_)
-    # A sum beyond what a record can say would end the worker.
+    # A sum that overflows its field in the record would end the worker.
     granted = replace(slice_, budget=min(slice_.acted + budget, MAX_LONG))
     return granted if slice_.state is SliceState.PAUSED else replace(granted, state=SliceState.RUNNING)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
-    """The partition begins its part: the offset of this command is the cut-off."""
+    """Start the partition's slice. The offset of this command is the cut-off."""
     check_internal(command, at)
     check_partition("lead", command.lead, view.partitions)
     if view.slice(command.batch_id) is not None:
@@ -76,7 +76,7 @@ def takes_turns(slice_: Slice) -> bool:
 
 
 def next_page(batch_id: str | None, at: At, view: View) -> list[Effect]:
-    """The `ContinueSlice` that follows, for the slice of `batch_id`; None when no slice is running any more."""
+    """The next `ContinueSlice`, for the slice of `batch_id`; None when no slice is running any more."""
     page = view.meta.page
     if batch_id is None:
         return [SetPage(page, False)]
@@ -88,7 +88,7 @@ def next_page(batch_id: str | None, at: At, view: View) -> list[Effect]:
 
 
 def next_in_rotation(batch_id: str, running: Sequence[str], goes_on: bool) -> str | None:  # noqa: FBT001
-    """Whose turn is after `batch_id`, which itself `goes_on` or is done; None when nobody's."""
+    """The batch whose turn is after `batch_id`, which itself `goes_on` or is done; None if there is no other."""
     others = [other for other in running if other != batch_id]
     if batch_id in running:
         index = list(running).index(batch_id)
@@ -99,7 +99,7 @@ def next_in_rotation(batch_id: str, running: Sequence[str], goes_on: bool) -> st
 
 
 def progress_of(slice_: Slice, partition: int, held: int = 0) -> SliceProgress:
-    """What is published of a slice under `<batch id>/<partition>`; `held`: rows that wait for it."""
+    """The progress of a slice, published under `<batch id>/<partition>`; `held`: rows that wait for it."""
     return SliceProgress(
         batch_id=slice_.batch_id,
         partition=partition,

@@ -1,4 +1,4 @@
-"""Rules that stand at the door: what matches one as it arrives is ended before anybody is told to start it."""
+"""Rules at the door: an invocation that matches one on arrival is ended before any executor is told to start it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def stands(slice_: Slice) -> bool:
-    """Whether the slice's rule ends what arrives; a paused one lets everything in."""
+    """Whether the slice's rule ends matching arrivals. A paused slice lets everything in."""
     return slice_.standing_until is not None and slice_.state is SliceState.RUNNING
 
 
 class _Rule(NamedTuple):
-    """A slice that stands, with its filter made ready; `until`: when it ends at the latest, ms."""
+    """A slice that stands, with its compiled filter; `until`: when the rule ends at the latest, ms."""
 
     slice: Slice
     until: int
@@ -41,7 +41,7 @@ class Door:
         self._rules: dict[str, _Rule] = {}
 
     def put(self, slice_: Slice) -> None:
-        """The slice as it is from now on, whether its rule stands or not."""
+        """Record the slice's new state: its rule is added, replaced or dropped."""
         batch_id, until = slice_.batch_id, slice_.standing_until
         if until is None or not stands(slice_):
             self._rules.pop(batch_id, None)
@@ -54,14 +54,14 @@ class Door:
         self._rules = dict(sorted(self._rules.items(), key=_cutoff))
 
     def remove(self, batch_id: str) -> None:
-        """The slice is forgotten."""
+        """Drop the rule of a forgotten slice."""
         self._rules.pop(batch_id, None)
 
     def first(self, invocation: Invocation, now: int) -> Slice | None:
-        """The slice whose rule ends an invocation that arrives at `now`, ms; of several the one that began first."""
+        """The slice whose rule ends an invocation that arrives at `now`, ms. Of several, the one that began first."""
         if not self._rules:
             return None
-        # A rule may ask for nothing that an arriving row does not have yet.
+        # Rules cannot ask for anything that an arriving row does not have yet.
         row = Row(invocation.invocation_id, b"", 0, 0, Status.PENDING, 0, -1, now, now)
         facts = Facts(row, invocation)
         for slice_, until, says in self._rules.values():
@@ -71,13 +71,13 @@ class Door:
 
 
 def turn_away(row: Row, slice_: Slice, command: Invoke, at: At) -> list[Effect]:
-    """What becomes of an invocation that the slice's rule ends as it arrives.
+    """The effects of an arrival that the slice's rule ends.
 
     Args:
-        row: as it would stand if it waited for its start; an adopted one as it would run.
-        slice_: the slice whose rule it is, which counts it.
-        command: what brought it.
-        at: where that stands in the log.
+        row: the row as it would wait for its start; of an adopted invocation, as it would run.
+        slice_: the slice that has the rule and counts the row.
+        command: the `Invoke` that brought it.
+        at: the command's place and time.
     """
     ending = Ending(slice_.cause, counted_by=slice_.batch_id)
     stopped = ended(row, ENDED_BY[slice_.action], at.now, ending)
@@ -102,7 +102,7 @@ def _asked(row: Row, slice_: Slice, at: At) -> Row:
 
 
 def _counted(slice_: Slice, row: Row, at: At) -> Slice:
-    """What never stood in the table below the cut-off is matched without having been looked at by a page."""
+    """The slice with one more matched row: no page looked at it, since it was ended at the door."""
     asked = row.status is Status.CANCELLING
     samples = slice_.samples
     return replace(

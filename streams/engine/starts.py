@@ -1,4 +1,4 @@
-"""How a row is started: by its time, from an inbox, after a retry, by a lease that ran out, or by RESUME."""
+"""The start of a row: at its scheduled time, from an inbox, for a retry, after an expired lease, or by RESUME."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def start(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
-    """The row's next attempt, unless it is guarded: READY, with a START signal that carries its payload."""
+    """Begin the row's next attempt: READY, with a START signal that carries its payload. A guarded row is held."""
     if guards.against(row):
         return hold(row)
     attempt = row.attempt + 1
@@ -49,7 +49,7 @@ def start(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
 
 
 def resume(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
-    """A paused row goes on: if it was never started as an arrival, else by its next attempt."""
+    """Resume a paused row: with its next attempt, or like an arrival if it was never started."""
     if stands_at(row) not in UNSTARTED:
         return start(row, at, view, guards)
     scheduled_at = row.scheduled_at
@@ -59,11 +59,11 @@ def resume(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
 
 
 def arrive(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
-    """The time of a row has come that was never started: it goes to the inbox of its object, or is started."""
+    """Let a row that was never started go on: into its object's inbox, or to its first attempt."""
     if row.object_key is None:
         return start(row, at, view, guards)
     if guards.against(row):
-        # In the inbox it would be another row, of another time, which the guarding batch might not match any longer.
+        # The inbox would change its status and modified time, so that the guarding batch might not match it any longer.
         return hold(row)
     return [UpdateRow(_waiting(row, Status.PENDING, None, at))]
 

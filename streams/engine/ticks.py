@@ -1,4 +1,4 @@
-"""The only way time acts: what is due, and what is to be forgotten."""
+"""Ticks, the only way in which time acts: on what is due, and on what is to be forgotten."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def tick(command: Tick, at: At, view: View) -> list[Effect]:
-    """Handle what is due, as far as `max_rows` and `max_bytes` allow; if that was not all, another tick follows."""
+    """Handle what is due, within `max_rows` and `max_bytes`. If more is left, another tick follows."""
     check_internal(command, at)
     for field in ("ended_before", "batches_ended_before"):
         if getattr(command, field) > command.due_until:
@@ -66,7 +66,7 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
 
 
 class _Piece(NamedTuple):
-    """A piece of work, when it was due, and how many bytes it writes at most."""
+    """A piece of work: its due time, what is due, and how many bytes it writes at most."""
 
     time: int
     work: Row | Slice | Batch
@@ -74,24 +74,24 @@ class _Piece(NamedTuple):
 
 
 class _Left:
-    """What a tick may do besides what was due: pieces of work, and bytes to write for them."""
+    """The rest of a tick's allowance after what was due: pieces of work, and bytes to write for them."""
 
     def __init__(self, pieces: int, size: int) -> None:
         self.pieces, self.bytes = pieces, size
 
     @property
     def nothing(self) -> bool:
-        """Whether it has done its part."""
+        """Whether the allowance is used up."""
         return self.pieces <= 0 or self.bytes <= 0
 
     def take(self, weight: int) -> None:
-        """One piece of so many bytes is done."""
+        """Take one piece of this weight, in bytes, from the allowance."""
         self.pieces -= 1
         self.bytes -= weight
 
 
 def _act(due: Sequence[_Piece], most: int, at: At, view: View) -> list[Effect] | None:
-    """What becomes of all that is due; None if these are several pieces and weigh more than `most` bytes together."""
+    """The effects of all due pieces; None if there are several and they weigh more than `most` bytes together."""
     ledger, guards = Ledger(at, view), Guards(view)
     effects: list[Effect] = []
     woken: list[str] = []
@@ -121,7 +121,7 @@ def _act(due: Sequence[_Piece], most: int, at: At, view: View) -> list[Effect] |
 
 
 def _successor(command: Tick, at: At, view: View) -> Append:
-    """The tick that goes on where this one has ended."""
+    """The next tick, which continues where this one ended."""
     sizes = view.page_sizes
     successor = replace(
         command,
@@ -134,7 +134,7 @@ def _successor(command: Tick, at: At, view: View) -> Append:
 
 
 def _on_the_partition_clock(command: Tick, at: At) -> Tick:
-    """A tick that remembers by the partition clock for as long as it asks for by its worker's, which may be ahead."""
+    """The tick with its retention moved to the partition clock, which may be behind the clock of its worker."""
     ahead = max(0, command.due_until - at.now)
     return replace(
         command,
@@ -144,11 +144,11 @@ def _on_the_partition_clock(command: Tick, at: At) -> Tick:
 
 
 def _due(until: int, limit: int, most: int, view: View) -> list[_Piece]:
-    """The first pieces of work that are due, in order of their time: the last one brings them to `most` bytes."""
+    """The first due pieces of work, in order of time, up to the one that brings their weight to `most` bytes."""
     rows = view.due(until, limit, most)
     pieces = [_Piece(row.due_at, row, weight) for row, weight in rows if row.due_at is not None]
     if sum(piece.weight for piece in pieces) >= most:
-        # Rows may follow that nobody has looked at: what else is due later waits for them.
+        # More rows may be due that were not read: slices and batches that are due later wait for them.
         until = pieces[-1].time
     slices = [(each.due_at, each) for each in view.due_slices(until, limit)]
     pieces += [_Piece(time, each, of_slice(each)) for time, each in slices if time is not None]
@@ -160,7 +160,7 @@ def _due(until: int, limit: int, most: int, view: View) -> list[_Piece]:
 
 
 def _due_row(row: Row, at: At, view: View, guards: Guards, ledger: Ledger) -> list[Effect]:
-    """What time does to a row: a schedule fires, a retry begins, a lease ran out, or a cancel got no answer."""
+    """The effects of time on a row: a schedule fires, a retry begins, a lease expires, or a cancel goes unanswered."""
     match row.status:
         case Status.SCHEDULED:
             return arrive(row, at, view, guards)
@@ -173,7 +173,7 @@ def _due_row(row: Row, at: At, view: View, guards: Guards, ledger: Ledger) -> li
 
 
 def _unanswered(row: Row, at: At, ledger: Ledger) -> list[Effect]:
-    """A cancel without an answer: asked again within its grace, settled by `on_timeout` after it."""
+    """Handle an unanswered cancel: repeat it within its grace, settle it by `on_timeout` afterwards."""
     ending = row.ending
     if ending is None or ending.grace_until is None:
         raise AssertionError(f"invocation {row.invocation_id} is CANCELLING and due without a grace")
@@ -198,14 +198,14 @@ def _unanswered(row: Row, at: At, ledger: Ledger) -> list[Effect]:
 
 
 def _forget_rows(command: Tick, handled: set[int], left: _Left, view: View) -> list[Effect]:
-    """Remove what ended long ago, and write out what rests on old deltas."""
+    """Remove rows that ended long ago, and write out in full those that rest on old deltas."""
     effects: list[Effect] = []
     for seq, invocation_id in () if left.nothing else view.ended(command.ended_before, left.pieces):
         if left.nothing:
             break
         left.take(of_removal(invocation_id))
         effects.append(RemoveRow(seq, invocation_id))
-        # The view shows the table before this tick: what the tick has written or removed must not be written back.
+        # The view shows the table before this tick, whose own writes and removals must not be undone.
         handled.add(seq)
     resting = () if left.nothing else view.on_old_deltas(command.batches_ended_before, left.pieces, left.bytes)
     for row, weight in resting:

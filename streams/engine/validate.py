@@ -1,4 +1,4 @@
-"""What only the engine checks: which features this version has, and what workers write to each other."""
+"""Checks that only the engine makes: features that this version lacks, and commands of workers."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from streams.model import Filter, Internal, Invoke
 
 MAX_PAGE_ROWS: Final = 100_000
-"""Rows or pieces of work of a page, at most: no worker asks for more, and more would hold up everything else."""
+"""Most rows or pieces of work of one page. No worker asks for more, and more would hold up everything else."""
 
 MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
-"""Likewise of what a page writes: workers ask for a sixteenth of it."""
+"""Most bytes that a page may write; workers ask for a sixteenth of it."""
 
 
 def not_supported(what: str, instead: str) -> NoReturn:
-    """Refuse by name what this version does not do."""
+    """Refuse, by name, a feature that this version does not have."""
     raise CommandRefusedError("not_supported", f"{what} is not supported by this version: {instead}")
 
 
 def check_invoke(command: Invoke) -> None:
-    """All fields of an `Invoke`, and that this version knows what it asks for."""
+    """Check all fields of an `Invoke`, and that this version has the features it asks for."""
     rules.check_invoke(command)
     invocation = command.invocation
     if invocation.flow_id is not None:
@@ -48,7 +48,7 @@ def check_invoke(command: Invoke) -> None:
 
 
 def check_internal(command: Internal, at: At) -> None:
-    """An internal command is of this engine or an older one, lies on the partition it names, and may be a worker's.
+    """Check that an internal command is of no newer engine, is on the partition it names, and may be a worker's.
 
     Anybody who may write to `commands` can forge one. It may change what it names, but a number that no worker writes
     must not end or hold up the one that reads it.
@@ -81,13 +81,13 @@ def check_internal(command: Internal, at: At) -> None:
         case Tick():
             _check_page_rows("max_rows", command.max_rows)
             _check_page_bytes(command.max_bytes)
-            # Its successor carries them on.
+            # Its successor inherits them.
             if fault := rules.labels_fault(command.reconcile_labels):
                 refuse("reconcile_labels", fault)
 
 
 def _check_start_slice(command: StartSlice) -> None:
-    """What holds for a batch holds for its slices."""
+    """Check a `StartSlice` by the rules of its batch."""
     _check_share("budget", command.budget)
     _check_rate(command.max_rate)
     rules.check_cause(command.cause)
@@ -107,7 +107,7 @@ def _check_start_slice(command: StartSlice) -> None:
 
 
 def _whole(filter_: Filter) -> Filter:
-    """None of the batch's ids may live on a partition."""
+    """The filter, ready for the check: an empty id list is fine here, since none of the batch's ids may live there."""
     return replace(filter_, invocation_ids=("-",)) if filter_.invocation_ids == () else filter_
 
 
@@ -117,7 +117,7 @@ def _check_page_rows(field: str, value: int) -> None:
 
 
 def _check_page_bytes(value: int) -> None:
-    """0 means as many as usual."""
+    """Check a `max_bytes`; 0 means the default."""
     if not 0 <= value <= MAX_PAGE_BYTES:
         refuse("max_bytes", f"is {value}: it must be 0 to {MAX_PAGE_BYTES}")
 
@@ -133,6 +133,6 @@ def _check_rate(max_rate: float | None) -> None:
 
 
 def check_partition(field: str, value: int, partitions: int) -> None:
-    """A partition that there is: what is written to another would end the worker."""
+    """Check that the partition exists: a write to any other would end the worker."""
     if not 0 <= value < partitions:
         refuse(field, f"is {value} of {partitions}: only workers write these")

@@ -1,4 +1,4 @@
-"""What the engine may see: one partition's table, as it stands when a command is applied."""
+"""The engine's view: one partition's table at the moment a command is applied."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Object = tuple[str, str]
 
 
 class At(Record, frozen=True):
-    """Where and when a command stands in the log; `now` is the partition clock, milliseconds."""
+    """The place and time of a command in the log; `now` is the partition clock, milliseconds."""
 
     partition: int
     offset: int
@@ -28,9 +28,9 @@ class At(Record, frozen=True):
 
 
 class PageSizes(NamedTuple):
-    """How much a page may take.
+    """The size limits of a page.
 
-    Rows looked at, and rows matched; of a tick pieces of work, 0 as many as the last; and bytes, 0 as many as usual.
+    Rows looked at; rows matched; pieces of work of a tick (0: as many as the last); bytes (0: the default).
     """
 
     max_scanned: int
@@ -42,10 +42,10 @@ class PageSizes(NamedTuple):
 class PageQuery(Record, frozen=True):
     """One page of a slice.
 
-    Rows with `cursor < seq < cutoff` in order of seq, at most `max_scanned` of them looked at, at most `max_matched`
-    matched; and it ends with the matched row that brings the weight (`weights.of_matched`) to `max_bytes`. `ids`, when
-    given, is the page's chunk of the filter's ids, and replaces the window: those rows with `seq < cutoff`. `samples`:
-    how many ids of matched rows are wanted. `each`: bytes that the signal to one executor has of its cause.
+    Rows with `cursor < seq < cutoff` in order of seq: at most `max_scanned` are looked at, at most `max_matched`
+    matched. The matched row that brings the weight (`weights.of_matched`) to `max_bytes` is the last one. `ids`, when
+    given, is the page's chunk of the filter's ids and replaces the window: their rows with `seq < cutoff`. `samples`:
+    number of ids wanted of matched rows. `each`: bytes that the cause takes in each signal.
     """
 
     filter: Filter
@@ -61,7 +61,7 @@ class PageQuery(Record, frozen=True):
 
 
 class StartedRow(Record, frozen=True):
-    """A matched row that an executor may know: it takes a signal of its own."""
+    """A matched row that an executor may know and that needs a signal of its own."""
 
     seq: int
     invocation_id: str
@@ -74,13 +74,13 @@ class StartedRow(Record, frozen=True):
 class Page(Record, frozen=True):
     """The matched rows of a page.
 
-    `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: nothing is left below the cut-off.
+    `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: no row is left below the cut-off.
     `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
-    need nothing but their number. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
-    `rows`: in order of seq, what is written row by row: of RESUME the matched rows that are PAUSED, of PAUSE those of
-    them that are held, of PURGE all matched rows, of other actions none. `objects`: of KILL, CANCEL and PAUSE the
+    need nothing else. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
+    `rows`: the rows to be written row by row, in order of seq: for RESUME the matched PAUSED rows, for PAUSE those of
+    them that are held, for PURGE all matched rows, for other actions none. `objects`: for KILL, CANCEL and PAUSE the
     objects of matched rows, in order; they may be left out if nothing waits for them. `weight`: of all matched rows.
-    Where it is more than `max_bytes`, a page of several ids has no rows: it is to be asked for with fewer.
+    If that exceeds `max_bytes`, a page of several ids has no rows: ask again with fewer ids.
     """
 
     scanned: int
@@ -95,14 +95,14 @@ class Page(Record, frozen=True):
 
 
 class Weighed(NamedTuple):
-    """A row, and how many bytes its page is going to write for it at most."""
+    """A row, and the most bytes that its page may write for it."""
 
     row: Row
     weight: int
 
 
 class Inbox(Record, frozen=True):
-    """An object: whether an invocation of it is started, and if none is, the first of those that wait for it.
+    """An object: whether one of its invocations is started, and if none is, the first that waits.
 
     That one is PENDING and has the lowest seq.
     """
@@ -112,49 +112,49 @@ class Inbox(Record, frozen=True):
 
 
 class View(Protocol):
-    """Read access to one partition's table; what earlier commands of the turn did is visible."""
+    """Read access to one partition's table. The effects of earlier commands of the turn are visible."""
 
     @property
     def partitions(self) -> int:
-        """How many partitions `commands` has."""
+        """Number of partitions of `commands`."""
 
     @property
     def meta(self) -> Meta:
-        """The partition's record; its `counts` are running counts, exact at any time."""
+        """The partition's record. Its `counts` are running counts and always exact."""
 
     @property
     def page_sizes(self) -> PageSizes:
-        """Sizes for a batch that has not had a page, and for the next tick, tuned by the worker."""
+        """Page sizes, tuned by the worker, for a batch's first page and for the next tick."""
 
     def page_sizes_of(self, batch_id: str) -> PageSizes:
-        """Sizes for the next page of a batch, tuned by the worker."""
+        """Page sizes, tuned by the worker, for the next page of the batch."""
 
     def row(self, invocation_id: str) -> Row | None:
-        """The invocation's row."""
+        """The invocation's row; None if the table has none."""
 
     def payload(self, row: Row) -> bytes | None:
-        """The invocation's payload."""
+        """The row's payload; None if it has none."""
 
     def row_total(self) -> int:
-        """How many rows the table has."""
+        """Number of rows of the table."""
 
     def batch(self, batch_id: str) -> Batch | None:
-        """A batch this partition leads."""
+        """A batch that this partition leads; None if it knows none of that id."""
 
     def slice(self, batch_id: str) -> Slice | None:
-        """This partition's part of a batch."""
+        """This partition's slice of a batch; None if it knows none."""
 
     def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
-        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that of the first cut-off.
+        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that with the first cut-off.
 
-        A rule ends what its filter matches while its slice is RUNNING, until `standing_until`.
+        A rule ends what its filter matches, while its slice is RUNNING and until `standing_until`.
         """
 
     def running_slices(self) -> Sequence[str]:
         """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
 
     def guarding(self) -> Sequence[Guard]:
-        """Those of the slices that guard starts, as `guards.guarding` says."""
+        """The slices that guard starts, as `guards.guarding` says."""
 
     def invocation(self, row: Row) -> Invocation:
         """The part of the row that never changes."""
@@ -162,7 +162,7 @@ class View(Protocol):
     def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Held rows with `seq > after`, in order of seq.
 
-        At most `limit`, and none behind the one that brings the weight (`weights.of_start`) to `max_bytes`.
+        At most `limit`, and none after the one that brings the weight (`weights.of_start`) to `max_bytes`.
         """
 
     def select(self, query: PageQuery) -> Page:
@@ -171,28 +171,28 @@ class View(Protocol):
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
     ) -> dict[Object, Inbox]:
-        """How these objects stand, in their order, as if the rows with the seqs of `without` were not there.
+        """The inboxes of these objects, in their order, as if the rows with the seqs of `without` did not exist.
 
-        Nothing at all where the heads together weigh more than `most` bytes (`weights.of_start`).
+        Empty if the heads together weigh more than `most` bytes (`weights.of_start`).
         """
 
     def due(self, until: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq.
 
-        Bounds as `held`.
+        Limits as for `held`.
         """
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
-        """Batches led here that time acts on at `until` or before (`expiry_of`), in order of that time, then id."""
+        """Batches led here on which time acts at `until` or before (`expiry_of`), in order of that time, then id."""
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""
 
     def on_old_deltas(self, before: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
-        """Rows that rest on page deltas with `modified_at < before`, oldest first; bounds as `held`.
+        """Rows that rest on page deltas with `modified_at < before`, oldest first; limits as for `held`.
 
         Their weight is that of their records (`weights.of_record`).
         """

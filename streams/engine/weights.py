@@ -1,7 +1,7 @@
-"""How many bytes a page is going to write, before it writes them: a page is bounded by them as by its rows.
+"""Estimates of the bytes that a page will write: they bound a page, as its rows do.
 
-An estimate that is never too low and the same in every replay: it comes from what stands in the table and in the
-record alone. Whoever implements `View` weighs as is said here.
+An estimate is never too low, and the same in every replay: only the table and the record decide it. Every
+implementation of `View` must weigh in this way.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from streams.model import Batch, Cause, Ending, Row, Slice
 
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""Of a page whose record does not say how many."""
+"""Byte limit of a page whose record names none."""
 
 SEQ: Final = 10
-"""A row in the list of a page's delta."""
+"""Bytes of a row in the list of a page's delta."""
 SIGNAL: Final = 64
-"""What a signal has besides its key, invocation, payload and cause."""
+"""Bytes of a signal besides its key, invocation, payload and cause."""
 RECORD: Final = 128
-"""What a row's record has besides its key, invocation and texts."""
+"""Bytes of a row's record besides its key, invocation and texts."""
 TOMBSTONES: Final = 32
-"""Those of a row and its payload, without the id."""
+"""Bytes of the tombstones of a row and its payload, without the id."""
 _PROGRESS: Final = 1_024
-"""What slices, headers and commands to slices have besides their texts."""
+"""Bytes of slices, headers and commands to slices besides their texts."""
 
 
 def limit_of(max_bytes: int) -> int:
-    """What the `max_bytes` of a record means."""
+    """The byte limit that the `max_bytes` of a record stands for."""
     return max_bytes or MAX_BYTES
 
 
 def text(value: str | None) -> int:
-    """Bytes of a text; none of one that is absent."""
+    """Bytes of a text; 0 if it is absent."""
     return 0 if value is None else len(value.encode())
 
 
@@ -51,28 +51,28 @@ def of_cause(cause: Cause) -> int:
 
 
 def of_record(row: Row) -> int:
-    """What it takes to write the row's own record."""
+    """Bytes of the row's own record."""
     return RECORD + len(row.encoded) + text(row.invocation_id) + text(row.deployment_id) + _of_ending(row.ending)
 
 
 def of_start(row: Row, payload: int | None) -> int:
-    """What it takes at most to write what becomes of a row: its record, and a START or another signal.
+    """Most bytes to write for a row's next step: its record, and a START or another signal.
 
-    `payload`: its bytes; None when the row has none.
+    `payload`: size of the payload, bytes; None if the row has none.
     """
     cause = 0 if row.ending is None else of_cause(row.ending.cause)
     return of_record(row) + SIGNAL + len(row.encoded) + text(row.invocation_id) + cause + (payload or 0)
 
 
 def of_matched(row: Row, action: Action, started: bool, payload: int | None, each: int) -> int:  # noqa: FBT001
-    """What a row weighs in a page of `action` that it matches; that is also what it takes to read it.
+    """Weight of a row in a page of `action` that matches it, bytes. It bounds what is read for the row, too.
 
     Args:
         row: the row.
-        action: of the page.
+        action: the page's action.
         started: whether an executor may know the row.
         payload: as for `of_start`.
-        each: bytes that the page's signal to one executor has of its cause.
+        each: bytes that the cause takes in each signal of the page.
     """
     if row.status is Status.PAUSED and action in {Action.PAUSE, Action.RESUME}:
         record = RECORD + len(row.encoded) + text(row.invocation_id) + text(row.deployment_id)
@@ -83,12 +83,12 @@ def of_matched(row: Row, action: Action, started: bool, payload: int | None, eac
 
 
 def of_removal(invocation_id: str) -> int:
-    """What it takes to forget a row and its payload."""
+    """Bytes to forget a row and its payload."""
     return TOMBSTONES + 2 * text(invocation_id)
 
 
 def of_effects(effects: Iterable[Effect]) -> int:
-    """What it takes to write what a tick does."""
+    """Bytes to write the effects of a tick."""
     return sum(map(_of_effect, effects))
 
 
@@ -110,20 +110,20 @@ def _of_effect(effect: Effect) -> int:
 
 
 def of_slice(slice_: Slice) -> int:
-    """What it takes to write a slice, and its progress."""
+    """Bytes to write a slice and its progress."""
     ids = sum(map(text, (*slice_.samples, *slice_.failures)))
     return _PROGRESS + _of_filter(slice_.filter) + of_cause(slice_.cause) + 4 * text(slice_.batch_id) + 2 * ids
 
 
 def of_batch(batch: Batch, partitions: int) -> int:
-    """What it takes to write a batch and its header, and to tell every partition of it."""
+    """Bytes to write a batch and its header, and one command about it to every partition."""
     start = batch.start
     texts = text(start.reason) + text(start.actor) + text(batch.error) + text(start.batch_id)
     return 2 * (_PROGRESS + _of_filter(start.filter) + texts) + of_order(start.batch_id, partitions)
 
 
 def of_order(batch_id: str, partitions: int) -> int:
-    """What it takes to tell every partition something of a batch."""
+    """Bytes to send every partition a command about a batch."""
     return partitions * (SIGNAL + 2 * text(batch_id))
 
 
@@ -134,7 +134,7 @@ def _of_ending(ending: Ending | None) -> int:
 
 
 def _of_filter(part: object) -> int:
-    """Bytes of all texts in a filter, or in a part of one, each with its length."""
+    """Bytes of all texts in a filter or a part of one, each with its length prefix."""
     match part:
         case str():
             return 2 + text(part)

@@ -1,4 +1,4 @@
-"""What all records have in common."""
+"""The base of all records, and the engine's version."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ A worker stops at an `m/` of a newer engine; an internal record of a newer one i
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Base of all records: immutable, and cheap for the garbage collector."""
+    """Base of all records: immutable, and not tracked by the garbage collector."""

@@ -22,7 +22,7 @@ class Invoke(Record, frozen=True):
 
 
 class ReportTransition(Record, frozen=True):
-    """An executor says how an invocation gets on."""
+    """An executor's report of an invocation's progress."""
 
     invocation_id: str
     attempt: int

@@ -1,4 +1,4 @@
-"""What workers write to the log themselves, in the transaction that caused it; and all that may stand there."""
+"""Commands that workers write to the log, in the transaction that causes them; and all commands of the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.model.vocabulary import Action, OnTimeout, SliceOperation, SlicePha
 
 
 class StartSlice(Record, frozen=True):
-    """The lead tells a partition to begin its part; the offset of this record is the slice's cut-off.
+    """The lead's order to a partition to start its slice. The offset of this record is the slice's cut-off.
 
     `budget`, `max_rate`, `standing_until`: as in `Slice`.
     """
@@ -30,7 +30,7 @@ class StartSlice(Record, frozen=True):
 
 
 class ContinueSlice(Record, frozen=True):
-    """Handle the next page of a slice; `max_bytes`: about as many it may write, 0 means 4 MiB."""
+    """Handle the next page of a slice. `max_bytes`: about the most bytes it may write; 0 means 4 MiB."""
 
     engine_version: int
     partition: int
@@ -42,9 +42,9 @@ class ContinueSlice(Record, frozen=True):
 
 
 class ControlSlice(Record, frozen=True):
-    """The lead changes a partition's slice.
+    """The lead's change to a partition's slice.
 
-    `budget`: with GRANT, how many rows of the limit are left for this slice; with 0 it is over. `max_rate`: with
+    `budget`: with GRANT, number of rows of the limit left for this slice; 0 ends it. `max_rate`: with
     SET_RATE, the slice's share, rows a second.
     """
 
@@ -57,9 +57,9 @@ class ControlSlice(Record, frozen=True):
 
 
 class SliceReport(Record, frozen=True):
-    """A slice tells its lead (`partition`) how far it has come.
+    """A slice's report of its progress to its lead (`partition`).
 
-    `acted`: rows that its pages have acted on. `aborted`: an abort came before its last page.
+    `acted`: number of rows that it acted on. `aborted`: an abort came before its last page.
     """
 
     engine_version: int
@@ -73,7 +73,7 @@ class SliceReport(Record, frozen=True):
 
 
 class ReleaseHeld(Record, frozen=True):
-    """Start held rows that no slice guards any longer: those behind the seq `after`, at most `max_rows` looked at.
+    """Start held rows with a seq above `after` that no slice guards any longer; at most `max_rows` are looked at.
 
     `max_bytes`: as in `ContinueSlice`.
     """
@@ -87,7 +87,7 @@ class ReleaseHeld(Record, frozen=True):
 
 
 class Tick(Record, frozen=True):
-    """Time acts: handle what is due, at most `max_rows` pieces of work; `max_bytes`: as in `ContinueSlice`."""
+    """Let time act: handle what is due, at most `max_rows` pieces of work. `max_bytes`: as in `ContinueSlice`."""
 
     engine_version: int
     partition: int
@@ -115,7 +115,7 @@ Command = (
     | ReleaseHeld
     | Tick
 )
-"""What may stand in the command log."""
+"""Every record that the command log may hold."""
 
 Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | ReleaseHeld | Tick
 """Commands that only workers write; each carries its partition and the engine's version."""

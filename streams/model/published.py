@@ -1,4 +1,4 @@
-"""What is published: signals and the progress of batches."""
+"""Published records: signals and the progress of batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streams.model.vocabulary import Action, BatchState, OnTimeout, SignalKind, 
 
 
 class Signal(Record, frozen=True):
-    """What an executor is told; it acts once for each (partition, seq, kind, attempt)."""
+    """A message to an executor, which acts once for each (partition, seq, kind, attempt)."""
 
     kind: SignalKind
     invocation: Invocation
@@ -21,7 +21,7 @@ class Signal(Record, frozen=True):
 
 
 class BatchHeader(Record, frozen=True):
-    """`batch-slices`, key `<batch id>/lead`: the batch as asked for, and the lead's state."""
+    """`batch-slices`, key `<batch id>/lead`: the batch as requested, and the lead's state."""
 
     batch_id: str
     action: Action
@@ -47,7 +47,7 @@ class BatchHeader(Record, frozen=True):
 class SliceProgress(Record, frozen=True):
     """`batch-slices`, key `<batch id>/<partition>`: absolute counters of one slice; the highest revision wins.
 
-    `held`: rows that it guards and that wait for it, now; they are in none of the other counters.
+    `held`: rows that wait at present because it guards them. No other counter includes them.
     """
 
     batch_id: str

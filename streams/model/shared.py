@@ -21,7 +21,7 @@ class Invocation(Record, frozen=True):
 
 
 class Cause(Record, frozen=True):
-    """Who asked for an act, and why."""
+    """The origin of an act: who asked for it, and why."""
 
     batch_id: str | None = None
     flow_id: str | None = None
@@ -30,7 +30,7 @@ class Cause(Record, frozen=True):
 
 
 class Ending(Record, frozen=True):
-    """How an invocation is being ended, or was."""
+    """The end of an invocation: how it is being ended, or was."""
 
     cause: Cause = Cause()
     on_timeout: OnTimeout = OnTimeout.KILL
@@ -41,10 +41,10 @@ class Ending(Record, frozen=True):
 
 
 class Exclusion(Record, frozen=True):
-    """Which invocations a filter leaves out: those that any one of its fields names.
+    """The invocations that a filter leaves out: those that match at least one field of this record.
 
-    Each list, each label, each label's list and each pair of times is one; a row that has no such field or label is
-    not named by it.
+    Each list, each label, each label's list and each pair of times counts as one field. A row without a value for it
+    does not match it.
     """
 
     created_from: int | None = None
@@ -64,7 +64,7 @@ class Exclusion(Record, frozen=True):
 
 
 class Filter(Record, frozen=True):
-    """Which invocations a batch is about: fields are ANDed, values of a list ORed, an absent field matches all."""
+    """The invocations that a batch is about. Fields are ANDed, values of a list ORed; an absent field matches all."""
 
     created_from: int | None = None
     created_until: int | None = None

@@ -1,4 +1,4 @@
-"""Records of the changelog, and what a table keeps of them."""
+"""Records of the changelog, and the form in which a table keeps them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.model.vocabulary import Action, BatchState, OnTimeout, SlicePhase, 
 
 
 class InvocationRow(Record, frozen=True):
-    """`i/<invocation id>`: one invocation as it stands.
+    """`i/<invocation id>`: the current state of one invocation.
 
     On the hot path the table holds it as `Row`, which carries the encoded `invocation` instead of the decoded one.
     """
@@ -36,7 +36,7 @@ class Row(Record, frozen=True):
 
     `encoded`: Avro bytes of the `Invocation`. `lease_ms`: as in the invocation. `last_report_no` is -1 when the
     attempt has not reported. `delta`: offset of the `PageDelta` the row rests on; None when it rests on its own
-    record. `object_key`: as in the invocation. The last three fields are no part of the row's record.
+    record. `object_key`: as in the invocation. The last three fields are not part of the row's record.
     """
 
     invocation_id: str
@@ -67,7 +67,7 @@ class Payload(Record, frozen=True):
 
 
 class Change(Record, frozen=True):
-    """Rows that a page brought to the same place; `seqs`: the first absolute, then differences, rising."""
+    """Rows that one page gave the same new values. `seqs`: rising; the first absolute, then differences."""
 
     status: Status
     paused_from: Status | None = None
@@ -76,7 +76,7 @@ class Change(Record, frozen=True):
 
 
 class PageDelta(Record, frozen=True):
-    """`d/<offset>`: what one page did to many rows; all of these fields are set on every row listed."""
+    """`d/<offset>`: the change that one page made to many rows. All of these fields are set on every row listed."""
 
     modified_at: int
     ending: Ending | None
@@ -86,12 +86,12 @@ class PageDelta(Record, frozen=True):
 class Batch(Record, frozen=True):
     """`b/<batch id>`: a batch as its lead partition remembers it.
 
-    `start` has the filter's invocation ids removed once they are handed to the slices; `ids` is their count.
+    `start` has no invocation ids in its filter any longer once the slices have them; `ids` is their number.
     `phases[p]` is the last phase partition p reported, None before its first report; `cutoffs[p]` likewise, -1.
-    `control_no`: the highest of its controls. `max_rate`: as it is now, `start` has what was asked for at first.
-    `paused`, `aborting`: as asked for last. `aborted`: some slice was aborted before its last page. With a limit,
-    `acted` counts rows of the slices whose pages are done, and `holder` is the partition that has what is left.
-    `lifted`: its rule no longer stands, and the slices have been told so.
+    `control_no`: the highest of its controls. `max_rate`: the current rate; `start` has the one requested first.
+    `paused`, `aborting`: as last requested. `aborted`: some slice was aborted before its last page. With a limit,
+    `acted` counts rows of the slices whose pages are done, and `holder` is the partition that has the rest.
+    `lifted`: its rule no longer stands, and the slices have been told.
     """
 
     start: StartBatch
@@ -117,12 +117,12 @@ class Batch(Record, frozen=True):
 class Slice(Record, frozen=True):
     """`s/<batch id>`: one partition's part of a batch.
 
-    `cursor`: the seq up to which rows are handled (-1 at the start), or, with a filter by ids, how many ids are.
-    `acted`: rows that its pages and its rule have acted on, whatever became of them. `budget`: how many it may act on
-    in all, None without a limit. `max_rate`: its share, rows a second; `tokens` is how many rows that allowed it up to
-    `tokens_at` and it has not acted on. `due_at`: when they allow its next page; until then it takes no turn.
-    `standing_until`: its rule ends what matches as it arrives, until then or until it is lifted (None). `pages_done`:
-    only its rule goes on.
+    `cursor`: the seq up to which rows are handled (-1 at the start); with a filter by ids, the number of handled ids.
+    `acted`: rows that its pages and its rule have acted on, with any outcome. `budget`: the most it may act on in all,
+    None without a limit. `max_rate`: its share, rows a second; `tokens`: rows that this rate allowed up to `tokens_at`
+    and that are not used yet. `due_at`: when the tokens allow its next page; until then it takes no turn.
+    `standing_until`: until then its rule ends matching arrivals; None without a rule, or once it is lifted.
+    `pages_done`: only its rule goes on.
     """
 
     batch_id: str
@@ -162,9 +162,9 @@ class Slice(Record, frozen=True):
 class Meta(Record, frozen=True):
     """`m/`: the partition's own record.
 
-    `clock`: the highest timestamp seen of those that count. `counts`: rows by status. `page`: number of the newest
+    `clock`: the highest timestamp seen among those that count. `counts`: rows by status. `page`: number of the newest
     `ContinueSlice`; it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done. `release_no`
-    and `release_outstanding`: as `page`, of `ReleaseHeld`; with `release_again` its pages begin anew after the last.
+    and `release_outstanding`: the same for `ReleaseHeld`; with `release_again` its pages start over after the last one.
     `engine_since`: the first offset that an engine of `engine_version` applied; 0 where the log began with it.
     """
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where an invocation stands."""
+    """Status of an invocation."""
 
     SCHEDULED = "SCHEDULED"
     PENDING = "PENDING"
@@ -23,7 +23,7 @@ class Status(StrEnum):
 
 
 class Action(StrEnum):
-    """What an operator asks for."""
+    """An operator's action on invocations."""
 
     CANCEL = "CANCEL"
     KILL = "KILL"
@@ -33,14 +33,14 @@ class Action(StrEnum):
 
 
 class OnTimeout(StrEnum):
-    """What happens when a cancel's grace ends."""
+    """The outcome for a row that has not ended when its cancel's grace ends."""
 
     KILL = "KILL"
     LEAVE = "LEAVE"
 
 
 class ControlOperation(StrEnum):
-    """What a client may ask of a batch that runs."""
+    """A client's change to a running batch."""
 
     PAUSE = "PAUSE"
     RESUME = "RESUME"
@@ -49,14 +49,14 @@ class ControlOperation(StrEnum):
 
 
 class FlowAction(StrEnum):
-    """What a flow's cancel does to its members."""
+    """The effect of a flow's cancel on its members."""
 
     CANCEL = "CANCEL"
     KILL = "KILL"
 
 
 class CancelPolicy(StrEnum):
-    """Which members a flow's cancel reaches."""
+    """The members that a flow's cancel reaches."""
 
     CANCEL_ALL = "CANCEL_ALL"
     CANCEL_PENDING = "CANCEL_PENDING"
@@ -64,7 +64,7 @@ class CancelPolicy(StrEnum):
 
 
 class SliceOperation(StrEnum):
-    """What the lead asks of a partition's slice."""
+    """The lead's order to a partition's slice."""
 
     FORGET = "FORGET"
     PAUSE = "PAUSE"
@@ -76,7 +76,7 @@ class SliceOperation(StrEnum):
 
 
 class SlicePhase(StrEnum):
-    """How far a slice has come, as its lead is told."""
+    """The progress of a slice, as reported to its lead."""
 
     STARTED = "STARTED"
     PAGES_DONE = "PAGES_DONE"
@@ -84,7 +84,7 @@ class SlicePhase(StrEnum):
 
 
 class SliceState(StrEnum):
-    """State of one partition's part of a batch."""
+    """State of one partition's slice of a batch."""
 
     WAITING = "WAITING"
     RUNNING = "RUNNING"
@@ -107,7 +107,7 @@ class BatchState(StrEnum):
 
 
 class SignalKind(StrEnum):
-    """What an executor is told to do."""
+    """The kind of order that a signal gives an executor."""
 
     START = "START"
     CANCEL = "CANCEL"
