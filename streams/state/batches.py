@@ -1,4 +1,4 @@
-"""The batches that a partition leads, and its slices of all batches: those that go on in memory, the others on disk."""
+"""The batches that a partition leads, and its slices of all batches: unfinished ones in memory, the others on disk."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _R = TypeVar("_R", Batch, Slice)
 
 
 class Batches:
-    """Records of batches and slices, with what is derived of them: turns, guards, the door, deadlines.
+    """Records of batches and slices, and what is derived from them: turns, guards, the door, deadlines.
 
     Args:
         db: the partition's store; read by `reload`, written by `flush`.
-        partition: which one.
+        partition: its number.
     """
 
     def __init__(self, db: sqlite3.Connection, partition: int) -> None:
@@ -58,7 +58,7 @@ class Batches:
     # --- a turn ---
 
     def absorb(self, effect: PutBatch | RemoveBatch | PutSlice | RemoveSlice) -> None:
-        """A record is there, or gone, from now on."""
+        """Put or remove a record."""
         match effect:
             case PutSlice(slice=slice_):
                 _keep(self.running_slices, slice_.batch_id, slice_)
@@ -81,7 +81,7 @@ class Batches:
                 self.expiring.set(batch_id, None)
 
     def flush(self) -> Changelog:
-        """Write what the turn changed to the store's open transaction; returns it for the changelog."""
+        """Write the turn's changes to the store's open transaction; returns them for the changelog."""
         if not (self._changed_slices or self._changed_batches):
             return []
         changelog = self._flush("slices", slice_key, self._changed_slices)
@@ -90,9 +90,9 @@ class Batches:
         return changelog
 
     def published(self, next_offset: int, clock: int) -> Changelog:
-        """Progress to publish: of each slice and header that the turn changed; None is a tombstone.
+        """Progress to publish: each slice and header that the turn changed. None is a tombstone.
 
-        And of each slice for which more or fewer rows wait now. Its record then bears the last offset of the turn,
+        A slice whose number of waiting rows changed is published, too. Its record then has the last offset of the turn,
         which ends before `next_offset` at `clock`, ms.
         """
         changed = self._changed_slices
@@ -116,12 +116,12 @@ class Batches:
         return records
 
     def forget(self) -> None:
-        """The turn's changes stand in the store, committed or about to be."""
+        """Forget the turn's changes: the store has them, committed or about to be."""
         self._changed_slices.clear()
         self._changed_batches.clear()
 
     def reload(self) -> None:
-        """Everything that goes on from the store."""
+        """Read all unfinished batches and slices from the store again."""
         self.forget()
         self.running_batches = remembered.running(self._db, "batches", Batch)
         self.running_slices = remembered.running(self._db, "slices", Slice)
@@ -138,11 +138,11 @@ class Batches:
     # --- one of them ---
 
     def batch(self, batch_id: str) -> Batch | None:
-        """A batch that is led here, over or not."""
+        """A batch that is led here, over or not; None if unknown."""
         return self._one("batches", Batch, batch_id, self._changed_batches, self.running_batches)
 
     def slice(self, batch_id: str) -> Slice | None:
-        """This partition's part of a batch, over or not."""
+        """This partition's slice of a batch, over or not; None if unknown."""
         return self._one("slices", Slice, batch_id, self._changed_slices, self.running_slices)
 
     def _one(
@@ -162,7 +162,7 @@ class Batches:
         return self._turns
 
     def guarding(self) -> Sequence[Guard]:
-        """Those of the slices that guard starts, as `guards.guarding` says."""
+        """The slices that guard starts, as `guards.guarding` says."""
         return tuple(self._guarding.values())
 
     def finished(self, before: int, limit: int) -> Sequence[str]:
@@ -177,7 +177,7 @@ class Batches:
         return [batch_id for _, batch_id in sorted(found)[:limit]]
 
     def next_due(self) -> int | None:
-        """The earliest time that acts on a slice or a batch, ms; None when none does."""
+        """The earliest time at which a slice or batch is due, ms; None if none is."""
         times = (self.due_slices.earliest(), self.expiring.earliest())
         return min((time for time in times if time is not None), default=None)
 
@@ -200,7 +200,7 @@ class Batches:
 
 
 def _keep(running: dict[str, _R], batch_id: str, record: _R) -> None:
-    """Among those that go on, as long as it does."""
+    """Keep the record among the unfinished ones for as long as it is one."""
     if over_since(record) is None:
         running[batch_id] = record
     else:

@@ -1,4 +1,4 @@
-"""When something is due, of the few things that a table keeps in memory."""
+"""Due times of the few things that a table keeps in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Deadlines:
         self._times: dict[str, int] = {}
 
     def set(self, name: str, time: int | None) -> None:
-        """It is due then; None: never."""
+        """Set the time of a name; None: never due."""
         if time is None:
             self._times.pop(name, None)
         else:
@@ -21,5 +21,5 @@ class Deadlines:
         return [name for _, name in sorted((time, name) for name, time in self._times.items() if time <= until)[:limit]]
 
     def earliest(self) -> int | None:
-        """The first of the times."""
+        """The earliest of the times; None if there is none."""
         return min(self._times.values(), default=None)

@@ -1,4 +1,4 @@
-"""Page deltas: one record that changes many rows, and how many rows still rest on it."""
+"""Page deltas: each is one record that changes many rows, kept for as long as a row rests on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.state.select import Condition
 
 RESTING: Final = TERMINAL | {Status.PAUSED, Status.CANCELLING}
-"""Statuses a row may have that rests on a delta."""
+"""The statuses that a row resting on a delta may have."""
 
 _SET: Final = """UPDATE rows AS r SET status = ?, modified_at = ?, paused_from = ?, due_at = ?, held = 0,
     batch_id = NULL, ending = NULL, delta = ? WHERE """
@@ -32,16 +32,16 @@ def seqs_of(delta: PageDelta) -> list[int]:
 def apply_delta(
     db: sqlite3.Connection, offset: int, delta: PageDelta, record: bytes, all_of: Condition | None = None
 ) -> int:
-    """Change the rows that the delta lists and keep it beside them; returns how many of them there are.
+    """Change the rows that the delta lists and keep the delta; returns the number of rows changed.
 
-    Rows that rest on an older delta leave it: count them before, and `release` it.
+    Rows that rest on an older delta leave it: count them first, and `release` it.
 
     Args:
         db: an open transaction.
-        offset: of the command that caused the page: the delta's name.
+        offset: of the command that caused the page; it names the delta.
         delta: the page's delta.
         record: its changelog value.
-        all_of: what just the rows of a delta with a single change answer to; quicker than their list.
+        all_of: a condition that exactly the rows of a delta with a single change satisfy; faster than their list.
     """
     live = 0
     for change in delta.changes:
@@ -67,33 +67,33 @@ def apply_delta(
 
 
 def count_resting(db: sqlite3.Connection, seqs: list[int]) -> dict[int, int]:
-    """How many of these rows rest on which delta."""
+    """Number of these rows that rest on each delta, by the delta's offset."""
     sql = """SELECT delta, count(*) FROM rows
         WHERE seq IN (SELECT value FROM json_each(?)) AND delta IS NOT NULL GROUP BY delta"""
     return dict(db.execute(sql, (json_list(seqs),)).fetchall())
 
 
 def release(db: sqlite3.Connection, released: dict[int, int]) -> None:
-    """Fewer rows rest on these deltas (offset: how many fewer)."""
+    """Count rows that rest on these deltas no longer: offset of the delta -> number of rows."""
     rows = [(count, offset) for offset, count in released.items()]
     db.executemany("UPDATE deltas SET live = live - ? WHERE offset = ?", rows)
 
 
 def drop_deserted(db: sqlite3.Connection, offsets: Iterable[int]) -> list[int]:
-    """Forget those of the deltas on which no row rests any longer; returns their offsets, rising."""
+    """Delete those deltas on which no row rests any longer; returns their offsets, rising."""
     sql = "DELETE FROM deltas WHERE offset IN (SELECT value FROM json_each(?)) AND live = 0 RETURNING offset"
     return sorted(offset for (offset,) in db.execute(sql, (json_list(list(offsets)),)).fetchall())
 
 
 class Endings:
-    """Endings of deltas, by offset; a page's rows share one object."""
+    """A cache of the endings of deltas, by offset; the rows of a page share one object."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._known: dict[int, Ending | None] = {}
 
     def __call__(self, offset: int) -> Ending | None:
-        """The ending of the delta."""
+        """The ending of the delta at `offset`."""
         if offset not in self._known:
             if len(self._known) >= _CACHED_ENDINGS:
                 self._known.clear()

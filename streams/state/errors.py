@@ -1,4 +1,4 @@
-"""What can be wrong with a store or a changelog."""
+"""Errors of a store or a changelog."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ class StoreUnusableError(Exception):
 
 
 class ChangelogError(Exception):
-    """A changelog record that this engine cannot place in the table; nothing of it may be skipped silently."""
+    """A changelog record that this engine cannot apply. No record may be skipped silently."""

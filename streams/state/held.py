@@ -1,4 +1,4 @@
-"""How many rows the running slices keep from being started: counted now and then, for whoever watches."""
+"""Counts of the rows that running slices hold back from their start, refreshed now and then for observers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from streams.model import Filter, Slice
 
 _ROWS_A_TURN: Final = 200
-"""So many rows are looked at in the mean of the turns: with many held ones they are counted less often."""
+"""Average number of rows looked at per turn: the more rows are held, the less often they are counted."""
 
 
 class HeldCounts:
     """Counts of held rows by batch, each row for every slice that guards it.
 
-    They follow the table at once while few rows are held; a count of n rows stands for n / 200 turns.
+    While few rows are held, the counts follow the table at once; a count that looked at n rows is kept for n / 200
+    turns.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -32,7 +33,7 @@ class HeldCounts:
         self._turns_left = 0
 
     def count(self, guarding: Collection[Slice]) -> Mapping[str, int]:
-        """The counts, brought up to date where it is their turn; slices that guard nothing are left out."""
+        """The counts, refreshed if they are old enough; slices that hold nothing back are left out."""
         self._turns_left -= 1
         ids = {slice_.batch_id for slice_ in guarding}
         if self._turns_left > 0:
@@ -54,6 +55,6 @@ class HeldCounts:
 
 
 def _to_come(slice_: Slice) -> Filter:
-    """Its filter; of ids those whose pages have not been done."""
+    """The slice's filter; of its ids only those whose pages are still to come."""
     ids = slice_.filter.invocation_ids
     return slice_.filter if ids is None else replace(slice_.filter, invocation_ids=ids[slice_.cursor :])

@@ -1,4 +1,4 @@
-"""Objects as a turn sees them: what it changed of them, over what the store says."""
+"""Objects as a turn sees them: its own changes on top of the store."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from streams.model import Row
 
 _MANY: Final = 64
-"""From so many changed rows of one object on, it is cheaper to write them than to leave them aside in SQL."""
+"""Above this number of changed rows of one object, writing them is cheaper than excluding them in SQL."""
 
 _STARTED: Final = Inbox(started=True, head=None)
 
 
 class Inboxes:
-    """Rows of objects that the turn has changed and not written yet, and the inboxes that it has asked for."""
+    """Rows of objects that the turn has changed but not written yet, and the inboxes that it has read."""
 
     def __init__(self) -> None:
         self._rows: dict[Object, dict[int, Row]] = {}
         self._known: dict[Object, Inbox] = {}
 
     def put(self, row: Row) -> None:
-        """The row stands thus from now on."""
+        """Note the row's new state."""
         object_ = object_of(row)
         if object_ is None:
             return
@@ -40,31 +40,31 @@ class Inboxes:
         if holds(row):
             self._known[object_] = _STARTED
         elif row.status is not Status.PENDING:
-            # It may have held the object, or have been the first that waits.
+            # It may have occupied the object, or have been the first that waits.
             del self._known[object_]
         elif not known.started:
             self._known[object_] = _inbox([row, *_other(known.head, row)])
 
     def remove(self, row: Row) -> None:
-        """The row has come and gone."""
+        """Drop a row that the turn both inserted and removed."""
         object_ = object_of(row)
         if object_ is not None:
             self._rows.get(object_, {}).pop(row.seq, None)
 
     def written(self) -> None:
-        """What has changed stands in the store."""
+        """Forget the changed rows: the store has them."""
         self._rows.clear()
 
     def forget(self) -> None:
-        """What was asked for may have changed."""
+        """Forget the inboxes that were read: they may have changed."""
         self._known.clear()
 
     def known(self, object_: Object) -> Inbox | None:
-        """The inbox, if it was asked for before."""
+        """The inbox, if it was read before."""
         return self._known.get(object_)
 
     def too_many(self, objects: Sequence[Object]) -> bool:
-        """Whether one of these objects has so many changed rows that they had better be written."""
+        """Whether one of these objects has enough changed rows that writing them is cheaper."""
         return any(len(self._rows.get(each, ())) > _MANY for each in objects)
 
     def seqs(self, objects: Sequence[Object]) -> set[int]:
@@ -72,7 +72,7 @@ class Inboxes:
         return {seq for each in objects for seq in self._rows.get(each, ())}
 
     def over(self, object_: Object, stored: Inbox, without: AbstractSet[int]) -> Inbox:
-        """The object's inbox, given what the store says of its other rows."""
+        """The object's inbox, given what the store says about its other rows."""
         rows = [row for seq, row in self._rows.get(object_, {}).items() if seq not in without]
         if stored.started or any(map(holds, rows)):
             inbox = _STARTED

@@ -1,4 +1,4 @@
-"""What of a partition's table has not ended: all that another table can be made of."""
+"""The rows that have not ended: what an export consists of."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Live(NamedTuple):
 
 
 def live_rows(db: sqlite3.Connection) -> Iterator[Live]:
-    """Those that an executor may know of first (a paused one as where it was paused from), each half in order of seq.
+    """Rows that executors may know (a PAUSED one by the status it was paused from), then the others; each in order of seq.
 
-    Whoever takes them in this order finds an object occupied before its inbox arrives.
+    In this order, an object is occupied before the rows of its inbox arrive.
     """
     endings = Endings(db)
     for started in (1, 0):
@@ -44,7 +44,7 @@ def live_rows(db: sqlite3.Connection) -> Iterator[Live]:
 
 
 def status_counts(db: sqlite3.Connection) -> dict[Status, int]:
-    """How many rows stand at each status; those at which none does are left out."""
+    """Number of rows by status; a status without rows is left out."""
     found = db.execute("SELECT status, count(*) FROM rows GROUP BY status ORDER BY status").fetchall()
     return {STATUSES[code]: count for code, count in found}
 

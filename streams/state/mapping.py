@@ -1,4 +1,4 @@
-"""Between records, their changelog keys and their columns in SQLite."""
+"""Conversions between records, their changelog keys and their columns in SQLite."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def split_key(key: str) -> tuple[str, str]:
     """Kind (one letter) and name of a changelog key.
 
     Raises:
-        ChangelogError: the key is none that this engine writes.
+        ChangelogError: this engine writes no such key.
     """
     if key[1:2] != "/" or key[0] not in _KINDS:
         raise ChangelogError(f"changelog key {key!r} is of a kind this worker does not know: upgrade this worker")
@@ -67,12 +67,12 @@ _encode_json: Final = msgspec.json.Encoder().encode
 
 
 def json_list(values: list[int] | list[str] | list[list[str]]) -> str:
-    """The list as text for `json_each`."""
+    """The list as JSON text for `json_each`."""
     return _encode_json(values).decode()
 
 
 def pack_ending(ending: Ending | None) -> bytes | None:
-    """The ending as its column holds it."""
+    """The ending in the form of its column."""
     return None if ending is None else _encode_ending(ending)
 
 
@@ -111,29 +111,29 @@ _LABEL, _VALUE = "\x1f", "\x1e"
 LABEL_END: Final = f"char({ord(_LABEL)})"
 """In SQL."""
 _KNOWN_LABELS: Final = 1_024
-"""Many invocations have the same labels."""
+"""Number of label texts remembered: many invocations have the same labels."""
 _KNOWN_LENGTH: Final = 1_024
-"""Characters of labels that are remembered: longer ones would fill the memory, and hardly come again."""
+"""Most characters of remembered labels: longer ones would fill the memory, and rarely repeat."""
 _UNSAFE: Final = re.compile("[\x00\x1b\x1e\x1f]")
 
 
 def escape_label(text: str) -> str:
-    """Keep separators, and NUL, which ends a text in some functions of SQLite, out of keys and values; injective."""
+    """Escape separators, and NUL, which ends a text in some functions of SQLite. No two texts give the same result."""
     return text if text.isprintable() else _UNSAFE.sub(lambda found: f"\x1b{ord(found[0]) + 0x40:c}", text)
 
 
 def label_text(key: str, value: str) -> str:
-    """One label in such a form that labels hold it exactly when their text contains it."""
+    """The text of one label: the text of labels contains it exactly if the labels do."""
     return f"{label_head(key)}{escape_label(value)}{_LABEL}"
 
 
 def label_head(key: str) -> str:
-    """What a label's value, as `escape_label` gives it, stands behind in the text of labels; `LABEL_END` follows it."""
+    """The text before a label's value in the text of labels; `escape_label` of the value and `LABEL_END` follow."""
     return f"{_LABEL}{escape_label(key)}{_VALUE}"
 
 
 def labels_text(labels: Mapping[str, str]) -> str | None:
-    """All labels, as their column holds them; None without labels."""
+    """All labels in the form of their column; None without labels."""
     if not labels:
         return None
     known = sum(map(len, labels)) + sum(map(len, labels.values())) <= _KNOWN_LENGTH
@@ -153,19 +153,19 @@ SELECT_ROW: Final = """SELECT i.id, i.rest, r.seq, i.content_hash, r.status, r.a
     r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at, r.paused_from, r.held, r.ending, i.lease_ms,
     r.delta, r.object_key FROM """
 PAYLOAD_BYTES: Final = "(SELECT length(payload) FROM payloads p WHERE p.seq = r.seq)"
-"""How large a row's payload is; SQLite knows without reading it."""
+"""SQL for the size of a row's payload; SQLite knows it without reading the payload."""
 SELECT_WEIGHED: Final = SELECT_ROW.replace(" FROM ", f", {PAYLOAD_BYTES} FROM ")
-"""Columns of a row, then how large its payload is."""
+"""SQL for the columns of a row, then the size of its payload."""
 ROWS: Final = "rows r CROSS JOIN invocations i ON i.seq = r.seq"
-"""Both halves of rows, those of `rows` looked up first."""
+"""SQL for both halves of rows; those in `rows` are looked up first."""
 BY_ID: Final = "CROSS JOIN rows r ON r.seq = i.seq"
-"""Likewise, to follow rows of `invocations i`."""
+"""The same join, for a query that begins with `invocations i`."""
 AMONG_SEQS: Final = "r.seq IN (SELECT value FROM json_each(?))"
-"""Which rows have one of the seqs of a `json_list`."""
+"""SQL for the rows with one of the seqs of a `json_list`."""
 
-# What writing costs is binding. For a None, a bool or bytes the `sqlite3` module looks for an adapter, which takes
-# several times as long as to bind an int or a text: so NULL comes as the empty text, which no column holds, and bytes
-# come as bytearray. What few rows have (`_LATER` new ones, `_MARKS` any) is bound for those only.
+# Binding is most of the cost of a write. For a None, a bool or bytes the `sqlite3` module looks for an adapter, which
+# takes several times as long as binding an int or a text. So NULL is passed as the empty text, which no column holds,
+# and bytes as bytearray. Fields that few rows have (`_LATER` new ones, `_MARKS` any) are bound for those only.
 _NULL: Final = ""
 _FIXED: Final = ("status", "modified_at", "attempt", "last_report_no")
 _OF_NEW: Final = ("started_seq", "object_key")
@@ -197,7 +197,7 @@ _INSERT_LASTING_ALL: Final = _inserting("invocations", _LASTING, (*_USUAL, *_SEL
 
 
 def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]]) -> None:
-    """Insert rows, quickest in order of seq."""
+    """Insert rows; fastest in order of seq."""
     plain: list[Params] = []
     others: list[Params] = []
     for row, invocation in rows:
@@ -248,7 +248,7 @@ def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invoca
 
 
 def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Write what may change in a row's life, quickest in order of seq; the rows rest on no delta any longer."""
+    """Write the changing half of rows, which then rest on no delta any longer; fastest in order of seq."""
     plain: list[Params] = []
     marked: list[Params] = []
     for row in rows:

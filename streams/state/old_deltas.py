@@ -1,4 +1,4 @@
-"""Rows that rest on old page deltas, found without looking again at those that have left."""
+"""Rows that rest on old page deltas, found without another look at rows that have left them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _DELTAS_KNOWN: Final = 8
 
 
 class OldDeltas:
-    """The deltas of a table, oldest first, and which of their rows may still rest on them.
+    """The deltas of a table, oldest first, and the rows that may still rest on them.
 
-    A row that has left a delta never comes back to it, so what has been found to be gone is passed over from then on:
-    a delta of 20,000 rows is forgotten in many parts, each of which costs what it takes and no more. After a rollback
-    that is not true any longer: `clear`.
+    A row that has left a delta never comes back to it, so rows found to be gone are skipped from then on. A delta of
+    20,000 rows is forgotten in many parts, and each costs only the rows it handles. After a rollback, rows may be back:
+    `clear`.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -31,11 +31,11 @@ class OldDeltas:
         self._left: dict[int, list[int]] = {}
 
     def clear(self) -> None:
-        """Know nothing: rows may have come back."""
+        """Forget which rows have left: some may be back."""
         self._left.clear()
 
     def each(self, before: int, *, ends: bool) -> Iterator[tuple[int, int]]:
-        """(modified_at, offset) of deltas with `modified_at < before`, oldest first; `ends`: of such as ended rows."""
+        """(modified_at, offset) of deltas with `modified_at < before`, oldest first; `ends`: only if they ended rows."""
         modified_at, offset = -1, -1
         sql = """SELECT modified_at, offset FROM deltas WHERE modified_at >= ?1 AND modified_at < ?2
             AND (modified_at > ?1 OR offset > ?3) AND ends >= ?4 ORDER BY modified_at, offset LIMIT ?5"""
@@ -44,13 +44,13 @@ class OldDeltas:
                 yield modified_at, offset
 
     def resting(self, offset: int, size: int) -> Iterator[tuple[int, int]]:
-        """(seq, status) of the rows that rest on the delta at `offset`, in order of seq, looked up `size` at a time."""
+        """(seq, status) of the rows that rest on the delta at `offset`, in order of seq, read `size` at a time."""
         sql = f"SELECT seq, status FROM rows r WHERE {AMONG_SEQS} AND delta = ? ORDER BY seq"  # noqa: S608
         seqs, gone = self._seqs(offset), True
         while seqs:
             found = self._db.execute(sql, (json_list(seqs[:size]), offset)).fetchall()
             if gone:
-                # Nothing before the first that is still there will be back.
+                # Rows before the first one found have left for good.
                 self._left[offset] = seqs[seqs.index(found[0][0]) if found else size :]
             gone, seqs = gone and not found, seqs[size:]
             yield from found

@@ -1,4 +1,4 @@
-"""The rows of a turn: read once, changed in memory, written once."""
+"""The rows of a turn: each is read once, changed in memory and written once."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from streams.state.select import Window
 
 Changelog = list[tuple[str, bytes | None]]
-"""Keys and values, in the order in which they take place; None is a tombstone."""
+"""Keys and values, in the order in which they apply; None is a tombstone."""
 
 
 _ANY: Final = 1 << 62
-"""More bytes than there are."""
+"""A limit in bytes that nothing reaches."""
 
 
 class Overlay:
-    """Rows and their payloads as a turn sees them, over the store.
+    """Rows and their payloads as a turn sees them, on top of the store.
 
-    What is asked of the table as a whole (a page, what is due) needs the SQL: `write` comes before. A page's delta
-    applies to what was written before it, so the changelog has it between the records of the rows before and after.
+    A question about the whole table (a page, what is due) needs SQL, so `write` comes first. A page's delta applies to
+    what was written before it, so the changelog has it between the row records before and after.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -68,7 +68,7 @@ class Overlay:
         self._changelog: Changelog = []
 
     def reset(self, counts: Mapping[str, int]) -> None:
-        """Forget the turn; `counts` are the rows of the store by status."""
+        """Begin without any changes; `counts`: rows of the store by status."""
         self.counts = dict(counts)
         self.counts_changed = False
         self.total = sum(counts.values())
@@ -77,7 +77,7 @@ class Overlay:
         self.forget()
 
     def forget(self) -> None:
-        """Forget the turn's rows, which the store now holds."""
+        """Forget the turn's rows: the store has them now."""
         for held in (self._rows, self._inserted, self._updated, self._removed, self._standing, self._released):
             held.clear()
         self._inboxes.written()
@@ -88,7 +88,7 @@ class Overlay:
     # --- reading ---
 
     def load(self, ids: Sequence[str]) -> None:
-        """Read these rows in one statement; ids without a row are known as such."""
+        """Read these rows in one statement, and remember the ids that have no row."""
         wanted = [invocation_id for invocation_id in dict.fromkeys(ids) if invocation_id not in self._rows]
         if not wanted:
             return
@@ -98,7 +98,7 @@ class Overlay:
             self._rows[columns[0]] = row_of(columns, endings)
 
     def row(self, invocation_id: str) -> Row | None:
-        """The row as the turn has left it."""
+        """The row with the turn's changes; None if there is none."""
         rows = self._rows
         if invocation_id not in rows:
             columns = reads.row_by_id(self._db, invocation_id)
@@ -114,7 +114,7 @@ class Overlay:
         return None if found is None else bytes(found[0])
 
     def rows(self, seqs: list[int]) -> tuple[Row, ...]:
-        """The rows with these seqs, in order of seq, once what changed of them is written."""
+        """The rows with these seqs, in order of seq; their changes must be written first."""
         return tuple(self._adopt(reads.rows_by_seqs(self._db, seqs))) if seqs else ()
 
     def inboxes(
@@ -130,7 +130,7 @@ class Overlay:
             self.write()
         found = reads.inboxes(self._db, objects, [*without, *changed.seqs(objects)])
         seqs = [seq for _, seq in found if seq is not None]
-        # One more byte than there may be: these are too many.
+        # One byte above the limit marks the result as too large.
         weighed = self._weighed(reads.weighed_by_seqs(self._db, seqs), of_start, _ANY if most is None else most + 1)
         if most is not None and sum(weight for _, weight in weighed) > most:
             return {}
@@ -166,7 +166,7 @@ class Overlay:
     def _weighed(
         self, found: Iterable[tuple[Any, ...]], weight_of: Callable[[Row, int | None], int], max_bytes: int
     ) -> list[Weighed]:
-        """The rows up to the one that brings their weight to `max_bytes`; those behind it are not even read."""
+        """The rows up to the one that brings their weight to `max_bytes`; later rows are not even read."""
         rows, reached = [], 0
         for columns in found:
             row = row_of(columns[:-1], self.endings)
@@ -186,7 +186,7 @@ class Overlay:
     # --- changing ---
 
     def insert(self, effect: InsertRow) -> None:
-        """A new row."""
+        """Add a new row and its payload."""
         row = effect.row
         self._rows[row.invocation_id] = row
         self._inserted[row.seq] = effect
@@ -196,7 +196,7 @@ class Overlay:
         self.total += 1
 
     def update(self, effect: UpdateRow) -> None:
-        """The row as it stands from now on; it leaves the delta it rested on."""
+        """Replace the row's state; it leaves the delta it rested on."""
         row = effect.row
         known = self.row(row.invocation_id)
         if known is None:
@@ -216,7 +216,7 @@ class Overlay:
         self._updated[row.seq] = row
 
     def remove(self, effect: RemoveRow) -> None:
-        """The row and its payload are gone."""
+        """Remove the row and its payload."""
         seq, invocation_id = effect.seq, effect.invocation_id
         status, delta = self._stands(seq, invocation_id)
         self._count(status, -1)
@@ -233,7 +233,7 @@ class Overlay:
             self._inboxes.remove(inserted.row)
 
     def put_delta(self, effect: PutDelta, offset: int, page: Window | None) -> None:
-        """A page changed many rows; `offset` of the command that caused it, `page` what it selected last."""
+        """Apply a page's delta. `offset`: of the command that caused it; `page`: the page selected last."""
         if offset in self._deltas:
             raise AssertionError(f"the command at offset {offset} puts a second delta")
         self.write()
@@ -278,7 +278,7 @@ class Overlay:
     # --- writing ---
 
     def write(self) -> None:
-        """Write what changed since the last time, and note its changelog: rows, payloads, tombstones."""
+        """Write the changes since the last `write`, and note their changelog records: rows, payloads, tombstones."""
         changelog, tombstones = self._changelog, self._write_removed()
         if self._inserted:
             self._write_inserted()
@@ -297,7 +297,7 @@ class Overlay:
         self.write()
         changelog = self._changelog
         if self._released:
-            # Only these can have become deserted: a page that changes no row puts no delta.
+            # Only these deltas can have lost their last row: a page that changes no row puts no delta.
             release(self._db, self._released)
             changelog += [(delta_key(offset), None) for offset in drop_deserted(self._db, self._released)]
             self._released.clear()
@@ -326,7 +326,7 @@ class Overlay:
         insert_rows(self._db, rows)
 
     def _payloads_of_inserted(self, tombstones: dict[str, None]) -> Changelog:
-        """Write payloads; what a removed row left under the same key is replaced, not removed."""
+        """Write payloads. One that a removed row left under the same key is replaced, not removed."""
         found = [(e.row, e.payload) for e in self._inserted.values() if e.payload is not None]
         if found:
             self._db.executemany("INSERT INTO payloads VALUES (?, ?)", [(row.seq, payload) for row, payload in found])

@@ -1,4 +1,4 @@
-"""What a table is asked besides single rows and pages of a batch: what is due, what is old."""
+"""Queries of a table besides the pages of a batch: rows by id, inboxes, what is due, what is old."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> list[Params]:
 
 
 def weighed_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> Iterator[Params]:
-    """Columns of the rows with these seqs, each when it is asked for, in order of seq, and their payloads' sizes."""
+    """Columns of the rows with these seqs, and their payloads' sizes, in order of seq; read one by one."""
     return db.execute(f"{SELECT_WEIGHED} {ROWS} WHERE {AMONG_SEQS} ORDER BY r.seq", (json_list(seqs),))
 
 
 def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int]) -> list[tuple[bool, int | None]]:
-    """For each object whether a row holds it, or the first seq that waits for it, rows `without` left aside."""
+    """For each object whether a row occupies it, or the first seq that waits for it. Rows in `without` do not count."""
     theirs = """FROM rows WHERE service = json_extract(j.value, '$[0]')
         AND object_key = json_extract(j.value, '$[1]') AND seq NOT IN (SELECT value FROM json_each(?2)) AND """
     sql = f"""SELECT CASE WHEN EXISTS (SELECT 1 {theirs} {HOLDS}) THEN -1
@@ -60,7 +60,7 @@ def held_rows(db: sqlite3.Connection, after: int, limit: int) -> Iterator[Params
 
 
 def due_rows(db: sqlite3.Connection, until: int, limit: int) -> Iterator[Params]:
-    """Likewise, of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
+    """The same of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
     sql = f"{SELECT_WEIGHED} {ROWS} WHERE {_DUE} AND due_at <= ? ORDER BY due_at, r.seq LIMIT ?"
     return db.execute(sql, (until, limit))
 
@@ -72,7 +72,7 @@ def next_due(db: sqlite3.Connection) -> int | None:
 
 
 class Standing(NamedTuple):
-    """What forgetting a row takes to know about it."""
+    """All that is needed to forget a row."""
 
     modified_at: int
     seq: int
@@ -98,7 +98,7 @@ def ended_rows(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) 
 
 
 def rows_on_deltas(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> Iterator[Params]:
-    """Likewise, of rows that rest on deltas with `modified_at < before`, oldest delta first, then in order of seq."""
+    """The same of rows that rest on deltas with `modified_at < before`: by age of the delta, then in order of seq."""
     left = limit
     for _, offset in old.each(before, ends=False):
         seqs = [seq for seq, _ in islice(old.resting(offset, limit), left)]

@@ -1,7 +1,7 @@
-"""Batches and slices on disk: those that go on, which a table holds in memory, and those that are over.
+"""Batches and slices on disk: unfinished ones, which a table also holds in memory, and those that are over.
 
-What is over is remembered for days and hardly ever asked for, so it is read when it is, and a running count tells how
-much of it there is. Whatever goes through all of a partition's batches goes through those that run.
+Records that are over are remembered for days and rarely needed, so they are read on demand; a running count says how
+many there are. Loops over a partition's batches visit the unfinished ones only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 Kind = Literal["batches", "slices"]
-"""A table's name."""
+"""The name of a table."""
 _R = TypeVar("_R", Batch, Slice)
 
 _FINAL_SLICES: Final = frozenset({SliceState.COMPLETED, SliceState.ABORTED})
@@ -29,14 +29,14 @@ NUMBER: Final = "number"
 
 
 class Tally(NamedTuple):
-    """What is over of one kind, by state: `NUMBER` of them, and of slices the sums of their counters."""
+    """Counts of what is over, by state: `NUMBER` of batches and of slices, and the sums of the slices' counters."""
 
     batches: Mapping[BatchState, Counter[str]]
     slices: Mapping[SliceState, Counter[str]]
 
 
 class Written(NamedTuple):
-    """A record to write; None removes what stands there. `value` is the record's changelog value."""
+    """A record to write; None removes the stored one. `value` is the record's changelog value."""
 
     name: str
     record: Batch | Slice | None
@@ -44,13 +44,13 @@ class Written(NamedTuple):
 
 
 def over_since(record: Batch | Slice) -> int | None:
-    """When it was over, ms; None while it goes on."""
+    """When the batch or slice was over, ms; None while it goes on."""
     final = record.state in (FINAL_STATES if isinstance(record, Batch) else _FINAL_SLICES)
     return record.updated_at if final else None
 
 
 def write(db: sqlite3.Connection, kind: Kind, written: Iterable[Written]) -> None:
-    """Put records into their table, and what is over into the running count."""
+    """Put records into their table, and add those that are over to the running count."""
     change: Counter[tuple[str, str]] = Counter()
     for name, record, value in written:
         old = db.execute(
@@ -81,13 +81,13 @@ def _counts(state: str, counters: Sequence[int]) -> dict[tuple[str, str], int]:
 
 
 def running(db: sqlite3.Connection, kind: Kind, of: type[_R]) -> dict[str, _R]:
-    """The records that go on, by id."""
+    """The unfinished records, by id."""
     sql = f"SELECT id, record FROM {kind} WHERE over IS NULL ORDER BY id"  # noqa: S608 - our own names
     return {name: _decoded(name, value, of) for name, value in db.execute(sql).fetchall()}
 
 
 def one(db: sqlite3.Connection, kind: Kind, of: type[_R], name: str) -> _R | None:
-    """The record of that id."""
+    """The record with that id; None if there is none."""
     found = db.execute(f"SELECT record FROM {kind} WHERE id = ?", (name,)).fetchone()  # noqa: S608 - our own names
     return None if found is None else _decoded(name, found[0], of)
 
@@ -99,7 +99,7 @@ def finished(db: sqlite3.Connection, before: int, limit: int) -> list[tuple[int,
 
 
 def tally(db: sqlite3.Connection) -> Tally:
-    """The running count."""
+    """The running count of all batches and slices that are over."""
     batches: dict[BatchState, Counter[str]] = {}
     slices: dict[SliceState, Counter[str]] = {}
     for kind, state, counter, total in db.execute("SELECT kind, state, counter, total FROM over").fetchall():

@@ -1,4 +1,4 @@
-"""Changelog records applied to a store: the table is the changelog read in order."""
+"""A restore: changelog records applied to a store, in order, give the table."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _R = TypeVar("_R", bound=Record)
 
 _AT_ONCE: Final = 5_000
-"""Rows gathered before they are written."""
+"""Number of rows gathered before they are written."""
 
 
 class _Old(NamedTuple):
-    """What stands in the table under an id that a record replaces."""
+    """The table's row of an id whose record is being replaced."""
 
     invocation_id: str
     seq: int
@@ -37,7 +37,7 @@ class _Old(NamedTuple):
 class Restore:
     """Applies records within the connection's open transaction.
 
-    Rows, payloads, batches and slices gather and are written together, the last record of a key only; a page delta
+    Rows, payloads, batches and slices are gathered and written together, only the last record of each key. A page delta
     needs the rows before it, so these are written first.
     """
 
@@ -50,7 +50,7 @@ class Restore:
         self._gone: list[tuple[int]] = []
 
     def apply(self, records: Iterable[tuple[str, bytes | None, int]]) -> int:
-        """Apply (key, value, offset) in order; returns how many there were."""
+        """Apply (key, value, offset) in order; returns their number."""
         applied = 0
         for key, value, _ in records:
             self._one(key, value)
@@ -99,7 +99,8 @@ class Restore:
             if records:
                 write(self._db, kind, [_written(kind, name, value) for name, value in records.items()])
                 records.clear()
-        # A row may still seem to rest on one: compaction took its next record, and the one that replaced that follows.
+        # A row may still point to a deleted delta: compaction removed its next record, and a later one is still to
+        # come.
         self._db.executemany("DELETE FROM deltas WHERE offset = ?", self._gone)
         self._gone.clear()
 
@@ -141,7 +142,7 @@ class Restore:
     # --- payloads: by id in the changelog, by seq in the table ---
 
     def _keep_payloads(self, leaving: list[tuple[int]], arriving: list[str]) -> None:
-        """The payload of a removed row waits for another row of its id, if one arrives; else it goes with the row."""
+        """Keep the payload of a removed row if another row of its id is arriving; otherwise delete it with the row."""
         if not leaving:
             return
         seqs = json_list([seq for (seq,) in leaving])

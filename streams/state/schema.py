@@ -32,15 +32,15 @@ TERMINAL: Final = frozenset(STATUSES[FIRST_TERMINAL:])
 
 HOLDS: Final = f"""object_key IS NOT NULL AND status >= {FIRST_STARTED} AND status < {FIRST_TERMINAL}
     AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED})"""
-"""Which rows take their object; a query that says just this finds them by its index."""
+"""SQL for the rows that occupy their object; a query with exactly this condition uses its index."""
 WAITS: Final = f"object_key IS NOT NULL AND status = {PENDING}"
-"""Which rows are in the inbox of their object; likewise."""
+"""SQL for the rows in the inbox of their object; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
 VERSION: Final = 4
 
 # A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
-# never does. A page rewrites thousands of rows at a time, and what that costs is the bytes of the rows it touches.
+# never does. A page rewrites thousands of rows at a time, and its cost is the bytes of the rows it touches.
 # `invocations.rest` is the encoded invocation without its leading id, which has a column already. `ending` and
 # `batch_id` are those of the row's own record: where `delta` is set they are null and the delta's hold instead.
 # Rows that a page ended are not in `ended`: they are found through their delta, so that a page updates no index.
@@ -83,7 +83,7 @@ SCHEMA: Final = (
     ) STRICT""",
     "CREATE UNIQUE INDEX invocations_id ON invocations(id)",
     "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
-    # Compaction moves a row's record behind its payload's: on restore such a payload waits here for its row.
+    # Compaction can leave a row's record behind its payload's: on restore, such a payload waits here for its row.
     "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",
     # `live`: how many rows rest on the delta. `ends`: whether it ended any. `record`: its changelog value.
     """CREATE TABLE deltas(
@@ -96,7 +96,7 @@ SCHEMA: Final = (
         record BLOB NOT NULL
     ) STRICT""",
     "CREATE INDEX deltas_modified ON deltas(modified_at)",
-    # What is over is found by when it was; `over` is null for what goes on, which is all that is held in memory.
+    # `over` is the time a record was over; it is null for unfinished ones, and only those are held in memory.
     *(
         statement
         for kind in ("batches", "slices")
@@ -132,5 +132,5 @@ SCHEMA: Final = (
     ) STRICT""",
 )
 HALVES: Final = ("rows", "invocations")
-"""The tables that a row is kept in."""
+"""The two tables that hold a row."""
 TABLES: Final = (*HALVES, "payloads", "early_payloads", "deltas", "batches", "slices")

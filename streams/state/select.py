@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from streams.model import Exclusion, Filter
 
 _BOUND_ONE_BY_ONE: Final = 32
-"""Longer lists are known to `lists`: SQLite bounds parameters and depth of a statement, a filter bounds neither."""
+"""Longer lists are known to `lists`: SQLite limits parameters and depth of a statement, a filter limits neither."""
 
 _TRIED_ONE_BY_ONE: Final = 4
-"""Values of a label that are quicker tried than looked up."""
+"""Up to this number of values of a label, trying each is faster than a look-up."""
 
 _IN_A_CHAIN: Final = 200
-"""A chain of conditions is as deep as it is long, and SQLite bounds the depth to 1,000."""
+"""Longest chain of conditions: its depth is its length, and SQLite limits the depth to 1,000."""
 
 _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
 _BATCH: Final = (
@@ -51,7 +51,7 @@ _WEIGHT: Final = itemgetter(2)
 _ID_BYTES: Final = "length(CAST(i.id AS BLOB))"
 _SIZE: Final = f"length(i.rest) + 2 * {_ID_BYTES} + 1 + ({_ID_BYTES} > 63)"
 _ENCODED: Final = f"(SELECT {_SIZE} FROM invocations i WHERE i.seq = r.seq)"  # noqa: S608 - our own names
-"""Bytes of an encoded invocation (one more than 63 of the id take a second byte to say how many), and of a key."""
+"""SQL for the bytes of an encoded invocation and of its id as a key (above 63 bytes, an id's length takes two bytes)."""
 _PINNED: Final = "coalesce(length(CAST(r.pinned AS BLOB)), 0)"
 
 
@@ -64,7 +64,7 @@ class Condition(NamedTuple):
 
 
 def _among(expression: str, values: Iterable[str]) -> Condition:
-    """Whether the expression is one of the values."""
+    """A condition: the expression is one of the values."""
     wanted = tuple(values)
     if len(wanted) <= _BOUND_ONE_BY_ONE:
         return Condition(f"{expression} IN ({', '.join('?' * len(wanted))})", wanted)
@@ -72,13 +72,13 @@ def _among(expression: str, values: Iterable[str]) -> Condition:
 
 
 def _labelled(labels: dict[str, str]) -> list[Condition]:
-    """For each of these labels whether a row has it."""
-    # Not as one list in JSON: it would be parsed again for every row.
+    """One condition per label: the row has it."""
+    # Not one JSON list: SQLite would parse it again for every row.
     return [Condition("instr(labels, ?)", (label_text(key, value),)) for key, value in labels.items()]
 
 
 def _labelled_among(key: str, values: Iterable[str]) -> Condition:
-    """Whether a row has the label with one of these values: of many, the one it has is cut out and looked up."""
+    """A condition: the row has the label with one of these values. For many, its value is cut out and looked up."""
     few = list(values)
     if len(few) <= _TRIED_ONE_BY_ONE:
         tried = " OR ".join(["instr(labels, ?)"] * len(few))
@@ -91,10 +91,10 @@ def _labelled_among(key: str, values: Iterable[str]) -> Condition:
 
 
 def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
-    """What the filter of a slice with this action and cut-off says about a row.
+    """The condition under which a slice with this filter, action and cut-off acts on a row.
 
-    PURGE matches terminal rows only, every other action the others only. A filter on statuses or modified time, also
-    of what it leaves out, never matches a row first started after the cut-off.
+    PURGE matches terminal rows only, every other action the others only. A filter that uses statuses or modified time,
+    in its exclusions too, never matches a row first started after the cut-off.
     """
     parts = [Condition(f"status {'>=' if action is Action.PURGE else '<'} {FIRST_TERMINAL}", ())]
     left_out = filter_.exclude
@@ -112,7 +112,7 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
 
 
 def _moving(said: Filter | Exclusion) -> list[Condition]:
-    """What it says of `rows`: one condition for each list and each pair of times."""
+    """Its conditions on `rows`: one per list and per pair of times."""
     parts = []
     if said.statuses is not None:
         codes = sorted({CODES[status] for status in said.statuses})
@@ -122,7 +122,7 @@ def _moving(said: Filter | Exclusion) -> list[Condition]:
 
 
 def _lasting(said: Filter | Exclusion) -> list[Condition]:
-    """What it says of `invocations`, likewise, and one condition for each label and each label's list."""
+    """Its conditions on `invocations`: likewise, and one per label and per label's list."""
     parts = _between("created_at", said.created_from, said.created_until)
     parts += _lists(
         ("handler", said.handlers),
@@ -136,7 +136,7 @@ def _lasting(said: Filter | Exclusion) -> list[Condition]:
 
 
 def _not(part: Condition) -> Condition:
-    """What is not so; a row that lacks what it is about, so that SQL knows no answer, is not so."""
+    """The negated condition. It holds for a row without the value, where SQL's answer is NULL."""
     return part._replace(sql=f"({part.sql}) IS NOT TRUE")
 
 
@@ -160,9 +160,9 @@ def _all(parts: list[Condition]) -> Condition:
 
 
 class Window(NamedTuple):
-    """What a page looked at: the condition that its matched rows answer to, and they alone, and how many they are.
+    """A page's window: a condition that exactly its matched rows satisfy, and their number.
 
-    It holds until one of these rows is changed.
+    It is valid until one of these rows is changed.
     """
 
     condition: Condition
@@ -174,7 +174,7 @@ def select_page(
 ) -> tuple[Page, Window | None]:
     """One page of matching rows, exactly as `PageQuery` says; and its window, unless it is a page of ids.
 
-    `counted_by` gives the batch that counts a row as pending, from its delta and its own packed ending.
+    `counted_by` returns the batch that counts a row as pending, given the row's delta and packed ending.
     """
     condition = condition_of(query.filter, query.action, query.cutoff)
     lists.know(condition.lists)
@@ -196,9 +196,9 @@ def select_page(
 
 
 def _columns(query: PageQuery) -> str:
-    """Of a row that never started all that a page needs: where it stands, and what it weighs (`weights.of_matched`).
+    """Columns of a matched row: seq, status (NULL if an executor may know the row), and weight (`weights.of_matched`).
 
-    Numbers of our own only: they go into the statement, which stays the same from page to page.
+    Only our own numbers go into the statement, which is the same from page to page.
     """
     weights = [f"WHEN {_STARTED} THEN {SEQ + SIGNAL + int(query.each)} + {_ENCODED}"]
     if query.action is Action.PAUSE:
@@ -212,7 +212,7 @@ def _columns(query: PageQuery) -> str:
 def _started(
     db: sqlite3.Connection, matched: Condition, counted_by: Callable[[int | None, bytes | None], str | None]
 ) -> list[StartedRow]:
-    """Those of the matched rows that executors may know of."""
+    """The matched rows that executors may know."""
     columns = "SELECT r.seq, i.id, i.rest, r.status, r.attempt, r.delta, r.ending"
     sql = f"{columns} FROM {ROWS} WHERE {matched.sql} AND {_STARTED} ORDER BY r.seq"
     started = []
@@ -223,7 +223,7 @@ def _started(
 
 
 def written_row_by_row(page: Page, action: Action) -> list[int]:
-    """Seqs of the page's rows among which are those that `Page.rows` gives the engine."""
+    """Seqs of the rows that `Page.rows` may contain."""
     match action:
         case Action.PURGE:
             return [row.seq for row in page.started]
@@ -250,17 +250,17 @@ def _objects_of(db: sqlite3.Connection, action: Action, matched: Condition) -> t
 
 
 def _anything_waits(db: sqlite3.Connection) -> bool:
-    """Whether the inbox of any object has anything in it."""
-    # Every service lies behind the empty one: the index is entered at its first row instead of being gone through.
+    """Whether any object has a row in its inbox."""
+    # Every service sorts after the empty text: the index is entered at its first row instead of being scanned.
     first = f"SELECT 1 FROM rows WHERE service > '' AND {WAITS} LIMIT 1"  # noqa: S608 - our own names
     return db.execute(first).fetchone() is not None
 
 
 def _window(db: sqlite3.Connection, query: PageQuery, condition: Condition) -> tuple[list[Any], int, int, bool]:
-    """Matched rows of the window, how many rows were looked at, the last of them, and whether that was all.
+    """Matched rows of the window, number of rows looked at, the seq of the last of them, and whether none is left.
 
-    A page that is dense with matches costs little more than one pass over its rows: the window is looked at in
-    stretches, each twice as long as the one before, the first of which would do if all rows matched.
+    The window is read in stretches, each twice as long as the one before. The first is long enough if all rows match,
+    so a page dense with matches costs little more than one pass over its rows.
     """
     window = "r.seq > ? AND r.seq <= ?"
     select = f"SELECT {_columns(query)} FROM rows r WHERE {window} AND {condition.sql} ORDER BY r.seq LIMIT ?"  # noqa: S608
@@ -292,7 +292,7 @@ def _as_far_as(rows: list[Any], left: int) -> list[Any]:
 
 
 def _stretch(db: sqlite3.Connection, after: int, below: int, size: int) -> tuple[int, int]:
-    """How many rows, at most `size`, follow `after` below `below`, and the last of them (`after` when none)."""
+    """Number of rows, at most `size`, with `after < seq < below`, and the seq of the last one (`after` if none)."""
     nth = "SELECT seq FROM rows WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1 OFFSET ?"
     found = db.execute(nth, (after, below, size - 1)).fetchone()
     if found is not None:
@@ -303,13 +303,13 @@ def _stretch(db: sqlite3.Connection, after: int, below: int, size: int) -> tuple
 
 
 def _count(db: sqlite3.Connection, after: int, end: int) -> int:
-    """How many rows follow `after` up to `end`."""
+    """Number of rows with `after < seq <= end`."""
     found = db.execute("SELECT count(*) FROM rows WHERE seq > ? AND seq <= ?", (after, end)).fetchone()
     return int(found[0])
 
 
 def _by_ids(db: sqlite3.Connection, query: PageQuery, condition: Condition) -> tuple[list[Any], int, int, bool]:
-    """Matched rows of the page's ids, how many of these ids have a row below the cut-off, and the last of them."""
+    """Matched rows of the page's ids, number of ids with a row below the cut-off, the seq of the last one, and True."""
     looked_at = f"FROM invocations i {BY_ID} WHERE id IN (SELECT value FROM json_each(?)) AND r.seq < ?"  # noqa: S608 - our own names
     params = (json_list(list(query.ids or ())), query.cutoff)
     scanned, cursor = db.execute(f"SELECT count(*), max(r.seq) {looked_at}", params).fetchone()

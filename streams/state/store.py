@@ -1,4 +1,4 @@
-"""One partition's table on disk: a SQLite file that survives a restart together with its place in the changelog."""
+"""One partition's table on disk: a SQLite file that also keeps its position in the changelog across restarts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _WAL_KEPT: Final = 4 * 1024 * 1024
 _BUSY_S: Final = 10.0
 _DUMPED_AT_ONCE: Final = 2_000
 _LONG_FRAMES: Final = 8_192
-"""Pages of 4 KiB in a write-ahead file that should begin anew."""
+"""A write-ahead file of this many pages (4 KiB each) is long and should start over."""
 
 _moved: Final[set[Path]] = set()
-"""Files whose long write-ahead file another thread has just moved, all but the last turns."""
+"""Stores whose long write-ahead file another thread has just checkpointed, except for the newest turns."""
 _by_path: Final = threading.Lock()
 """Held while another thread has a file open: the last to close it removes the write-ahead file by its name."""
 
@@ -37,8 +37,8 @@ _by_path: Final = threading.Lock()
 class Store:
     """A SQLite file in WAL mode. A power cut rolls back to an older commit and never damages it.
 
-    All use is from the thread that opened it; only `passive_checkpoint` belongs to another. Nothing changes outside
-    `begin` and `commit`.
+    Use it only from the thread that opened it; `passive_checkpoint` alone belongs to another thread. Nothing changes
+    outside `begin` and `commit`.
     """
 
     meta: Meta | None
@@ -56,7 +56,7 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, partition: int) -> Store:
-        """Open the file, or make it.
+        """Open the file, or create it.
 
         Raises:
             StoreUnusableError: the file cannot be opened, is damaged, of another version or of another partition.
@@ -78,7 +78,7 @@ class Store:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether `begin` has neither been committed nor rolled back."""
+        """Whether a transaction is open."""
         return self.db.in_transaction
 
     def begin(self) -> None:
@@ -86,7 +86,7 @@ class Store:
         self.db.execute("BEGIN IMMEDIATE")
 
     def commit(self, changelog_position: int, saved_at: int) -> None:
-        """Commit, together with the place in the changelog up to which the table now stands.
+        """Commit the transaction, with the changelog position that the table has now reached.
 
         Args:
             changelog_position: offset of the next changelog record.
@@ -100,17 +100,17 @@ class Store:
             self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def rollback(self) -> None:
-        """Back to the last commit; harmless outside a transaction."""
+        """Return to the last commit; harmless outside a transaction."""
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
         self._read_state()
 
     def close(self) -> None:
-        """Close the file; what is not committed is rolled back."""
+        """Close the file; uncommitted changes are rolled back."""
         self.db.close()
 
     def damaged(self) -> bool:
-        """Whether SQLite finds the file's structure broken; reads all of it."""
+        """Whether SQLite finds the file's structure broken; reads the whole file."""
         try:
             (found,) = self.db.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
@@ -123,9 +123,9 @@ class Store:
         self.meta = meta
 
     def apply_changelog(self, records: Iterable[tuple[str, bytes | None, int]]) -> int:
-        """Apply (key, value, offset) in order of offset, within an open transaction; returns how many there were.
+        """Apply (key, value, offset) in order of offset, in an open transaction; returns their number.
 
-        Applying again what was applied already, in order and up to the end, changes nothing.
+        Applying the same records again, in order and to the end, changes nothing.
 
         Raises:
             ChangelogError: a record that has no place in the table.
@@ -150,8 +150,8 @@ class Store:
     def dump(self) -> Iterator[tuple[str, bytes]]:
         """The whole table as changelog keys and values; a row that rests on a delta is given in full.
 
-        Rows in order of seq, each followed by its payload, then batches and slices by id, then `m/`. Two tables hold
-        the same exactly when their dumps are equal.
+        Rows in order of seq, each followed by its payload, then batches and slices by id, then `m/`. Two tables are
+        equal exactly if their dumps are.
         """
         seq, endings = -1, Endings(self.db)
         page = f"{SELECT_ROW} {ROWS} WHERE r.seq > ? ORDER BY r.seq LIMIT ?"
@@ -181,14 +181,14 @@ class Store:
 
 
 def passive_checkpoint(path: Path, *, truncate: bool = False) -> None:
-    """Move what is committed from the write-ahead file into the database, on a connection and thread of its own.
+    """Move committed pages from the write-ahead file into the database; for another thread, on a connection of its own.
 
-    The file begins anew only when a transaction begins while all of it has been moved, which a busy store hardly ever
-    lets happen by chance. So, where it has grown long, a second pass moves what came during the first, and the store
-    itself, after its next commit, the little that came during the second.
+    The write-ahead file starts over only if a transaction begins when all of it has been moved, which rarely happens by
+    chance in a busy store. So for a long file, a second pass moves what came during the first, and the store itself,
+    after its next commit, moves the little that came during the second.
 
     Args:
-        path: the store's file, as it was opened; a missing one is left alone.
+        path: the store's file, as it was opened; nothing happens if it is missing.
         truncate: also empty the write-ahead file. That waits for the store's own thread: only when idle.
     """
     with _by_path:
@@ -207,7 +207,7 @@ def _checkpoint(path: Path, *, truncate: bool) -> None:
 
 
 def move_away(path: Path, to: Path) -> None:
-    """Rename a file that this thread has closed; its write-ahead file is of no use without it."""
+    """Rename a file that this thread has closed, and delete its write-ahead file, which is useless without it."""
     with _by_path:
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -230,7 +230,7 @@ def _configure(db: sqlite3.Connection) -> None:
 
 
 def _ensure_schema(db: sqlite3.Connection, path: Path, partition: int) -> None:
-    """Make the tables in an empty file; refuse any other file that is not this partition's."""
+    """Create the tables in an empty file; refuse any other file that is not this partition's."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if not version and not tables:

@@ -1,7 +1,7 @@
-"""A partition's table within a turn: what the turn's commands did lies over the store until it is written.
+"""A partition's table within a turn: the turn's changes lie on top of the store until they are written.
 
-`begin`, `load`, then commands (`absorb` of each one's effects), `set_position`, `flush`, `published`, and once the
-Kafka transaction is committed `commit`; or `rollback`, at any time.
+The order of calls: `begin`, `load`, `absorb` for the effects of each command, `set_position`, `flush`, `published`, and
+`commit` once the Kafka transaction is committed; or `rollback`, at any time.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Table(View):
 
     Args:
         store: the partition's file; the table is its only writer.
-        partition: which one.
-        partitions: how many `commands` has; kept in `m/`.
-        page_sizes: for the pages that the engine writes next, of batches that `batch_sizes` does not name.
+        partition: its number.
+        partitions: number of partitions of `commands`; kept in `m/`.
+        page_sizes: for the next pages that the engine writes, of batches without sizes in `batch_sizes`.
         commands_topic_id: kept in `m/`; an empty one (unknown) leaves what `m/` has.
         changelog_topic_id: likewise.
     """
@@ -84,13 +84,13 @@ class Table(View):
         self._meta = Meta()
         self._batches = Batches(store.db, partition)
         self._row_due: tuple[int | None, ...] = ()
-        """As `reads.next_due` found it; empty where rows have been written since."""
+        """The result of `reads.next_due`; empty if rows have been written since."""
         self._reload()
 
     # --- a turn ---
 
     def begin(self) -> None:
-        """Open the store's transaction of a turn; or go on in that of the turn before, flushed and not committed."""
+        """Open the store's transaction for a turn; or continue that of the turn before, flushed but not committed."""
         if self._store.in_transaction:
             self._forget()
         else:
@@ -98,11 +98,11 @@ class Table(View):
         self.last_page = None
 
     def load(self, ids: Sequence[str]) -> None:
-        """Read the rows that the turn's commands name, in one statement; they are forgotten with the turn."""
+        """Read the rows that the turn's commands name, in one statement. They are forgotten after the turn."""
         self._overlay.load(ids)
 
     def absorb(self, effects: Sequence[Effect], at: At) -> None:
-        """Take in what a command did; what concerns the log and executors is left to the runtime."""
+        """Apply a command's effects on the table. Effects on the log and on executors are left to the runtime."""
         overlay = self._overlay
         for effect in effects:
             if isinstance(effect, InsertRow):
@@ -138,11 +138,11 @@ class Table(View):
                 self._meta = replace(self._meta, tick_no=tick_no)
 
     def write(self) -> None:
-        """Write the rows that changed so far to the store's open transaction, as a page does before it begins."""
+        """Write the rows changed so far to the store's open transaction, as is done before a page."""
         self._overlay.write()
 
     def set_position(self, next_offset: int, clock: int) -> None:
-        """Where the turn ends.
+        """Set the turn's end.
 
         Args:
             next_offset: of the command that follows it in the log.
@@ -170,17 +170,17 @@ class Table(View):
         return self._batches.published(self._meta.next_offset, self._meta.clock)
 
     def commit(self, changelog_position: int, saved_at: int) -> None:
-        """Keep the turn; parameters as for `Store.commit`."""
+        """Commit the turn; parameters as for `Store.commit`."""
         self._store.commit(changelog_position, saved_at)
         self._forget()
 
     def _forget(self) -> None:
-        """The turn's changes stand in the store, committed or about to be."""
+        """Forget the turn's changes: the store has them, committed or about to be."""
         self._overlay.forget()
         self._batches.forget()
 
     def rollback(self) -> None:
-        """Everything is as it was before `begin`."""
+        """Return to the state before `begin`."""
         self._store.rollback()
         self._reload()
 
@@ -188,12 +188,12 @@ class Table(View):
 
     @property
     def partitions(self) -> int:
-        """How many partitions `commands` has."""
+        """Number of partitions of `commands`."""
         return self._partitions
 
     @property
     def meta(self) -> Meta:
-        """The partition's record, with the counts of now."""
+        """The partition's record, with the current counts."""
         overlay = self._overlay
         if overlay.counts_changed:
             overlay.counts_changed = False
@@ -215,43 +215,43 @@ class Table(View):
         return self.batch_sizes.get(batch_id, self._page_sizes)
 
     def row(self, invocation_id: str) -> Row | None:
-        """The invocation's row."""
+        """The invocation's row; None if there is none."""
         return self._overlay.row(invocation_id)
 
     def payload(self, row: Row) -> bytes | None:
-        """The invocation's payload."""
+        """The row's payload; None if it has none."""
         return self._overlay.payload(row.seq)
 
     def row_total(self) -> int:
-        """How many rows the table has: a running count."""
+        """Number of rows of the table: a running count."""
         return self._overlay.total
 
     def batch(self, batch_id: str) -> Batch | None:
-        """A batch this partition leads."""
+        """A batch that this partition leads; None if unknown."""
         return self._batches.batch(batch_id)
 
     def slice(self, batch_id: str) -> Slice | None:
-        """This partition's part of a batch."""
+        """This partition's slice of a batch; None if unknown."""
         return self._batches.slice(batch_id)
 
     def batches(self) -> tuple[Batch, ...]:
-        """The batches that this partition leads and that are not over."""
+        """The unfinished batches that this partition leads."""
         return tuple(self._batches.running_batches.values())
 
     def slices(self) -> tuple[Slice, ...]:
-        """This partition's parts of batches, those that are not over."""
+        """This partition's unfinished slices."""
         return tuple(self._batches.running_slices.values())
 
     def held_rows(self) -> int:
-        """How many rows wait for what guards them, as last counted."""
+        """Number of held rows, as last counted."""
         return self._batches.held.total
 
     def over(self) -> Tally:
-        """How many batches and slices are over and remembered."""
+        """Counts of the batches and slices that are over and remembered."""
         return self._batches.tally
 
     def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
-        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that of the first cut-off."""
+        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that with the first cut-off."""
         return self._batches.door.first(invocation, now)
 
     def running_slices(self) -> Sequence[str]:
@@ -259,7 +259,7 @@ class Table(View):
         return self._batches.turns()
 
     def guarding(self) -> Sequence[Guard]:
-        """Those of the slices that guard starts, as `guards.guarding` says."""
+        """The slices that guard starts, as `guards.guarding` says."""
         return self._batches.guarding()
 
     def invocation(self, row: Row) -> Invocation:
@@ -284,7 +284,7 @@ class Table(View):
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
     ) -> dict[Object, Inbox]:
-        """How these objects stand, in their order, as if the rows with the seqs of `without` were not there."""
+        """The inboxes of these objects, in their order, as if the rows with the seqs of `without` did not exist."""
         return self._overlay.inboxes(objects, without, most)
 
     def due(self, until: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
@@ -296,7 +296,7 @@ class Table(View):
         return [self._batches.running_slices[batch_id] for batch_id in self._batches.due_slices.due(until, limit)]
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
-        """Batches led here that time acts on at `until` or before, in order of that time, then id."""
+        """Batches led here on which time acts at `until` or before, in order of that time, then id."""
         return [self._batches.running_batches[batch_id] for batch_id in self._batches.expiring.due(until, limit)]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
@@ -314,14 +314,14 @@ class Table(View):
     # --- between turns ---
 
     def next_due(self) -> int | None:
-        """The earliest due_at of what may become due, ms; None when nothing may."""
-        # Asked for with each round of the loop, which comes round all the time when there is nothing to do.
+        """The earliest time at which anything here is due, ms; None if nothing ever is."""
+        # Cached: the loop asks in each round, and an idle loop goes round all the time.
         self._row_due = self._row_due or (reads.next_due(self._db),)
         times = (*self._row_due, self._batches.next_due())
         return min((time for time in times if time is not None), default=None)
 
     def retention_due(self, ended_before: int, batches_before: int) -> bool:
-        """Whether a Tick with these bounds (ms) would find anything to forget or to write out."""
+        """Whether a Tick with these limits (ms) would find rows or batches to forget or write out."""
         return reads.anything_to_forget(self._db, ended_before, batches_before) or bool(
             self.finished_batches(batches_before, 1)
         )
@@ -331,7 +331,7 @@ class Table(View):
         return None if ending is None else ending.counted_by
 
     def _reload(self) -> None:
-        """Everything from the store."""
+        """Read everything from the store again."""
         kept = self._store.meta or Meta()
         commands_id, changelog_id = self._topic_ids
         since = kept.engine_since if kept.engine_version == ENGINE_VERSION else kept.next_offset
