@@ -1,4 +1,4 @@
-"""Log, changelog, committed offset and local table: what must agree before a partition runs."""
+"""The agreement of log, changelog, committed offset and local table, checked before a partition runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.restore")
 
 _NO_TOPIC_ID = ("", "AAAAAAAAAAAAAAAAAAAAAA")
-"""What stands for an unknown topic id: none given, or sixteen zero bytes in base64."""
+"""Forms of an unknown topic id: none given, or sixteen zero bytes in base64."""
 
 
 class TopicFacts:
-    """What is known of the topics: names, ids, partition count, how long the changelog keeps tombstones."""
+    """Facts about the topics: names, ids, partition count, how long the changelog keeps tombstones."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class TopicFacts:
 
 
 def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, now: int) -> None:
-    """The store must not be ahead of the changelog; one that may have missed tombstones is emptied, to be made anew.
+    """Check that the store is not ahead of the changelog. One that may have missed tombstones is emptied.
 
-    `changelog_begin`: the first offset there is. `now`: wall clock, ms.
+    `changelog_begin`: the first offset of the changelog. `now`: wall clock, ms.
 
     Raises:
         PartitionError: the changelog ends before what the store has read, or begins after it.
@@ -53,7 +53,7 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
             "the topic, or delete the partition's file in the state folder to rebuild the table from it",
             partition,
         )
-    # After a worker's own commit only the marker of its transaction is left, which holds nothing.
+    # After a worker's own commit, only the marker of its transaction is left, which is no record.
     behind = store.changelog_position + 1 < task.target
     if store.changelog_position < changelog_begin:
         if behind or store.changelog_position == 0:
@@ -64,14 +64,14 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
         return
     age = now - store.saved_at
     if behind and age > topics.delete_retention_ms // 2:
-        if changelog_begin > 0:  # what is thrown away could not be made anew
+        if changelog_begin > 0:  # an emptied store could not be rebuilt
             raise beginning_gone(topics.changelog, partition)
         log.warning("rebuilding table", partition=partition, why="tombstones may be gone", age_ms=age)
         store.clear()
 
 
 def beginning_gone(changelog: str, partition: int) -> PartitionError:
-    """Of a changelog that begins after what is needed of it: a table of the rest would lack rows."""
+    """The error for a changelog whose needed beginning is deleted: a table made from the rest would lack rows."""
     return PartitionError(
         f"partition {partition}: the beginning of {changelog} has been deleted, and a table cannot be made from the "
         "rest. Restore it, or replay the log under a new STREAMS_GROUP_ID and topic prefix",
@@ -80,10 +80,10 @@ def beginning_gone(changelog: str, partition: int) -> PartitionError:
 
 
 def check_table(task: PartitionTask, topics: TopicFacts) -> None:
-    """Committed offset, `m/` and topics must tell one story; without a table the log must be whole.
+    """Check that committed offset, `m/` and topics agree. Without a table, the log must be whole.
 
     Raises:
-        PartitionError: they contradict each other; it says which, and what to do.
+        PartitionError: they contradict each other; the message says which, and what to do.
         StreamsError: the topics are not those of the table, or have another number of partitions.
     """
     meta, partition = task.store.meta, task.partition

@@ -1,7 +1,7 @@
-"""Records that a broker with a wrong clock has stamped too far ahead: applied, but no partition clock follows them.
+"""Records that a broker with a wrong clock stamped too far ahead: applied, but no partition clock follows them.
 
-Whether a record is one of them depends on the worker's clock, and the log alone must decide: so their places stand in
-`dead-letters`, written in the transaction that applied them, with the clock that they were applied at.
+The worker's clock decides whether a record is one of them, but in a replay the log alone must decide. So their places
+are in `dead-letters`, with the clock at which they were applied, written in the transaction that applied them.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ RECORDS: Final = "source-records"
 MOST_AHEAD: Final = "most-ahead-ms"
 CLOCK: Final = "partition-clock"
 SOURCE: Final = "source-topic-id"
-"""Of the log: a topic that was made anew has other records at these places."""
+"""Header with the topic id of the log: a topic that was deleted and created again has other records at these places."""
 CHANGELOG: Final = "changelog-topic-id"
-"""Of the table to which they were applied: one that is made anew of the log has dead letters of its own."""
+"""Header with the changelog's topic id: a table rebuilt from the log with a new one gets its own dead letters."""
 _BEFORE = "too far ahead when it was applied before"
 _first = itemgetter(0)
 
 
 class Run(NamedTuple):
-    """Records of a partition that are stamped too far ahead, and none between them that is not.
+    """A run of consecutive records of a partition that are all stamped too far ahead.
 
-    `first`: the first message. `last`: offset of the last one. `ahead_ms`: of the worker's clock, the most of them; 0
-    if they were so only when the log was applied before. `clock`: of the partition, which they were applied at.
+    `first`: the first message. `last`: offset of the last one. `ahead_ms`: the most that one of them is ahead of the
+    worker's clock; 0 if they were ahead only when the log was applied before. `clock`: the partition clock at which
+    they were applied.
     """
 
     first: Any
@@ -43,7 +44,7 @@ class Run(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What the dead letter says."""
+        """The message of the dead letter."""
         by = f"up to {self.ahead_ms} ms ahead of the worker's clock" if self.ahead_ms else _BEFORE
         return (
             f"stamped {by}: applied at the partition's clock, {self.clock}, which did not follow; there is nothing to "
@@ -52,11 +53,11 @@ class Run(NamedTuple):
 
 
 def runs_of(items: Iterable[Item], clocks: Mapping[int, int], now: int) -> list[Run]:
-    """The runs among a share's items.
+    """The runs of records stamped too far ahead among a share's items.
 
     Args:
         items: the records, in their order.
-        clocks: offset of each that is stamped too far ahead, and the partition clock that it was applied at, ms.
+        clocks: offset of each record stamped too far ahead -> partition clock at which it was applied, ms.
         now: the worker's clock, ms.
     """
     runs: list[Run] = []
@@ -77,19 +78,19 @@ def runs_of(items: Iterable[Item], clocks: Mapping[int, int], now: int) -> list[
 
 
 class Places:
-    """Places in one partition of `commands` that dead letters name, with the clock that the records were applied at."""
+    """Places in one partition of `commands` named by dead letters, with the clock at which each record was applied."""
 
     def __init__(self) -> None:
         self._named: list[tuple[int, int, int]] = []
         self._apart = True
 
     def add(self, headers: Mapping[str, bytes]) -> None:
-        """Those that a dead letter with these headers names."""
+        """Add the places that a dead letter with these headers names."""
         self._named.append((int(headers["source-offset"]), int(headers[LAST_OFFSET]), int(headers[CLOCK])))
         self._apart = False
 
     def clock_at(self, offset: int) -> int | None:
-        """The clock that the record there was applied at, ms; None when its own stamp counted."""
+        """The clock at which the record there was applied, ms; None if its own timestamp counted."""
         if not self._apart:
             self._take_apart()
         place = bisect_right(self._named, offset, key=_first) - 1
@@ -99,7 +100,7 @@ class Places:
         return clock if offset <= last else None
 
     def _take_apart(self) -> None:
-        """No place in two ranges, in order: a log that was applied to two tables has been named twice."""
+        """Make the ranges disjoint and sorted: a log that was applied to two tables has its places named twice."""
         apart: list[tuple[int, int, int]] = []
         for first, last, clock in sorted(self._named):
             begin = max(first, apart[-1][1] + 1) if apart else first

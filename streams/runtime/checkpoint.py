@@ -2,15 +2,15 @@
 
 1. begin the transaction
 2. produce the changelog (`m/` last in each partition), signals, progress and dead letters
-3. produce what the turn appends to `commands`: last, because until the commit nobody sees what arrives behind it
-4. send the input offsets with the metadata taken when the turn's records were consumed
+3. produce what the turn appends to `commands`: last, because until the commit nobody sees records that follow it
+4. send the input offsets, with the group metadata taken when the turn's records were consumed
 5. commit the transaction
 6. commit SQLite, partition by partition, with input offset and changelog position
 
-Steps 4 and 5 are a wait for Kafka: the loop's thread works ahead meanwhile, on SQLite only. A partition with which it
-has gone on keeps its SQLite transaction open until the next turn is committed.
+Steps 4 and 5 wait for Kafka: meanwhile the loop's thread works ahead, on SQLite only. A partition that was worked ahead
+keeps its SQLite transaction open until the next turn is committed.
 
-A crash before 5 leaves nothing; between 5 and 6, or within 6, a store behind its changelog: just that tail is replayed.
+A crash before 5 leaves nothing. A crash after 5 leaves a store behind its changelog: only that tail is replayed.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ if TYPE_CHECKING:
 _CALL_TIMEOUT_S = 5.0
 _REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 _GIVE_UP_S = 60.0
-"""A transactional call that goes on failing in a retriable way for this long counts as an unknown outcome."""
+"""If a transactional call keeps failing in a retriable way for this long, its outcome counts as unknown."""
 
 
 class Checkpoint:
     """Commits turns with one transactional producer.
 
-    `watch` is asked before anything is written whether the topics are still those that the worker began with.
+    Before anything is written, `watch` confirms that the topics are still those that the worker started with.
 
     Raises from `commit`:
         TransactionAbortedError: nothing was written; abort, and read the input again.
-        RecordRefusedError: likewise, and the same records would be refused again.
+        RecordRefusedError: nothing was written, and the same records would be refused again.
         ProducerFencedError: another producer took over, or the outcome is unknown; only a new producer can tell.
-        StreamsError: a topic was deleted, or made anew.
+        StreamsError: a topic was deleted, or deleted and created again.
         KafkaFailureError: anything else.
     """
 
@@ -75,10 +75,10 @@ class Checkpoint:
         self._began = time.monotonic()
         self.transaction_s = 0.0
         self.forgotten = False
-        """Whether Kafka has forgotten the transactional id, as it does when that was idle for days."""
+        """Whether Kafka has forgotten the transactional id, as it does after days without use."""
 
     def prepare(self, dead_letter_partitions: int) -> None:
-        """Take over the transactional id: fences any older producer and settles its last transaction."""
+        """Take over the transactional id: this fences any older producer and settles its last transaction."""
         self._dead_letter_partitions = dead_letter_partitions
         _retrying(lambda: self._producer.init_transactions(_CALL_TIMEOUT_S))
 
@@ -89,14 +89,13 @@ class Checkpoint:
         metadata: Any,
         meanwhile: Callable[[], Container[PartitionTask]] = tuple,
     ) -> None:
-        """One turn, all of it or nothing.
+        """Commit one turn, all of it or nothing.
 
         Args:
-            outbox: what it writes.
+            outbox: the turn's records for Kafka.
             tasks: the partitions that had input, each with its table flushed.
-            metadata: of the group, taken when the input was consumed.
-            meanwhile: runs while Kafka commits and must leave Kafka alone; returns the partitions whose tables it has
-                gone on with.
+            metadata: the group's, taken when the input was consumed.
+            meanwhile: runs while Kafka commits and must not use Kafka; returns the partitions it has worked ahead.
         """
         try:
             self._commit(outbox, tasks, metadata, meanwhile)
@@ -122,7 +121,7 @@ class Checkpoint:
         try:
             self._produce_all(outbox, tasks, positions)
         except KafkaException as exc:
-            # Not tried again: part of it is in the transaction already.
+            # Not retried: part of it is in the transaction already.
             error = kafka_error(exc)
             raise TransactionAbortedError(str(exc)) if error is None else _refused(error) from exc
         offsets = [
@@ -144,7 +143,7 @@ class Checkpoint:
             task.running_table.commit(positions[task.partition], self._wall_clock())
 
     def _conclude(self, offsets: list[TopicPartition], metadata: Any) -> float:
-        """Input offsets and commit; returns when that was done."""
+        """Send the input offsets and commit; returns when that was done."""
         if offsets:
             _retrying(lambda: self._producer.send_offsets_to_transaction(offsets, metadata, _CALL_TIMEOUT_S))
         _retrying(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
@@ -175,9 +174,9 @@ class Checkpoint:
         self._produce(Topic.COMMANDS, outbox.commands)
 
     def _produce(self, topic: Topic, by_partition: Records) -> None:
-        """Queue records; `produce_batch` does not raise for one it could not queue, it marks it with `_error`.
+        """Queue records. `produce_batch` does not raise for one that it cannot queue; it marks that one with `_error`.
 
-        A partition a call: a partition given with a record is ignored by confluent_kafka.
+        One call per partition: confluent_kafka ignores a partition given with a record.
         """
         for partition, records in by_partition.items():
             left = records
@@ -210,7 +209,7 @@ def _noting(positions: dict[int, int]) -> Callable[[KafkaError | None, Any], Non
 
 
 def _retrying(call: Callable[[], object]) -> None:
-    """Run a transactional call, again while its error is retriable."""
+    """Run a transactional call, and repeat it while its error is retriable."""
     give_up = time.monotonic() + _GIVE_UP_S
     while True:
         try:
@@ -228,10 +227,10 @@ def _retrying(call: Callable[[], object]) -> None:
 
 
 def _refused(error: KafkaError, where: str = "") -> Exception:
-    """What it means that a record could not be queued.
+    """The error to raise for a record that could not be queued.
 
-    In a transaction that has failed meanwhile (a worker was frozen for longer than its records may wait) librdkafka
-    takes no more, and says no more of it than "erroneous state"; whether it is worse than that, the abort will tell.
+    If the transaction has failed meanwhile (a worker was frozen for longer than its records may wait), librdkafka takes
+    no more records and only says "erroneous state". The abort will show whether it is worse.
     """
     if error.code() == KafkaError._STATE:  # noqa: SLF001 -- likewise
         return TransactionAbortedError(f"{where}{error.str()}")
@@ -239,10 +238,10 @@ def _refused(error: KafkaError, where: str = "") -> Exception:
 
 
 def _failure(error: KafkaError, where: str = "") -> Exception:
-    """What an error of the producer means for the turn; a record that is too large would be so each time."""
+    """The error to raise for an error of the producer. A record that is too large would fail every time."""
     text = f"{where}{error.str()}"
     if error.code() == KafkaError.INVALID_PRODUCER_ID_MAPPING:
-        # librdkafka takes it for one that an abort mends, and fails in the same way for seconds.
+        # librdkafka treats it as abortable, and then fails in the same way for seconds.
         return ProducerForgottenError(text)
     if error.fatal():
         return ProducerFencedError(text)

@@ -1,4 +1,4 @@
-"""A worker's producer and consumer, with what works through each of them; a fenced one is replaced."""
+"""A worker's producer and consumer, and their users, checkpoint and takeover. A fenced client is replaced."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Connections:
     `checkpoint` is the producer's, `takeover` the consumer's: each is new when its client is.
 
     Args:
-        clients: makes them.
-        settings: of the worker.
+        clients: makes the Kafka clients.
+        settings: the worker's.
         topics: as `learn_topics` found them.
         worker_id: the producer's transactional.id.
         rebalance: told when the group gives or takes partitions.
@@ -79,7 +79,7 @@ class Connections:
     def close(self) -> None:
         """Close both; an open transaction is aborted.
 
-        The producer goes before the consumer: closing that one hands the partitions on.
+        The producer is closed first: closing the consumer hands the partitions on.
         """
         self._close_producer()
         self._close_consumer()
@@ -87,10 +87,10 @@ class Connections:
     # --- the consumer ---
 
     def consume(self, most: int, wait_s: float) -> list[Any]:
-        """At most so many records; waits for the first of them only.
+        """At most `most` records; waits for the first one only.
 
         Raises:
-            ConsumerFencedError: another has taken its place in the group.
+            ConsumerFencedError: another consumer has taken its place in the group.
             KafkaFailureError: the topic may not be read.
             StreamsError: a topic was deleted, or made anew.
         """
@@ -105,12 +105,12 @@ class Connections:
         return [message for message in messages if self._is_record(message)]
 
     def lost(self) -> list[PartitionError]:
-        """The partitions whose next record has been deleted, since this was last asked."""
+        """The partitions whose next record turned out to be deleted since the last call."""
         lost, self._lost = self._lost, []
         return lost
 
     def seek(self, partition: int, offset: int) -> bool:
-        """Read the partition's commands from there on; False when it is not this consumer's any more."""
+        """Read the partition's commands from `offset` on; False if the partition is not this consumer's any longer."""
         place = TopicPartition(self._topics.commands, partition, offset)
         try:
             self.consumer.seek(place)
@@ -123,11 +123,11 @@ class Connections:
         return True
 
     def pause(self, partition: int) -> None:
-        """Read no more of the partition until `seek`."""
+        """Stop reading the partition until `seek`."""
         self.consumer.pause([TopicPartition(self._topics.commands, partition)])
 
     def position(self, partition: int) -> int:
-        """The offset behind what was read of the partition's commands, markers included; negative: nothing was."""
+        """The offset after the partition's last command or marker that was read; negative if none was."""
         with contextlib.suppress(KafkaException):
             place = TopicPartition(self._topics.commands, partition)
             found: int = self.consumer.position([place])[0].offset
@@ -135,7 +135,7 @@ class Connections:
         return -1
 
     def log_end(self, partition: int) -> int | None:
-        """Where the last fetch saw the log end, for metrics; None when it is not known."""
+        """The end of the log as of the last fetch, for metrics; None if unknown."""
         with contextlib.suppress(KafkaException):
             place = TopicPartition(self._topics.commands, partition)
             end: int = self.consumer.get_watermark_offsets(place, cached=True)[1]
@@ -143,13 +143,13 @@ class Connections:
         return None
 
     def replace_consumer(self, why: str) -> None:
-        """A new consumer takes this worker's place in the group anew.
+        """Take this worker's place in the group again, with a new consumer.
 
-        Another worker of the same id takes it away; so does, now and then, a coordinator that has just come back and
-        answers a request to join that this very consumer has given up.
+        A worker with the same id takes the place away. So does, now and then, a restarted coordinator that answers a
+        join request which this same consumer has given up.
 
         Raises:
-            StreamsError: it was taken so often that another worker must have this one's id.
+            StreamsError: the place was lost so often that another worker must have the same id.
         """
         log.warning("consumer replaced", why=why, group_instance_id=self._settings.worker_id)
         if (often := self._unseated.another()) is not None:
@@ -178,7 +178,7 @@ class Connections:
         )
 
     def _named_ahead(self) -> Mapping[int, Places]:
-        """The records that dead letters say were stamped too far ahead, by partition."""
+        """The records that were stamped too far ahead according to dead letters, by partition."""
         with closing(Reading(self._settings, self._clients, lambda *_: None)) as reading:
             put_aside = PutAside(self._settings, self._topics, reading, of_any_table=True)
             put_aside.read(IsolationLevel.READ_COMMITTED)
@@ -204,7 +204,7 @@ class Connections:
                 )
             )
             return False
-        # A consumer's fatal error arrives as `_FATAL`, not marked fatal; fencing is the only one it knows.
+        # A consumer's fatal error arrives as `_FATAL`, not marked fatal; a consumer has no other than fencing.
         if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
             raise ConsumerFencedError(error.str())
         if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
@@ -215,14 +215,14 @@ class Connections:
     # --- the producer ---
 
     def replace_producer(self, why: str) -> None:
-        """A new producer settles what the old one left.
+        """Replace the producer. The new one settles the old one's transaction.
 
         Raises:
-            StreamsError: it was fenced so often that another worker must have its id.
+            StreamsError: the producer was fenced so often that another worker must have the same id.
         """
         overdue = self.checkpoint.overdue()
         log.warning("producer replaced", why=why, transactional_id=self._worker_id, overdue=overdue)
-        # Kafka fences a worker of its own accord when its transactions take too long.
+        # Kafka also fences a worker whose transactions take too long.
         if not (overdue or self.checkpoint.forgotten) and (often := self._fenced.another()) is not None:
             raise StreamsError(self._shared_id(f"fenced {often}: {why}"))
         self._close_producer()
@@ -235,7 +235,8 @@ class Connections:
         self.checkpoint.prepare(self._topics.dead_letter_partitions)
 
     def _close_producer(self) -> None:
-        # A fenced one raises once more, and warns; what was open is settled by who fenced it, or by the next producer.
+        # A fenced producer raises once more and warns; its open transaction is settled by whoever fenced it or by the
+        # next one.
         with warnings.catch_warnings(), contextlib.suppress(KafkaException):
             warnings.simplefilter("ignore")
             self._producer.close()

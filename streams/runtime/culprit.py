@@ -1,9 +1,9 @@
-"""What keeps a turn from being committed each time: a record whose writes Kafka refuses, or too much at once.
+"""The search for the record that keeps a turn from being committed: Kafka refuses its writes, or the turn is too large.
 
-The one record of a turn whose writes Kafka refuses is found by halves, so that all others are applied.
+The record whose writes Kafka refuses is found by halving turns, so that all others are applied.
 
-Such a turn would be refused again each time, as where a topic takes less than the workers write. Kafka does not say
-which command it was.
+Such a turn would be refused every time, as when a topic's size limit is below what the workers write. Kafka does not
+say which command caused it.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ log = structlog.get_logger("streams.worker")
 
 
 class Culprit:
-    """Turns are halved after each that was refused, and doubled after each that was not, up to where the first ended.
+    """Halves turns after a refused one and doubles them after a committed one, up to the end of the first refused one.
 
-    A turn of one record that is refused has found it. Read again, it is a dead letter, `not_writable`.
+    A refused turn of one record has found it. When read again, it becomes a dead letter, `not_writable`.
     """
 
     def __init__(self, pace: Pace) -> None:
         self._pages = LongPages(pace)
         self.most: int | None = None
-        """Records that the next turn may take; None: as many as there are."""
+        """Most records that the next turn may take; None: no limit."""
         self._until: dict[int, int] = {}
         self._found: dict[tuple[int, int], Bad] = {}
 
     def failed(self, taken: Sequence[Share], why: Exception, *, overdue: bool) -> None:
-        """A turn with these shares was not committed; `overdue`: its transaction took too long.
+        """Note that a turn with these shares was not committed; `overdue`: its transaction took too long.
 
         Raises:
-            PartitionError: it cannot be taken apart any further, and no dead letter helps.
-            StreamsError: Kafka refuses what no command has caused.
+            PartitionError: the turn cannot be split any further, and no dead letter helps.
+            StreamsError: Kafka refuses a record that no command caused.
         """
         if isinstance(why, RecordRefusedError):
             self._refused(taken, why)
         elif overdue:
-            # What came with a page may be what took so long: it is taken apart, too.
+            # The other commands of the turn may have taken the time, so the turn is halved, too.
             self._pages.ran_out(taken)
             self._halve(taken)
 
     def _halve(self, taken: Iterable[Share]) -> list[tuple[int, Item]]:
-        """Take no more than half as many records at once until these are applied; returns them."""
+        """Halve the turn size until all these records are applied; returns them."""
         items = [(share.task.partition, item) for share in taken for item in share.items]
         if len(items) > 1:
             self.most = len(items) // 2
@@ -91,12 +91,12 @@ class Culprit:
         self.most = 1
 
     def committed(self) -> None:
-        """A turn is in the log."""
+        """Note that a turn was committed."""
         if self.most is not None:
             self.most *= 2
 
     def suspects(self, tasks: Mapping[int, PartitionTask]) -> list[PartitionTask]:
-        """The partitions that may take part in the next turn: of those that run all, unless a culprit is looked for."""
+        """The partitions that may take part in the next turn: all that run, or in a search those not past it yet."""
         if self.most is not None:
             self._until = {p: last for p, last in self._until.items() if p in tasks and _before(tasks[p], last)}
             if not self._until:
@@ -106,17 +106,17 @@ class Culprit:
         return running if self.most is None else [task for task in running if task.partition in self._until]
 
     def marked(self, shares: Sequence[Share]) -> Sequence[Share]:
-        """The shares of a turn, what was found among them as bad records."""
+        """The shares of a turn, with the culprits found marked as bad records."""
         shares = self._pages.marked(shares)
         return [self._marked(share) for share in shares] if self._found else shares
 
     def _marked(self, share: Share) -> Share:
-        """A record is found alone in its turn, and read again alone."""
+        """Mark a culprit. It is alone in its share: it was found in a turn of one record and is read again in one."""
         (item,) = share.items if len(share.items) == 1 else (None,)
         bad = item and self._found.get((share.task.partition, item.message.offset()))
         return Share(share.task, [Item(item.message, item.command, bad)], [], None) if item and bad else share
 
 
 def _before(task: PartitionTask, last: int) -> bool:
-    """Whether the partition has not applied the record at this offset yet, and goes on."""
+    """Whether the partition still goes on and has not applied the record at this offset yet."""
     return task.phase is not Phase.GIVEN_UP and (task.table is None or task.table.meta.next_offset <= last)

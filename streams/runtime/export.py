@@ -1,4 +1,4 @@
-"""The table of a whole service as commands for another one: read from the changelog, beside the workers' own files."""
+"""The table of a whole service as commands for another one, read from the changelog into files of its own."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ _EVERY: Final = 1_000
 
 
 class NotAtRestError(StreamsError):
-    """Workers run, or commands wait for one: what is exported now would not be all there is."""
+    """Workers run, or commands wait for one: an export would not be complete."""
 
 
 class ExportFailedError(StreamsError):
-    """The changelog cannot be read here, or what is made of it cannot be kept."""
+    """The changelog cannot be read by this version, or the tables made from it cannot be stored."""
 
 
 @dataclass
 class Exported:
-    """What was written: invocations by the status they stood at, and what stays behind.
+    """The result of an export: invocations written, by status, and what stays behind.
 
-    `shelved`: how many of them were paused before their start. `batches`: ids of those that are not over.
+    `shelved`: number of those that were paused before their start. `batches`: ids of those that are not over.
     """
 
     commands: int = 0
@@ -65,7 +65,7 @@ class Exported:
 
     @property
     def invocations(self) -> int:
-        """How many were written."""
+        """Number of invocations written."""
         return self.moved.total()
 
 
@@ -73,15 +73,15 @@ class Exported:
 def restored(
     settings: Settings, clients: Clients | None = None, progress: Progress | None = None, *, force: bool = False
 ) -> Iterator[tuple[Sequence[Store], list[str]]]:
-    """The tables of all partitions, in a folder that is thrown away, and why they may not be all there is.
+    """The tables of all partitions, in a temporary folder, and the reasons why they may be incomplete.
 
-    Each is its changelog up to where that ended when the partition was begun; committed records only.
+    Each is made from the committed records of its changelog up to the end at the time its partition was begun.
 
     Args:
         settings: the brokers, the topics' prefix and the workers' group.
-        clients: of Kafka.
-        progress: told how far each partition is.
-        force: say why instead of raising `NotAtRestError`.
+        clients: makes the Kafka clients.
+        progress: called with the progress of each partition.
+        force: return the reasons instead of raising `NotAtRestError`.
 
     Raises:
         NotAtRestError: workers are in the group, or a partition has commands that nobody has applied yet.
@@ -92,7 +92,7 @@ def restored(
     made = clients or KafkaClients()
     admin = made.admin(settings.kafka_properties())
     log, changelog = settings.topic(Topic.COMMANDS), settings.topic(Topic.CHANGELOG)
-    # Whether the counts are equal is no matter here: somebody who has added partitions can leave this way.
+    # The topics' partition counts need not be equal: an export is the way out for a user who added partitions.
     partitions, tables = (len(described_topic(admin, name).partitions) for name in (log, changelog))
     members = _members(admin, settings.group_id)
     if members and not force:
@@ -117,7 +117,7 @@ def restored(
 def commands(
     stores: Sequence[Store], terms: Terms, exported: Exported, progress: Progress | None = None
 ) -> Iterator[Invoke | ReportTransition | Act]:
-    """All commands of all tables, counted in `exported`; those of one invocation stand one behind the other."""
+    """All commands of all tables, counted in `exported`. Those of one invocation follow each other."""
     for store in stores:
         counts = status_counts(store.db)
         total = sum(count for status, count in counts.items() if status not in TERMINAL)
@@ -146,7 +146,7 @@ def _clear_errors() -> Iterator[None]:
 
 
 def _members(admin: Any, group: str) -> str | None:
-    """Why the group is not at rest; None when nobody is in it."""
+    """The reason why the group is not at rest; None if it has no members."""
     members = _member_count(admin, group)
     if not members:
         return None
@@ -157,7 +157,7 @@ def _members(admin: Any, group: str) -> str | None:
 
 
 def _member_count(admin: Any, group: str) -> int:
-    """How many members a group has; a broker that has just started is given time to learn it."""
+    """Number of members of a group. A broker that has just started is given time to learn it."""
     deadline = time.monotonic() + _TIMEOUT_S
     while True:
         try:
@@ -173,7 +173,7 @@ def _member_count(admin: Any, group: str) -> int:
 
 
 def _waiting(reading: Reading, log: str, partition: int, meta: Meta | None) -> str | None:
-    """Why the partition is not at rest; None when all of its commands have been applied, but for ticks."""
+    """The reason why the partition is not at rest; None if all its commands, apart from ticks, have been applied."""
     begin, end = reading.bounds(log, partition, IsolationLevel.READ_UNCOMMITTED)
     applied = begin if meta is None else max(begin, meta.next_offset)
     records = reading.read(log, partition, (applied, end))
@@ -187,7 +187,7 @@ def _waiting(reading: Reading, log: str, partition: int, meta: Meta | None) -> s
 
 
 def _is_tick(value: bytes | None) -> bool:
-    """Time goes on in the other service by itself."""
+    """Whether the record is a tick. Ticks need not be applied: in the other service, time goes on by itself."""
     try:
         return isinstance(decode_command(value), Tick)
     except BadRecordError:

@@ -1,7 +1,7 @@
-"""Partitions that cannot go on: each is given up by itself, and the others go on.
+"""Partitions that cannot go on: each is given up alone, and the others go on.
 
-The worker keeps it: whoever else took it over would fare no better. It is tried again now and then, for what is wrong
-may have been put right meanwhile.
+The worker keeps the partition: another worker would fare no better. It is tried again now and then, because the cause
+may have been repaired.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.worker")
 
 AGAIN_S: Final = 60.0
-"""How long a partition that was given up is left alone."""
+"""Pause before a given-up partition is tried again, seconds."""
 
 
 def give_up(tasks: Mapping[int, PartitionTask], error: PartitionError, pause: Callable[[int], None]) -> None:
-    """The partition does nothing any more until it is tried again; `pause` stops the reading of its commands.
+    """Stop the partition until it is tried again; `pause` stops the reading of its commands.
 
     Raises:
-        PartitionError: `error`, where no other partition goes on.
+        PartitionError: `error`, if no other partition goes on.
     """
     task = tasks.get(error.partition)
     if task is None:
@@ -42,7 +42,7 @@ def give_up(tasks: Mapping[int, PartitionTask], error: PartitionError, pause: Ca
 
 
 def try_again(tasks: Mapping[int, PartitionTask]) -> None:
-    """Take those over anew that have been left alone for long enough."""
+    """Take over again the given-up partitions whose pause has ended."""
     for task in tasks.values():
         if task.phase is Phase.GIVEN_UP and time.monotonic() >= task.again_at:
             log.info("partition tried again", partition=task.partition)

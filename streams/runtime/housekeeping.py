@@ -1,4 +1,4 @@
-"""What keeps a long-running worker flat: the garbage collector tamed, SQLite's write-ahead files checkpointed."""
+"""Upkeep of a long-running worker: garbage collection when idle, and checkpoints of SQLite's write-ahead files."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _COLLECT_AT_LEAST_EVERY_S = 120.0
 class Collector:
     """Runs the garbage collector when the loop is idle.
 
-    The records of the hot path are untracked by design, so what the collector would scan in the middle of a turn is
-    mostly caches that live on.
+    The records of the hot path are untracked by design, so in the middle of a turn the collector would mostly scan
+    long-lived caches.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Collector:
         self._busy_at = self._collected_at = now
 
     def after_turn(self, *, busy: bool) -> None:
-        """Collect when nothing was done for a while, or when that has not happened for long."""
+        """Collect after a while without work, or when the last collection is long ago."""
         now = time.monotonic()
         if busy:
             self._busy_at = now
@@ -51,7 +51,7 @@ class Collector:
             self._collected_at = time.monotonic()
 
     def close(self) -> None:
-        """Give the collector back as it was."""
+        """Restore the collector's settings."""
         gc.enable()
         gc.unfreeze()
 
@@ -59,7 +59,7 @@ class Collector:
 class WalKeeper:
     """A thread that moves SQLite's write-ahead files into their databases.
 
-    SQLite's automatic checkpoint would do it on the loop's thread, and make turns of 45 ms.
+    SQLite's automatic checkpoint would run on the loop's thread and make turns of 45 ms.
     """
 
     def __init__(self, files: Callable[[], Sequence[Path]]) -> None:

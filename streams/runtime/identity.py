@@ -1,4 +1,4 @@
-"""Who this worker is, and that it alone uses its state folder."""
+"""A worker's identity: its id, and its exclusive state folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger("streams.worker")
 
 
 class StateFolder:
-    """The folder with one SQLite file a partition, held by one process at a time.
+    """The folder with one SQLite file per partition, locked by one process at a time.
 
     Raises:
         StreamsError: the folder cannot be made or written, or another process holds it.
@@ -42,7 +42,7 @@ class StateFolder:
             ) from exc
 
     def worker_id(self, given: str | None) -> str:
-        """The id given by the user, or the one kept in the folder, made on first use."""
+        """The id given by the user, or else the one kept in the folder, which is made on first use."""
         if given is not None:
             return given
         file = self.path / "worker-id"
@@ -60,12 +60,12 @@ class StateFolder:
         return self.path / f"partition-{partition}.sqlite3"
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Unlock the folder."""
         self._lock.release()
 
 
 def open_store(file: Path, partition: int) -> Store:
-    """The partition's file; an unusable one is put aside, and the table rebuilt from the changelog."""
+    """The partition's store. An unusable file is renamed, and the table is rebuilt from the changelog."""
     try:
         return Store.open(file, partition)
     except StoreUnusableError as exc:
@@ -73,10 +73,10 @@ def open_store(file: Path, partition: int) -> Store:
 
 
 def replaced_store(file: Path, partition: int, why: Exception) -> Store:
-    """An empty table in place of an unusable file, which is renamed; nobody may have it open.
+    """An empty store in place of an unusable file, which is renamed; nobody may have it open.
 
     Raises:
-        StreamsError: the file cannot be renamed, or no other made.
+        StreamsError: the file cannot be renamed, or no new one made.
     """
     aside = file.with_suffix(f".unusable-{time.time_ns() // 1_000_000}")
     log.warning("local table unusable, it is rebuilt", partition=partition, error=str(why), put_aside=aside.name)

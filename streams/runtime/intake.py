@@ -1,4 +1,4 @@
-"""From consumed messages to commands a partition can apply: one page at most, and what stands around it."""
+"""The way from consumed messages to a partition's commands for one turn: one page at most, and those around it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from streams.runtime.task import PartitionTask
 
 PAGES = (ContinueSlice, ReleaseHeld, Tick)
-"""Commands that handle many rows: a partition does one of them in a turn at most.
+"""Commands that handle many rows: a partition does at most one of them per turn.
 
-One that cannot act, since its number is not awaited, is no page: there may be any number of them in the log.
+One that cannot act, because its number is not awaited, does not count: the log may have any number of them.
 """
 
 
 class Bad(NamedTuple):
-    """What is wrong with a record: the dead letter's code, and its message.
+    """The fault of a record: the dead letter's code, and its message.
 
-    Never the exception itself: its traceback leads back to the records it was raised among, and a `Record`, which the
-    garbage collector does not follow, would keep them all for ever.
+    Never the exception itself: its traceback refers to the records at hand, and a `Record`, which the garbage collector
+    does not follow, would keep them all forever.
     """
 
     code: str
@@ -53,9 +53,9 @@ class Bad(NamedTuple):
 
 
 class Item(Record, frozen=True):
-    """A consumed record and its command; or, when `bad` is set, what is wrong with it, and no command.
+    """A consumed record and its command, or, in `bad`, its fault.
 
-    `instead`: what is written to the log in the place of a bad one.
+    `instead`: the command that is written to the log in place of a bad record.
     """
 
     message: Any
@@ -65,33 +65,33 @@ class Item(Record, frozen=True):
 
 
 class Share(NamedTuple):
-    """What one partition does in a turn."""
+    """The work of one partition in a turn."""
 
     task: PartitionTask
     items: list[Item]
     ids: list[str]
     page: int | None
-    """Where in `items` the page stands."""
+    """Index of the page in `items`; None without one."""
 
 
 _NONE: Any = None
 _FRAMING_BYTES = 128
-"""More than Kafka writes around a record that is alone in its batch."""
+"""More bytes than Kafka writes around a record that is alone in its batch."""
 _HEADER_FRAMING_BYTES = 10
-"""More than Kafka writes around a header's name and value."""
+"""More bytes than Kafka writes around a header's name and value."""
 _LATE_S = 0.005
-"""How long pages are awaited: less than a commit takes, which would be an idle wait without them."""
+"""Longest wait for pages: shorter than a commit, which without them would be an idle wait."""
 _PAGE_EVERY = 2
-"""A page waits for so many turns at most, whatever the number of partitions."""
+"""Most turns that a page waits, whatever the number of partitions."""
 
 
 def pages_a_turn(partitions: int) -> int:
-    """How many of so many partitions do a page in one turn."""
+    """Number of partitions, out of `partitions`, that do a page in one turn."""
     return ceil(partitions / _PAGE_EVERY)
 
 
 def sort_in(tasks: Mapping[int, PartitionTask], messages: Iterable[Any]) -> None:
-    """Leave each record with its partition, where that applies commands."""
+    """Append each record to the backlog of its partition, if that is RUNNING."""
     for message in messages:
         task = tasks.get(message.partition())
         if task is not None and task.phase is Phase.RUNNING:
@@ -105,13 +105,13 @@ def take_shares(
     had: Container[PartitionTask],
     most: int | None = None,
 ) -> list[Share]:
-    """What each partition does in this turn: `pages` of them a page, those first that have waited longest.
+    """The share of each partition in this turn. `pages` of them do a page, those first that have waited longest.
 
-    The other half does its pages while Kafka commits this turn's, which is time that the loop would spend waiting. They
-    do now what stands before their page.
+    The other half does its pages while Kafka commits this turn, when the loop would only wait. For now, they do the
+    commands before their page.
 
-    `turn` is a number that rises from turn to turn. `had`: who has had a page in this turn. `most`: records of all
-    partitions together.
+    `turn` is a number that rises from turn to turn. `had`: partitions that have had a page in this turn. `most`: limit
+    on the records of all partitions together.
     """
     shares = []
     left = most
@@ -128,7 +128,7 @@ def take_shares(
 
 
 def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Share]:
-    """The shares of at most so many partitions whose left-overs begin with a page, and no others."""
+    """The shares of partitions whose backlog begins with a page; at most `pages` of them."""
     shares: list[Share] = []
     for task in sorted(tasks, key=attrgetter("page_turn")):
         if len(shares) == pages:
@@ -140,16 +140,16 @@ def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Sh
 
 
 def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:
-    """Those of the partitions whose next page is in the log and has not come, and that have nothing else to do."""
+    """The partitions that have nothing to do and whose next page is in the log but has not arrived."""
     return {task.partition for task in tasks if not task.backlog and task.running_table.meta.page_outstanding}
 
 
 def await_pages(consume: Callable[[int, float], list[Any]], late: set[int], room: int) -> list[Any]:
-    """What comes while the pages of `late` partitions are awaited, up to about `room` records.
+    """Wait a moment for the pages of the `late` partitions; returns all that arrives, about `room` records at most.
 
-    They could be done in this turn, or ahead of the next. They were written in the turn before this one, whose commit
-    the broker tells readers of a little later than the worker. Without them there would be nothing to do while this
-    turn is committed, which takes longer.
+    The pages could be done in this turn, or ahead of the next. They were written in the turn before this one: readers
+    learn of its commit slightly later than the worker does. Without them there would be nothing to work on while this
+    turn commits, which takes longer than the wait.
     """
     until = time.perf_counter() + _LATE_S
     late, more = set(late), []
@@ -161,7 +161,7 @@ def await_pages(consume: Callable[[int, float], list[Any]], late: set[int], room
 
 
 def with_pages(messages: Iterable[Any]) -> set[int]:
-    """The partitions of those messages that are pages."""
+    """The partitions that have a page among these messages."""
     return {message.partition() for message in messages if _is_page(message)}
 
 
@@ -181,7 +181,7 @@ def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, mess
 
 
 def _decoded(message: Any) -> Command | Bad:
-    """The record's command. Its size is looked at first: a broker bounds what is compressed, and only that."""
+    """The record's command. Its size is checked first: a broker limits only the compressed size."""
     key, value = message.key(), message.value()
     size = len(key or b"") + len(value or b"")
     if size > MAX_COMMAND:
@@ -193,10 +193,10 @@ def _decoded(message: Any) -> Command | Bad:
 
 
 def forward_fault(message: Any) -> Bad | None:
-    """Why the record cannot be written to another partition; None when it can.
+    """The reason why the record cannot be written to another partition; None if it can.
 
-    The broker counts headers and framing too, and may have taken it compressed. Refused there, it would abort the turn
-    each time that it is read again.
+    The broker also counts headers and framing, and may have taken the record compressed. A refused record would abort
+    the turn each time it is read again.
     """
     headers = headers_of(message)
     size = len(message.key() or b"") + len(message.value() or b"") + _FRAMING_BYTES
@@ -210,12 +210,12 @@ def forward_fault(message: Any) -> Bad | None:
 
 
 def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
-    """Whether another page may be the awaited one behind it, as behind each page."""
+    """Whether the command may raise the awaited number of a page after it, as each page does."""
     return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
 
 
 def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> Share:
-    """Decode what is left over up to the partition's first page, or with it up to the second; the rest stays.
+    """Decode the backlog up to the partition's first page, or, with that page, up to the second; the rest stays.
 
     `most`: records.
     """
@@ -247,14 +247,14 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
 
 
 def left_over(share: Share, done: int) -> Share:
-    """The first so many of a share's records; the others go back to where they were taken from."""
+    """The first `done` records of a share; the others go back to the backlog."""
     share.task.backlog.extendleft(item.message for item in reversed(share.items[done:]))
     page = share.page if share.page is not None and share.page < done else None
     return share._replace(items=share.items[:done], page=page)
 
 
 def strays(shares: Sequence[Share], partitions: int) -> dict[tuple[int, int], int]:
-    """Records that stand on the wrong partition: (partition, offset) -> the partition they belong to.
+    """Records on the wrong partition: (partition, offset) -> the partition that they belong to.
 
     Computed from the record's value, never its key: another client's partitioner may have put it anywhere.
     """
@@ -270,7 +270,7 @@ def strays(shares: Sequence[Share], partitions: int) -> dict[tuple[int, int], in
 
 
 def _home(command: Command, partitions: int) -> int | None:
-    """As `home` of the engine, whose hash in plain Python is too slow for the commands that come by the million."""
+    """Like the engine's `home`, whose hash in plain Python is too slow for the most frequent commands."""
     if isinstance(command, Invoke):
         return murmur2(routing_key(command.invocation.invocation_id).encode(), partitions)
     if isinstance(command, (ReportTransition, Act)):

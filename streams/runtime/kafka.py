@@ -1,4 +1,4 @@
-"""How the worker talks to Kafka: which clients it makes, with which properties, and what their errors mean."""
+"""The worker's Kafka clients: their construction, their properties, and their errors."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from streams.config import Settings
 
 log = logging.getLogger("streams.kafka")
-# librdkafka tells of each attempt to connect; what kind of line it is stands first.
+# librdkafka logs each attempt to connect; the kind of line comes first.
 log.addFilter(Seldom(("streams.kafka",), seconds=10.0, telling=1))
 
 COORDINATOR_COMES: Final = frozenset(
     {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
 )
-"""What is said for a group's coordinator for a moment after a start or an election."""
+"""Errors given for a moment after a start or an election, while a group has no coordinator."""
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 """Largest record a worker writes, bytes."""
 
 
 class Clients(Protocol):
-    """Makes Kafka clients; tests give an in-memory cluster's instead."""
+    """Makes Kafka clients; tests pass those of an in-memory cluster."""
 
     def consumer(self, properties: Mapping[str, Any]) -> Any:
         """A consumer with confluent_kafka's interface."""
@@ -41,27 +41,27 @@ class Clients(Protocol):
 
 
 class KafkaClients:
-    """The real ones; librdkafka's own log lines go to the log."""
+    """Makes real clients; librdkafka's own log lines go to the log."""
 
     def consumer(self, properties: Mapping[str, Any]) -> Consumer:
-        """A consumer."""
+        """A consumer of confluent_kafka."""
         return Consumer(dict(properties), logger=log)
 
     def producer(self, properties: Mapping[str, Any]) -> Producer:
-        """A producer."""
+        """A producer of confluent_kafka."""
         return Producer(dict(properties), logger=log)
 
     def admin(self, properties: Mapping[str, Any]) -> AdminClient:
-        """An admin client."""
+        """An admin client of confluent_kafka."""
         return AdminClient(dict(properties), logger=log)
 
 
 def command_consumer(settings: Settings, worker_id: str | None) -> dict[str, Any]:
     """Properties of the group's consumer of `commands`.
 
-    `auto.offset.reset=error`: below the log's start the worker stops, where librdkafka's default would silently read
-    the whole log again. The local queue is small, and a full one is looked at again after 5 ms: its default of 1 s
-    would stall a busy partition.
+    `auto.offset.reset=error`: below the log's start the worker stops; librdkafka's default would silently read the
+    whole log again. The local queue is small, and a full one is checked again after 5 ms: the default of 1 s would
+    stall a busy partition.
     """
     properties: dict[str, Any] = {
         "group.id": settings.group_id,
@@ -86,10 +86,10 @@ def command_consumer(settings: Settings, worker_id: str | None) -> dict[str, Any
 
 
 def changelog_reader(settings: Settings) -> dict[str, Any]:
-    """Properties of the consumer that restores: no group is ever joined, nothing is committed.
+    """Properties of the consumer that restores: it never joins a group and commits nothing.
 
-    Its position passes the marker at the end of what it reads with the answer to one more fetch, in which nothing is:
-    that must not wait for the default half second.
+    Only one more, empty fetch moves its position past the final transaction marker. That fetch must not wait for
+    librdkafka's default of 500 ms.
     """
     return {
         "group.id": f"{settings.group_id}-restore",
@@ -111,9 +111,9 @@ def transactional_producer(settings: Settings, transactional_id: str) -> dict[st
     The retry backoff is 1 ms: the coordinator answers the first requests of a transaction with "concurrent
     transactions" while the last one's markers are being written, and the default of 100 ms would be paid each turn.
 
-    Sending offsets ignores its timeout: when the group's coordinator restarts meanwhile, librdkafka goes on waiting
-    for the old connection to it until it has forgotten that coordinator (the metadata's age) and a connection changes
-    its state (idle ones are closed). With the defaults, 15 minutes and never, a broker's restart hangs the worker.
+    Sending offsets ignores its timeout: if the group's coordinator restarts meanwhile, librdkafka keeps waiting for the
+    old connection until it has forgotten that coordinator (the metadata's age) and a connection changes its state (idle
+    ones are closed). With the defaults, 15 minutes and never, a broker's restart hangs the worker.
     """
     return {
         "transactional.id": transactional_id,
@@ -135,11 +135,11 @@ def transactional_producer(settings: Settings, transactional_id: str) -> dict[st
 
 
 class TransactionAbortedError(Exception):
-    """The transaction cannot be committed; it is to be aborted, and its input read again."""
+    """The transaction cannot be committed: abort it, and read its input again."""
 
 
 class RecordRefusedError(TransactionAbortedError):
-    """Kafka takes a record of the transaction neither now nor later."""
+    """Kafka refuses a record of the transaction, and always will."""
 
 
 class ProducerFencedError(Exception):
@@ -147,11 +147,11 @@ class ProducerFencedError(Exception):
 
 
 class ProducerForgottenError(ProducerFencedError):
-    """Kafka does not know the transactional id any more, as when it was idle for days; nothing was open."""
+    """Kafka has forgotten the transactional id, as it does after days without use; no transaction was open."""
 
 
 class ConsumerFencedError(Exception):
-    """The consumer has lost its place in the group for good: a new one must take it."""
+    """The consumer has lost its place in the group for good: a new consumer must take it."""
 
 
 class KafkaFailureError(Exception):
@@ -159,6 +159,6 @@ class KafkaFailureError(Exception):
 
 
 def kafka_error(exc: KafkaException | BufferError) -> KafkaError | None:
-    """The `KafkaError` in an exception, where there is one."""
+    """The `KafkaError` in an exception; None if there is none."""
     first = exc.args[0] if exc.args else None
     return first if isinstance(first, KafkaError) else None

@@ -1,4 +1,4 @@
-"""What the loop tells of itself, once a turn, for `/metrics` and the health checks."""
+"""The loop's reports about itself, once per turn, for `/metrics` and the health checks."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
     from streams.runtime.turn import Turn
 
 LIVE_WITHIN_S: Final = 180.0
-"""A loop that has not come round for so long is stuck. Without a broker a turn gives up after 60 s, and so does the
-producer that takes its producer's place; a step of a restore takes milliseconds."""
+"""A loop that has not come round for this long is stuck. Without a broker a turn gives up after 60 s, and so does its
+replacement producer; a step of a restore takes milliseconds."""
 
 STANDS_S: Final = 30.0
-"""A partition of the command log that has stood so long at an open transaction waits. A dead worker's is over in 20 s,
-where `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
+"""A partition is not ready once its command log has stood at an open transaction for this long. A dead worker's
+transaction is over in 20 s if `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
 
 _FOR_NEWER: Final = frozenset({"newer_engine", "unknown_schema"})
 """Codes of dead letters that an upgrade is for; health tells them until the worker is restarted, as one is for that."""
 
 SEEN_EVERY_S: Final = 1.0
-"""How old what is asked for may be."""
+"""Greatest age of a snapshot, seconds."""
 
 
 class Observer(Collector):
     """A worker's metrics and health.
 
-    The loop calls `came_round`, `committed`, `rebalanced` and `gave_up`; the others are for the server's threads, which
-    read what the loop has published and never touch what it works with. `clock` is in seconds, for ages only.
+    The loop calls `came_round`, `committed`, `rebalanced` and `gave_up`. The other methods are for the server's
+    threads, which only read what the loop has published. `clock` is in seconds, for ages only.
     """
 
     def __init__(self, wall_clock: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,9 +90,9 @@ class Observer(Collector):
         log_end: Callable[[int], int | None],
         standing: Sequence[Place] = (),
     ) -> None:
-        """The loop has come round; what it works with is looked at about once a second.
+        """Note that the loop has come round; about once a second, take a snapshot of its state.
 
-        `log_end` gives a partition's end of the log, as far as it is known; `standing` is where logs stand.
+        `log_end` returns the end of a partition's log, if known; `standing`: the places where logs stand still.
         """
         now = self._came_round = self._clock()
         self._standing = standing
@@ -101,7 +101,7 @@ class Observer(Collector):
             self._seen = seen(tasks, page_sizes, log_end)
 
     def committed(self, turn: Turn, turn_s: float, transaction_s: float) -> None:
-        """A turn is committed; it took `turn_s` seconds, `transaction_s` of them for its Kafka transaction."""
+        """Note a committed turn: it took `turn_s` seconds, `transaction_s` of them for its Kafka transaction."""
         self._turn_seconds.observe(turn_s)
         self._transaction_seconds.observe(transaction_s)
         for kind, count in turn.records.items():
@@ -124,7 +124,7 @@ class Observer(Collector):
             self._page_matched.observe(page.matched)
 
     def rebalanced(self, assigned: Collection[int], revoked: Collection[int], lost: Collection[int]) -> None:
-        """The group's coordinator gave or took partitions, or neither."""
+        """Count a rebalance, if the group's coordinator gave or took partitions."""
         if not (assigned or revoked or lost):
             return
         self._see_at = self._came_round
@@ -133,14 +133,14 @@ class Observer(Collector):
             self._partition_changes.add(len(partitions), change)
 
     def gave_up(self, fault: str) -> None:
-        """A turn, the producer, the consumer or a partition (a value of the label `fault`) had to be given up."""
+        """Count a turn, producer, consumer or partition (a value of the label `fault`) that had to be given up."""
         self._see_at = self._came_round
         self._faults.add(1, fault)
 
     # --- asked by others ---
 
     def collect(self) -> Iterator[Metric]:
-        """What was counted, and what stands as the loop showed it last."""
+        """The counters, and the gauges as of the loop's last snapshot."""
         yield from counted(self)
         age = OfWorker.LOOP_AGE.family()
         age.add_metric([], self._age_s())
@@ -156,9 +156,9 @@ class Observer(Collector):
         return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
 
     def ready(self) -> Verdict:
-        """Whether every partition given to this worker applies commands; not without any.
+        """Whether every partition given to this worker applies commands; False without partitions.
 
-        A partition whose log stands at somebody's open transaction does not.
+        A partition whose log stands at an open transaction does not.
         """
         partitions = () if self._seen is None else self._seen.partitions
         waiting = [each for each in partitions if each.phase is not Phase.RUNNING]

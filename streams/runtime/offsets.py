@@ -1,4 +1,4 @@
-"""What Kafka says of a partition's places, asked for on a thread of its own: the loop must not wait for it."""
+"""The offsets of partitions, asked of Kafka on a separate thread: the loop must not wait for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ADMIN_TIMEOUT_S = 10.0
 _COMMITTED_TIMEOUT_S = 0.25
 _METADATA_TIMEOUT_S = 1.0
 _LOOK_S = 0.1
-"""How often a wait looks whether it has been called off."""
+"""How often a wait checks whether it was cancelled, seconds."""
 
 _PASSING = COORDINATOR_COMES | {
     KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
@@ -39,11 +39,11 @@ _PASSING = COORDINATOR_COMES | {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.OFFSET_NOT_AVAILABLE,
 }
-"""What is answered while a broker is away or has just come back; none of these is marked retriable."""
+"""Errors while a broker is away or has just come back. None of them is marked retriable."""
 
 
 class Bounds(NamedTuple):
-    """Of each partition asked for: the group's offset (None: it has none), and where its two logs begin and end."""
+    """For each partition: the group's offset (None if there is none), and begin and end of its two logs."""
 
     committed: Mapping[int, int | None]
     changelog_begin: Mapping[int, int]
@@ -56,11 +56,11 @@ class Offsets:
     """Asks for the bounds of partitions, one question at a time.
 
     Args:
-        consumer: of the commands, whose group's offsets are asked for.
-        admin: asks for the ends of logs; used by nobody else.
-        reader: of the changelog, which learns the topic's leaders here before it first reads.
-        facts: of the topics.
-        tell: called with what is waited for, while it is.
+        consumer: the consumer of commands, whose group's offsets are asked for.
+        admin: asks for the ends of logs; for use here only.
+        reader: the reader of the changelog, which learns the topic's leaders here before it first reads.
+        facts: the topics' facts.
+        tell: called with the reason of a wait, while it lasts.
     """
 
     def __init__(self, consumer: Any, admin: Any, reader: Any, facts: TopicFacts, tell: Callable[[str], None]) -> None:
@@ -74,7 +74,7 @@ class Offsets:
         self._thread = ThreadPoolExecutor(1, "takeover")
 
     def ask(self, partitions: Sequence[int]) -> Future[Bounds | None]:
-        """Their bounds; None when the group's offsets are not stable yet.
+        """A future of the partitions' bounds; of None if the group's offsets are not stable yet.
 
         Always in this order: the group's offsets, which wait while a transaction with offsets is pending, then the
         ends of the logs. The other way round would restore an old table under a new offset.
@@ -82,7 +82,7 @@ class Offsets:
         return self._thread.submit(self._ask, partitions)
 
     def close(self) -> None:
-        """Give up what is being asked for; takes a second or so at most."""
+        """Cancel the question in progress; takes about a second at most."""
         self._closing.set()
         self._thread.shutdown(cancel_futures=True)
 
@@ -99,7 +99,8 @@ class Offsets:
             ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
             begins = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         except (KafkaException, FuturesTimeoutError):
-            # The admin client asks the leader it knows, with the epoch it knows, until it reads all metadata anew.
+            # The admin client keeps asking the leader it knows, with the epoch it knows, until it reads all metadata
+            # again.
             with contextlib.suppress(KafkaException):
                 self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
             raise
@@ -145,7 +146,7 @@ class Offsets:
 
 
 def passing(exc: KafkaException | FuturesTimeoutError) -> bool:
-    """Whether the error is one that a restarting or overtaxed broker gives, and that passes."""
+    """Whether the error passes by itself, as those of a restarting or overloaded broker do."""
     if isinstance(exc, FuturesTimeoutError):
         return True
     error = kafka_error(exc)

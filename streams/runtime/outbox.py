@@ -1,4 +1,4 @@
-"""What a turn is going to write to Kafka, in the order in which it is produced."""
+"""The records that a turn writes to Kafka, in the order in which they are produced."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.worker")
 
 _TOLD = 20
-"""Dead letters of a turn that have a log line each: thousands would hold up the loop."""
+"""Most dead letters of a turn that get a log line each: thousands would hold up the loop."""
 _SIGNALLED = attrgetter("seq", "encoded", "attempt")
 DEAD_LETTER_BYTES = 1_900_000
-"""A dead letter carries at most this much of the bad record's key, value and headers, so that it fits with its own."""
+"""Most bytes of a bad record's key, value and headers in its dead letter, so that its own headers fit, too."""
 _KEY_BYTES = 200_000
 _HEADER_BYTES = 200_000
 _ORIGINAL = "original."
-"""What the names of the record's own headers begin with in its dead letter."""
+"""Prefix of the names of the record's own headers in its dead letter."""
 
 
 Headers = list[tuple[str, bytes | None]]
@@ -49,7 +49,7 @@ class DeadLetter:
     headers: Headers
 
     def described(self) -> dict[str, str]:
-        """What is wrong with it and where it stood, for a log line."""
+        """The record's fault and its place, for a log line."""
         return {
             name.replace("-", "_"): (value or b"").decode("utf-8", "replace")
             for name, value in self.headers
@@ -72,9 +72,9 @@ Records = dict[int, list[dict[str, Any]]]
 
 
 class Outbox:
-    """What goes to each topic.
+    """The records for each topic.
 
-    `slice_partitions`: how many partitions `batch-slices` has. `shadow`: signals go nowhere.
+    `slice_partitions`: number of partitions of `batch-slices`. `shadow`: drop signals.
     """
 
     def __init__(self, slice_partitions: int, *, shadow: bool = False) -> None:
@@ -88,7 +88,7 @@ class Outbox:
         self.dead_letters: list[DeadLetter] = []
 
     def signal(self, partition: int, send: Send) -> None:
-        """A signal to executors."""
+        """Add a signal to executors."""
         if self._shadow:
             return
         value = codec.encode_signal(
@@ -97,7 +97,7 @@ class Outbox:
         self.signals[partition].append({"key": routing_key(send.invocation_id), "value": value})
 
     def signals_of_page(self, partition: int, sent: SendAll) -> None:
-        """Signals to the executors of a page's rows."""
+        """Add signals to the executors of a page's rows."""
         if self._shadow:
             return
         values = codec.encode_signals(sent.kind, map(_SIGNALLED, sent.rows), sent.at, sent.cause)
@@ -107,25 +107,25 @@ class Outbox:
         ]
 
     def append(self, effect: Append) -> None:
-        """A command to the log."""
+        """Add a command to the log."""
         self.commands[effect.partition].append({"key": effect.key, "value": codec.encode(effect.command)})
 
     def forward(self, partition: int, message: Any) -> None:
-        """A record to the partition it belongs to, untouched, its headers with it."""
+        """Add a record for the partition it belongs to, unchanged and with its headers."""
         self.forwarded.append(Forwarded(partition, message.key(), message.value(), headers_of(message)))
 
     def table_changes(self, partition: int, records: Sequence[tuple[str, bytes | None]]) -> None:
-        """The changelog's records of a partition."""
+        """Add a partition's changelog records."""
         self.changelog[partition] += [{"key": key, "value": value} for key, value in records]
 
     def published(self, records: Sequence[tuple[str, bytes | None]]) -> None:
-        """Headers and slice progress; the topic is partitioned by batch id, which stands before the last slash."""
+        """Add headers and slice progress. The batch id, the key up to its last slash, decides the partition."""
         for key, value in records:
             partition = partition_of(key.rpartition("/")[0], self._slice_partitions)
             self.progress[partition].append({"key": key, "value": value})
 
     def sizes(self) -> dict[Topic, int]:
-        """How many records go to each topic."""
+        """Number of records for each topic."""
         by_partition = {
             Topic.CHANGELOG: self.changelog,
             Topic.SIGNALS: self.signals,
@@ -137,7 +137,7 @@ class Outbox:
         return {**sizes, Topic.DEAD_LETTERS: len(self.dead_letters)}
 
     def dead_letter(self, message: Any, code: str, text: str) -> None:
-        """A bad record, where it stood and what is wrong with it; what would not fit is cut, and a header says so."""
+        """Add a bad record with its place and its fault. What would not fit is cut, and a header says so."""
         headers = _standard_headers(message, code, text)
         own = _own_headers(message, headers)
         key = _cut("key", message.key(), _KEY_BYTES, headers)
@@ -146,7 +146,7 @@ class Outbox:
         self.dead_letters.append(DeadLetter(message.partition(), key, value, code, headers + own))
 
     def clock_ahead(self, run: Run, facts: TopicFacts) -> None:
-        """The places of records that were applied although the broker stamped them too far ahead; not the records."""
+        """Add the places, not the content, of records that were applied although their timestamps are too far ahead."""
         headers = _standard_headers(run.first, CLOCK_AHEAD, run.text)
         numbers = (LAST_OFFSET, run.last), (RECORDS, run.records), (MOST_AHEAD, run.ahead_ms), (CLOCK, run.clock)
         headers += [(name, str(number).encode()) for name, number in numbers]
@@ -166,7 +166,7 @@ def _standard_headers(message: Any, code: str, text: str) -> Headers:
 
 
 def _cut(what: str, part: bytes | None, most: int, headers: Headers) -> bytes | None:
-    """A key or value, cut to at most `most` bytes; a header then tells how many there were."""
+    """A key or value, cut to at most `most` bytes; if cut, a header gives the original size."""
     if part is None or len(part) <= most:
         return part
     headers.append((f"{what}-truncated", str(len(part)).encode()))
@@ -174,7 +174,7 @@ def _cut(what: str, part: bytes | None, most: int, headers: Headers) -> bytes | 
 
 
 def _own_headers(message: Any, headers: Headers) -> Headers:
-    """The record's own headers under another name; together too large, they are left out, and a header says so."""
+    """The record's own headers under prefixed names. If too large together, they are left out, and a header says so."""
     own = [(f"{_ORIGINAL}{name}", value) for name, value in headers_of(message)]
     size = sum(len(name.encode("utf-8", "replace")) + len(value or b"") for name, value in own)
     if size <= _HEADER_BYTES:
@@ -184,7 +184,7 @@ def _own_headers(message: Any, headers: Headers) -> Headers:
 
 
 def tell_dead_letters(letters: Sequence[DeadLetter]) -> None:
-    """Log the dead letters of a turn: the first ones each, the others by their number; stamps too far ahead in one."""
+    """Log the dead letters of a turn: a line for each of the first, a count of the rest, one line for `clock_ahead`."""
     ahead = [letter.described() for letter in letters if letter.code == CLOCK_AHEAD]
     ahead = [each for each in ahead if each["most_ahead_ms"] != "0"]
     letters = [letter for letter in letters if letter.code != CLOCK_AHEAD]

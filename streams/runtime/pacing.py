@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from streams.model import ReleaseHeld
 
 SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50)
-"""A turn costs several ms besides its pages: smaller ones would only make a batch slow."""
+"""Smallest page sizes. A turn costs several ms besides its pages: smaller pages would only make a batch slow."""
 LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000)
-"""Of what is due, `STREAMS_TICK_MAX_ROWS` is the most."""
+"""Largest page sizes; for what is due, `STREAMS_TICK_MAX_ROWS` is the limit."""
 FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100)
 TURN_S = 0.25
-"""A turn's commands take no longer. Those left over wait for the next, with the pages and ticks of all partitions."""
+"""Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100
-"""Commands of a turn; of fewer their cost is not told either."""
+"""Smallest limit on the commands of a turn; turns with fewer are not measured."""
 _STEP = 1.5
-"""One turn lets a size grow by at most this factor; it shrinks at once by what a page took too long."""
+"""Factor by which a size may grow per turn. If a page takes too long, its size shrinks at once by as much."""
 _REGROWS = 1.05
-"""With each page, the bytes of pages that were cut: where the broker stays slow, one in thirty is cut again."""
+"""Growth, per page, of the byte limit after a cut: if the broker stays slow, one page in thirty is cut again."""
 _BATCHES = 100
-"""Sizes of up to this number of batches are kept per partition. The batch idle for longest is the first to go."""
+"""Most batches per partition whose sizes are kept. The batch idle for longest is dropped first."""
 _WAITED = 0.25
 _WEIGHT = 0.1
-"""Of the latest commit, in what a commit usually takes."""
+"""Weight of the newest commit in the running average."""
 _AT_MOST = 2.0
-"""Times the budget that is set: a broker that has come to a halt must not make pages endless."""
+"""Most that the budget may grow, as a multiple of the setting: a halted broker must not make pages endless."""
 
 
 class Measured(NamedTuple):
-    """A batch's page: how much it might take, how much it took, how long, and whether no page of its slice follows."""
+    """A measured page of a batch: its limits, what it took, its time, and whether it was the slice's last one."""
 
     allowed: PageSizes
     scanned: int
@@ -50,7 +50,7 @@ class Measured(NamedTuple):
 
 
 class MeasuredTick(NamedTuple):
-    """A tick: how many pieces of work it might do, whether there were so many, and how long it took."""
+    """A measured tick: its limit on pieces of work, whether it reached that, and its time."""
 
     allowed: int
     filled: bool
@@ -59,25 +59,25 @@ class MeasuredTick(NamedTuple):
 
 
 class Stopwatch:
-    """Milliseconds that a page has taken since the watch was made.
+    """Milliseconds since the watch was made, as far as the page is to blame for them.
 
-    Time in which the thread did not run counts little: on a busy machine it waits for the processor whatever the
-    page's size. It counts a quarter, because it may have waited for the disk.
+    Time in which the thread did not run counts only a quarter: on a busy machine, it waits for the processor whatever
+    the page's size; but it may also have waited for the disk.
     """
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.thread_time()
 
     def ms(self) -> float:
-        """So far."""
+        """Milliseconds so far."""
         ran, passed = time.thread_time() - self._cpu, time.perf_counter() - self._wall
         return 1_000 * max(ran, _WAITED * passed)
 
 
 class Budget:
-    """Milliseconds that a turn's pages may take: what is set, or what Kafka takes to commit a turn where that is more.
+    """Time budget for a turn's pages, ms: the setting, or Kafka's usual time to commit a turn if that is longer.
 
-    Pages are done while the turn before is committed: shorter ones would only be waited for.
+    Pages are done while the previous turn commits: with shorter pages, the loop would only wait.
     """
 
     def __init__(self, set_ms: float) -> None:
@@ -85,24 +85,24 @@ class Budget:
         self._most_ms = _AT_MOST * set_ms
 
     def committed(self, took_s: float) -> None:
-        """A turn's Kafka transaction took so many seconds."""
+        """Learn from a turn whose Kafka transaction took this many seconds."""
         self._usual_ms += _WEIGHT * (min(1_000 * took_s, self._most_ms) - self._usual_ms)
 
     @property
     def ms(self) -> float:
-        """Of the turns that follow."""
+        """The budget of the turns that follow."""
         return max(self._least_ms, self._usual_ms)
 
 
 def first_sizes(most_due: int) -> PageSizes:
-    """The sizes to begin with, where a tick may do so many pieces of work at most."""
+    """The initial sizes; `most_due`: most pieces of work of a tick."""
     return FIRST._replace(max_due=min(FIRST.max_due, most_due))
 
 
 class Pace:
-    """A worker's page sizes: of each batch on each partition, and of each partition's ticks.
+    """A worker's page sizes, kept per batch and partition, and per partition for ticks.
 
-    What a row costs differs a hundredfold between batches, so a page says nothing of another batch's.
+    The cost of a row differs a hundredfold between batches, so a page says nothing about those of another batch.
     """
 
     def __init__(self, most_due: int) -> None:
@@ -114,26 +114,26 @@ class Pace:
         self._in_time: float | None = None
 
     def room(self, most: int) -> int:
-        """How many commands a turn takes: `most`, or what was seen to fit into its time."""
+        """Number of commands for a turn: `most`, or fewer if only fewer fit into its time."""
         return most if self._in_time is None else min(most, max(_FEWEST, int(self._in_time)))
 
     def learn_commands(self, count: int, took_ms: float) -> None:
-        """A turn has applied so many commands in that time, pages and ticks aside."""
+        """Learn from a turn that applied `count` commands, without pages and ticks, in `took_ms`."""
         if count >= _FEWEST:
             fits = count * 1_000 * TURN_S / max(took_ms, 0.01)
             self._in_time = fits if self._in_time is None else min(fits, _STEP * max(self._in_time, _FEWEST))
 
     def batches(self, partition: int) -> Mapping[str, PageSizes]:
-        """The sizes of the batches on a partition that have had a page, as they are from now on."""
+        """A live view of the sizes of those batches on a partition that have had a page."""
         return self._batches[partition]
 
     def others(self, partition: int) -> PageSizes:
-        """The sizes of a batch that has not, with that of the partition's ticks."""
+        """The sizes for any other batch, and for the partition's ticks."""
         due, most = self._due.get(partition, self._first.max_due), self._bytes.get(partition, 0)
         return self._first._replace(max_due=due, max_bytes=most)
 
     def cut(self, page: ContinueSlice | ReleaseHeld | Tick) -> None:
-        """What follows a page that took too long for its transaction is no larger than the one in its place."""
+        """Limit the sizes to those of the smaller page that replaces one that took too long for its transaction."""
         self._bytes[page.partition] = page.max_bytes
         if isinstance(page, Tick):
             self._due[page.partition] = page.max_rows
@@ -141,12 +141,12 @@ class Pace:
             self._batches[page.partition][page.batch_id] = PageSizes(page.max_scanned, page.max_matched)
 
     def smallest(self) -> PageSizes:
-        """Of the sizes that are known; those to begin with where none are."""
+        """The smallest of the known sizes; the initial ones if none are known."""
         known = [sizes for batches in self._batches.values() for sizes in batches.values()] or [self._first]
         return PageSizes(min(sizes.max_scanned for sizes in known), min(sizes.max_matched for sizes in known))
 
     def learn(self, pages: Sequence[Measured], ticks: Sequence[MeasuredTick], budget_ms: float) -> None:
-        """Tune the sizes by the pages of one turn, which were to take `budget_ms` together; ticks are pages too."""
+        """Tune the sizes by the pages of one turn, ticks included, which were to take `budget_ms` together."""
         took = [page.took_ms for page in pages] + [tick.took_ms for tick in ticks]
         done = {page.partition for page in pages} | {tick.partition for tick in ticks}
         for partition in done & self._bytes.keys():
@@ -168,12 +168,12 @@ class Pace:
 
 
 def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
-    """The sizes that follow `sizes` for a batch of which a page might have been larger by `factor`.
+    """The next `sizes` of a batch, one of whose pages could have been larger by `factor`.
 
-    A page that filled its share of matches says what a match costs; one that filled only its share of looks says what
-    a look costs. One that filled neither was ended by its rate or its bytes, or was the last of its slice; if it took
-    too long all the same, it looked at many more rows than it could take. A page is measured against what it was
-    allowed itself: `sizes`, given to pages since, have not been tried yet.
+    A page that reached its limit of matches tells the cost of a match. One that reached only its limit of looked-at
+    rows tells the cost of a look. One that reached neither was ended by its rate or its bytes, or was the last of its
+    slice; if it still took too long, its number of matches shrinks. The limits of the page itself are the measure:
+    `sizes`, given to later pages, have not been tried yet.
     """
     allowed = page.allowed
     if page.matched >= allowed.max_matched:
@@ -186,7 +186,7 @@ def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
 
 
 def _factor(took_ms: float, all_took_ms: Sequence[float], budget_ms: float) -> float:
-    """By how much a page's size may change; of a turn too long, those beyond their part shrink."""
+    """The factor for a page's size. If the turn took too long, only pages that exceeded their part of it shrink."""
     total = sum(all_took_ms)
     if total <= budget_ms:
         return min(_STEP, budget_ms / max(total, 0.01))

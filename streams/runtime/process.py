@@ -1,4 +1,4 @@
-"""A worker as a process: its signals, and how it ends."""
+"""A worker as a process: its signals and its end."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ log = structlog.get_logger("streams.worker")
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _SWITCH_S = 0.0005
-"""How long a thread may keep the interpreter: the one that commits must not wait 5 ms between two requests."""
+"""Longest time a thread may keep the interpreter, s: the committing thread must not wait 5 ms between two requests."""
 
 
 def run(settings: Settings) -> int:
-    """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles what was open.
+    """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles the open turn.
 
     Returns the exit code. A stop that takes longer than 20 s ends the process with exit code 1.
 
@@ -46,7 +46,7 @@ def run(settings: Settings) -> int:
     observer = Observer(wall_clock)
     with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
         _run_until_signal(Worker(settings, observer=observer))
-    # All is done: a second Ctrl-C that comes only now has nothing left to stop and must not look like a failure.
+    # All is done: a second Ctrl-C that comes only now has nothing left to stop, and must not look like a failure.
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     return 0
@@ -73,7 +73,7 @@ def _run_until_signal(worker: Worker) -> None:
 
 @contextlib.contextmanager
 def _clear_errors(settings: Settings) -> Iterator[None]:
-    """What ends a worker is one line that says what to do."""
+    """Turn an error that ends a worker into one line that says what to do."""
     try:
         yield
     except (NewerEngineError, KafkaFailureError) as exc:

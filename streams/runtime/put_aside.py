@@ -1,4 +1,4 @@
-"""What dead letters say of places in the log, for whoever applies it once more."""
+"""Places in the log that dead letters name, for a reader that applies the log once more."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class PutAside:
-    """Places in `commands`, by partition, as far as dead letters have been read.
+    """Places in `commands`, by partition, from the dead letters read so far.
 
-    `skipped`: offsets of records that are dead letters. `ahead`: of those that were applied although they were stamped
-    too far ahead. `of_any_table`: also to a table whose changelog is no more.
+    `skipped`: offsets of records that became dead letters. `ahead`: places of records that were applied although they
+    were stamped too far ahead. `of_any_table`: even if applied to a table whose changelog no longer exists.
     """
 
     def __init__(self, settings: Settings, topics: Topics, reading: Reading, *, of_any_table: bool = False) -> None:
@@ -35,17 +35,17 @@ class PutAside:
         self.ahead: dict[int, Places] = defaultdict(Places)
 
     def read(self, level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED) -> None:
-        """Read on to the end that there is now; unless `level` says otherwise an open transaction is waited for.
+        """Read on to the current end. Unless `level` says otherwise, wait for an open transaction.
 
         Raises:
-            StalledError: nothing more came for a minute.
+            StalledError: nothing came for a minute.
         """
         for place in range(self._topics.dead_letter_partitions):
             begin, end = self._reading.bounds(self._topic, place, level)
             begin = max(begin, self._read_to.get(place, 0))
             for message in self._reading.read(self._topic, place, (begin, end)):
                 headers = {name: value or b"" for name, value in headers_of(message)}
-                # Others may write there, too: what names no place is none of the workers'.
+                # Others may write there, too: a record that names no place is not a worker's.
                 with suppress(KeyError, ValueError):
                     self._note(headers)
             self._read_to[place] = max(begin, end)

@@ -1,4 +1,4 @@
-"""Topics read by partition from offset to offset, without a group; and a table made of the changelog's records."""
+"""Reading of topics by partition, from offset to offset, without a group; and of a changelog into a table."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from streams.state.store import Store
 
     Progress = Callable[[int, str, int, int], None]
-    """Called with a partition, what is done there, how far it is and how far it will go."""
+    """Callback for progress: partition, what is being done there, position, and end."""
 
 _TIMEOUT_S: Final = 10.0
 _PATIENCE_S: Final = 60.0
 _AT_ONCE: Final = 5_000
 _WAIT_S: Final = 0.02
-"""Short, for behind the last record stands a marker: the reader passes it, and nothing comes."""
+"""Longest wait for a record, seconds. Short, since at the end only a marker follows, for which nothing is returned."""
 _IN_A_TRANSACTION: Final = 10_000
 
 
 class StalledError(StreamsError):
-    """Nothing more could be read for a minute, though the end is not reached."""
+    """Nothing could be read for a minute, although the end is not reached."""
 
 
 class DeletedError(StreamsError):
-    """What was to be read next is not there any more."""
+    """The next record to read has been deleted."""
 
 
 class Reading:
@@ -55,7 +55,7 @@ class Reading:
     def bounds(
         self, topic: str, partition: int, level: IsolationLevel = IsolationLevel.READ_COMMITTED
     ) -> tuple[int, int]:
-        """First offset, and end: of what is committed, or under READ_UNCOMMITTED of everything (the high watermark)."""
+        """First offset and end. The end is that of committed records, or under READ_UNCOMMITTED the high watermark."""
         place = TopicPartition(topic, partition)
         begin, end = (
             self._admin.list_offsets({place: spec}, isolation_level=level, request_timeout=_TIMEOUT_S)[place]
@@ -68,11 +68,11 @@ class Reading:
     def read(self, topic: str, partition: int, bounds: tuple[int, int], what: str = "") -> Iterator[Any]:
         """Committed records of `bounds`; ends when the reader's position passes the end (markers take offsets).
 
-        An end behind an open transaction is waited for until that is settled.
+        If an open transaction lies before the end, it is waited for.
 
         Raises:
             StalledError: nothing more came for a minute.
-            DeletedError: what was to be read next has been deleted.
+            DeletedError: the next record to read has been deleted.
         """
         begin, end = bounds
         place = TopicPartition(topic, partition, begin)
@@ -85,7 +85,7 @@ class Reading:
         try:
             position, moved_at = begin, time.monotonic()
             while position < end:
-                # For many at once it would wait until there are so many, or its timeout is over.
+                # With a larger number it would wait for that many records, or for its timeout.
                 messages = self._consumer.consume(1, timeout=_WAIT_S) + self._consumer.consume(_AT_ONCE, timeout=0)
                 for message in messages:
                     if message.error() is not None:
@@ -103,11 +103,11 @@ class Reading:
             self._consumer.unassign()
 
     def restore(self, store: Store, topic: str, bounds: tuple[int, int]) -> None:
-        """Make the table of what the changelog `topic` has within `bounds`.
+        """Make a table from the records of the changelog `topic` within `bounds`.
 
         Raises:
             StalledError: nothing more came for a minute.
-            StreamsError: the changelog's beginning has been deleted: what is left is not the whole table.
+            StreamsError: the changelog's beginning has been deleted, so the rest is not the whole table.
         """
         if bounds[0] > 0:
             raise beginning_gone(topic, store.partition)
@@ -117,12 +117,12 @@ class Reading:
             store.begin()
             store.apply_changelog(chunk)
             store.commit(chunk[-1][2] + 1, 0)
-            # Nobody else looks after a table that is thrown away: its write-ahead file would hold all of it again.
+            # No other thread checkpoints a temporary table: its write-ahead file would grow as large as the table.
             passive_checkpoint(store.path, truncate=True)
 
 
 def _require_passing(message: Any) -> None:
-    """Errors are waited out, but for the one that nothing comes after."""
+    """Ignore errors that pass; raise for the one after which nothing more comes."""
     if message.error().code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
         raise DeletedError(
             f"{message.topic()}, partition {message.partition()}: what was to be read next has been deleted: "
@@ -131,15 +131,15 @@ def _require_passing(message: Any) -> None:
 
 
 def know(consumer: Any, topic: str, timeout_s: float) -> None:
-    """Let a consumer learn who leads a topic's partitions, before it is assigned the first of them.
+    """Let a consumer learn the leaders of a topic's partitions before it is assigned the first of them.
 
-    Otherwise librdkafka finds out when it next looks over its topics, which it does once a second.
+    Otherwise librdkafka learns them at its next check of its topics, which it does once a second.
     """
     consumer.list_topics(topic, timeout=timeout_s)
 
 
 def chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last one of what is left."""
+    """Lists of `size` items; the last one has the rest."""
     chunk: list[Any] = []
     for item in items:
         chunk.append(item)

@@ -1,4 +1,4 @@
-"""What the group's coordinator said since the last turn."""
+"""The changes of assignment by the group's coordinator since the last turn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Rebalance:
-    """Callbacks that only note; the loop acts on the notes between turns.
+    """Callbacks that only take notes; the loop acts on the notes between turns.
 
     A partition arrives paused at offset 0 and reads nothing until it is restored and sought.
     """
@@ -22,7 +22,7 @@ class Rebalance:
         self.lost: set[int] = set()
 
     def on_assign(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        """New partitions."""
+        """Note new partitions."""
         placed = [TopicPartition(tp.topic, tp.partition, 0) for tp in partitions]
         consumer.incremental_assign(placed)
         if placed:
@@ -30,16 +30,16 @@ class Rebalance:
         self.assigned |= {tp.partition for tp in placed}
 
     def on_revoke(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        """Partitions given up in good order: the last turn is committed."""
+        """Note partitions given up in good order: the last turn is committed."""
         consumer.incremental_unassign(list(partitions))
         gone = {tp.partition for tp in partitions}
         self.revoked |= gone
         self.assigned -= gone
 
     def on_lost(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        """Partitions that are somebody else's already.
+        """Note partitions that belong to another worker already.
 
-        Registered always: without it librdkafka calls the revoke callback, and a zombie thinks itself in time.
+        Always registered: without it librdkafka calls the revoke callback, and a zombie believes that it is in time.
         """
         consumer.incremental_unassign(list(partitions))
         gone = {tp.partition for tp in partitions}

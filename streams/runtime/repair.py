@@ -1,4 +1,4 @@
-"""A table's file that turns out to be damaged while it is used is replaced, and rebuilt from the changelog."""
+"""Replacement of a table's file that turns out to be damaged in use; the table is rebuilt from the changelog."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class Repair:
-    """Replaces damaged files, a partition's once: one that is damaged again lies on a disk that cannot be trusted."""
+    """Replaces damaged files, once per partition: a second damage means that the disk cannot be trusted."""
 
     def __init__(self) -> None:
         self._repaired: set[int] = set()
 
     def replace(self, tasks: dict[int, PartitionTask], error: sqlite3.DatabaseError) -> list[int]:
-        """Rename damaged files. Their partitions, which are returned, are restored into empty tables.
+        """Rename damaged files; returns their partitions, which are to be restored into empty tables.
 
         Raises:
-            sqlite3.DatabaseError: `error`, where it is not about damage, or no file is found that can be replaced.
+            sqlite3.DatabaseError: `error`, if it is not about damage, or no file is found that can be replaced.
             StreamsError: the file cannot be replaced.
         """
         if not is_damage(error):

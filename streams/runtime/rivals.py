@@ -1,4 +1,4 @@
-"""Two workers of one id: each takes the other's place in turn, until one of them ends."""
+"""Two workers with one id: each takes the other's place in turn, until one of them ends."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 _SOON_S: Final = 60.0
 _LATER_S: Final = 3_600.0
 _MORE: Final = 2
-"""So many rounds more are borne when they are far between: where there is little to do a round may take minutes."""
+"""Number of further rounds allowed within the longer time: with little to do, a round may take minutes."""
 _ESTABLISHED_S: Final = 600.0
 
 
 class Rounds:
-    """Counts how often this worker's place was taken, and says when it is to end.
+    """Counts how often this worker's place was taken, and decides when the worker is to end.
 
-    Once may be the doing of a coordinator that has just come back. Of two workers the one that came second is to end,
-    not the one that does the work: it bears one round less. Neither knows for sure which it is; whoever had been
-    running for ten minutes before it first lost its place takes itself for the first.
+    A restarted coordinator may take the place once. Of two workers, the second one is to end, not the one that does the
+    work, so the second one is allowed one round less. Neither knows for sure which it is: a worker that had been
+    running for ten minutes before it first lost its place counts as the first.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Rounds:
         self._borne = 0
 
     def another(self) -> str | None:
-        """One more round; how many there were and in what time, when this worker is to end."""
+        """Count one more round. When this worker is to end, returns the number of rounds and their time, as text."""
         now = time.monotonic()
         times = [each for each in self._times if now - each < _LATER_S]
         if not times:

@@ -1,6 +1,6 @@
-"""The worker as its loop last showed it, and the gauges that are made from that when somebody asks.
+"""Snapshots of the worker, taken by its loop, and the gauges made from them at a scrape.
 
-The loop publishes what it has at hand, without looking into it; adding it up is done on the thread of whoever asks.
+The loop publishes what it has at hand without a closer look; the asking thread does the sums.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _FILES: Final = (("database", ""), ("wal", "-wal"))
 
 
 class SeenPartition(NamedTuple):
-    """A partition between two turns; `lag` is None while it is not known, `meta` in a new table.
+    """A partition between two turns. `lag` is None while it is unknown, `meta` is None in a new table.
 
-    `ahead_ms`: as of the task.
+    `ahead_ms`: the task's.
     """
 
     partition: int
@@ -56,7 +56,7 @@ class Seen(NamedTuple):
 
 
 def seen(tasks: Iterable[PartitionTask], page_sizes: PageSizes, log_end: Callable[[int], int | None]) -> Seen:
-    """The worker as it stands; to be called by its loop. `log_end` gives a partition's end as far as it is known."""
+    """A snapshot of the worker; for its loop to call. `log_end` returns the end of a partition's log, if known."""
     return Seen(tuple(_seen(task, log_end) for task in tasks), page_sizes)
 
 
@@ -81,7 +81,7 @@ def _seen(task: PartitionTask, log_end: Callable[[int], int | None]) -> SeenPart
 
 
 def gauges(now: Seen, wall_ms: int) -> Iterator[Metric]:
-    """The gauges of `OfWorker` that tell how the worker stands; `wall_ms` is the time of the asking."""
+    """The gauges of `OfWorker` from a snapshot; `wall_ms`: time of the scrape."""
     partitions = now.partitions
     yield from _progress(partitions, wall_ms)
     yield from _restore(partitions)
@@ -144,7 +144,7 @@ def _batches(partitions: Iterable[SeenPartition]) -> Iterator[Metric]:
 
 
 def _size(file: Path) -> int:
-    """Bytes; a file that is not there, or has just gone, has none."""
+    """Size of a file, bytes; 0 if it is missing or has just been removed."""
     try:
         return file.stat().st_size
     except OSError:

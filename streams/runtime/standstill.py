@@ -1,8 +1,8 @@
-"""Where command log or changelog stand: readers see nothing behind the first record of a transaction that stays open.
+"""Standstills of command log and changelog: readers see nothing after the first record of an open transaction.
 
-A dead worker's is over when its time-out is. A stranger's may be open for as long as it likes, and then nobody is told
-what is waited for. Kafka's protocol tells whose it is, but the client library has no call for it: the operations page
-says how to ask.
+A dead worker's transaction ends with its timeout. A stranger's may stay open for as long as it likes, and readers are
+not told what they wait for. Kafka's protocol can tell whose it is, but the client library has no call for that: the
+operations page says how to ask.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.worker")
 
 EVERY_S: Final = 5.0
-"""How often it is asked."""
+"""Interval between questions, seconds."""
 TOLD_S: Final = 10.0
-"""After so long the log says so: each transaction of a worker holds its partitions for a moment."""
+"""A standstill is logged after this long, seconds: each transaction of a worker holds its partitions for a moment."""
 TOLD_AGAIN_S: Final = 60.0
 _ANSWER_S: Final = 5.0
 _LEVELS: Final = (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
 
 
 class Place(NamedTuple):
-    """Readers of committed records have come to this offset, though there is more; for so many seconds."""
+    """A standstill: readers of committed records have waited at `offset` for `seconds`, although there is more."""
 
     topic: str
     partition: int
@@ -48,7 +48,7 @@ class Place(NamedTuple):
 
 
 class Standstill:
-    """Asks for the ends of the logs now and then, without a thread and without waiting."""
+    """Asks for the ends of the logs now and then, without a thread and without blocking."""
 
     def __init__(self, admin: Any, facts: TopicFacts, clock: Callable[[], float] = time.monotonic) -> None:
         self._admin = admin
@@ -60,7 +60,7 @@ class Standstill:
         self._tell_at: dict[tuple[str, int], float] = {}
 
     def look(self, partitions: Collection[int]) -> list[Place]:
-        """Where command log and changelog of these partitions stand."""
+        """The places where command log and changelog of these partitions stand still."""
         now = self._clock()
         if self._answers and all(answer.done() for asked in self._answers for answer in asked.values()):
             self._take(now)
@@ -112,7 +112,7 @@ class Standstill:
 
 
 def _told(asked: dict[TopicPartition, Future[Any]]) -> dict[tuple[str, int], int]:
-    """Offsets by topic and partition; without those whose leader does not answer now."""
+    """Offsets by topic and partition, except for partitions whose leader does not answer now."""
     found = {}
     for place, answer in asked.items():
         try:

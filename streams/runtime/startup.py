@@ -1,4 +1,4 @@
-"""What a worker learns of its topics before it starts, and tells of itself."""
+"""The start of a worker: facts about its topics, and the first line of its log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Topics(NamedTuple):
 
 
 def learn_topics(clients: Clients, settings: Settings) -> Topics:
-    """Ask the broker for partition counts, topic ids and the changelog's tombstone retention.
+    """Ask the broker for partition counts, topic ids and the tombstone retention of the changelog.
 
     Raises:
         StreamsError: a topic is missing, partition counts differ, or the broker does not answer.
@@ -68,7 +68,7 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
 
 
 def described_topic(admin: Any, name: str) -> Any:
-    """A topic's id and partitions, as the broker has them.
+    """The broker's description of a topic: its id and partitions.
 
     Raises:
         StreamsError: it does not exist, or may not be described.
@@ -88,10 +88,10 @@ def _delete_retention(admin: Any, name: str) -> int:
 
 
 def check_count(partition: int, facts: TopicFacts) -> None:
-    """A partition that was given to this worker must be one of those that the topics were made with.
+    """Check that a partition given to this worker is one of those with which the topics were created.
 
     Raises:
-        StreamsError: it is a later one.
+        StreamsError: the partition was added later.
     """
     if partition >= facts.partitions:
         raise StreamsError(
@@ -101,7 +101,7 @@ def check_count(partition: int, facts: TopicFacts) -> None:
 
 
 def tell_start(settings: Settings, worker_id: str) -> None:
-    """What a worker works with, in its log."""
+    """Log what the worker works with."""
     log.info(
         "worker started",
         worker_id=worker_id,

@@ -1,6 +1,6 @@
-"""Taking a partition over: its committed offset, its place in the changelog, and the replay between.
+"""The takeover of a partition: its committed offset, its position in the changelog, and the replay between.
 
-Offsets are asked for on another thread: partitions that run never wait for one that is being taken over.
+Offsets are asked for on another thread: running partitions never wait for one that is being taken over.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ log = structlog.get_logger("streams.restore")
 
 _ALONE_S = 0.25
 _BESIDE_S = 0.01
-"""How long an answer is waited for before the loop comes round, the shorter one beside partitions that run."""
+"""Longest wait for an answer in one round of the loop, seconds; the shorter one beside running partitions."""
 _ASK_AGAIN_S = 0.75
-"""How long offsets that did not come are not asked for, beside partitions that run or are restored."""
+"""Pause before asking again for offsets that timed out, while other partitions run or restore, seconds."""
 _SAVE_EVERY = 10_000
-"""Records replayed between two commits of SQLite."""
+"""Number of records replayed between two commits of SQLite."""
 _REPORT_EVERY_S = 2.0
 _WAITING_EVERY_S = 10.0
 
 
 class _Asked(NamedTuple):
-    """Partitions whose bounds were asked for, each with the number of the claim that asked."""
+    """Partitions whose bounds were asked for, each with the number of its claim at that time."""
 
     claims: dict[PartitionTask, int]
     answer: Future[Bounds | None]
 
 
 class Takeover:
-    """Brings claimed partitions to the point where they can apply commands, a bounded slice of work at a time."""
+    """Brings claimed partitions to the point where they can apply commands, in bounded slices of work."""
 
     def __init__(
         self,
@@ -81,20 +81,20 @@ class Takeover:
 
     @property
     def waits(self) -> bool:
-        """Whether there is nothing to do before offsets are asked for again."""
+        """Whether there is nothing to do until offsets are asked for again."""
         return not self._reading and time.monotonic() < self._ask_at
 
     def step(self, tasks: Sequence[PartitionTask], *, others_run: bool) -> list[PartitionTask]:
-        """One slice of work; returns the tasks whose store has reached its target.
+        """Do one slice of work; returns the tasks whose store has reached its target.
 
-        `others_run`: partitions are running, so the slice is kept to about 10 ms.
+        `others_run`: other partitions run, so the slice is limited to about 10 ms.
 
         Raises:
             PartitionError: log, changelog and store contradict each other; nothing is overwritten.
         """
         claimed = [task for task in tasks if task.phase is Phase.CLAIMED]
         beside = others_run or len(claimed) < len(tasks)
-        # What is restored already does not wait for what cannot be claimed yet.
+        # Partitions that are being restored do not wait for those that cannot be claimed yet.
         with self._waiting():
             self._claim_some(claimed, beside=beside)
         done: list[PartitionTask] = []
@@ -104,7 +104,7 @@ class Takeover:
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
-        """What passes is waited for: the next step tries again."""
+        """Ignore errors that pass by themselves: the next step tries again."""
         try:
             yield
         except (KafkaException, FuturesTimeoutError) as exc:
@@ -121,7 +121,8 @@ class Takeover:
         self, tasks: Sequence[PartitionTask], claimed: Sequence[PartitionTask], *, others_run: bool
     ) -> list[PartitionTask]:
         restoring = {task.partition: task for task in tasks if task.phase is Phase.RESTORING}
-        # A partition that comes back is another task: its number alone does not say that the reader stands right.
+        # A partition that comes back is another task: the same number does not mean that the reader is at the right
+        # place.
         if restoring.keys() != self._reading.keys() or any(task.phase is Phase.RESTORING for task in claimed):
             self._read(restoring)
         done = self._replay(others_run=others_run) if restoring else []
@@ -130,7 +131,7 @@ class Takeover:
         return done
 
     def _read(self, restoring: dict[int, PartitionTask]) -> None:
-        """Read the changelog for these, each from where its store stands; for nobody, nothing."""
+        """Read the changelog for these partitions, each from its store's position; without partitions, read nothing."""
         self._reading = restoring
         if restoring:
             self._reader.assign(
@@ -140,14 +141,14 @@ class Takeover:
             self._reader.unassign()
 
     def close(self) -> None:
-        """Close the reader, once nobody asks for anything any more."""
+        """End the questions, then close the reader."""
         self._offsets.close()
         self._reader.close()
 
     # --- claim ---
 
     def _claim_some(self, claimed: Sequence[PartitionTask], *, beside: bool) -> None:
-        """All at once; after offsets that were not told in time one partition after the other, each as it can be."""
+        """Claim all partitions at once; after offsets that timed out, claim them one by one."""
         if self._asked is None:
             if not claimed or (beside and time.monotonic() < self._ask_at):
                 return
@@ -156,7 +157,7 @@ class Takeover:
             self._asked = _Asked(claims, self._offsets.ask([task.partition for task in chosen]))
         asked, self._asked = self._asked, None
         patience = _BESIDE_S if beside else _ALONE_S
-        # Offsets that have just been told say nothing of the topics that the worker knows, were one made anew.
+        # Fresh offsets mean nothing if a topic was deleted and created again: they would be those of another topic.
         if not wait([asked.answer], patience).done or not self._confirmed(patience):
             self._asked = asked
             return
@@ -167,7 +168,7 @@ class Takeover:
             return
         self._timed_out = 0
         for task, claim in asked.claims.items():
-            # One that was lost or claimed anew meanwhile has been written by somebody since.
+            # A partition that was lost or claimed again meanwhile may have been written since.
             if task in claimed and task.claims == claim:
                 self._claim(task, bounds)
 
@@ -225,11 +226,11 @@ class Takeover:
             ) from exc
         task.replayed_to = records[-1][2] + 1
         if before // _SAVE_EVERY != task.restored // _SAVE_EVERY:
-            # Not as of now: should the replay end here, what it has not seen is as old as where it began.
+            # Not the current time: if the replay ends here, the store is only as recent as when it began.
             store.commit(task.replayed_to, task.stood_at)
 
     def _reached(self, task: PartitionTask) -> bool:
-        """Whether the replay is at its target: the reader's position passes it (markers take offsets too)."""
+        """Whether the replay has reached its target: the reader's position passes it (markers take offsets, too)."""
         if task.store.changelog_position < task.target:
             position = self._reader.position([TopicPartition(self._facts.changelog, task.partition)])[0].offset
             if position < task.target:
@@ -244,7 +245,8 @@ class Takeover:
             return False
         check_table(task, self._facts)
         if task.store.meta is None and task.stood_to:
-            # The log may have been applied before, to a table that is lost: what was decided by a clock is decided.
+            # The log may have been applied before, to a table that is lost. Decisions made by a clock then must be
+            # repeated.
             self._named = self._named_ahead() if self._named is None else self._named
             task.known_ahead = self._named.get(task.partition)
         if task.restored:
@@ -253,10 +255,10 @@ class Takeover:
 
     @staticmethod
     def _written_meanwhile(task: PartitionTask) -> bool:
-        """Whether the group's offset may have moved since it was asked for, as when another worker has this one's id.
+        """Whether the group's offset may have moved since it was read, as when another worker has the same id.
 
-        It shows as an offset that disagrees with the table, for what that worker has just committed is replayed too.
-        When both say the same once more, nobody has written: they do disagree.
+        The sign is an offset that disagrees with the table, because the other worker's last commit is replayed, too. If
+        both are the same at the next try, nobody has written: they really disagree.
         """
         meta = task.store.meta
         if task.committed is None or meta is None or task.committed == meta.next_offset:
@@ -276,5 +278,5 @@ class Takeover:
 
 
 def _place(task: PartitionTask) -> int:
-    """Where the replay goes on; what is applied but not saved yet must not be applied again."""
+    """The offset at which the replay continues. Records applied but not saved yet must not be applied again."""
     return task.replayed_to if task.store.in_transaction else task.store.changelog_position

@@ -1,4 +1,4 @@
-"""One partition in a worker's hands."""
+"""One partition's task in a worker."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from streams.state.store import Store
 
 MIN_TICK_GAP_MS = 50
-"""Pause between two ticks the worker writes for a partition: a broker whose clock is behind must not cause a storm."""
+"""Pause between two ticks for a partition: a broker whose clock is behind must not cause a storm of them."""
 
 STANDING_TICK_GAP_MS = 5_000
-"""The same while the broker's clock is so far ahead that no partition clock follows it: a tick only looks whether it is
-right again."""
+"""The same while the broker's clock is so far ahead that no partition clock follows it: such a tick only checks
+whether it is right again."""
 
 _TOGETHER_S = 5.0
-"""How long partitions that were taken over wait for one another before time acts on them."""
+"""Longest wait of newly taken-over partitions for one another before time acts on them, seconds."""
 
 RETENTION_CHECK_MS = 5_000
-"""How often a partition looks for something to forget."""
+"""Interval at which a partition looks for something to forget."""
 
 
 class Phase(Enum):
-    """How far a partition has been taken over; only forwards, or back to CLAIMED after an abort or a while."""
+    """The progress of a takeover. It only moves forwards, to GIVEN_UP, or back to CLAIMED after an abort or a pause."""
 
     CLAIMED = "waits for its committed offset"
     RESTORING = "replays the changelog"
@@ -42,7 +42,7 @@ class Phase(Enum):
 
 
 class PartitionTask:
-    """A partition's store and table, the records consumed for it and not yet applied, and its ticks."""
+    """A partition's store and table, the records consumed but not applied yet, and its ticks."""
 
     def __init__(self, partition: int, store: Store, file: Path) -> None:
         self.partition = partition
@@ -52,20 +52,20 @@ class PartitionTask:
         self.backlog: deque[Any] = deque()
         self.table: Table | None = None
         self.claims = 0
-        """How often it was claimed."""
+        """Number of claims so far."""
         self.committed: int | None = None
         self.doubted: tuple[int, int] | None = None
-        """The committed offset and the table's that last disagreed."""
+        """The last pair of committed offset and table's offset that disagreed."""
         self.target = 0
         self.log_start = 0
-        """The first offset of its commands, as at the takeover."""
+        """The first offset of its commands at the takeover."""
         self.restored = 0
         self.restore_from = 0
         self.replayed_to = 0
         self.stood_at = 0
-        """Of what age the store is until it is restored, wall-clock ms."""
+        """While restoring: wall-clock ms of the commit the store started from."""
         self.stood_to = 0
-        """Where `commands` ended when the partition was claimed; 0 as soon as what stood there is applied."""
+        """The end of `commands` when the partition was claimed; 0 once the commands up to there are applied."""
         self.runs_since = 0.0
         """When it began to apply commands, by the monotonic clock."""
         self.fault: str | None = None
@@ -75,15 +75,15 @@ class PartitionTask:
         self.tick_outstanding: int | None = None
         self.page_turn = -1
         self.ahead_ms = 0
-        """How far its last record was stamped ahead, where that was too far: its time stands still; 0 otherwise."""
+        """By how much its last record was stamped too far ahead, ms: its time stands still. 0 otherwise."""
         self.known_ahead: Places | None = None
-        """Of a log that is applied once more: the records that were found to be stamped too far ahead before."""
+        """If the log is applied once more: the records that were found to be stamped too far ahead the first time."""
         self._last_tick_at = 0
         self._last_retention_check = 0
 
     @property
     def restore_ratio(self) -> float:
-        """How much of what was missing is replayed, 0 to 1."""
+        """The replayed part of the missing changelog, 0 to 1."""
         if self.phase is Phase.RUNNING:
             return 1.0
         missing = self.target - self.restore_from
@@ -97,7 +97,7 @@ class PartitionTask:
         return self.table
 
     def open_table(self, facts: TopicFacts, page_sizes: PageSizes) -> None:
-        """The table as its store has it; `page_sizes`: as for `Table`."""
+        """Make the table on the restored store; `page_sizes`: as for `Table`."""
         self.table = Table(
             self.store,
             self.partition,
@@ -108,7 +108,7 @@ class PartitionTask:
         )
 
     def claim(self) -> None:
-        """Back to the start: what is cached, left over or outstanding is void."""
+        """Go back to CLAIMED: all that is cached, left over or outstanding is void."""
         self.phase = Phase.CLAIMED
         self.claims += 1
         self.fault = None
@@ -124,15 +124,15 @@ class PartitionTask:
         return self.phase in (Phase.CLAIMED, Phase.RESTORING)
 
     def give_up(self, why: str, again_at: float) -> None:
-        """It does nothing any more until it is claimed again."""
+        """Stop the partition until it is claimed again."""
         self.store.rollback()
         self.claim()
         self.phase, self.fault, self.again_at = Phase.GIVEN_UP, why, again_at
 
     def caught_up(self, position: int) -> bool:
-        """Whether what stood in the log at the takeover is applied: time must not beat a kill that stood there.
+        """Whether the log up to its end at the takeover is applied: time must not act before a kill that was in there.
 
-        `position`: of the reader of commands, which passes markers too.
+        `position`: that of the reader of commands, which passes markers, too.
         """
         if self.stood_to:
             reached = self.running_table.meta.next_offset
@@ -143,9 +143,9 @@ class PartitionTask:
         return not self.stood_to
 
     def tick_due(self, now: int, retention_ms: int, batch_retention_ms: int) -> bool:
-        """Whether time has something to do here that no outstanding `Tick` will do; `now` in wall-clock ms."""
+        """Whether something is due that no outstanding `Tick` will do; `now`: wall-clock ms."""
         table = self.running_table
-        # A clock that was put back gives a negative difference: waiting for it to come round would stop time.
+        # A clock that was set back gives a negative difference: waiting for it to catch up would stop time.
         gap = STANDING_TICK_GAP_MS if self.ahead_ms else MIN_TICK_GAP_MS
         if self.tick_outstanding == table.meta.tick_no + 1 or 0 <= now - self._last_tick_at < gap:
             return False
@@ -158,12 +158,12 @@ class PartitionTask:
         return table.retention_due(now - retention_ms, now - batch_retention_ms)
 
     def tick_written(self, tick_no: int, now: int) -> None:
-        """The worker has written a `Tick` of that number; `now` in wall-clock ms."""
+        """Note that the worker has written a `Tick` with that number; `now`: wall-clock ms."""
         self.tick_outstanding = tick_no
         self._last_tick_at = now
 
     def close(self) -> None:
-        """Close the store; anything not committed is rolled back."""
+        """Close the store; uncommitted changes are rolled back."""
         self.table = None
         self.store.close()
 
@@ -171,13 +171,13 @@ class PartitionTask:
 def with_time(running: Iterable[PartitionTask], owned: int, position: Callable[[int], int]) -> list[PartitionTask]:
     """The partitions on which time may act: those that have applied what was in their logs at the takeover.
 
-    They wait a moment for the others as well: a batch that was in its lead's log reaches the other partitions from
-    there, and must not be beaten by time.
+    They also wait a moment for the other partitions: a batch in its lead's log still has to reach the others, and time
+    must not act before it.
 
     Args:
         running: the partitions that apply commands.
-        owned: how many the worker has, running or not.
-        position: where the reader of a partition's commands is.
+        owned: number of partitions that the worker has, running or not.
+        position: returns the position of the reader of a partition's commands.
     """
     ready = [task for task in running if not task.stood_to or task.caught_up(position(task.partition))]
     if len(ready) == owned:

@@ -1,6 +1,6 @@
-"""Pages whose transaction ran out of time: each gives way to a smaller one, which would otherwise never come.
+"""Pages whose transaction ran out of time: each is replaced by a smaller one, without which its slice would stop.
 
-The sizes of a page stand in its record, so read again it would take as long again. It becomes a dead letter,
+A page's sizes are in its record, so when read again it would take as long again. It becomes a dead letter,
 `page_too_long`, which a replay of the log skips, and a page of the same number and a quarter of its sizes is written
 in the same transaction.
 """
@@ -33,17 +33,17 @@ _WHY = Bad(
 
 
 class LongPages:
-    """Which pages ran out of time; `pace` is told what they are cut to, so that those that follow are no larger."""
+    """The pages that ran out of time. `pace` learns their smaller sizes, so that later pages are no larger."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._instead: dict[tuple[int, int], ContinueSlice | ReleaseHeld | Tick] = {}
 
     def ran_out(self, taken: Iterable[Share]) -> None:
-        """The transaction of a turn with these shares took too long.
+        """Note that the transaction of a turn with these shares took too long.
 
         Raises:
-            PartitionError: a page of it cannot be made any smaller.
+            PartitionError: a page of the turn cannot be made any smaller.
         """
         for share in taken:
             item = None if share.page is None else share.items[share.page]
@@ -63,14 +63,14 @@ class LongPages:
         self._pace.cut(cut)
 
     def marked(self, shares: Sequence[Share]) -> Sequence[Share]:
-        """The shares of a turn, pages that ran out of time among them as bad records."""
+        """The shares of a turn, with pages that ran out of time marked as bad records."""
         return [self._marked(share) for share in shares] if self._instead else shares
 
     def _marked(self, share: Share) -> Share:
         partition, items, page = share.task.partition, share.items, share.page
         first = items[0].message.offset()
         for place in [place for place in self._instead if place[0] == partition and place[1] < first]:
-            # It is behind us, whoever has done it.
+            # The partition is past it, whoever has done it.
             del self._instead[place]
         instead = None if page is None else self._instead.get((partition, items[page].message.offset()))
         if page is None or instead is None:
@@ -80,7 +80,7 @@ class LongPages:
 
 
 def smaller(page: ContinueSlice | ReleaseHeld | Tick) -> ContinueSlice | ReleaseHeld | Tick:
-    """The page with a quarter of its sizes, each at least 1; the same one where all of them are 1."""
+    """The page with a quarter of its sizes, each at least 1; an equal page if all of them are 1."""
     rows = ("max_scanned", "max_matched") if isinstance(page, ContinueSlice) else ("max_rows",)
     sizes = {name: _part(getattr(page, name)) for name in rows}
     return replace(page, engine_version=ENGINE_VERSION, max_bytes=_part(limit_of(page.max_bytes)), **sizes)

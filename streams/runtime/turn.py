@@ -1,4 +1,4 @@
-"""A turn's commands applied in memory, and what they write."""
+"""A turn: commands applied in memory, and their output."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 _COMMAND = attrgetter("command")
 _AT_ONCE = 64
-"""Commands applied between two looks at the clock."""
+"""Number of commands applied between two looks at the clock."""
 
 
 class Turn:
     """Everything between a turn's consume and its checkpoint; no Kafka client is touched here.
 
-    `wall_clock`: the worker's, ms; without one, as in a replay, no record is stamped too far ahead of it.
+    `wall_clock`: the worker's, ms. Without one, as in a replay, no record counts as stamped too far ahead.
     """
 
     def __init__(
@@ -64,23 +64,23 @@ class Turn:
         self.ahead: list[Run] = []
 
     def apply(self, shares: Sequence[Share]) -> None:
-        """Apply shares; the turn's pages divide the time budget. A partition may come twice, with one page in all."""
+        """Apply shares. The turn's pages divide the time budget. A partition may come twice, with one page in all."""
         stray = strays(shares, self._facts.partitions)
         if self._wall_clock is not None:
-            # Looked at after the records were consumed, and never kept: a process may be frozen between two turns.
+            # Read after the records were consumed, and never kept: a process may be frozen between two turns.
             self._now = self._wall_clock()
             self._latest = self._now + self._settings.max_clock_ahead_ms
         began = time.perf_counter()
         done = []
         for number, share in enumerate(shares, 1):
-            # Each has its part of the time, and what those before it have left of theirs.
+            # Each share has its part of the time, and the rest of the parts before it.
             done.append(self._do_share(share, stray, began + number / len(shares) * TURN_S))
         self.taken += done
         self.commands_s += time.perf_counter() - began
         self.records.update(map(type, map(_COMMAND, chain.from_iterable(share.items for share in done))))
 
     def _do_share(self, share: Share, stray: dict[tuple[int, int], int], until: float) -> Share:
-        """Apply what a partition has to do; returns what was done by then, the rest is left over as it was."""
+        """Apply a partition's share until its time is up; returns what was done. The rest goes back to the backlog."""
         task, items = share.task, share.items
         table = task.running_table
         table.page_sizes, table.batch_sizes = self.pace.others(task.partition), self.pace.batches(task.partition)
@@ -108,17 +108,17 @@ class Turn:
         return share
 
     def had_a_page(self) -> list[PartitionTask]:
-        """Partitions that have done a page, of a batch or of time."""
+        """Partitions that have done a page; a tick counts as one."""
         return [share.task for share in self.taken if share.page is not None]
 
     def tune(self, budget_ms: float) -> None:
-        """Tune the sizes of the turns and pages that follow by how long this one and its pages took."""
+        """Tune the sizes of later turns and pages by the time that this one and its pages took."""
         self.pace.learn(self.pages, self.ticks, budget_ms)
         pages_ms = sum(page.took_ms for page in self.pages) + sum(tick.took_ms for tick in self.ticks)
         self.pace.learn_commands(self.applied, 1_000 * self.commands_s - pages_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
-        """Append a `Tick` where something is due and none is outstanding; `now` in wall-clock ms."""
+        """Append a `Tick` for each partition where something is due and none is outstanding; `now`: wall-clock ms."""
         s = self._settings
         for task in tasks:
             if not task.tick_due(now, s.retention_ms, s.batch_retention_ms):
@@ -140,13 +140,13 @@ class Turn:
             task.tick_written(tick_no, now)
 
     def _do_page(self, task: PartitionTask, item: Item, stray: dict[tuple[int, int], int], clock: int) -> int:
-        """Apply a page and measure it with all that it writes; returns the partition clock after it."""
+        """Apply a page and measure it, its writes included; returns the partition clock after it."""
         table = task.running_table
-        # What other commands changed is written first: the page must not be charged for it.
+        # Changes of other commands are written first, so that the page is not charged for them.
         table.write()
         watch = Stopwatch()
         clock = self._apply(task, (item,), stray, clock)
-        # What it changes row by row is written at the end of the turn, and would be charged to nobody.
+        # Its row-by-row changes would otherwise be written at the end of the turn and charged to nobody.
         table.write()
         command, took_ms = item.command, watch.ms()
         if isinstance(command, ContinueSlice) and table.last_page is not None:
@@ -157,7 +157,7 @@ class Turn:
             filled = task.tick_outstanding == command.tick_no + 1
             self.ticks.append(MeasuredTick(command.max_rows, filled, took_ms, task.partition))
         elif isinstance(command, ReleaseHeld):
-            # Its size is not tuned: it takes its part of the budget from the others.
+            # Its size is not tuned, but its time counts against the budget of the others.
             self.ticks.append(MeasuredTick(command.max_rows, filled=False, took_ms=took_ms))
         return clock
 
@@ -208,12 +208,12 @@ class Turn:
                     assert_never(effect)
 
     def _first_clock(self, task: PartitionTask, offset: int) -> int:
-        """The clock of a partition that has none yet: the worker's, for one in 1970 would forget all too early."""
+        """The clock of a partition that has none yet: the worker's, since one in 1970 would forget far too early."""
         named = None if task.known_ahead is None else task.known_ahead.clock_at(offset)
         return self._now if named is None else named
 
     def _put_ahead_aside(self, share: Share) -> None:
-        """Name the places of a share's records that were stamped too far ahead."""
+        """Write the places of a share's records that were stamped too far ahead to the dead letters."""
         last = share.items[-1].message
         share.task.ahead_ms = max(0, last.timestamp()[1] - self._now) if last.offset() in self._ahead else 0
         if not self._ahead:
@@ -224,7 +224,7 @@ class Turn:
         self._ahead = {}
 
     def _forward(self, message: Any, partition: int) -> None:
-        """A stray to the partition it belongs to; one that would not be taken there is a dead letter."""
+        """Forward a record to the partition it belongs to, or to the dead letters if it would be refused there."""
         fault = forward_fault(message)
         if fault is not None:
             self._refuse(message, fault)
@@ -233,7 +233,7 @@ class Turn:
         self.forwarded += 1
 
     def _put_aside(self, item: Item, why: Bad, task: PartitionTask) -> None:
-        """A bad record to the dead letters, and what takes its place to the log."""
+        """Write a bad record to the dead letters, and its replacement, if any, to the log."""
         self._refuse(item.message, why)
         if item.instead is not None:
             key = (item.message.key() or b"").decode("utf-8", "replace")

@@ -1,9 +1,9 @@
-"""Replay the command log through a fresh engine, and compare the table it makes with the changelog's.
+"""A replay of the command log through a fresh engine, whose table is compared with the changelog's.
 
-The log alone decides: every number that alters the table stands in a record. Records in `dead-letters` are skipped, as
-the worker skipped them (an unknown schema may be known today); but those that the broker had stamped too far ahead are
-applied, at the clock that their dead letter names. May run beside a live worker: each partition is compared at the
-offset its changelog stood at.
+The log alone decides: every number that alters the table is in a record. Records in `dead-letters` are skipped, as the
+worker skipped them (an unknown schema may be known today); but those that the broker stamped too far ahead are applied,
+at the clock that their dead letter names. It may run beside a live worker: each partition is compared at the offset
+that its changelog has reached.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _SHOWN = 20
 
 @dataclass
 class Verdict:
-    """What a comparison found; `differences` holds at most 20 lines a partition.
+    """The result of a comparison; `differences` has at most 20 lines per partition.
 
-    `trimmed_to`: the log's first offset, where its beginning was deleted. `earlier_to`: up to here an earlier engine
-    applied the log, by rules of its own. Either is None unless so, and nothing was compared where it is set.
+    `trimmed_to`: the log's first offset, if its beginning was deleted. `earlier_to`: the offset up to which an earlier
+    engine, with other rules, applied the log. If either is set, nothing was compared.
     """
 
     partition: int
@@ -56,7 +56,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether log and changelog tell one story."""
+        """Whether log and changelog agree."""
         return self.trimmed_to is None and self.earlier_to is None and not self.differences
 
 
@@ -65,7 +65,7 @@ def verify(
     clients: Clients | None = None,
     progress: Callable[[int, str, int, int], None] | None = None,
 ) -> Iterator[Verdict]:
-    """One verdict a partition, in order.
+    """One verdict per partition, in order.
 
     Raises:
         StreamsError: a topic is missing, or the broker does not answer.
@@ -108,7 +108,7 @@ class _Comparison:
                 verdict.earlier_to = _earlier(kept.meta)
                 if verdict.earlier_to is not None:
                     return verdict
-                # After the changelog: what was just restored may be the work of a transaction that wrote some as well.
+                # After the changelog: a transaction that was just restored may have written dead letters as well.
                 self._put_aside.read()
                 if kept.meta is not None:
                     verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset)
@@ -150,14 +150,14 @@ class _Comparison:
 
 
 def _earlier(meta: Meta | None) -> int | None:
-    """Up to which offset an earlier engine applied the log; None where none did."""
+    """The offset up to which an earlier engine applied the log; None if none did."""
     if meta is None:
         return None
     return (meta.engine_since if meta.engine_version == ENGINE_VERSION else meta.next_offset) or None
 
 
 class _Skipped:
-    """A record that became a dead letter: it moved offset and clock, and nothing else, whatever it says today."""
+    """A record that became a dead letter: it moves offset and clock, but nothing else, whatever it means today."""
 
     def __init__(self, message: Any) -> None:
         self.offset = message.offset
@@ -173,7 +173,7 @@ class _Skipped:
 
 
 def run(settings: Settings, progress: Callable[[int, str, int, int], None] | None = None) -> int:
-    """Print a line a partition; returns 0 when all hold, 1 when one differs, 2 when a log cannot be replayed."""
+    """Print a line per partition; returns 0 if all hold, 1 if one differs, 2 if a log cannot be replayed."""
     code = 0
     for verdict in verify(settings, progress=progress):
         if verdict.trimmed_to is not None:

@@ -1,4 +1,4 @@
-"""What a running worker must notice of its topics and is told by nobody: that one was made anew under it."""
+"""A watch on a running worker's topics: Kafka tells nobody that one was deleted and created again."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ if TYPE_CHECKING:
     from streams.runtime.agreement import TopicFacts
 
 _REASON_S: Final = 3.0
-"""How long the true reason of an error is looked for."""
+"""Longest search for the true reason of an error, seconds."""
 
 
 class TopicWatch:
-    """Compares the ids of command log and changelog with those that the worker began with.
+    """Compares the ids of command log and changelog with those that the worker started with.
 
     Raises from every method:
-        StreamsError: one of them was deleted, or made anew.
+        StreamsError: one of them was deleted, or deleted and created again.
     """
 
     def __init__(self, admin: Any, facts: TopicFacts) -> None:
         self._ids = TopicIds(admin, {facts.commands: facts.commands_id, facts.changelog: facts.changelog_id})
 
     def look(self) -> None:
-        """Take what has been answered; never waits."""
+        """Check the answers that have come; never waits."""
         _refuse(self._ids.look())
 
     def confirmed(self, seconds: float) -> bool:
-        """Whether the topics were the same a moment ago; waits at most so long when it is not known.
+        """Whether the topics were the same a moment ago; if unknown, waits at most `seconds` for an answer.
 
-        What is applied or committed counts on it: the worker may have stood still, and its offsets be another log's.
+        Applies and commits depend on it: after a pause of the worker, its offsets might belong to another log.
         """
         if not self._ids.fresh:
             _refuse(self._ids.await_answer(seconds))
         return self._ids.fresh
 
     def explain(self) -> None:
-        """Something is wrong with a topic: raises when it is because the topic is another one, or gone."""
+        """Look for the reason of an error with a topic: raises if the topic is another one, or gone."""
         _refuse(self._ids.ask_now(_REASON_S))
 
 

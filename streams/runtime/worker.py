@@ -42,7 +42,7 @@ log = structlog.get_logger("streams.worker")
 
 
 _PLENTY = 50
-"""With so many commands at hand there is something to do without a page."""
+"""With this many commands at hand, there is enough to do without a page."""
 
 
 def wall_clock() -> int:
@@ -54,7 +54,7 @@ class Worker:
     """One process's share of the partitions.
 
     `step()` is one turn; `run()` repeats it until `stop()`. Nothing consumes or polls between a turn's consume and its
-    commit. Tests give their own `clients` and `wall_clock` (milliseconds).
+    commit. Tests pass their own `clients` and `wall_clock` (milliseconds).
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Worker:
     # --- the loop ---
 
     def run(self) -> None:
-        """Turns until `stop()`; then a clean close."""
+        """Do turns until `stop()`, then close cleanly."""
         tell_start(self._settings, self._worker_id)
         keeper = WalKeeper(lambda: [task.file for task in list(self.tasks.values())])
         collector = Collector()
@@ -117,7 +117,7 @@ class Worker:
         self._stopping.set()
 
     def step(self) -> bool:
-        """One turn: consume, follow the group, restore, apply and commit; whether there was anything to commit."""
+        """One turn: consume, follow the group, restore, apply and commit. Returns whether anything was to commit."""
         try:
             busy = self._step()
             standing = self.connections.standstill.look(self.tasks.keys())
@@ -164,7 +164,7 @@ class Worker:
         return False
 
     def close(self) -> None:
-        """Close everything; stores roll back what is not committed, the producer aborts a transaction that is open."""
+        """Close everything: stores roll back uncommitted changes, the producer aborts an open transaction."""
         for task in self.tasks.values():
             task.close()
         self.tasks.clear()
@@ -174,11 +174,11 @@ class Worker:
     # --- consume ---
 
     def _consume(self) -> list[Any]:
-        """Up to a turn's worth of records: wait for the first, when none is left over, and for pages that are late."""
+        """Consume up to a turn's worth of records. Wait for the first one if none is left over, and for late pages."""
         left_over = sum(len(task.backlog) for task in self.tasks.values())
         room = self.pace.room(self._settings.max_turn_records) - left_over
         if room <= 0:
-            # Polling is what keeps the membership alive, so a full backlog still asks for one record.
+            # Polling keeps the membership alive, so even with a full backlog one record is asked for.
             room = 1
         busy = left_over or self._ahead is not None
         takes_over = any(task.comes for task in self.tasks.values())
@@ -221,7 +221,7 @@ class Worker:
         task.open_table(self._topics.facts, self.pace.others(task.partition))
         next_offset = task.running_table.meta.next_offset
         if not self.connections.seek(task.partition, next_offset):
-            # The next poll tells whether the partition was lost, or the consumer its place.
+            # The next poll shows whether the partition was lost, or the consumer's place in the group.
             log.info("partition was taken away", partition=task.partition)
             task.claim()
             return
@@ -234,7 +234,7 @@ class Worker:
     # --- apply ---
 
     def _apply(self) -> Turn | None:
-        """Apply what there is; None when there is nothing to write."""
+        """Apply what there is; None if there is nothing to write."""
         running, suspects = self._running(), self._culprit.suspects(self.tasks)
         turn, self._ahead = self._ahead or self._new_turn(), None
         had = turn.had_a_page()
@@ -246,8 +246,8 @@ class Worker:
     def _work_ahead(self, committing: Turn) -> list[PartitionTask]:
         """Do the next turn's pages while this one is committed; returns their partitions.
 
-        Only of partitions that do no page in this one: each then commits its SQLite transaction with the next turn at
-        the latest.
+        Only partitions without a page in this turn take part, so that each commits its SQLite transaction with the next
+        turn at the latest.
         """
         if self._culprit.most is not None:
             return []
@@ -261,13 +261,13 @@ class Worker:
         return self._ahead.tasks
 
     def _give_up_ahead(self) -> None:
-        """What was done ahead is void: one of its partitions is going."""
+        """Give up the work done ahead: one of its partitions is going away."""
         turn, self._ahead = self._ahead, None
         if turn is not None:
             self._claim(turn.tasks)
 
     def finish_ahead(self) -> None:
-        """Commit what was done ahead: tables, whose last turns wait for it in SQLite, end where changelogs do."""
+        """Commit the work done ahead, so that tables whose last turn waits for it in SQLite end where their changelogs do."""
         turn, self._ahead = self._ahead, None
         if turn is not None:
             try:
@@ -294,7 +294,7 @@ class Worker:
     # --- faults ---
 
     def _failed(self, turn: Turn | None, why: Exception) -> PartitionError | None:
-        """The partition that can never be committed, where it has come to that."""
+        """Handle a turn that was not committed; returns the error of a partition that cannot go on, or None."""
         try:
             if turn is not None:
                 self._culprit.failed(turn.taken, why, overdue=self.connections.checkpoint.overdue())
@@ -319,13 +319,13 @@ class Worker:
         self._claim_all()
 
     def _replace_producer(self, why: str) -> None:
-        """A new producer settles what the old one left; every store is then checked against the changelog."""
+        """Replace the producer, which settles the old one's transaction; every store is then checked against the changelog."""
         self._observer.gave_up("producer")
         self.connections.replace_producer(why)
         self._claim_all()
 
     def _replace_consumer(self, why: str) -> None:
-        """Every partition may have gone to another worker while this one had no place in the group."""
+        """Replace the consumer. Meanwhile, every partition may have gone to another worker."""
         self._observer.gave_up("consumer")
         self._ahead = None
         for task in self.tasks.values():
@@ -334,7 +334,7 @@ class Worker:
         self.connections.replace_consumer(why)
 
     def _claim_all(self) -> None:
-        """Every partition goes back to its last checkpoint, its table and left-overs with it."""
+        """Claim every partition again: table and backlog go back to the last checkpoint."""
         self._ahead = None
         self._claim(self.tasks.values())
 

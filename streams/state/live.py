@@ -27,7 +27,7 @@ class Live(NamedTuple):
 
 
 def live_rows(db: sqlite3.Connection) -> Iterator[Live]:
-    """Rows that executors may know (a PAUSED one by the status it was paused from), then the others; each in order of seq.
+    """Rows that executors may know (a PAUSED one by what it was paused from), then the others; both in order of seq.
 
     In this order, an object is occupied before the rows of its inbox arrive.
     """

@@ -35,7 +35,7 @@ class OldDeltas:
         self._left.clear()
 
     def each(self, before: int, *, ends: bool) -> Iterator[tuple[int, int]]:
-        """(modified_at, offset) of deltas with `modified_at < before`, oldest first; `ends`: only if they ended rows."""
+        """(modified_at, offset) of deltas with `modified_at < before`, oldest first; `ends`: only those ending rows."""
         modified_at, offset = -1, -1
         sql = """SELECT modified_at, offset FROM deltas WHERE modified_at >= ?1 AND modified_at < ?2
             AND (modified_at > ?1 OR offset > ?3) AND ends >= ?4 ORDER BY modified_at, offset LIMIT ?5"""

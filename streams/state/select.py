@@ -51,7 +51,7 @@ _WEIGHT: Final = itemgetter(2)
 _ID_BYTES: Final = "length(CAST(i.id AS BLOB))"
 _SIZE: Final = f"length(i.rest) + 2 * {_ID_BYTES} + 1 + ({_ID_BYTES} > 63)"
 _ENCODED: Final = f"(SELECT {_SIZE} FROM invocations i WHERE i.seq = r.seq)"  # noqa: S608 - our own names
-"""SQL for the bytes of an encoded invocation and of its id as a key (above 63 bytes, an id's length takes two bytes)."""
+"""SQL for the bytes of an encoded invocation and of its id as a key (the length of an id above 63 bytes takes two)."""
 _PINNED: Final = "coalesce(length(CAST(r.pinned AS BLOB)), 0)"
 
 
