@@ -1,4 +1,4 @@
-"""What a Python producer, progress reader or executor imports."""
+"""The public names for Python producers, progress readers and executors."""
 
 from streams.client.aio import AsyncClient
 from streams.client.dead_letters import DeadLetter, DeadLetterReader

@@ -25,10 +25,11 @@ _EVERY_S = 0.002
 
 
 class AsyncClient:
-    """As `Client`, for asyncio: what is awaited stands in the log when it returns, or has raised.
+    """Like `Client`, for asyncio: an awaited command is in the log when the call returns, or the call has raised.
 
     Use it as an async context manager, in one event loop. It has no thread of its own: while deliveries are awaited,
-    the loop looks for them every few milliseconds. Send much with `send_all`, or with `queue` and a later `flush`.
+    the loop checks for them every few milliseconds. Send many commands with `send_all`, or with `queue` and a later
+    `flush`.
     """
 
     def __init__(self, settings: Settings, clients: Clients | None = None) -> None:
@@ -72,7 +73,7 @@ class AsyncClient:
         scheduled_at: int | None = None,
         **options: Unpack[compose.InvocationOptions],
     ) -> str:
-        """Log an invocation, and return its id; arguments as of `Client.invoke`."""
+        """Log an invocation and return its id; arguments as for `Client.invoke`."""
         command = compose.invoke(service, handler, payload, scheduled_at, options)
         await self.send(command)
         return command.invocation.invocation_id
@@ -84,33 +85,33 @@ class AsyncClient:
         payload: bytes | None = None,
         **options: Unpack[compose.InvocationOptions],
     ) -> str:
-        """Log an invocation that runs elsewhere already, and return its id; arguments as of `Client.adopt`."""
+        """Log an invocation that already runs elsewhere, and return its id; arguments as for `Client.adopt`."""
         command = compose.adopt(service, handler, payload, options)
         await self.send(command)
         return command.invocation.invocation_id
 
     async def kill(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
-        """Log the end of one invocation, at once and whatever its executor does."""
+        """Log a kill: the invocation ends at once, whatever its executor does."""
         await self.send(compose.kill(invocation_id, **options))
 
     async def cancel(self, invocation_id: str, **options: Unpack[compose.CancelOptions]) -> None:
-        """Log a request to the executor of one invocation to end it."""
+        """Log a cancel: the executor of the invocation is asked to end it."""
         await self.send(compose.cancel(invocation_id, **options))
 
     async def pause(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
-        """Log a pause: the invocation stays where it stands, and its executor is told to stop."""
+        """Log a pause: the invocation is held where it is, and its executor is told to stop."""
         await self.send(compose.pause(invocation_id, **options))
 
     async def resume(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
-        """Log the end of a pause: what was started starts again, as its next attempt."""
+        """Log the end of a pause: an invocation that was started starts again, with its next attempt."""
         await self.send(compose.resume(invocation_id, **options))
 
     async def purge(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
-        """Log the removal of one invocation that has ended, for good."""
+        """Log a purge: the ended invocation is removed for good."""
         await self.send(compose.purge(invocation_id, **options))
 
     async def start_batch(self, start: StartBatch) -> str:
-        """Log a batch, and return its id; sent again with the same id and content it changes nothing."""
+        """Log a batch and return its id. Sending it again with the same id and content changes nothing."""
         await self.send(start)
         return start.batch_id
 
@@ -121,7 +122,7 @@ class AsyncClient:
         await self.send(compose.control(batch_id, operation, options))
 
     async def send(self, command: ClientCommand) -> Delivery:
-        """Log any command; where it stands. Cancelled while it waits, the command may still get there.
+        """Log any command and return its place in the log. If the call is cancelled, the command may still be logged.
 
         Raises:
             InvalidCommandError: it breaks a rule of the protocol; nothing was sent.
@@ -130,10 +131,10 @@ class AsyncClient:
         return await (await self._put(command, _Group()))
 
     async def send_all(self, commands: Iterable[ClientCommand]) -> int:
-        """Log many commands, in order within a partition; how many.
+        """Log many commands, in order within a partition, and return their number.
 
         Raises:
-            InvalidCommandError: one breaks a rule; those before it are sent.
+            InvalidCommandError: one breaks a rule; those before it were sent.
             DeliveryError: the broker did not take some; the error counts them.
         """
         group, count = _Group(), 0
@@ -147,23 +148,23 @@ class AsyncClient:
         return count
 
     async def queue(self, command: ClientCommand) -> asyncio.Future[Delivery]:
-        """Queue any command; waits only while the local queue is full. The future tells the rest.
+        """Queue any command; waits only while the local queue is full. The future gives the outcome.
 
-        A failure raises from the future, and from the next `flush` or `close` too.
+        A failure raises from the future, and also from the next `flush` or `close`.
         """
         return await self._put(command, self._queued)
 
     async def flush(self) -> None:
-        """Wait until everything that `queue` took is in the log.
+        """Wait until every queued command is in the log.
 
         Raises:
-            DeliveryError: some of it did not get there, since the last `flush`.
+            DeliveryError: some commands since the last `flush` did not get there.
         """
         await self._queued.idle.wait()
         self._queued.failures.throw()
 
     async def close(self) -> None:
-        """Wait for all that was sent. Raises as `flush` does; afterwards the client must not be used."""
+        """Wait for all that was sent, then close. Raises like `flush`; the client must not be used afterwards."""
         await self._all.idle.wait()
         await self.flush()
 
@@ -216,11 +217,11 @@ class _Group:
         self._inside = 0
 
     def entered(self) -> None:
-        """One more is awaited."""
+        """Count one more awaited delivery."""
         self._count(1)
 
     def left(self, delivery: Delivery) -> None:
-        """One has been told."""
+        """Count one delivery that is known."""
         self.failures.add(delivery)
         self._count(-1)
 
@@ -240,4 +241,4 @@ def _settle(future: asyncio.Future[Delivery], delivery: Delivery) -> None:
         future.set_result(delivery)
         return
     future.set_exception(DeliveryError(1, (delivery.key,), delivery.error))
-    future.exception()  # told by `flush` too: asyncio need not complain when nobody awaits this one
+    future.exception()  # reported by `flush`, too: asyncio need not complain if nobody awaits this one

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class InvocationOptions(TypedDict, total=False):
-    """What may be said of an invocation besides service and handler.
+    """Options of an invocation besides service and handler.
 
-    invocation_id: an id of your own; sent again with the same content it is the same invocation. A new one if absent.
+    invocation_id: an id of your own; sent again with the same content, it is the same invocation. If absent, a new id.
     object_key: the object of a keyed service; one invocation at a time runs for each.
-    lease_ms: started anew when its executor says nothing for this long.
-    labels: what batches may filter on.
+    lease_ms: it is started again when its executor reports nothing for this long.
+    labels: keys and values that batches may filter on.
     """
 
     invocation_id: str
@@ -31,14 +31,14 @@ class InvocationOptions(TypedDict, total=False):
 
 
 class ActOptions(TypedDict, total=False):
-    """Who asks for an act, and why."""
+    """Options of an act: who asks for it, and why."""
 
     actor: str
     reason: str
 
 
 class CancelOptions(ActOptions, total=False):
-    """grace_ms: how long the executor has to end it, 0 to 24 h. on_timeout: what happens then."""
+    """grace_ms: time for the executor to end it, 0 to 24 h. on_timeout: what happens after that."""
 
     grace_ms: int
     on_timeout: OnTimeout
@@ -52,7 +52,7 @@ class ControlOptions(TypedDict, total=False):
 
 
 def invocation(service: str, handler: str, options: InvocationOptions) -> Invocation:
-    """An invocation, with a new id unless one is given."""
+    """An `Invocation` from its options, with a new id unless one is given."""
     object_key = options.get("object_key")
     invocation_id = options.get("invocation_id") or new_invocation_id(service, object_key)
     chosen = {name: value for name, value in options.items() if name != "invocation_id"}
@@ -66,42 +66,42 @@ def invoke(
     scheduled_at: int | None,
     options: InvocationOptions,
 ) -> Invoke:
-    """A new invocation."""
+    """An `Invoke` of a new invocation."""
     return Invoke(invocation(service, handler, options), scheduled_at=scheduled_at, payload=payload)
 
 
 def adopt(service: str, handler: str, payload: bytes | None, options: InvocationOptions) -> Invoke:
-    """An invocation that runs elsewhere already."""
+    """An `Invoke` of an invocation that already runs elsewhere."""
     return Invoke(invocation(service, handler, options), adopt=True, payload=payload)
 
 
 def kill(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
-    """End it at once."""
+    """A KILL of one invocation: it ends at once."""
     return Act(invocation_id, Action.KILL, cause=Cause(**options))
 
 
 def cancel(invocation_id: str, **options: Unpack[CancelOptions]) -> Act:
-    """Ask its executor to end it."""
+    """A CANCEL of one invocation: its executor is asked to end it."""
     cause = Cause(actor=options.get("actor"), reason=options.get("reason"))
     on_timeout = options.get("on_timeout", OnTimeout.KILL)
     return Act(invocation_id, Action.CANCEL, options.get("grace_ms"), on_timeout, cause=cause)
 
 
 def pause(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
-    """Hold it where it stands."""
+    """A PAUSE of one invocation: it is held where it is."""
     return Act(invocation_id, Action.PAUSE, cause=Cause(**options))
 
 
 def resume(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
-    """Let it go on, if it is paused."""
+    """A RESUME of one invocation: it goes on if it is paused."""
     return Act(invocation_id, Action.RESUME, cause=Cause(**options))
 
 
 def purge(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
-    """Remove it, if it has ended."""
+    """A PURGE of one invocation: it is removed if it has ended."""
     return Act(invocation_id, Action.PURGE, cause=Cause(**options))
 
 
 def control(batch_id: str, operation: ControlOperation, options: ControlOptions) -> ControlBatch:
-    """A change to a batch that runs; numbered, so that an older one that arrives late is ignored."""
+    """A change to a running batch. It is numbered, so that an older one that arrives late is ignored."""
     return ControlBatch(batch_id, operation, control_no=time.time_ns() // 1_000, **options)

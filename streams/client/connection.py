@@ -1,4 +1,4 @@
-"""How clients reach the broker, and what they say when they cannot."""
+"""Connections of clients to the broker, and the errors when there is none."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _FOR_GOOD = frozenset(
         KafkaError.GROUP_AUTHORIZATION_FAILED,
     }
 )
-"""What a consumer is told that waiting does not mend; all else passes when a broker comes back."""
+"""Errors of a consumer that waiting does not cure; all others pass when a broker comes back."""
 
 log = logging.getLogger(__name__)
 
 
 class Clients(Protocol):
-    """Makes Kafka clients; tests give an in-memory cluster's instead."""
+    """Makes Kafka clients; tests pass those of an in-memory cluster."""
 
     def consumer(self, properties: dict[str, Any], /) -> Any:
         """A consumer with confluent_kafka's interface."""
@@ -48,31 +48,31 @@ class Clients(Protocol):
 
 
 class KafkaClients:
-    """The real ones.
+    """Makes real clients.
 
     Raises from each method:
-        ConfigError: a property that librdkafka does not know, or does not take with the others.
+        ConfigError: a property that librdkafka does not know, or refuses in combination with the others.
     """
 
     def consumer(self, properties: dict[str, Any], /) -> Consumer:
-        """A consumer."""
+        """A consumer of confluent_kafka."""
         with _refused_by_name():
             return Consumer(properties)
 
     def producer(self, properties: dict[str, Any], /) -> Producer:
-        """A producer."""
+        """A producer of confluent_kafka."""
         with _refused_by_name():
             return Producer(properties)
 
     def admin(self, properties: dict[str, Any], /) -> AdminClient:
-        """An admin client."""
+        """An admin client of confluent_kafka."""
         with _refused_by_name():
             return AdminClient(properties)
 
 
 @contextlib.contextmanager
 def _refused_by_name() -> Iterator[None]:
-    """What a client cannot be made with is one line."""
+    """Turn a refusal of librdkafka to make a client into a `ConfigError` of one line."""
     try:
         yield
     except KafkaException as error:
@@ -86,30 +86,30 @@ class _Client(Protocol):
 
 
 class Trouble:
-    """Remembers what librdkafka last complained about, so that an error can name the cause."""
+    """The last complaint of librdkafka, kept so that an error can name the cause."""
 
     def __init__(self) -> None:
         self.last: str | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        """Called by librdkafka; it goes on trying by itself."""
+        """Callback of librdkafka, which keeps trying by itself."""
         if self.last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the only name it has
             self.last = error.str()
         log.debug("kafka client: %s", error.str())
 
 
 def properties(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, Any]:
-    """Properties of a librdkafka client: the settings', then its `own`, with `_` for the dots, which win."""
+    """Properties of a librdkafka client: those of the settings, overridden by its `own`, with `_` for the dots."""
     fixed = {name.replace("_", "."): value for name, value in own.items()}
-    # A client that cannot connect would write librdkafka's own lines beside the one clear line.
+    # Without this, a client that cannot connect would write librdkafka's own lines beside the one clear line.
     return {"log_level": 0, **settings.kafka_properties(), **fixed, "error_cb": trouble}
 
 
 def is_record(message: Any) -> bool:
-    """Whether a consumed message is a record, and not the news that something is wrong for the moment.
+    """Whether a consumed message is a record, not the report of an error that passes.
 
     Raises:
-        KafkaException: something is wrong for good.
+        KafkaException: the message reports an error that does not pass.
     """
     error = message.error()
     if error is None:
@@ -125,7 +125,7 @@ def require_topics(
 ) -> dict[str, Any]:
     """Metadata of each topic, by full name.
 
-    Asks for all topics: to ask for one by name could create it, with the broker's defaults.
+    Asks for all topics: a question for one by name could create it, with the broker's defaults.
 
     Raises:
         BrokerUnavailableError: no answer within `timeout` seconds.

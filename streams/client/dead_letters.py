@@ -1,4 +1,4 @@
-"""What the workers put aside, and why."""
+"""Dead letters: records that the workers could not apply, and why."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 ORIGINAL: Final = "original."
-"""What the names of a bad record's own headers begin with in its dead letter."""
+"""Prefix of the names of a bad record's own headers in its dead letter."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A bad record: where it stood, what is wrong with it, and its bytes.
+    """A bad record: its place, its fault, and its bytes.
 
     partition, offset, timestamp: its own place in `dead-letters`, the timestamp in milliseconds since 1970.
-    source_*: where it stood before; None when the header that says so is missing.
-    code, message: why it was put aside; empty when the header is missing.
+    source_*: the record's place in its own topic; None if that header is missing.
+    code, message: the reason; empty if that header is missing.
     source_last_offset: the last place of several, with the code `clock_ahead`: the records there were applied, key and
     value are None. None with any other code.
-    key, value: as they were; cut when they were too large: `truncated` then tells the value's whole size, bytes, and
-    `key_truncated` the key's.
+    key, value: the record's, cut if too large: `truncated` is then the full size of the value in bytes, and
+    `key_truncated` that of the key.
     headers: the record's own.
     """
 
@@ -57,7 +57,7 @@ class DeadLetter:
 
     @property
     def decoded(self) -> Record | None:
-        """The record that the value holds; None when it holds none that this version can read."""
+        """The decoded value; None if it holds no record that this version can read."""
         try:
             return codec.decode(self.value)
         except codec.BadRecordError:
@@ -72,7 +72,7 @@ class DeadLetterReader:
         self._clients = clients or KafkaClients()
 
     def all(self, timeout: float = 30.0) -> list[DeadLetter]:
-        """Every dead letter there is, in the order in which they were written.
+        """All dead letters, in the order in which they were written.
 
         Raises:
             BrokerUnavailableError: not read to the end within `timeout` seconds, or no broker at all.
@@ -88,15 +88,15 @@ class DeadLetterReader:
         return sorted(found, key=lambda each: (each.timestamp, each.partition, each.offset))
 
     def follow(self) -> Iterator[DeadLetter]:
-        """Every dead letter there is, then each as it comes, without end.
+        """All dead letters, then each new one as it comes, without end.
 
         Raises:
-            BrokerUnavailableError, TopicMissingError: nothing to read from.
+            BrokerUnavailableError, TopicMissingError: there is nothing to read from.
         """
         return (letter for letter in self._follow() if letter is not None)
 
     def follow_async(self) -> AsyncGenerator[DeadLetter, None]:
-        """As `follow`, for `async for`; each call has one thread, which ends with it."""
+        """Like `follow`, for `async for`; each call has one thread, which ends with it."""
         return in_a_thread(self._follow)
 
     def _follow(self) -> Iterator[DeadLetter | None]:
@@ -107,7 +107,7 @@ class DeadLetterReader:
 
 
 def dead_letter(message: Any) -> DeadLetter:
-    """A message of `dead-letters`, its headers decoded."""
+    """The `DeadLetter` of a message of `dead-letters`, with its headers decoded."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in headers_of(message)}
     return DeadLetter(
         partition=message.partition(),

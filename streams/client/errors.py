@@ -1,4 +1,4 @@
-"""What can go wrong between a client and the broker."""
+"""Errors between a client and the broker."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class BrokerUnavailableError(StreamsError):
 
 
 class TopicMissingError(StreamsError):
-    """A topic that the client needs does not exist; it is never created on the way."""
+    """A topic that the client needs does not exist. A client never creates one."""
 
 
 class InvalidCommandError(StreamsError, ValueError):
     """A command that breaks a rule of the protocol; nothing was sent.
 
-    `code`: what the dead letter would say; the message names the field, the rule and the way out.
+    `code`: the `error-code` that its dead letter would have. The message names the field, the rule and the way out.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -38,7 +38,7 @@ class DeliveryError(StreamsError):
 
 
 class BatchTimeoutError(StreamsError, TimeoutError):
-    """A batch has not ended in the time given; it goes on without its reader."""
+    """A batch has not ended within the given time. It goes on without its reader."""
 
 
 class UnreadableProgressError(StreamsError):

@@ -32,7 +32,7 @@ def new_batch_id() -> str:
 
 
 def routing_key(invocation_id: str) -> str:
-    """What decides an invocation's partition: all before the last `~`, or the whole id when it has none."""
+    """The part of an id that decides the partition: all before the last `~`, or the whole id if it has none."""
     before, tilde, _ = invocation_id.rpartition("~")
     return before if tilde else invocation_id
 

@@ -1,4 +1,4 @@
-"""The way of a command into the log: checked, encoded, queued, and told when it is there or will never be."""
+"""The way of a command into the log: checked, encoded, queued, and reported as delivered or failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Delivery(NamedTuple):
-    """Where a command stands in the log, or why it does not."""
+    """The place of a command in the log, or the error that kept it out."""
 
     key: str
     partition: int | None
@@ -36,7 +36,7 @@ class Delivery(NamedTuple):
 class Outlet:
     """A producer of commands; whoever holds it must call `serve` to hear of deliveries.
 
-    `own`: properties of librdkafka that the settings may change, with `_` for the dots.
+    `own`: default librdkafka properties, with `_` for the dots; the settings may change them.
     """
 
     def __init__(self, settings: Settings, clients: Clients, **own: Any) -> None:
@@ -50,14 +50,14 @@ class Outlet:
         self._producer = clients.producer(properties(settings, self._trouble, **free, **fixed))
 
     def require_topics(self, *topics: Topic) -> dict[str, Any]:
-        """As `streams.client.connection.require_topics`; `commands` is always among them."""
+        """Like `streams.client.connection.require_topics`; `commands` is always included."""
         return require_topics(self._producer, self._settings, self._trouble, Topic.COMMANDS, *topics)
 
     def put(self, command: ClientCommand, then: Callable[[Delivery], None]) -> None:
-        """Queue a command; `then` is called once: within a later `serve` or `flush`, or here when all is lost already.
+        """Queue a command. `then` is called once: within a later `serve` or `flush`, or here if the producer refuses.
 
         Raises:
-            BufferError: the local queue is full; serve, and try again.
+            BufferError: the local queue is full: call `serve`, then try again.
             InvalidCommandError: it breaks a rule of the protocol.
         """
         key, value = encode(command)
@@ -75,11 +75,11 @@ class Outlet:
             then(Delivery(key, None, None, error.args[0].str()))
 
     def serve(self, timeout: float = 0) -> int:
-        """Run what waits to be told, waiting at most `timeout` seconds for the first of it; how many were told."""
+        """Run waiting delivery callbacks; wait at most `timeout` seconds for the first. Returns their number."""
         return int(self._producer.poll(timeout))
 
     def flush(self, timeout: float) -> int:
-        """Wait for deliveries, at most `timeout` seconds; how many are still awaited."""
+        """Wait for deliveries, at most `timeout` seconds; returns the number still awaited."""
         return int(self._producer.flush(timeout))
 
 
@@ -107,7 +107,7 @@ def encode(command: ClientCommand) -> tuple[str, bytes]:
 
 
 def check(command: ClientCommand) -> None:
-    """Hold a command against the rules of its fields; raises `CommandRefusedError`."""
+    """Check a command against the rules of its fields; raises `CommandRefusedError`."""
     match command:
         case Invoke():
             rules.check_invoke(command)

@@ -27,9 +27,9 @@ _WAIT = 0.2
 class Client:
     """Sends commands to the log, each to the partition of its routing key.
 
-    Nothing is dropped in silence: a command that breaks a rule is refused at once, and one that the broker did not
-    take makes the next `flush` or `close` raise. Use it as a context manager, or call `close`. Not safe for use by
-    several threads at once.
+    Nothing is dropped silently: a command that breaks a rule is refused at once, and one that the broker did not take
+    makes the next `flush` or `close` raise. Use it as a context manager, or call `close`. Not safe for use by several
+    threads at once.
 
     Raises:
         BrokerUnavailableError: on creation, when no broker answers within 10 s.
@@ -54,11 +54,11 @@ class Client:
         """Queue an invocation, and return its id; like `send`.
 
         Args:
-            service: whose it is.
-            handler: what its executor calls.
-            payload: what the handler is given, at most 256 KiB.
+            service: the service it belongs to.
+            handler: the handler that its executor calls.
+            payload: bytes for the handler, at most 256 KiB.
             scheduled_at: milliseconds since 1970; started at once when absent.
-            on_delivery: as of `send`.
+            on_delivery: as for `send`.
             options: `InvocationOptions`.
         """
         command = compose.invoke(service, handler, payload, scheduled_at, options)
@@ -74,29 +74,29 @@ class Client:
         on_delivery: OnDelivery | None = None,
         **options: Unpack[compose.InvocationOptions],
     ) -> str:
-        """Queue an invocation that runs elsewhere already: RUNNING at once, and no executor is told to start it."""
+        """Queue an invocation that already runs elsewhere: it is RUNNING at once, no executor is told to start it."""
         command = compose.adopt(service, handler, payload, options)
         self.send(command, on_delivery)
         return command.invocation.invocation_id
 
     def kill(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
-        """Queue the end of one invocation, at once and whatever its executor does; like `send`."""
+        """Queue a kill: the invocation ends at once, whatever its executor does; like `send`."""
         self.send(compose.kill(invocation_id, **options))
 
     def cancel(self, invocation_id: str, **options: Unpack[compose.CancelOptions]) -> None:
-        """Queue a request to the executor of one invocation to end it; like `send`."""
+        """Queue a cancel: the executor of the invocation is asked to end it; like `send`."""
         self.send(compose.cancel(invocation_id, **options))
 
     def pause(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
-        """Queue a pause: the invocation stays where it stands, and its executor is told to stop; like `send`."""
+        """Queue a pause: the invocation is held where it is, and its executor is told to stop; like `send`."""
         self.send(compose.pause(invocation_id, **options))
 
     def resume(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
-        """Queue the end of a pause: what was started starts again, as its next attempt; like `send`."""
+        """Queue the end of a pause: an invocation that was started starts again, with its next attempt; like `send`."""
         self.send(compose.resume(invocation_id, **options))
 
     def purge(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
-        """Queue the removal of one invocation that has ended, for good; like `send`."""
+        """Queue a purge: the ended invocation is removed for good; like `send`."""
         self.send(compose.purge(invocation_id, **options))
 
     def send(self, command: ClientCommand, on_delivery: OnDelivery | None = None) -> None:
@@ -123,9 +123,9 @@ class Client:
         self._outlet.serve()
 
     def start_batch(self, start: StartBatch) -> str:
-        """Start a batch and return its id once the command stands in the log.
+        """Start a batch and return its id once the command is in the log.
 
-        Sent again with the same id and content it changes nothing, so a failed call may be repeated.
+        Sending it again with the same id and content changes nothing, so a failed call may be repeated.
 
         Raises:
             InvalidCommandError: it breaks a rule; nothing was sent.
@@ -138,7 +138,7 @@ class Client:
     def control_batch(
         self, batch_id: str, operation: ControlOperation, **options: Unpack[compose.ControlOptions]
     ) -> None:
-        """Pause, resume, abort or throttle a batch; returns once the command stands in the log.
+        """Pause, resume, abort or throttle a batch; returns once the command is in the log.
 
         Raises:
             DeliveryError: the broker did not take it, or another command queued before it.
@@ -152,14 +152,14 @@ class Client:
         Ends at the latest when librdkafka gives up, after `message.timeout.ms` (5 minutes unless set otherwise).
 
         Raises:
-            DeliveryError: some did not get there, since the last `flush`.
+            DeliveryError: some commands since the last `flush` did not get there.
         """
         while self._outlet.flush(_WAIT):
             pass
         self._failures.throw()
 
     def close(self) -> None:
-        """Flush. Raises as `flush` does; afterwards the client must not be used."""
+        """Flush, then close. Raises like `flush`; the client must not be used afterwards."""
         self.flush()
 
     def __enter__(self) -> Self:
@@ -178,7 +178,7 @@ class Client:
 
 
 class Failures:
-    """Deliveries that failed, until they are told."""
+    """Failed deliveries, kept until they are reported."""
 
     _KEYS_KEPT = 20
 
@@ -188,7 +188,7 @@ class Failures:
         self._cause = ""
 
     def add(self, delivery: Delivery) -> None:
-        """Remember it, if it failed."""
+        """Remember a delivery if it failed."""
         if delivery.error is None:
             return
         self._count += 1
@@ -197,7 +197,7 @@ class Failures:
             self._keys.append(delivery.key)
 
     def throw(self) -> None:
-        """Raise a `DeliveryError` for what is remembered, which is then forgotten."""
+        """Raise a `DeliveryError` for the remembered failures, and forget them."""
         if self._count:
             error = DeliveryError(self._count, tuple(self._keys), self._cause)
             self._count, self._keys = 0, []

@@ -1,4 +1,4 @@
-"""Progress of batches, as the `batches` topic has it."""
+"""Progress of batches, read from the `batches` topic."""
 
 from __future__ import annotations
 
@@ -39,13 +39,14 @@ class ProgressReader:
         timeout: float | None = None,
         on_quiet: Callable[[BatchProgress | None], None] | None = None,
     ) -> Iterator[BatchProgress]:
-        """Progress of one batch: as it stands now, then as it comes, up to and including its final state.
+        """Progress of one batch: the current record, then each new one, up to and including the final state.
 
-        Revisions rise. A batch nobody has heard of yet is waited for. `timeout`: seconds for the whole, None for ever.
-        `on_quiet` is called about ten times a second while nothing comes, with the newest progress, None for none.
+        Revisions rise. An unknown batch is waited for. `timeout`: seconds for the whole call, None for no limit.
+        `on_quiet` is called about ten times a second while nothing comes, with the newest progress, or None if there is
+        none.
 
         Raises:
-            BatchTimeoutError: not ended within `timeout`.
+            BatchTimeoutError: the batch has not ended within `timeout`.
             BrokerUnavailableError, TopicMissingError: nothing to read from.
             UnreadableProgressError: the batch's own record was written by a newer version.
         """
@@ -58,11 +59,11 @@ class ProgressReader:
                 on_quiet(newest)
 
     def follow_async(self, batch_id: str, timeout: float | None = None) -> AsyncGenerator[BatchProgress, None]:
-        """As `follow`, for `async for`; each call has one thread, which ends with it."""
+        """Like `follow`, for `async for`; each call has one thread, which ends with it."""
         return in_a_thread(lambda: self._follow(batch_id, timeout))
 
     def _follow(self, batch_id: str, timeout: float | None) -> Iterator[BatchProgress | None]:
-        """As `follow`, with None whenever there was nothing new for a moment."""
+        """Like `follow`, with None whenever there was nothing new for a moment."""
         deadline = None if timeout is None else time.monotonic() + timeout
         newest: BatchProgress | None = None
         shown = -1
@@ -71,7 +72,7 @@ class ProgressReader:
                 for message in batches.poll():
                     if _key(message) == batch_id:
                         newest = _newer(newest, batch_id, message.value())
-                # History is passed over: it may hold the end of an older batch that had this id.
+                # History is skipped: it may hold the end of an older batch with this id.
                 if batches.caught_up and newest is not None and newest.revision != shown:
                     shown = newest.revision
                     yield newest
@@ -82,7 +83,7 @@ class ProgressReader:
                     raise BatchTimeoutError(_not_ended(batch_id, newest, timeout))
 
     def latest(self, timeout: float = 30.0) -> dict[str, BatchProgress]:
-        """The newest progress of every batch, by id, as of the time of the call.
+        """The newest progress of every batch, by id, at the time of the call.
 
         A record that this version cannot read is left out, with a warning in the log.
 

@@ -24,7 +24,7 @@ _Item = TypeVar("_Item")
 
 
 class Tail:
-    """A topic from its start on; `caught_up` once each partition has been read to where it ended at the time."""
+    """A reader of a topic from its start; `caught_up` once each partition has been read to its end at the beginning."""
 
     def __init__(self, consumer: Any, topic: str, partitions: set[int]) -> None:
         self.topic = topic
@@ -34,15 +34,15 @@ class Tail:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that stood there at the beginning has been read."""
+        """Whether all records that were there at the beginning have been read."""
         return not self._behind
 
     def poll(self) -> Iterator[Any]:
-        """The messages that have arrived; waits a moment for them."""
+        """The messages that have arrived; waits a moment for the first."""
         for message in self._consumer.consume(1, _WAIT) + self._consumer.consume(_CHUNK, 0):
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the only name it has
-                # The fetcher tells the end: the last offset may be a transaction's marker, which no record reaches.
+                # The fetcher reports the end: the last offset may be a transaction's marker, which is no record.
                 self._behind.discard(message.partition() or 0)
             elif is_record(message):
                 yield message
@@ -50,7 +50,7 @@ class Tail:
 
 @contextmanager
 def tail(settings: Settings, clients: Clients, topic: Topic) -> Iterator[Tail]:
-    """A connection of its own for one reading of the topic.
+    """A `Tail` with a connection of its own, for the length of the context.
 
     Raises:
         BrokerUnavailableError, TopicMissingError: nothing to read from.
@@ -74,9 +74,9 @@ def tail(settings: Settings, clients: Clients, topic: Topic) -> Iterator[Tail]:
 
 
 async def in_a_thread(make: Callable[[], Iterator[_Item | None]]) -> AsyncGenerator[_Item, None]:
-    """The items of an iterator that waits between them, which runs in one thread of its own; None is passed over.
+    """The items of a waiting iterator, which runs in a thread of its own; None is skipped.
 
-    The iterator must give something, None at least, every now and then: only there can it be ended.
+    The iterator must yield something, at least None, every now and then: it can only be ended there.
     """
     end = object()
     loop = asyncio.get_running_loop()

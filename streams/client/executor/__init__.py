@@ -1,7 +1,7 @@
-"""Runs handlers for signals, and reports what becomes of them.
+"""The executor: runs handlers for signals, and reports their outcomes.
 
-`executor` talks to Kafka; `dispatcher` says what a signal does; `runner` has the threads and the event loop;
-`watermark` knows how far a partition is dealt with; `ahead` reads on where signals wait.
+`executor` talks to Kafka; `dispatcher` decides what a signal does; `runner` has the threads and the event loop;
+`watermark` knows which signals of a partition are done; `ahead` reads on where signals wait.
 """
 
 from streams.client.executor.context import Context, HandlerCancelledError, Retry, Suspend

@@ -1,4 +1,4 @@
-"""Signals behind those that wait: a KILL must not queue up behind the STARTs that it is about."""
+"""Signals read ahead of waiting ones: a KILL must not queue behind the STARTs that it is about."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHUNK = 500
 
 
 class Ahead:
-    """A second consumer, outside the group, that reads on in partitions whose signals wait."""
+    """A second consumer, outside the group, for partitions whose signals wait."""
 
     def __init__(self, topic: str, make: Callable[[], Any]) -> None:
         self._topic = topic
@@ -22,7 +22,7 @@ class Ahead:
         self._next: dict[int, int] = {}
 
     def follow(self, partition: int, reached: int, *, begin: bool) -> None:
-        """Read on from `reached`, the group's own place, if asked to begin; until that has come as far as this."""
+        """Start reading at `reached`, the group's position, if `begin`; stop once the group has caught up."""
         if begin and partition not in self._next:
             if self._consumer is None:
                 self._consumer = self._make()
@@ -32,12 +32,12 @@ class Ahead:
             self.forget(partition)
 
     def forget(self, partition: int) -> None:
-        """Read this one no further."""
+        """Stop reading the partition."""
         if self._next.pop(partition, None) is not None:
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
     def take(self) -> list[Any]:
-        """The messages that are there, errors included; it does not wait."""
+        """The messages that have arrived, errors included; never waits."""
         if not self._next:
             return []
         messages: list[Any] = self._consumer.consume(_CHUNK, 0)
@@ -47,7 +47,7 @@ class Ahead:
         return messages
 
     def close(self) -> None:
-        """Let go."""
+        """Close the consumer, if there is one."""
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None

@@ -1,4 +1,4 @@
-"""What a handler is given, and what it may say besides returning."""
+"""A handler's context, and the outcomes it may give besides a return."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from streams.model import Cause, Invocation, Signal, SignalKind
 
 LATEST_MS: Final = 253_402_300_799_000
-"""The end of the year 9999: no attempt is put off beyond it."""
+"""The end of the year 9999: no attempt is scheduled beyond it."""
 
 
 class HandlerCancelledError(BaseException):
-    """Raised in a handler that has been asked to stop; no `Exception`, so that no handler swallows it unawares."""
+    """Raised in a handler that was asked to stop. Not an `Exception`, so that no handler swallows it by accident."""
 
 
 class Suspend(Exception):  # noqa: N818 - says what comes next, and is no error
-    """Raise or return it: the work goes on elsewhere, or waits; whoever knows its end reports it. SUSPENDED."""
+    """Raise or return it: the work goes on elsewhere, or waits, and its end will be reported from there. SUSPENDED."""
 
 
 class Retry(Exception):  # noqa: N818 - says what comes next, and is no error
-    """Raise or return it: this attempt is over, and another is to be started. BACKING_OFF.
+    """Raise or return it: this attempt is over, and another one is due later. BACKING_OFF.
 
     after: seconds from now. at: milliseconds since 1970, wins over `after`.
     """
@@ -33,7 +33,7 @@ class Retry(Exception):  # noqa: N818 - says what comes next, and is no error
         self.at = at
 
     def due(self, now_ms: int) -> int:
-        """When to start again, milliseconds since 1970; what is out of all bounds is brought back to them.
+        """The time of the next attempt, milliseconds since 1970, limited to the range of valid times.
 
         Raises:
             ValueError: `after` or `at` is not a number.
@@ -48,10 +48,10 @@ class Retry(Exception):  # noqa: N818 - says what comes next, and is no error
 class Context:
     """One attempt of one invocation.
 
-    invocation: id, service, handler, labels, ... payload: what its producer gave.
+    invocation: id, service, handler, labels, ... payload: bytes from its producer.
     kind: START in a handler; CANCEL or KILL in an `on_stop` handler. cause: who asked for that, and why.
-    attempt, seq, partition: with these and `kind` a signal is known.
-    cancelled: set as soon as the handler is to stop.
+    attempt, seq, partition: together with `kind`, they identify the signal.
+    cancelled: set once the handler is asked to stop.
     """
 
     def __init__(self, signal: Signal, partition: int) -> None:
@@ -65,11 +65,11 @@ class Context:
         self.cancelled = threading.Event()
 
     def raise_if_cancelled(self) -> None:
-        """Raise `HandlerCancelledError` when the handler is to stop: call it where stopping does no harm."""
+        """Raise `HandlerCancelledError` if the handler was asked to stop: call it where stopping does no harm."""
         if self.cancelled.is_set():
             raise HandlerCancelledError
 
     def sleep(self, seconds: float) -> None:
-        """Sleep in a handler that runs in a thread; ends early, with `HandlerCancelledError`, when it is to stop."""
+        """Sleep in a handler that runs in a thread; raises `HandlerCancelledError` early if it is asked to stop."""
         self.cancelled.wait(seconds)
         self.raise_if_cancelled()

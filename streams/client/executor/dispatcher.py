@@ -1,4 +1,4 @@
-"""What a signal does: starts a run, stops one, or is answered at once."""
+"""The effect of a signal: it starts a run, stops one, or is answered at once."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ log = logging.getLogger("streams.executor")
 _CANCELLED = Outcome(Status.CANCELLED)
 _MOST_BACKOFF_MS = 300_000
 _RENEWALS = 3
-"""How often a lease is renewed before it would be over."""
+"""Number of renewals within the time of a lease."""
 
 
 class Dispatcher:
-    """Signals in, runs and reports out. One thread calls it.
+    """Signals come in, runs and reports go out. One thread calls it.
 
-    `monotonic`: a clock in seconds. `fail_missing`: what has no handler is FAILED, and not tried again.
+    `monotonic`: a clock in seconds. `fail_missing`: an invocation without a handler is FAILED, not tried again.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class Dispatcher:
         self._leases: list[tuple[float, int, float, Run]] = []
         self._order = count()
         self.held_bytes = 0
-        """Payloads of all runs that are not over."""
+        """Bytes of the payloads of all unfinished runs."""
 
     def serve(self, services: Collection[str] | None) -> None:
-        """Whose signals are its business; None: everybody's."""
+        """Set the services whose signals are handled; None: all."""
         self._services = None if services is None else frozenset(services)
 
     # --- signals ---
 
     def take(self, share: Share, offset: int, signal: Signal) -> None:
-        """A signal whose turn has come."""
+        """Handle a signal whose turn has come."""
         if not share.watermark.seen(offset):
             return
         if not self._mine(signal):
@@ -73,7 +73,7 @@ class Dispatcher:
             self._stop(share, offset, signal)
 
     def look_ahead(self, share: Share, offset: int, signal: Signal) -> None:
-        """A signal whose turn has not come: what stops something need not wait behind what starts others."""
+        """Look at a signal whose turn has not come: a signal that stops a run need not wait behind others' STARTs."""
         stop = STOPS.get(signal.kind)
         if stop is None or not self._mine(signal) or offset < share.watermark.next:
             return
@@ -86,7 +86,7 @@ class Dispatcher:
             share.early[signal.seq] = Early(signal.attempt, stop, offset, lives)
 
     def leave(self, share: Share, *, waiting_only: bool = False) -> None:
-        """Another executor, or this one's next life, runs again what has not ended, or has not begun."""
+        """Leave unfinished runs, or only those not begun, to another executor, or to this one's next life."""
         for run in list(share.runs.values()):
             if not waiting_only:
                 self._ask(run, Stop.LEAVE)
@@ -98,7 +98,7 @@ class Dispatcher:
         return self._services is None or signal.invocation.service in self._services
 
     def _missing(self, signal: Signal) -> Outcome:
-        """Nobody handles it: more likely a mistake of this executor's than its producer's, so that it keeps."""
+        """The outcome without a handler: a retry, since this executor is more likely at fault than the producer."""
         text = told(StreamsError(self._registry.missing(signal.invocation)))
         log.error("%s (invocation %s)", text, signal.invocation.invocation_id)
         if self._fail_missing:
@@ -109,9 +109,9 @@ class Dispatcher:
     def _start(self, share: Share, offset: int, signal: Signal) -> None:
         older = share.runs.get(signal.seq)
         if older is not None and older.starts and older.stop is None and older.context.attempt == signal.attempt:
-            older.offsets.append(offset)  # the topic was made anew, and it has been started already
+            older.offsets.append(offset)  # the topic was created again, and the run has been started already
             return
-        if older is not None:  # of an earlier attempt, whose reports count no more
+        if older is not None:  # a run of an earlier attempt, whose reports no longer count
             self._ask(older, Stop.KILL)
         run = self._new_run(share, offset, signal, self._registry.find(signal.invocation))
         early = share.early.get(signal.seq)
@@ -146,7 +146,7 @@ class Dispatcher:
             self._stop_elsewhere(share, offset, signal)
 
     def _stop_elsewhere(self, share: Share, offset: int, signal: Signal) -> None:
-        """Nothing of it runs here: whoever knows where it runs stops it there; else a cancel is answered at once."""
+        """Stop an invocation that does not run here by its `on_stop` handler; without one, answer a cancel at once."""
         run = self._new_run(share, offset, signal, self._registry.find_on_stop(signal.invocation))
         if run.handler is None:
             self._finish(run, _CANCELLED if signal.kind is SignalKind.CANCEL else INTERRUPTED)
@@ -162,7 +162,7 @@ class Dispatcher:
     # --- runs ---
 
     def happened(self, run: Run, outcome: Outcome | None) -> None:
-        """A run has begun (`outcome` is None) or is over."""
+        """Handle the news that a run has begun (`outcome` is None) or is over."""
         if outcome is not None:
             self._finish(run, outcome if run.starts else _answer(run, outcome))
         elif run.starts and run.stop is not Stop.KILL:
@@ -170,7 +170,7 @@ class Dispatcher:
             self._lease(run)
 
     def renew_leases(self) -> None:
-        """Report again that it runs what has a lease."""
+        """Renew leases: report RUNNING again for runs that have one."""
         now = self._monotonic()
         while self._leases and self._leases[0][0] <= now:
             _, order, every, run = heapq.heappop(self._leases)
@@ -193,11 +193,11 @@ class Dispatcher:
             self._finish(run, INTERRUPTED)
             return
         self._runner.interrupt(run)
-        if stop is Stop.KILL:  # ended already, whenever its handler gives in
+        if stop is Stop.KILL:  # it has ended already, whenever its handler returns
             run.settle()
 
     def _finish(self, run: Run, outcome: Outcome) -> None:
-        """The run is over: report what there is to report; its signals are then dealt with."""
+        """Finish a run: report its outcome if there is anything to report; its signals are then done."""
         run.over = True
         self.held_bytes -= len(run.context.payload or b"")
         if outcome.to is None and run.stop is Stop.CANCEL and run.starts:
@@ -209,7 +209,7 @@ class Dispatcher:
 
 
 def _answer(run: Run, outcome: Outcome) -> Outcome:
-    """What an `on_stop` handler's outcome says: a cancel is answered unless it returned False, or failed."""
+    """The answer from the outcome of an `on_stop` handler: a cancel is answered unless it returned False or failed."""
     if outcome.to is Status.FAILED:
         log.error("on_stop handler for invocation %s: %s", run.context.invocation.invocation_id, outcome.error)
     done = outcome.to is Status.COMPLETED and outcome.result is not False

@@ -1,4 +1,4 @@
-"""The executor: signals in, handlers at work, reports out."""
+"""The executor: takes signals, runs handlers, sends reports."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ _AnyHandler = TypeVar("_AnyHandler", bound=Handler)
 
 
 class Executor:
-    """Runs handlers for the signals of its share of the partitions, and reports what becomes of them.
+    """Runs handlers for the signals of its share of the partitions, and reports their outcomes.
 
-    Several of one `group_id` share the partitions. `run()` goes on until `stop()`, SIGTERM or Ctrl-C. A signal counts
-    as dealt with once its report stands in the log, so that a restart loses none, and may run again one whose report
-    was not there yet.
+    Executors with the same `group_id` share the partitions. `run()` goes on until `stop()`, SIGTERM or Ctrl-C. A signal
+    is committed only after its report is in the log: a restart loses none, but may rerun a handler whose report had not
+    arrived.
 
     Args:
         settings: the brokers and the topics' prefix.
-        handlers: by (service, handler); more by the decorators.
-        concurrency: how many handlers run at once, sync and async together.
-        waiting: how many more are taken in, of 64 MiB of payloads at most, before signals have to wait in Kafka; KILL
-            and CANCEL never wait there.
-        services: whose signals are its business; unless given, the services of its handlers, or everybody's if it has
-            a default handler only. What of these it has no handler for is tried again (BACKING_OFF).
-        fail_missing: report that FAILED instead.
-        group_id: the consumer group; unless given, its name follows from the services.
-        instance_id: a name that no other executor has; with it a quick restart keeps the partitions.
-        deployment_id: pinned to what it runs, for filters.
-        grace: seconds that handlers have to end when the executor is stopped.
-        clients: makes the Kafka clients; tests give others. runner: likewise.
+        handlers: by (service, handler); decorators add more.
+        concurrency: most handlers at once, sync and async together.
+        waiting: most further signals taken in, with at most 64 MiB of payloads, before signals wait in Kafka; KILL and
+            CANCEL never wait there.
+        services: the services whose signals it handles; by default those of its handlers, or all if it has only a
+            default handler. An invocation of them without a handler is tried again (BACKING_OFF).
+        fail_missing: report such an invocation FAILED instead.
+        group_id: the consumer group; by default, its name follows from the services.
+        instance_id: a name that no other executor has; with it, a quick restart keeps the partitions.
+        deployment_id: pinned to the invocations it runs, for filters.
+        grace: seconds for handlers to end when the executor is stopped.
+        clients: makes the Kafka clients; tests pass others. runner: likewise.
 
     Raises:
         InvalidCommandError: no report can carry this deployment_id.
@@ -120,7 +120,7 @@ class Executor:
     # --- handlers ---
 
     def handler(self, service: str, handler: str) -> Callable[[_AnyHandler], _AnyHandler]:
-        """Decorator: this function handles these invocations. It is called with a `Context`."""
+        """Decorator: the function handles these invocations. It is called with a `Context`."""
 
         def register(function: _AnyHandler) -> _AnyHandler:
             self._registry.add((service, handler), function)
@@ -129,12 +129,12 @@ class Executor:
         return register
 
     def default(self, function: _AnyHandler) -> _AnyHandler:
-        """Decorator: this function handles what no other does."""
+        """Decorator: the function handles all invocations without a handler of their own."""
         self._registry.set_default(function)
         return function
 
     def on_stop(self, service: str, handler: str) -> Callable[[_AnyHandler], _AnyHandler]:
-        """Decorator: this function stops such an invocation where it runs, when that is not in this executor.
+        """Decorator: the function stops such an invocation where it runs, if that is not in this executor.
 
         It is called with a `Context` whose `kind` is CANCEL, KILL or PAUSE. After a CANCEL the invocation is reported
         CANCELLED, unless it returns False or raises.
@@ -151,13 +151,14 @@ class Executor:
     def run(self) -> None:
         """Run until `stop()`, SIGTERM or Ctrl-C; a second of these ends the process at once.
 
-        After one of these the process ends with exit code 1 when Kafka keeps it for 20 s, handlers' grace apart.
+        After one of these, if Kafka holds up the stop for 20 s beyond the handlers' grace, the process ends with exit
+        code 1.
 
         Raises:
-            DeliveryError: a report could not be sent; nothing is lost, the next run does it again.
+            DeliveryError: a report could not be sent; nothing is lost, the next run repeats it.
             TopicMissingError: the topic of signals was deleted while it ran.
-            UnreadableSignalError: a signal of a newer version.
-            KafkaException: Kafka refuses for good.
+            UnreadableSignalError: a signal was written by a newer version.
+            KafkaException: an error of Kafka that does not pass.
         """
         self._listen_to_the_process()
         try:
@@ -180,7 +181,7 @@ class Executor:
                 log.info("executor stopped")
 
     def stop(self) -> None:
-        """Take no more signals, give handlers their grace, report, commit, end; from any thread."""
+        """Take no more signals, give handlers their grace, report, commit, end. May be called from any thread."""
         self._stopping.set()
 
     def __enter__(self) -> Self:
@@ -190,7 +191,7 @@ class Executor:
         self.close()
 
     def step(self) -> None:
-        """One turn: what Kafka has, what handlers have come to, what is due."""
+        """One turn: take new signals, handle outcomes of handlers, renew leases, send reports, commit."""
         if not self._joined:
             self._joined = True
             self._join()
@@ -208,7 +209,7 @@ class Executor:
             self._commit_at = time.monotonic() + _COMMIT_EVERY_S
 
     def close(self) -> None:
-        """Commit what is dealt with and leave; what runs is asked to stop, and left to the next life."""
+        """Commit and leave the group. Running handlers are asked to stop, and left to the next life."""
         self._group.close()
         self._ahead.close()
         self._runner.close()
@@ -222,7 +223,7 @@ class Executor:
         self._group.join(self._instance_id)
 
     def _drain(self) -> None:
-        """Wait for handlers; signals that wait are left to others, requests to stop are still heard."""
+        """Wait for running handlers. Waiting signals are left to others; requests to stop are still handled."""
         if not self._joined:
             return
         self._most_waiting = -1
@@ -266,7 +267,7 @@ class Executor:
             self._dispatcher.take(share, message.offset(), _decoded(message))
 
     def _make_room(self) -> None:
-        """Let signals wait in Kafka while too many wait here; take more when half of those are gone."""
+        """Pause the intake while too many signals wait here; resume it once half of them are gone."""
         most, waiting, held = self._most_waiting, self._runner.waiting, self._dispatcher.held_bytes
         if not self._group.paused and (waiting > most or held > _MOST_BYTES):
             self._group.pause()
@@ -274,7 +275,7 @@ class Executor:
             self._group.resume()
 
     def _look_ahead(self) -> None:
-        """Read on where signals wait; what stops something is acted on before its turn."""
+        """Read on where signals wait: those that stop a run are handled before their turn."""
         shares = self._group.shares
         for share in shares.values():
             self._ahead.follow(share.partition, share.watermark.next, begin=self._group.paused)

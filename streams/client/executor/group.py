@@ -27,22 +27,22 @@ log = logging.getLogger("streams.executor")
 _ANSWER_S = 30.0
 _PAUSE_S = 0.2
 _TRIES = 3
-"""Of a commit that is waited for."""
+"""Number of tries of a commit that is waited for."""
 _REVOKE_S = 1.0
-"""How long it is asked, when partitions go, whether that is because their topic is gone."""
+"""Time to find out, when partitions go, whether their topic is gone."""
 _OF = "#"
-"""Before the topic's id in the metadata of a commit."""
+"""Separator before the topic's id in the metadata of a commit."""
 _NEVER = (-1, "")
 
 
 class Group:
-    """The consumer of signals, and the shares that it has now.
+    """The consumer of signals, and the shares that it has at present.
 
-    `let_go` is called with shares that go to another executor, before they are committed for the last time; `dropped`
-    with those that are gone.
+    `let_go` is called with shares that go to another executor, before their last commit; `dropped` with shares that are
+    gone.
 
-    A topic of signals that is made anew is read from its beginning, whatever was committed of the old one; each commit
-    says of which of them it is. What runs goes on: nobody else would be told to start it.
+    A topic of signals that is deleted and created again is read from its beginning, whatever was committed for the old
+    one; each commit names the topic's id. Runs go on: no other executor would be told to start them.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Group:
         self.shares: dict[int, Share] = {}
         self.paused = False
         self.unsettled = 0
-        """Shares whose last commit was not confirmed when the group was left."""
+        """Number of shares whose last commit was not confirmed when the group was left."""
 
     def join(self, instance_id: str | None) -> None:
-        """Ask for a share of the partitions; they come with later calls of `take`.
+        """Ask for a share of the partitions, which arrive during later calls of `take`.
 
         Raises:
             KafkaException: the topic of signals cannot be described.
@@ -93,7 +93,7 @@ class Group:
         )
 
     def take(self, count: int, wait: float) -> Iterator[tuple[Share, Any]]:
-        """Signals that have come, each with its share; waits at most `wait` seconds for them.
+        """Signals that have arrived, each with its share; waits at most `wait` seconds for the first.
 
         Raises:
             TopicMissingError: the topic was deleted.
@@ -105,17 +105,17 @@ class Group:
                 yield share, message
 
     def pause(self) -> None:
-        """Let signals wait in Kafka."""
+        """Stop taking signals: they wait in Kafka."""
         self.paused = True
         self._consumer.pause([TopicPartition(self._topic, each) for each in self.shares])
 
     def resume(self) -> None:
-        """Take signals again."""
+        """Take signals again after `pause`."""
         self.paused = False
         self._consumer.resume([TopicPartition(self._topic, each) for each in self.shares])
 
     def commit(self, *, wait: bool = False) -> None:
-        """Commit how far each partition is dealt with; what is not confirmed is committed again by a later call."""
+        """Commit each partition's progress. An unconfirmed commit is repeated by a later call."""
         self._commit(self.shares.values(), wait=wait)
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Group:
             consumer.close()
 
     def _follow_topic(self, found: Remade | None) -> None:
-        """Begin the topic anew when it is another one."""
+        """Read the topic from its beginning if it is another one."""
         if found is None:
             return
         if found.now is None:
@@ -144,7 +144,7 @@ class Group:
         self._consumer.incremental_assign(places)
         if self.paused:
             self._consumer.pause(places)
-        # Without it the group hears of the topic only when it next looks over its topics, after minutes.
+        # Otherwise the group learns of the topic only at its next check of its topics, minutes later.
         with contextlib.suppress(KafkaException):
             self._consumer.list_topics(timeout=_REVOKE_S)
 
@@ -170,7 +170,7 @@ class Group:
         found = self._ids.ask_now(_REVOKE_S) if shares else None
         if found is None:
             self._release(shares)
-        else:  # they go to nobody: what runs is ended and reported here
+        else:  # no other executor gets them: runs end and are reported here
             for share in shares:
                 share.forget_log()
                 self._orphans[share.partition] = share
@@ -212,7 +212,7 @@ class Group:
                     self._on_commit(None, told)
 
     def _unconfirmed(self, shares: Collection[Share], *, asked_too: bool) -> list[TopicPartition]:
-        """What is to be committed; unless `asked_too`, what is on its way is left to its answer."""
+        """The commits still to be made; without `asked_too`, not those whose answer is still awaited."""
         places = []
         for share in shares:
             reached, partition = share.watermark.commit(), share.partition
@@ -225,7 +225,7 @@ class Group:
         return places
 
     def _on_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
-        """What became of a commit: only what is confirmed counts."""
+        """Note the answer to a commit: only a confirmed one counts."""
         for place in places:
             fault = error or place.error
             asked = self._asked.get(place.partition)
@@ -238,7 +238,7 @@ class Group:
 
 
 def _committed(consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """The group's offsets; a broker that has just come back is given time."""
+    """The group's offsets. A broker that has just come back is given time."""
     deadline = time.monotonic() + _ANSWER_S
     while True:
         try:
@@ -253,7 +253,7 @@ def _committed(consumer: Any, partitions: list[TopicPartition]) -> list[TopicPar
 
 
 def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[str, Any]:
-    """Properties of a consumer of signals, `more` with `_` for the dots."""
+    """Properties of a consumer of signals; `more` has `_` for the dots."""
     return properties(
         settings,
         Trouble(),
@@ -262,7 +262,7 @@ def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         queued_max_messages_kbytes=16_384,
-        # With its default, a full local queue would be looked at again only after a second.
+        # With the default, a full local queue would be checked again only after a second.
         fetch_queue_backoff_ms=5,
         fetch_message_max_bytes=MAX_RECORD_BYTES,
         **more,
@@ -270,7 +270,7 @@ def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[
 
 
 def is_signal(message: Any) -> bool:
-    """As `is_record`; of a topic that is unknown the ids will tell whether it is for a moment, made anew, or gone."""
+    """Like `is_record`, but an unknown topic does not raise: its id will show whether it is still the same one."""
     error = message.error()
     if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         log.warning("kafka consumer: %s", error.str())
@@ -279,11 +279,11 @@ def is_signal(message: Any) -> bool:
 
 
 def _told_of(committed: str | None) -> tuple[str, str]:
-    """The metadata of a commit, and the id of the topic that it was made for; empty when it does not say."""
+    """The metadata of a commit, and the id of its topic; empty if the commit does not name it."""
     metadata, mark, of = (committed or "").rpartition(_OF)
     return (metadata, of) if mark else (committed or "", "")
 
 
 def _passes(error: KafkaError) -> bool:
-    """Whether the same commit may go through a little later."""
+    """Whether the same commit may succeed a little later."""
     return bool(error.retriable()) or error.code() == KafkaError.REBALANCE_IN_PROGRESS

@@ -1,4 +1,4 @@
-"""Which function handles which invocation."""
+"""The registry of handlers: the function for each invocation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streams.model import Invocation
 
 Handler = Callable[..., Any]
-"""Called with a `Context`; `async def` ones run in an event loop, others in a thread."""
+"""A function called with a `Context`; an `async def` one runs in an event loop, any other in a thread."""
 
 _READABLE = 60
 
@@ -23,7 +23,7 @@ Name = tuple[str, str]
 
 
 class Registry:
-    """Handlers by service and handler name, and what is called when there is none."""
+    """Handlers by service and handler name, and a default one."""
 
     def __init__(self, handlers: Mapping[Name, Handler] | None = None) -> None:
         self._handlers: dict[Name, Handler] = dict(handlers or {})
@@ -35,23 +35,23 @@ class Registry:
         self._add(self._handlers, name, handler)
 
     def add_on_stop(self, name: Name, handler: Handler) -> None:
-        """Register what stops work that does not run here."""
+        """Register a function that stops work that does not run here."""
         self._add(self._on_stop, name, handler)
 
     def set_default(self, handler: Handler) -> None:
-        """Register what handles everything else."""
+        """Register the function that handles everything else."""
         self._default = handler
 
     def find(self, invocation: Invocation) -> Handler | None:
-        """Its handler, else the default one."""
+        """The invocation's handler, else the default one; None if there is neither."""
         return self._handlers.get((invocation.service, invocation.handler), self._default)
 
     def find_on_stop(self, invocation: Invocation) -> Handler | None:
-        """What stops it where it runs; None: nobody runs it elsewhere."""
+        """The function that stops the invocation elsewhere; None if it does not run elsewhere."""
         return self._on_stop.get((invocation.service, invocation.handler))
 
     def services(self) -> frozenset[str] | None:
-        """Those that it has handlers for; None: all, by a default handler and no other.
+        """The services with handlers; None, for all, if there is only a default handler.
 
         Raises:
             StreamsError: there is no handler at all.
@@ -62,7 +62,7 @@ class Registry:
         return named or None
 
     def missing(self, invocation: Invocation) -> str:
-        """What to say of an invocation without a handler."""
+        """The error text for an invocation without a handler."""
         known = ", ".join(sorted("/".join(name) for name in self._handlers)) or "none at all"
         return (
             f"no handler for {invocation.service}/{invocation.handler}; this executor has {known}: register one; "
@@ -77,7 +77,7 @@ class Registry:
 
 
 def group_of(services: Collection[str] | None) -> str:
-    """The name of the group of all executors of just these services: no other services' executors have it."""
+    """The group name of all executors of exactly these services; no other executors share it."""
     if services is None:
         return "executors"
     named = sorted(services)

@@ -20,11 +20,11 @@ _WAIT = 0.1
 
 
 class Reporter:
-    """Sends reports, one partition's in order.
+    """Sends reports, in order within a partition.
 
-    `report_no` is the time in microseconds, and rises; only RUNNING has one. What an invocation's fate hangs on (its
-    end, its retry, that it goes on elsewhere) goes without: a number would let it be ignored where this clock is behind
-    that of the executor that had the invocation before. The table takes the first of them anyway.
+    `report_no` is the time in microseconds, and rises; only RUNNING has one. Reports that decide an invocation's fate
+    (its end, its retry, that it goes on elsewhere) have none: with a number, one would be ignored if this clock is
+    behind that of the executor that had the invocation before. The table takes only the first of them anyway.
     """
 
     def __init__(self, outlet: Outlet, now_us: Callable[[], int], deployment_id: str | None) -> None:
@@ -35,20 +35,20 @@ class Reporter:
         self._failed: DeliveryError | None = None
 
     def running(self, context: Context) -> None:
-        """It runs, or still does: this renews its lease."""
+        """Report that it runs, or still does; this renews its lease."""
         self._send(context, Status.RUNNING, None, None, _nothing)
 
     def ended(self, context: Context, outcome: Outcome, then: Callable[[], None]) -> None:
-        """The attempt is over; `then` is called once the report stands in the log."""
+        """Report the end of an attempt; `then` is called once the report is in the log."""
         if outcome.to is None:
             raise AssertionError("an interrupted run has nothing to report")
         try:
             self._send(context, outcome.to, outcome.retry_at, outcome.error, then)
-        except InvalidCommandError as refused:  # the next life would come to the same end, and so on for ever
+        except InvalidCommandError as refused:  # the next life would come to the same end, and so on forever
             self._send(context, Status.FAILED, None, told(refused), then)
 
     def serve(self) -> None:
-        """Hear of deliveries.
+        """Handle deliveries that are known by now.
 
         Raises:
             DeliveryError: a report did not get there; its signal stays uncommitted and comes again.
@@ -58,7 +58,7 @@ class Reporter:
             raise self._failed
 
     def flush(self, timeout: float) -> int:
-        """Wait for deliveries, at most `timeout` seconds; how many are still awaited."""
+        """Wait for deliveries, at most `timeout` seconds; returns the number still awaited."""
         return self._outlet.flush(timeout)
 
     def _send(
@@ -95,10 +95,10 @@ class Reporter:
 
 
 def check_deployment_id(deployment_id: str | None) -> None:
-    """Refuse now what would be refused in each report.
+    """Check a deployment id now: a bad one would be refused in each report.
 
     Raises:
-        InvalidCommandError: no report can carry it.
+        InvalidCommandError: no report can have this deployment id.
     """
     outlets.encode(ReportTransition("any", 1, to=Status.RUNNING, deployment_id=deployment_id))
 

@@ -1,4 +1,4 @@
-"""One run of a handler: what it is about, what was asked of it, how it ended."""
+"""One run of a handler: its signal, the requests to stop it, and its outcome."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class Stop(IntEnum):
-    """Why a run is to stop; a higher one outdoes a lower one."""
+    """The reason why a run is to stop; a higher one overrides a lower one."""
 
     LEAVE = 1
-    """Another executor, or this one's next life, runs it again: what stops here is not reported."""
+    """Another executor, or this one's next life, will run it again: the stop here is not reported."""
     PAUSE = 2
-    """An operator holds it: what stops here is not reported; its RESUME starts a new attempt."""
+    """An operator holds it: the stop here is not reported; its RESUME starts a new attempt."""
     CANCEL = 3
-    """What stops here is CANCELLED."""
+    """The run is reported CANCELLED when it stops."""
     KILL = 4
-    """It has ended already: nothing is reported whatever comes."""
+    """The invocation has ended already: nothing is reported, whatever the outcome."""
 
 
 STOPS = {SignalKind.PAUSE: Stop.PAUSE, SignalKind.CANCEL: Stop.CANCEL, SignalKind.KILL: Stop.KILL}
@@ -37,7 +37,7 @@ STOPS = {SignalKind.PAUSE: Stop.PAUSE, SignalKind.CANCEL: Stop.CANCEL, SignalKin
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has come to; `to` is None when it was interrupted."""
+    """The outcome of a run; `to` is None if it was interrupted."""
 
     to: Status | None
     error: str | None = None
@@ -49,7 +49,7 @@ INTERRUPTED = Outcome(None)
 
 
 class Early(NamedTuple):
-    """A signal that stops something, read before its turn from this offset; `acted`: it needs nothing more."""
+    """A signal that stops a run, read before its turn at this offset; `acted`: nothing more is to be done for it."""
 
     attempt: int
     stop: Stop
@@ -59,7 +59,7 @@ class Early(NamedTuple):
 
 @dataclass(eq=False)
 class Share:
-    """A partition that this executor has: its runs by seq, and what is known of signals that wait, by seq."""
+    """A partition that this executor has: its runs by seq, and early signals by seq."""
 
     partition: int
     watermark: Watermark = field(default_factory=Watermark)
@@ -67,7 +67,7 @@ class Share:
     early: dict[int, Early] = field(default_factory=dict)
 
     def forget_log(self) -> None:
-        """The log that its offsets are of is gone; what runs, or waits for a place, goes on and is reported."""
+        """Forget all offsets: their topic is gone. Runs and waiting ones go on and are reported."""
         self.watermark = Watermark()
         self.early.clear()
         for run in self.runs.values():
@@ -76,10 +76,10 @@ class Share:
 
 @dataclass(eq=False)
 class Run:
-    """A handler and the signal it runs for.
+    """A handler and the signal for which it runs.
 
-    `offsets`: of the signals that are dealt with once this run's end is. `over`: it has ended, though its report may
-    still be on its way. `task`: of an async handler that has begun.
+    `offsets`: those of the signals that are done once the end of this run is. `over`: it has ended, but its report may
+    still be on its way. `task`: that of an async handler that has begun.
     """
 
     share: Share
@@ -97,18 +97,18 @@ class Run:
 
     @property
     def starts(self) -> bool:
-        """Whether it runs the invocation, and does not merely stop it elsewhere."""
+        """Whether it runs the invocation, rather than stopping it elsewhere."""
         return self.context.kind is SignalKind.START
 
     def ask(self, stop: Stop, cause: Cause | None = None) -> None:
-        """Note that it is to stop, and why."""
+        """Ask it to stop, and note why."""
         self.stop = stop
         if cause is not None:
             self.context.cause = cause
         self.context.cancelled.set()
 
     def settle(self) -> None:
-        """All its signals are dealt with."""
+        """Mark all its signals as done."""
         for offset in self.offsets:
             self.share.watermark.done(offset)
         self.offsets.clear()
@@ -117,15 +117,15 @@ class Run:
 
 
 def outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool) -> Outcome:
-    """What a handler's return value, or what it raised, stands for; what cannot be told is FAILED."""
+    """The outcome for a handler's return value or exception; FAILED if it cannot be reported."""
     try:
         return _outcome_of(result, error, asked_to_stop=asked_to_stop)
-    except BaseException as fault:  # noqa: BLE001 - whatever a handler hands back, its place must come free
+    except BaseException as fault:  # noqa: BLE001 - whatever a handler returns, its place must be freed
         return Outcome(Status.FAILED, told(fault))
 
 
 def told(error: BaseException) -> str:
-    """What an error says, as a report may carry it: its text may be no UTF-8, or raise itself."""
+    """The text of an error, made fit for a report: it may not be UTF-8, or raise itself."""
     kind = type(error).__name__
     try:
         text = f"{kind}: {error}"

@@ -1,4 +1,4 @@
-"""Handlers at work: sync ones in threads, async ones in an event loop, so many at once and the others waiting."""
+"""Execution of handlers, a limited number at once: sync ones in threads, async ones in an event loop."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ if TYPE_CHECKING:
     from streams.client.executor.registry import Handler
 
 _LAST_WORDS_S = 1.0
-"""What async handlers have, when all else is over, to end what they were told to."""
+"""Time for async handlers to finish their clean-up when all else is over, seconds."""
 
 
 class Event(NamedTuple):
-    """A run has begun (`outcome` is None), or is over."""
+    """The news that a run has begun (`outcome` is None) or is over."""
 
     run: Run
     outcome: Outcome | None
 
 
 class Runs(Protocol):
-    """Runs handlers; tests give one that they control."""
+    """Runs handlers; tests pass one that they control."""
 
     def submit(self, run: Run) -> None:
-        """Begin as soon as there is a free place."""
+        """Begin the run as soon as there is a free place."""
 
     def withdraw(self, run: Run) -> bool:
-        """Take it back if it has not got a place yet; whether it was."""
+        """Take back a run that has no place yet. Returns whether it was taken back."""
 
     def interrupt(self, run: Run) -> None:
-        """Reach into a run that was asked to stop."""
+        """Interrupt a run that was asked to stop."""
 
     def events(self) -> Iterator[Event]:
-        """What has happened since the last call, each run's in order."""
+        """The events since the last call, in order for each run."""
 
     @property
     def waiting(self) -> int:
-        """How many have no place yet."""
+        """Number of runs without a place."""
 
     @property
     def running(self) -> int:
-        """How many have one."""
+        """Number of runs that have a place."""
 
     def close(self) -> None:
-        """End what can be ended; threads that go on do not keep the process."""
+        """End everything that can be ended. Threads that go on do not keep the process alive."""
 
 
 class Runner:
-    """At most `concurrency` runs at once. Threads and loop begin when they are first needed."""
+    """Runs handlers, at most `concurrency` at once. Threads and loop start when they are first needed."""
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
@@ -72,16 +72,16 @@ class Runner:
 
     @property
     def waiting(self) -> int:
-        """How many have no place yet."""
+        """Number of runs without a place."""
         return len(self._waiting)
 
     @property
     def running(self) -> int:
-        """How many have one."""
+        """Number of runs that have a place."""
         return len(self._running)
 
     def submit(self, run: Run) -> None:
-        """Begin as soon as there is a free place."""
+        """Begin the run as soon as there is a free place."""
         with self._lock:
             if len(self._running) >= self._concurrency:
                 self._waiting[run] = None
@@ -90,7 +90,7 @@ class Runner:
         self._start(run)
 
     def withdraw(self, run: Run) -> bool:
-        """Take it back if it has not got a place yet; whether it was."""
+        """Take back a run that has no place yet. Returns whether it was taken back."""
         with self._lock:
             if run not in self._waiting:
                 return False
@@ -103,12 +103,12 @@ class Runner:
             self._loop.call_soon_threadsafe(_cancel, run)
 
     def events(self) -> Iterator[Event]:
-        """What has happened since the last call, each run's in order."""
+        """The events since the last call, in order for each run."""
         while not self._events.empty():
             yield self._events.get()
 
     def close(self) -> None:
-        """End threads that are idle, and the loop; threads that are not do not keep the process."""
+        """End idle threads and the loop. Busy threads do not keep the process alive."""
         with self._lock:
             self._closed = True
             self._waiting.clear()
@@ -134,7 +134,7 @@ class Runner:
         self._work.put(run)
 
     def _serve(self) -> None:
-        """A thread's life."""
+        """The life of a worker thread: run handlers until it is told to end."""
         while (run := self._work.get()) is not None:
             outcome = self._call(run)
             with self._lock:
@@ -200,7 +200,7 @@ def _cancel(run: Run) -> None:
 
 
 def _live(loop: asyncio.AbstractEventLoop) -> None:
-    """The life of the event loop's thread."""
+    """The life of the event loop's thread: run the loop until it is told to end."""
     asyncio.set_event_loop(loop)
     loop.run_forever()
     tasks = asyncio.all_tasks(loop)

@@ -1,7 +1,7 @@
-"""How far a partition's signals are dealt with.
+"""The progress through a partition's signals.
 
-The committed offset never passes a signal that is still open. What is dealt with above it stands in the commit's
-metadata, so that one slow handler does not make a restart run again all that came after it.
+The committed offset never passes a signal that is still open. Signals done above it are listed in the commit's
+metadata, so that after one slow handler a restart does not rerun everything that came later.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Self
 log = logging.getLogger("streams.executor")
 
 MAX_METADATA = 3_000
-"""Characters; brokers take 4,096 unless told otherwise."""
+"""Longest metadata, in characters; by default, brokers accept 4,096."""
 
 
 class Watermark:
-    """Open signals of one partition, by offset.
+    """The open signals of one partition, by offset.
 
-    `start`: where it begins. `below`, `open_before`: an earlier life had dealt with everything below `below` but for
-    `open_before`.
+    `start`: the first offset. `below`, `open_before`: in an earlier life, all signals below `below` were done except
+    for `open_before`.
     """
 
     def __init__(self, start: int = 0, below: int = 0, open_before: frozenset[int] = frozenset()) -> None:
@@ -30,7 +30,7 @@ class Watermark:
 
     @classmethod
     def restored(cls, offset: int, metadata: str | None) -> Self:
-        """From a commit; an offset below 0 means that there is none."""
+        """The watermark from a commit; an offset below 0 means that there is no commit."""
         if offset < 0 or not metadata:
             return cls(max(0, offset))
         try:
@@ -46,11 +46,11 @@ class Watermark:
 
     @property
     def next(self) -> int:
-        """The offset after the last signal seen, or where it began."""
+        """The offset after the last signal seen; before any, the first offset."""
         return self._next
 
     def seen(self, offset: int) -> bool:
-        """Note a signal, which is then open; False if it was dealt with before, or is here already."""
+        """Note a signal, which is then open. Returns False if it was done before, or was noted already."""
         if offset < self._next:
             return False
         self._next = offset + 1
@@ -60,7 +60,7 @@ class Watermark:
         return True
 
     def done(self, offset: int) -> None:
-        """A signal is dealt with."""
+        """Mark a signal as done."""
         self._open.pop(offset, None)
 
     def commit(self) -> tuple[int, str]:
