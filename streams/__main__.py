@@ -5,7 +5,7 @@ import gc
 
 def main() -> None:
     """Load the command line and run it."""
-    # What is loaded stays to the end: looking for garbage in it would take a fifth of a short command's time.
+    # Loaded modules stay to the end: a garbage collection of them would take a fifth of a short command's time.
     gc.disable()
     from streams.cli import main as run  # noqa: PLC0415
 

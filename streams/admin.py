@@ -1,4 +1,4 @@
-"""What is asked of the brokers themselves: topics and their configuration, each failure in one clear line."""
+"""Questions and orders to the brokers about topics and their configuration. Each failure is one clear line."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from streams.config import Settings
 
 TIMEOUT_S = 10.0
-"""How long Kafka may take to answer, seconds."""
+"""Longest time for an answer of Kafka, seconds."""
 
 _UNREACHABLE = {"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_RESOLVE"}
 
 
 class _Silent(logging.Handler):
-    """Swallows librdkafka's log lines: what matters in them is told in one line by the error."""
+    """Drops librdkafka's log lines: the error says in one line what matters in them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Nothing."""
+        """Drop the line."""
 
 
 class Admin:
@@ -32,7 +32,7 @@ class Admin:
     def __init__(self, settings: Settings) -> None:
         self._servers = settings.bootstrap_servers
         self._reasons: list[str] = []
-        quiet = logging.Logger("streams.admin")  # noqa: LOG001 - no part of the tree: it must reach no handler
+        quiet = logging.Logger("streams.admin")  # noqa: LOG001 - not part of the tree: it must reach no handler
         quiet.addHandler(_Silent())
         properties: dict[str, Any] = {
             **settings.kafka_properties(),
@@ -44,16 +44,16 @@ class Admin:
             raise StreamsError(f"Kafka client: {error.args[0].str()}; see STREAMS_KAFKA_* in the settings") from error
 
     def broker_count(self) -> int:
-        """How many brokers the cluster has."""
+        """Number of brokers in the cluster."""
         return max(1, len(self._metadata().brokers))
 
     def partition_counts(self) -> dict[str, int]:
-        """Partitions of every topic that exists."""
+        """Number of partitions of every existing topic, by name."""
         # All topics are asked for: asking for one by name may create it.
         return {name: len(each.partitions) for name, each in self._metadata().topics.items() if each.error is None}
 
     def create(self, topics: list[NewTopic]) -> None:
-        """Create topics; one that somebody else has just created is no error."""
+        """Create topics. One that another program has just created is not an error."""
         if not topics:
             return
         for name, future in self._client.create_topics(topics, request_timeout=TIMEOUT_S).items():
@@ -64,7 +64,7 @@ class Admin:
                     raise self._failure(error, f"topic {name} cannot be created") from error
 
     def delete(self, topics: list[str]) -> None:
-        """Delete topics, with everything in them."""
+        """Delete topics and all their records."""
         for name, future in (self._client.delete_topics(topics, request_timeout=TIMEOUT_S) if topics else {}).items():
             try:
                 future.result(TIMEOUT_S + 1)
@@ -72,7 +72,7 @@ class Admin:
                 raise self._failure(error, f"topic {name} cannot be deleted") from error
 
     def configs(self, topics: list[str]) -> list[dict[str, str]]:
-        """Each topic's configuration, defaults included."""
+        """The configuration of each topic, defaults included."""
         if not topics:
             return []
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]

@@ -1,4 +1,4 @@
-"""Rules of a `StartBatch` and its filter, for those who send it and for the engine that applies it.
+"""Rules of a `StartBatch` and its filter, shared by its senders and the engine.
 
 Each check returns quietly, or raises `CommandRefusedError` with `invalid_<field>`, the rule and the way out.
 """
@@ -48,15 +48,15 @@ _LOOKED_AT: Final = {
     Action.PURGE: (TERMINAL, "what has ended"),
     Action.RESUME: (frozenset({Status.PAUSED}), "what is PAUSED"),
 }
-"""The statuses of rows that a batch of an action may act on, in words too; of every other action `_LIVE`."""
+"""The statuses of rows on which a batch of an action may act, and those in words; every other action has `_LIVE`."""
 _NOTHING_TO_DO: Final = {
     Action.PAUSE: frozenset({Status.PAUSED, Status.CANCELLING}),
     Action.CANCEL: frozenset({Status.CANCELLING}),
 }
-"""Statuses that it matches only to skip them."""
+"""Statuses that an action matches only to skip them."""
 _STANDING: Final = frozenset({Action.CANCEL, Action.KILL})
 MOVING: Final = ("statuses", "modified_from", "modified_until")
-"""Fields of a filter, and of what it leaves out, that ask for what changes while a batch runs."""
+"""Fields of a filter, and of its exclusions, about values that change while a batch runs."""
 _NEVER_STANDING: Final = (*MOVING, "invocation_ids", "batch_ids")
 _AT_THE_DOOR: Final = "it says nothing of an invocation that arrives"
 _UNBOUNDED: Final = "what arrives is ended at once, however much it is"
@@ -88,7 +88,7 @@ def _check_times(command: StartBatch, now: int) -> None:
 
 
 def check_standing(command: StartBatch) -> None:
-    """Only a CANCEL or KILL stands, and only by what can be said of an invocation that arrives."""
+    """Check a standing batch: only a CANCEL or KILL may stand, and its filter may only ask what arrivals can answer."""
     if command.standing_until is None:
         return
     if command.action not in _STANDING:
@@ -103,14 +103,14 @@ def check_standing(command: StartBatch) -> None:
 
 
 def check_filter(filter_: Filter, action: Action) -> None:
-    """A filter that says what it means, and not too much of it."""
+    """Check that a filter is clear and not too large."""
     if fault := filter_fault(filter_, action):
         raise CommandRefusedError("invalid_filter", fault)
 
 
 def filter_fault(filter_: Filter, action: Action) -> str | None:
-    """Why `filter_` is refused for `action`: the field, the rule and the way out; None when it is fine."""
-    # No encoding of ours is longer than this one, but for a byte for each field that is absent.
+    """The reason why `filter_` is refused for `action`: the field, the rule and the way out; None if it is valid."""
+    # No encoding of ours is longer than this one, except for one byte per absent field.
     size = len(_encode(filter_))
     if size > MAX_FILTER_BYTES:
         return f"filter has {size} bytes, at most {MAX_FILTER_BYTES} are allowed: use several batches"
@@ -124,7 +124,7 @@ def filter_fault(filter_: Filter, action: Action) -> str | None:
 
 
 def _parts(filter_: Filter) -> Iterator[tuple[str, Filter | Exclusion]]:
-    """The filter and what it leaves out, by their names."""
+    """The filter and its exclusions, by name."""
     yield "filter", filter_
     if filter_.exclude is not None:
         yield "filter.exclude", filter_.exclude
@@ -152,7 +152,7 @@ def _given(said: Filter | Exclusion) -> dict[str, Any]:
 
 
 def _is_empty(value: object) -> bool:
-    """Whether it is an empty list or map, or a map with an empty list."""
+    """Whether the value is an empty list or map, or a map with an empty list."""
     return value in ((), {}) or (isinstance(value, dict) and () in value.values())
 
 
@@ -195,7 +195,7 @@ def _labels_fault(path: str, said: Filter | Exclusion) -> str | None:
 
 
 def _statuses_fault(filter_: Filter, action: Action) -> str | None:
-    """A status that the action never looks at, or no status left on which it has anything to do."""
+    """The fault of a filter with a status that the action never looks at, or without any that it could act on."""
     found, what = _LOOKED_AT.get(action, _LIVE)
     for path, said in _parts(filter_):
         for status in said.statuses or ():

@@ -1,6 +1,6 @@
-"""The gate for changes of the schemas: nobody's reader or writer may break.
+"""The gate for schema changes: no reader or writer may break.
 
-Avro's own checker asks whether bytes can still be read, in both directions. The rules after it are this protocol's:
+Avro's own checker tests whether bytes can still be read, in both directions. The further rules are this protocol's:
 fields and symbols are added, never removed, renamed or re-typed, and a default never changes, since defaults are left
 out of the content hash.
 """
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 
 
 _NONE = object()
-"""Stands for a default that is not there; null is a default."""
+"""Placeholder for a missing default, since null is a default."""
 
 
 class SchemasError(StreamsError):
-    """Schemas that cannot be found or are no Avro."""
+    """Schemas that cannot be found or are not valid Avro."""
 
 
 class Problem(NamedTuple):
-    """A change that breaks somebody: `at` is the record and the path of the field."""
+    """A breaking change; `at` is the record and the path of the field."""
 
     at: str
     message: str
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """The problem in one line."""
         return f"{self.at}: {self.message}"
 
 
 def run(against: str) -> list[Problem]:
-    """What today's schemas would break for readers and writers of those at `against`, a folder or a git ref."""
+    """The problems of today's schemas for readers and writers of those at `against`, a folder or a git ref."""
     return check(load(against), schemas.load(schemas.folder()))
 
 
 def load(source: str) -> dict[str, Schema]:
-    """Schemas by the record's name from a folder, or from `schemas/` as it is in a git ref of this checkout.
+    """Schemas by the record's name, from a folder or from `schemas/` in a git ref of this checkout.
 
-    Raises `SchemasError` when there are none.
+    Raises `SchemasError` if there are none.
     """
     if Path(source).is_dir():
         found = {file.stem: _parse(file.read_text("utf-8"), file) for file in Path(source).glob("*.avsc")}
@@ -64,7 +64,7 @@ def load(source: str) -> dict[str, Schema]:
 
 
 def check(old: dict[str, Schema], new: dict[str, Schema]) -> list[Problem]:
-    """What breaks for readers and writers of the old schemas; empty when nothing does."""
+    """The problems for readers and writers of the old schemas; empty if nothing breaks."""
     problems = [Problem(name, "the record is gone, and older ones must stay readable") for name in old.keys() - new]
     for name in old.keys() & new.keys():
         problems += _unreadable(name, old[name], new[name])
@@ -80,7 +80,7 @@ def _load_ref(ref: str) -> dict[str, Schema]:
 
 
 def _parse(text: str, file: Path | str) -> Schema:
-    """The schema in a file; `SchemasError` when it is none."""
+    """The schema in a file; raises `SchemasError` if it is not one."""
     try:
         avro.schema.parse(text)
         schema: Schema = json.loads(text)
@@ -101,7 +101,7 @@ def _git(folder: Path, ref: str, *arguments: str) -> str:
 
 
 def _unreadable(name: str, old: Schema, new: Schema) -> Iterator[Problem]:
-    """What Avro's checker finds, both ways."""
+    """The problems found by Avro's checker, in both directions."""
     before, after = avro.schema.parse(json.dumps(old)), avro.schema.parse(json.dumps(new))
     checker: Any = ReaderWriterCompatibilityChecker
     for reader, writer, who in (
@@ -114,7 +114,7 @@ def _unreadable(name: str, old: Schema, new: Schema) -> Iterator[Problem]:
 
 
 def _changes(old: Schema, new: Schema) -> Iterator[Problem]:
-    """What breaks the protocol's own rules, in the record and all types defined inside it."""
+    """Violations of the protocol's own rules, in the record and all types defined inside it."""
     types = {(schema.get("namespace"), schema["name"]): schema for schema in schemas.definitions(new)}
     for before in schemas.definitions(old):
         name = before["name"]

@@ -19,7 +19,7 @@ PREFIX = "STREAMS_"
 KAFKA_PREFIX = "STREAMS_KAFKA_"
 ENV_FILE = Path(".env")
 _ENCODING = "utf-8-sig"
-"""UTF-8 with or without a byte order mark, which would become a part of the first variable's name."""
+"""UTF-8 with or without a byte order mark, which would otherwise become part of the first variable's name."""
 
 _HOURS = 3_600_000
 _ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
@@ -59,7 +59,7 @@ _OWNED_PROPERTIES = {
     "logger": "programs log in their own way: STREAMS_LOG_LEVEL and STREAMS_LOG_FORMAT",
     "test.mock.num.brokers": "set STREAMS_BOOTSTRAP_SERVERS instead",
 }
-"""librdkafka properties that are not free to choose, and the way out."""
+"""librdkafka properties that a user may not set, and the way out."""
 
 
 class Topic(StrEnum):
@@ -75,7 +75,7 @@ class Topic(StrEnum):
 
 
 def _environment() -> dict[str, str]:
-    """Variables of the `.env` file under those of the process; names as they are written, empty ones left out."""
+    """Variables of the `.env` file, overridden by those of the process; names as written, empty ones left out."""
     merged = {**dotenv_values(ENV_FILE, encoding=_ENCODING), **os.environ}
     return {name: value for name, value in merged.items() if value}
 
@@ -90,7 +90,7 @@ def _kafka_from_environment() -> dict[str, str]:
 
 
 class Settings(BaseSettings):
-    """How this process runs; durations in milliseconds."""
+    """Settings of this process; durations in milliseconds."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -181,10 +181,10 @@ class Settings(BaseSettings):
         return f"{self.topic_prefix}{name}"
 
     def kafka_properties(self) -> dict[str, Any]:
-        """Properties of every librdkafka client: the brokers, and what `STREAMS_KAFKA_*` adds (TLS, SASL, ...).
+        """Properties of every librdkafka client: the brokers, and those of `STREAMS_KAFKA_*` (TLS, SASL, ...).
 
         Raises:
-            ConfigError: one that is not free to choose, in settings that `load_settings` has not made.
+            ConfigError: a property that a user may not set, in settings not made by `load_settings`.
         """
         problems = _owned(self)
         if problems:
@@ -196,8 +196,8 @@ def load_settings(**overrides: Any) -> Settings:
     """Settings of this process; `overrides` (by field name) win over the environment.
 
     Raises:
-        ConfigError: a value that breaks a rule, a misspelt variable, or a Kafka property that is not free to choose;
-            one line each, naming the variable, the rule and the way out; or a `.env` that is no UTF-8.
+        ConfigError: a value that breaks a rule, a misspelt variable, or a Kafka property that a user may not set; one
+            line each, naming the variable, the rule and the way out; or a `.env` that is not UTF-8.
     """
     _require_text(ENV_FILE)
     try:
@@ -236,7 +236,7 @@ def _lines(error: ValidationError) -> list[str]:
     return [
         _line(str(each["loc"][0]), each["msg"], each["input"])
         for each in error.errors()
-        if each["type"] != "default_factory_not_called"  # only follows from another line
+        if each["type"] != "default_factory_not_called"  # only a consequence of another line
     ]
 
 

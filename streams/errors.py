@@ -1,14 +1,14 @@
-"""Errors that a person sees: one clear line, never a traceback."""
+"""Errors shown to people: one clear line, never a traceback."""
 
 from __future__ import annotations
 
 
 class StreamsError(Exception):
-    """Something a person can put right; the message names the thing, the rule and the way out. Exit code 1."""
+    """An error that a person can put right. The message names the thing, the rule and the way out. Exit code 1."""
 
 
 class PartitionError(StreamsError):
-    """One partition cannot go on, whoever has it; the others can."""
+    """One partition cannot go on, whichever worker has it; the others can."""
 
     def __init__(self, text: str, partition: int) -> None:
         super().__init__(text)
@@ -16,4 +16,4 @@ class PartitionError(StreamsError):
 
 
 class ConfigError(StreamsError):
-    """Settings that cannot be used; one line a setting."""
+    """Unusable settings; one line per setting."""

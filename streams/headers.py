@@ -1,4 +1,4 @@
-"""The headers of a consumed record, whoever has written them."""
+"""The headers of a consumed record, whichever client wrote them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from operator import methodcaller
 from typing import Any, Final
 
 UNREADABLE: Final = "headers-unreadable"
-"""The one header of a record whose own cannot be read."""
+"""The only header of a record whose own headers cannot be read."""
 
 _read: Final = methodcaller("headers")
-"""Fails where the client library leaves an error behind: called in Python, in a place that has run often, it goes on
-with broken headers instead, and the process crashes."""
+"""Raises if the client library leaves an error behind. A call in Python code that has run often would instead go
+on with broken headers, and the process would crash."""
 
 
 def headers_of(message: Any) -> list[tuple[str, bytes | None]]:
-    """The record's headers; where the name of any is no UTF-8, `headers-unreadable` stands for all of them.
+    """The record's headers. If the name of any is not UTF-8, `headers-unreadable` replaces all of them.
 
-    The client library cannot read any of such a record's. Nothing else in the program may ask a message for them.
+    The client library cannot read any header of such a record. No other code may ask a message for its headers.
     """
     try:
         return _read(message) or []

@@ -1,6 +1,6 @@
-"""What a worker or gateway serves for those who look after it: `/metrics`, `/health/live`, `/health/ready`.
+"""The HTTP endpoints of a worker or gateway: `/metrics`, `/health/live`, `/health/ready`.
 
-It runs on threads of its own: whoever asks never waits for the loop, and the loop never waits for them.
+They run on threads of their own: requests never wait for the loop, and the loop never waits for requests.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ _PATHS = ("/metrics", "/health/live", "/health/ready")
 
 
 class Verdict(NamedTuple):
-    """The answer to a health check: 200 or 503, and why, as JSON."""
+    """The answer to a health check: 200 or 503, and the reason as JSON."""
 
     ok: bool
     body: dict[str, Any]
 
 
 class Probe(Protocol):
-    """What is served; called on the server's threads."""
+    """The source of the answers; called on the server's threads."""
 
     registry: CollectorRegistry
 
     def live(self) -> Verdict:
-        """Whether the process gets on; if not, only a restart helps."""
+        """Whether the process makes progress; if not, only a restart helps."""
 
     def ready(self) -> Verdict:
-        """Whether it does its work now."""
+        """Whether the process does its work at present."""
 
 
 @contextmanager
 def serving(address: str | None, variable: str, probe: Probe) -> Iterator[None]:
-    """Serve while the context lasts; with no address, not at all.
+    """Serve while the context lasts; without an address, do nothing.
 
     Args:
-        address: HOST:PORT, an IPv6 address in brackets; port 0 is any that is free, which the log tells.
-        variable: the setting it comes from, for messages.
-        probe: what is asked.
+        address: HOST:PORT, an IPv6 address in brackets; port 0 is any free port, which is then logged.
+        variable: the setting that holds the address, for messages.
+        probe: the source of the answers.
 
     Raises:
-        StreamsError: the address cannot be had.
+        StreamsError: the address cannot be used.
     """
     if address is None:
         yield
@@ -95,13 +95,13 @@ def _listening(address: str, variable: str, probe: Probe) -> ThreadingWSGIServer
 
 class _Server(ThreadingWSGIServer):
     def server_bind(self) -> None:
-        """As the standard library's, which also asks the name server for this machine's full name, and may wait."""
+        """Like the standard library's, without its reverse DNS look-up, which may block."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
     def handle_error(self, *_: Any) -> None:
-        """A client that went away is its own affair."""
+        """Ignore the error: a client that goes away is not a fault of the server."""
         log.debug("a request failed", error=repr(sys.exception()))
 
 
@@ -110,12 +110,12 @@ class _Server6(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    """Says nothing of requests, and lets go of clients that say nothing."""
+    """Logs no requests, and drops clients that send nothing."""
 
     timeout = _CLIENT_TIMEOUT_S
 
     def log_message(self, *_: Any) -> None:
-        """A scrape is no event."""
+        """Log nothing: a request is not an event."""
 
 
 def app_of(probe: Probe) -> WSGIApplication:

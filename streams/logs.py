@@ -54,9 +54,9 @@ def _renderers(*, console: bool) -> list[structlog.typing.Processor]:
 
 
 class Seldom(logging.Filter):
-    """Lets each message of these loggers through once in a while: without a broker a client writes many a second.
+    """Passes each message of these loggers at most once per `seconds`: without a broker, a client logs many per second.
 
-    Messages are the same when they come from the same logger and differ in their arguments only, of which the first
+    Messages are the same if they come from the same logger and differ only in their arguments, of which the first
     `telling` ones count as part of the message.
     """
 

@@ -1,4 +1,4 @@
-"""Every metric once: its name, its kind, what it says, and the few values by which it is told apart.
+"""All metrics: the name, kind and meaning of each, and the few values of its labels.
 
 `docs/metrics.md` is made from this file by `scripts/metrics_page.py`.
 """
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Label:
-    """What a metric is told apart by. Its values never depend on what clients send: no ids, no names, no texts."""
+    """A label of a metric. Its values never depend on what clients send: no ids, no names, no texts."""
 
     name: str
     says: str
     values: tuple[str, ...] = ()
-    """All there are; none given: as `says` bounds them."""
+    """Every possible value; empty if `says` describes the bound."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A name as it stands in `/metrics`, and what it says."""
+    """The name of a metric in `/metrics`, and its meaning."""
 
     name: str
     says: str
@@ -40,53 +40,54 @@ class Metric:
 
     @property
     def label_names(self) -> list[str]:
-        """Names of its labels, in order."""
+        """Names of the metric's labels, in order."""
         return [label.name for label in self.labels]
 
 
 @dataclass(frozen=True)
 class CounterOf(Metric):
-    """A number that only rises, from 0 at the start of the process; told apart by one label at most."""
+    """A number that only rises, from 0 at the start of the process; it has one label at most."""
 
     def tally(self) -> Tally:
-        """The counter itself."""
+        """A new counter for this metric."""
         return Tally(self)
 
 
 @dataclass(frozen=True)
 class GaugeOf(Metric):
-    """A number as it stands."""
+    """A number that may rise and fall."""
 
     def family(self) -> GaugeMetricFamily:
-        """Its samples of one scrape, to be added."""
+        """An empty family for the samples of one scrape."""
         return GaugeMetricFamily(self.name, self.says, labels=self.label_names)
 
 
 @dataclass(frozen=True)
 class HistogramOf(Metric):
-    """How often something was at most how much, for each of the rising `buckets`; without labels."""
+    """A histogram: number of observations up to each of the rising `buckets`; without labels."""
 
     buckets: tuple[float, ...] = ()
 
     def distribution(self) -> Distribution:
-        """The histogram itself."""
+        """A new histogram for this metric."""
         return Distribution(self)
 
 
 class Tally:
     """A counter: one thread adds with plain arithmetic, any other may ask for the samples.
 
-    The library's own takes a lock for each addition, ten times as long, and a loop adds some twenty times a turn.
+    The library's own counter takes a lock for each addition, which takes ten times as long; a loop adds about twenty
+    times per turn.
     """
 
     def __init__(self, metric: CounterOf) -> None:
         self._metric = metric
         values = metric.labels[0].values if metric.labels else ("",)
-        # A rate over the first occurrence needs the 0 before it, so what is known begins with it.
+        # A rate over the first occurrence needs the 0 before it, so known label values start at 0.
         self._totals: dict[str, float] = dict.fromkeys(values, 0)
 
     def add(self, count: float = 1, value: str = "") -> None:
-        """So many more; `value` of the label, if there is one."""
+        """Add `count`; `value`: that of the label, if there is one."""
         self._totals[value] = self._totals.get(value, 0) + count
 
     def family(self) -> CounterMetricFamily:
@@ -98,7 +99,7 @@ class Tally:
 
 
 class Distribution:
-    """A histogram: for one thread that observes and any other that asks, as `Tally`."""
+    """A histogram: like `Tally`, one thread observes and any other may ask for the samples."""
 
     def __init__(self, metric: HistogramOf) -> None:
         self._metric = metric
@@ -106,7 +107,7 @@ class Distribution:
         self._sum = 0.0
 
     def observe(self, amount: float) -> None:
-        """It was so much, once more."""
+        """Count one observation of this value."""
         self._counts[bisect_left(self._metric.buckets, amount)] += 1
         self._sum += amount
 
@@ -141,7 +142,7 @@ FILE: Final = Label("file", "the table's SQLite database, or its write-ahead fil
 
 
 class OfWorker:
-    """What a worker serves."""
+    """The metrics of a worker."""
 
     COMMANDS: Final = CounterOf(
         "streams_commands_total", "Commands taken from the log, refused and forwarded ones included.", (RECORD,)
@@ -216,7 +217,7 @@ class OfWorker:
 
 
 class OfGateway:
-    """What a gateway serves."""
+    """The metrics of a gateway."""
 
     RECORDS: Final = CounterOf("streams_gateway_records_total", "Records of batch-slices merged.")
     PUBLISHED: Final = CounterOf("streams_gateway_published_total", "Records of batches written, tombstones included.")

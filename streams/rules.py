@@ -1,4 +1,4 @@
-"""Rules of the fields of clients' commands, for those who send them and for the engine that applies them.
+"""Rules of the fields of clients' commands, shared by their senders and the engine.
 
 Each check returns quietly, or raises `CommandRefusedError` with `invalid_<field>`, the rule and the way out.
 """
@@ -29,21 +29,21 @@ TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, 
 """Statuses of an invocation that has ended."""
 
 FINAL_STATES: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
-"""States of a batch that is over: it does not change any more."""
+"""States of a batch that is over and no longer changes."""
 
 MAX_LONG: Final = 2**63 - 1
-"""The highest number that a record can say."""
+"""The highest integer that a record can hold."""
 MAX_ID: Final = 256
 MAX_TEXT: Final = 1_000
 MAX_LABELS: Final = 64
 MAX_LABEL_BYTES: Final = 64 * 1024
-"""Bytes of all keys and values of one invocation's labels, or of one filter's, together."""
+"""Most bytes of all label keys and values of one invocation, or of one filter, together."""
 MAX_PAYLOAD: Final = 256 * 1024
 MAX_COMMAND: Final = 1024 * 1024
-"""Bytes of a record of the command log."""
+"""Most bytes of a record of the command log."""
 MAX_GRACE_MS: Final = 24 * 60 * 60 * 1000
 MAX_LEASE_MS: Final = 366 * 24 * 60 * 60 * 1000
-"""A year: whatever is added to a time must stay one."""
+"""A year: a time plus a lease must still be a valid time."""
 _KNOWN_CALLEES: Final = 1_024
 
 
@@ -60,17 +60,18 @@ class CommandRefusedError(Exception):
 
 
 def refuse(field: str, rule: str) -> NoReturn:
-    """Refuse a command for one of its fields; `rule` goes on where the field's name ends."""
+    """Refuse a command for one of its fields; the text of `rule` follows the field's name."""
     raise CommandRefusedError(f"invalid_{field}", f"{field} {rule}")
 
 
 def id_fault(value: str) -> str | None:
-    """Which rule of ids `value` breaks, None when it is a good one."""
+    """The rule of ids that `value` breaks; None if it is valid."""
     if not value:
         return f"is empty: give 1 to {MAX_ID} characters"
     if len(value) > MAX_ID:
         return f"has {len(value)} characters, at most {MAX_ID} are allowed: shorten it"
-    # What is printable holds no control character; what is not may hold none either, such as a no-break space.
+    # Printable text has no control character; text that is not printable may have none, either, such as a no-break
+    # space.
     if not value.isprintable() and any(unicodedata.category(char) == "Cc" for char in value):
         return "holds a control character: remove it"
     return None
@@ -84,14 +85,14 @@ def are_ids(values: Collection[str]) -> bool:
 
 
 def text_fault(value: str) -> str | None:
-    """Which rule of free text `value` breaks, None when it is fine."""
+    """The rule of free text that `value` breaks; None if it is valid."""
     if len(value) <= MAX_TEXT:
         return None
     return f"has {len(value)} characters, at most {MAX_TEXT} are allowed: shorten it"
 
 
 def labels_fault(labels: Mapping[str, str]) -> str | None:
-    """Which rule of labels is broken, None when all are fine."""
+    """The rule of labels that is broken; None if all are valid."""
     if len(labels) > MAX_LABELS:
         return f"has {len(labels)} labels, at most {MAX_LABELS} are allowed: leave some out"
     length = 0
@@ -101,7 +102,7 @@ def labels_fault(labels: Mapping[str, str]) -> str | None:
         if len(value) > MAX_TEXT:
             return f"{key!r} has {len(value)} characters, at most {MAX_TEXT} are allowed: shorten it"
         length += len(key) + len(value)
-    # A character has four bytes at most: most labels need not be encoded to be counted.
+    # A character has at most four bytes, so most labels need not be encoded to be measured.
     if 4 * length > MAX_LABEL_BYTES:
         size = sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
         if size > MAX_LABEL_BYTES:
@@ -110,7 +111,7 @@ def labels_fault(labels: Mapping[str, str]) -> str | None:
 
 
 def check_id(field: str, value: str | None) -> None:
-    """Ids have 1 to 256 characters and no control character; an absent one is fine."""
+    """Check an id: 1 to 256 characters, no control character; it may be absent."""
     if value is None or (0 < len(value) <= MAX_ID and value.isprintable()):
         return
     if fault := id_fault(value):
@@ -118,31 +119,31 @@ def check_id(field: str, value: str | None) -> None:
 
 
 def check_text(field: str, value: str | None) -> None:
-    """Free text has at most 1,000 characters; an absent one is fine."""
+    """Check a free text: at most 1,000 characters; it may be absent."""
     if value is not None and (fault := text_fault(value)):
         refuse(field, fault)
 
 
 def check_grace(grace_ms: int | None) -> None:
-    """A grace lasts 0 to 24 hours; an absent one is fine."""
+    """Check a grace: 0 to 24 hours; it may be absent."""
     if grace_ms is not None and not 0 <= grace_ms <= MAX_GRACE_MS:
         refuse("grace_ms", f"is {grace_ms}: give 0 to {MAX_GRACE_MS} milliseconds, or leave it out")
 
 
 def check_limit(limit: int | None) -> None:
-    """A limit is at least one row; an absent one is fine."""
+    """Check a limit: at least one row; it may be absent."""
     if limit is not None and limit < 1:
         refuse("limit", f"is {limit}: give at least 1, or leave it out")
 
 
 def check_rate(max_rate: float | None) -> None:
-    """A rate is a number of rows a second above 0; an absent one is fine."""
+    """Check a rate: a number of rows a second above 0; it may be absent."""
     if max_rate is not None and not 0 < max_rate < inf:
         refuse("max_rate", f"is {max_rate}: give rows a second, a number above 0, or leave it out")
 
 
 def check_cause(cause: Cause) -> None:
-    """A cause names ids and says why in at most 1,000 characters."""
+    """Check a cause: its ids, and a reason of at most 1,000 characters."""
     check_id("batch_id", cause.batch_id)
     check_id("flow_id", cause.flow_id)
     check_text("actor", cause.actor)
@@ -150,7 +151,7 @@ def check_cause(cause: Cause) -> None:
 
 
 def check_invocation(invocation: Invocation) -> None:
-    """All fields of an `Invocation`."""
+    """Check all fields of an `Invocation`."""
     check_id("invocation_id", invocation.invocation_id)
     _check_callee(invocation.service, invocation.handler, invocation.deployment_id)
     lease_ms = invocation.lease_ms
@@ -166,14 +167,14 @@ def check_invocation(invocation: Invocation) -> None:
 
 @lru_cache(_KNOWN_CALLEES)
 def _check_callee(service: str, handler: str, deployment_id: str | None) -> None:
-    """What many invocations have in common is checked once."""
+    """Check the fields that many invocations share, once for each combination of them."""
     check_id("service", service)
     check_id("handler", handler)
     check_id("deployment_id", deployment_id)
 
 
 def _check_object(invocation_id: str, service: str, object_key: str) -> None:
-    """What stands before the last `~` of the id names the object, so that its invocations share a partition."""
+    """Check that the id up to its last `~` names the object, so that the object's invocations share a partition."""
     check_id("object_key", object_key)
     head, _, unique = invocation_id.rpartition("~")
     if not unique or head != f"{service}/{object_key}":
@@ -185,7 +186,7 @@ def _check_object(invocation_id: str, service: str, object_key: str) -> None:
 
 
 def check_invoke(command: Invoke) -> None:
-    """All fields of an `Invoke`."""
+    """Check all fields of an `Invoke`."""
     check_invocation(command.invocation)
     if command.payload is not None and len(command.payload) > MAX_PAYLOAD:
         refuse("payload", f"has {len(command.payload)} bytes, at most {MAX_PAYLOAD} are allowed: pass a reference")
@@ -194,7 +195,7 @@ def check_invoke(command: Invoke) -> None:
 
 
 def check_report(command: ReportTransition) -> None:
-    """All fields of a `ReportTransition`."""
+    """Check all fields of a `ReportTransition`."""
     check_id("invocation_id", command.invocation_id)
     check_id("deployment_id", command.deployment_id)
     check_text("error", command.error)
@@ -203,14 +204,14 @@ def check_report(command: ReportTransition) -> None:
 
 
 def check_act(command: Act) -> None:
-    """All fields of an `Act`."""
+    """Check all fields of an `Act`."""
     check_id("invocation_id", command.invocation_id)
     check_grace(command.grace_ms)
     check_cause(command.cause)
 
 
 def check_control_batch(command: ControlBatch) -> None:
-    """All fields of a `ControlBatch`."""
+    """Check all fields of a `ControlBatch`."""
     check_id("batch_id", command.batch_id)
     check_text("actor", command.actor)
     sets_rate = command.operation is ControlOperation.SET_RATE
@@ -222,7 +223,7 @@ def check_control_batch(command: ControlBatch) -> None:
 
 
 def check_cancel_flow(command: CancelFlow) -> None:
-    """All fields of a `CancelFlow`."""
+    """Check all fields of a `CancelFlow`."""
     check_id("flow_id", command.flow_id)
     check_grace(command.grace_ms)
     check_text("actor", command.actor)

@@ -1,7 +1,7 @@
-"""Text files made anywhere: UTF-8 with or without a byte order mark, UTF-16 with one; all others are refused by name.
+"""Text files from any system: UTF-8 with or without a byte order mark, UTF-16 with one. Others are refused by name.
 
-Lines end at a line feed, with or without a carriage return before it, and nowhere else: an id may hold any of the other
-characters at which Python would cut.
+A line ends only at a line feed, with or without a carriage return before it: an id may hold any of the other characters
+at which Python splits lines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 UTF_16: Final = "UTF-16"
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),  # begins as the mark of UTF-16 does
+    (codecs.BOM_UTF32_LE, "UTF-32"),  # begins like the mark of UTF-16
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, UTF_16),
     (codecs.BOM_UTF16_BE, UTF_16),
@@ -31,13 +31,13 @@ class UnreadableError(StreamsError):
 
 
 def unreadable(name: str, error: OSError) -> UnreadableError:
-    """What to say when reading a file fails; a number that is open for writing only stands for a closed one."""
+    """The error text for a failed read. A descriptor that is open only for writing stands for a closed one."""
     why = "it is closed" if error.errno == errno.EBADF else error.strerror
     return UnreadableError(f"{name} cannot be read: {why}")
 
 
 def encoding_of(head: bytes) -> str | None:
-    """The encoding that a file's first four bytes tell, unless it is UTF-8: UTF-16, UTF-32, or a guess at them."""
+    """The encoding that a file's first four bytes show, unless it is UTF-8: UTF-16, UTF-32, or a guess at them."""
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
@@ -45,12 +45,12 @@ def encoding_of(head: bytes) -> str | None:
 
 
 def raw_lines(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """Lines in UTF-8, which what begins as UTF-8 is taken for, each with its line feed; no byte order mark.
+    """The lines in UTF-8, each with its line feed, without a byte order mark. What begins like UTF-8 is taken for it.
 
     `name` of the file, for messages.
 
     Raises:
-        UnreadableError: another encoding, broken UTF-16, or an error of the file. All lines before it have been given.
+        UnreadableError: another encoding, broken UTF-16, or an error of the file. All lines before it were yielded.
     """
     try:
         first = file.readline()
@@ -67,10 +67,10 @@ def raw_lines(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
-    """The same as text, without the ends of the lines.
+    """The lines as text, without line ends.
 
     Raises:
-        UnreadableError: likewise, or a line that is no UTF-8.
+        UnreadableError: as for `raw_lines`, or a line is not UTF-8.
     """
     for number, line in enumerate(raw_lines(file, name), 1):
         try:
@@ -84,7 +84,7 @@ def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
 
 
 def _decoded(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[bytes]:
-    """UTF-16 in pieces as lines in UTF-8."""
+    """Pieces of UTF-16 as lines in UTF-8."""
     decoder = codecs.getincrementaldecoder(encoding)()
     number, rest, broken = 1, "", ""
     for piece in chain(pieces, [None]):

@@ -1,6 +1,6 @@
-"""Whether topics are still those that a program has begun with: one that is deleted and made anew has another id.
+"""A check that topics are still those with which a program started: one deleted and created again has another id.
 
-Offsets of the old topic mean nothing in the new one. Kafka tells nobody: readers go on at their old place.
+Offsets of the old topic mean nothing in the new one, but Kafka does not say so: readers go on at their old place.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 EVERY_S: Final = 0.5
-"""How often the ids are asked for."""
+"""Interval between questions for the ids, seconds."""
 FRESH_S: Final = 2.0
-"""How old an answer may be for what counts on it: a program that has stood still for longer asks again."""
+"""Greatest age of an answer on which a program may act, seconds; after a longer standstill it asks again."""
 _ANSWER_S: Final = 2.0
 _GONE_S: Final = 5.0
-"""So long must a topic be unknown to be gone: a broker that has just come up may not know it yet."""
+"""Time that a topic must be unknown to count as gone, seconds: a broker that has just started may not know it yet."""
 _NO_ID: Final = ("", "None", "AAAAAAAAAAAAAAAAAAAAAA")
-"""What stands for an unknown id: none given, or sixteen zero bytes in base64."""
+"""Forms of an unknown id: none given, or sixteen zero bytes in base64."""
 
 
 class Remade(NamedTuple):
-    """A topic that is not the one it was; `now` is None when there is none any more."""
+    """A topic whose id has changed; `now` is None if the topic is gone."""
 
     topic: str
     was: str
@@ -35,11 +35,11 @@ class Remade(NamedTuple):
 
 
 class TopicIds:
-    """Asks for the ids of these topics again and again, without a thread, and without waiting unless told to.
+    """Asks for the ids of topics again and again, without a thread, and without waiting unless told to.
 
     Args:
         admin: an admin client with confluent_kafka's interface.
-        known: names and ids; what has no id (very old brokers) is not looked after.
+        known: names and ids; a topic without an id (very old brokers) is not watched.
     """
 
     def __init__(self, admin: Any, known: Mapping[str, str]) -> None:
@@ -50,7 +50,7 @@ class TopicIds:
         self._missing: dict[str, float] = {}
 
     def look(self) -> Remade | None:
-        """Take the answers that have come, and ask again when it is time; never waits."""
+        """Check the answers that have come, and ask again if it is time; never waits."""
         found = None
         if self._answers and all(answer.done() for answer in self._answers.values()):
             found = self._take()
@@ -64,7 +64,7 @@ class TopicIds:
         return not self._known or time.monotonic() - self._confirmed_at <= FRESH_S
 
     def await_answer(self, seconds: float) -> Remade | None:
-        """Wait until an answer is fresh, at most so long."""
+        """Wait, at most `seconds`, until an answer is fresh."""
         until = time.monotonic() + seconds
         while not self.fresh and (left := until - time.monotonic()) > 0:
             found = self.look()
@@ -72,12 +72,12 @@ class TopicIds:
                 return found
             if self._answers:
                 wait(self._answers.values(), left)
-            else:  # it was refused at once: the brokers are away
+            else:  # the question was refused at once: the brokers are away
                 time.sleep(min(left, EVERY_S))
         return None
 
     def ask_now(self, seconds: float) -> Remade | None:
-        """As `await_answer`, for a question that is asked from now on; a topic that is unknown now is gone."""
+        """Like `await_answer`, but asks a new question; a topic that is unknown now counts as gone."""
         self._answers = {}
         self._confirmed_at = float("-inf")
         self._missing = dict.fromkeys(self._known, float("-inf"))
@@ -87,7 +87,7 @@ class TopicIds:
         return found
 
     def accept(self, remade: Remade) -> None:
-        """The new topic is the one from now on."""
+        """Treat the new topic as the known one from now on."""
         if remade.now is not None:
             self._known[remade.topic] = remade.now
 
@@ -119,11 +119,11 @@ class TopicIds:
 
 
 def topic_id(admin: Any, name: str, seconds: float) -> str:
-    """The id of a topic; empty when the brokers tell none.
+    """The id of a topic; empty if the brokers give none.
 
     Raises:
-        KafkaException: it does not exist, may not be described, or nobody answers.
-        TimeoutError: nobody answers within so many seconds.
+        KafkaException: it does not exist, may not be described, or no broker answers.
+        TimeoutError: no answer within the timeout.
     """
     described = admin.describe_topics(TopicCollection([name]), request_timeout=seconds)[name].result(seconds + 1)
     found = str(described.topic_id)

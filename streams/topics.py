@@ -1,4 +1,4 @@
-"""The topics of the service: what each must be like, creating them, and checking those that exist."""
+"""The topics of the service: requirements, creation, and checks of existing ones."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SAME_COUNT = (Topic.COMMANDS, Topic.CHANGELOG, Topic.SIGNALS)
 _MIB = 1024 * 1024
 _DAY_MS = 86_400_000
 _UNLIMITED = "-1"
-_RECORD_OVERHEAD = 4_096  # the broker's limit counts key, headers and the batch's frame too
+_RECORD_OVERHEAD = 4_096  # the broker's limit includes key, headers and the batch's frame
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a topic must be like; `single`: one partition, however many the commands have."""
+    """The requirements of a topic; `single`: one partition, however many `commands` has."""
 
     topic: Topic
     config: Mapping[str, str]
@@ -38,13 +38,13 @@ class Spec:
 
     @property
     def cleanup(self) -> str:
-        """Its cleanup policy."""
+        """The topic's cleanup policy."""
         return self.config["cleanup.policy"]
 
 
 @dataclass(frozen=True)
 class Created:
-    """One topic after `create`; `existed`: it was there before, and is as it must be."""
+    """One topic after `create`; `existed`: it was there before and meets its requirements."""
 
     name: str
     partitions: int
@@ -82,12 +82,12 @@ SPECS = (
 
 
 def create(settings: Settings, partitions: int | None = None, replication_factor: int | None = None) -> list[Created]:
-    """Create the topics that are missing; those that exist stay as they are and must be as they should.
+    """Create missing topics. Existing ones are left as they are and must meet their requirements.
 
     Args:
         settings: the brokers and the topics' prefix.
-        partitions: of `commands`, `changelog` and `signals`; fixed for the life of the topics. Absent: as many as those
-            have that exist, else four.
+        partitions: of `commands`, `changelog` and `signals`; fixed for the life of the topics. Absent: as many as the
+            existing ones have, else four.
         replication_factor: copies of each record; absent: three, or as many as there are brokers.
 
     Raises:
@@ -114,7 +114,7 @@ def create(settings: Settings, partitions: int | None = None, replication_factor
 
 
 def check(settings: Settings) -> list[str]:
-    """What is wrong with the topics, one line each; empty when all is as it must be.
+    """The faults of the topics, one line each; empty if there are none.
 
     Raises:
         StreamsError: Kafka cannot be reached, or refuses to say.
@@ -126,7 +126,7 @@ def check(settings: Settings) -> list[str]:
 
 
 def problems(settings: Settings, counts: Mapping[str, int], configs: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """What is wrong, given each topic's number of partitions and configuration by its full name."""
+    """The faults of topics, given the number of partitions and the configuration of each by its full name."""
     found = [
         f"topic {settings.topic(spec.topic)} does not exist: run `streams topics create`"
         for spec in SPECS
@@ -141,7 +141,7 @@ def problems(settings: Settings, counts: Mapping[str, int], configs: Mapping[str
 
 
 def require(settings: Settings) -> None:
-    """Raise a `StreamsError` with everything that `check` finds; topics that are missing are one line together."""
+    """Raise a `StreamsError` with everything that `check` finds; missing topics share one line."""
     found = check(settings)
     counts = Admin(settings).partition_counts() if found else {}
     missing = [name for spec in SPECS if (name := settings.topic(spec.topic)) not in counts]
@@ -201,7 +201,7 @@ def _alter(name: str, spec: Spec) -> str:
 
 
 def _wait_until_known(kafka: Admin, settings: Settings) -> None:
-    # A topic is created before every broker has heard of it.
+    # Creation returns before every broker knows the topic.
     names = {settings.topic(spec.topic) for spec in SPECS}
     deadline = time.monotonic() + TIMEOUT_S
     while missing := names - kafka.partition_counts().keys():

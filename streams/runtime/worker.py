@@ -267,7 +267,7 @@ class Worker:
             self._claim(turn.tasks)
 
     def finish_ahead(self) -> None:
-        """Commit the work done ahead, so that tables whose last turn waits for it in SQLite end where their changelogs do."""
+        """Commit the work done ahead, so that tables whose last turn waits for it end where their changelogs do."""
         turn, self._ahead = self._ahead, None
         if turn is not None:
             try:
@@ -319,7 +319,7 @@ class Worker:
         self._claim_all()
 
     def _replace_producer(self, why: str) -> None:
-        """Replace the producer, which settles the old one's transaction; every store is then checked against the changelog."""
+        """Replace the producer; the new one settles the old transaction. Every store is then checked again."""
         self._observer.gave_up("producer")
         self.connections.replace_producer(why)
         self._claim_all()
