@@ -1,4 +1,4 @@
-"""How the codec says no."""
+"""Errors of the codec."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Code = Literal["empty_value", "not_avro", "unknown_schema", "malformed", "not_a_
 
 
 class BadRecordError(Exception):
-    """Bytes that are no record of the protocol; they become a dead letter.
+    """Bytes that are not a record of the protocol; they become a dead letter.
 
-    `message` names the field and the rule where they are known.
+    `message` names the field and the rule, if known.
     """
 
     def __init__(self, code: Code, message: str) -> None:

@@ -1,6 +1,6 @@
-"""What was read before and need not be read again: parts of records that are the same in many of them.
+"""A cache of decoded parts: byte ranges that many records share are decoded once.
 
-Avro's encoding of a value ends where it says, so bytes that begin with those of a known part hold that part.
+An Avro value determines where its bytes end, so data that begins with the bytes of a known part holds that part.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from typing import Any, Final
 
 HEAD: Final = 40
 SHORT_HEAD: Final = 12
-"""Bytes by which parts are looked up, and those that are shorter."""
+"""Number of leading bytes by which parts are looked up; the second one is for shorter parts."""
 _LONGEST: Final = 256
 _MANY_HEADS: Final = 1_024
 _MANY: Final = 8
 
 
 class Known(dict[bytes, list[tuple[Any, ...]]]):
-    """Parts by their first bytes: of each all its bytes, then the values that they hold.
+    """Parts by their first bytes: for each part all its bytes, then the decoded values.
 
-    Where too many parts begin alike, as with an id of its own in each, they are given up and the list is empty.
+    If too many parts begin alike, as when each has its own id, they are given up: their list is empty.
     """
 
     def remember(self, part: bytes, values: tuple[Any, ...]) -> None:

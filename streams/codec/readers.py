@@ -1,8 +1,7 @@
 """Readers made from schemas: for each record a function of straight-line code that builds its struct.
 
-A writer's schema is resolved against today's by name: a field it lacks takes today's default, one that is gone is
-read over. `reason` names the field at which a reader failed, from the line of generated code: on the way that every
-good record takes, it costs nothing.
+A writer's schema is resolved against today's by name: a missing field takes today's default, a removed one is skipped.
+`reason` derives the field at which a reader failed from the line of generated code, so good records pay nothing for it.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ if TYPE_CHECKING:
 
 
 FAILURES = (ValueError, IndexError, KeyError, struct.error)
-"""What a reader raises on bytes that are no such record."""
+"""Exceptions that a reader raises on bytes that are not such a record."""
 
 _BOOLEANS = {0: False, 1: True}
 _RECALLED = "Invocation"
-"""The record of which all but the first field, its id, is the same again and again."""
+"""The record whose fields, except the first one, its id, often repeat."""
 _fields_of_lines: dict[str, list[str]] = {}
 
 
 class Reader(Protocol):
-    """What is made here: from data and a position to the record there and the position after it."""
+    """A generated reader: from data and a position to the record there and the position after it."""
 
     __name__: str
 
     def __call__(self, data: bytes, at: int, /) -> tuple[Any, int]:
-        """Raises one of `FAILURES`."""
+        """Read the record at the position; raises one of `FAILURES`."""
 
 
 def reason(error: Exception) -> str:
@@ -65,13 +64,13 @@ def reason(error: Exception) -> str:
 
 
 def members(schema: Schema) -> dict[int, Enum]:
-    """An enum's members by the byte that stands for them; UNKNOWN is none."""
+    """An enum's members by their encoded byte, without UNKNOWN."""
     known = getattr(model, schema["name"]).__members__
     return {2 * n: known[symbol] for n, symbol in enumerate(schema["symbols"]) if symbol in known}
 
 
 class ReaderCompiler:
-    """Makes the readers of one schema file; types that it names twice are made once."""
+    """Makes the readers of one schema file; a type that is named twice is made once."""
 
     def __init__(self, today: dict[str, Schema]) -> None:
         """`today`: today's record schemas by name, nested ones included."""
@@ -120,17 +119,17 @@ class ReaderCompiler:
                 source.line("carried = b[start:p]")
 
     def _recall_fields(self, source: Source, fields: list[Schema]) -> None:
-        """Read fields that were the same in earlier records just once."""
+        """Write code that decodes fields only if they were not the same in an earlier record."""
         self._scope["tails"] = Known()
         with source.recalling("tails", [f"f_{field['name']}" for field in fields]):
             self._read_fields(source, fields)
         for field in fields:
             if isinstance(field["type"], dict) and field["type"]["type"] == "map":
-                # Each record has one of its own, whoever may change it.
+                # Each record gets its own map, since someone may change it.
                 source.line(f"f_{field['name']} = f_{field['name']}.copy()")
 
     def _values(self, schema: Schema) -> list[str]:
-        """What each of today's fields is taken from."""
+        """The expression for each of today's fields."""
         name = schema["name"]
         written = {field["name"] for field in schema["fields"]}
         values = []
@@ -152,7 +151,7 @@ class ReaderCompiler:
         return reader
 
     def named(self, schema: Schema | str) -> tuple[str, str]:
-        """Kind (record or enum) and name of a type, which is made on its definition."""
+        """Kind (record or enum) and name of a type; the type is made when its definition comes."""
         if isinstance(schema, str):
             name = schema.rsplit(".", 1)[-1]
             return ("enum" if name in self._enums else "record"), name

@@ -1,4 +1,4 @@
-"""Any record to bytes and back."""
+"""Encoding and decoding of all records."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _HEADER = 10
 _NO_HEADER = "the value does not begin with C3 01 and the fingerprint of a schema"
 _CONFLUENT = 5
-"""Bytes of another framing: 00 and the number of a schema in a registry."""
+"""Bytes of another framing: 00 and the id of a schema in a registry."""
 _COMMANDS = frozenset(kind.__name__ for kind in get_args(Command))
 
 
 class _Readers(dict[bytes, "Reader"]):
-    """Readers by what stands before the body, each made when the first record of its schema comes."""
+    """Readers by the header before the body; each is made when the first record of its schema comes."""
 
     def __init__(self, make: Callable[[bytes], Reader]) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class _Readers(dict[bytes, "Reader"]):
 
 
 class Records:
-    """Reads records of every schema version it is given, writes today's."""
+    """Reads records of all given schema versions, and writes today's."""
 
     def __init__(self, versions: list[dict[str, Schema]]) -> None:
         """`versions`: the records' schemas by name, today's first."""
@@ -65,25 +65,25 @@ class Records:
         return self.headers[kind] + write(record)
 
     def decode(self, data: bytes | None) -> Record:
-        """The record that the bytes hold; `BadRecordError` when they hold none."""
+        """The record in the bytes; raises `BadRecordError` if there is none."""
         data = data or b""
         record: Record = _read(self._any[data[:_HEADER]], data, _HEADER)
         return record
 
     def decode_command(self, data: bytes | None) -> Command:
-        """As `decode`; `not_a_command` for a record that has no place in the command log."""
+        """Like `decode`; a record that does not belong in the command log raises with `not_a_command`."""
         data = data or b""
         command: Command = _read(self._commands[data[:_HEADER]], data, _HEADER)
         return command
 
     def decode_row(self, data: bytes | None) -> tuple[Row, Invocation]:
-        """The row that an `InvocationRow` holds, with what it carries of its invocation, and the invocation."""
+        """The row of an encoded `InvocationRow`, with its encoded invocation, and the decoded invocation."""
         data = data or b""
         row: tuple[Row, Invocation] = _read(self._rows[data[:_HEADER]], data, _HEADER)
         return row
 
     def decode_invocation(self, body: bytes) -> Invocation:
-        """The invocation that a bare body under today's schema holds; `BadRecordError` when it holds none."""
+        """The invocation in a bare body under today's schema; raises `BadRecordError` if there is none."""
         invocation: Invocation = _read(self._read_invocation, body, 0)
         return invocation
 
@@ -118,7 +118,7 @@ class Records:
         return self._carrying_reader(schema, _row)
 
     def _carrying_reader(self, schema: Schema, build: Callable[..., Any]) -> Reader:
-        """`build` is called with the bytes of the invocation, under today's schema, after the record's fields."""
+        """A reader that calls `build` with the record's fields and then the invocation's bytes under today's schema."""
         compiler = ReaderCompiler(self._parts)
         invocation = schema["fields"][0]["type"]
         if schemas.header(invocation) == schemas.header(self._parts["Invocation"]):
@@ -127,7 +127,7 @@ class Records:
 
 
 def _framing(header: bytes) -> str:
-    """What a value that is not ours may be instead, as the end of a sentence."""
+    """A guess at the nature of a value that is not ours, as the end of a sentence."""
     if header[:1] != b"\0" or len(header) < _CONFLUENT:
         return ""
     number = int.from_bytes(header[1:_CONFLUENT], "big")
@@ -135,7 +135,7 @@ def _framing(header: bytes) -> str:
 
 
 def _read(read: Reader, data: bytes, at: int) -> Any:
-    """What a reader reads, if it ends where the data ends."""
+    """The record that a reader reads, if it ends where the data ends."""
     try:
         value, end = read(data, at)
     except FAILURES as error:
@@ -147,7 +147,7 @@ def _read(read: Reader, data: bytes, at: int) -> Any:
 
 
 def _row(invocation: Invocation, *rest: Any) -> tuple[Row, Invocation]:
-    """`rest`: the other fields of an `InvocationRow`, then the invocation's bytes."""
+    """The row and its invocation; `rest`: the other fields of an `InvocationRow`, then the invocation's bytes."""
     new_row: Callable[..., Row] = Row
     row = new_row(invocation.invocation_id, rest[-1], *rest[:-1], invocation.lease_ms, object_key=invocation.object_key)
     return row, invocation

@@ -1,6 +1,6 @@
-"""The Avro schemas: today's, and every one ever released.
+"""The Avro schemas: today's, and all that were ever released.
 
-A wheel carries the folder as `streams/schemas`, a checkout has it beside the package.
+A wheel has the folder as `streams/schemas`, a checkout beside the package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def folder() -> Path:
-    """The folder with the schemas; `FileNotFoundError` when the package was built without them."""
+    """The folder with the schemas; raises `FileNotFoundError` if the package was built without them."""
     candidates = (_PACKAGE / "schemas", _PACKAGE.parent / "schemas")
     for candidate in candidates:
         if any(candidate.glob("*.avsc")):
@@ -34,7 +34,7 @@ def folder() -> Path:
 
 
 def load(path: Path) -> dict[str, Schema]:
-    """The schemas of one folder by the record's name, as they stand in the files `<name>.avsc`."""
+    """The schemas of one folder by the record's name, from the files `<name>.avsc`."""
     return {file.stem: json.loads(file.read_text("utf-8")) for file in sorted(path.glob("*.avsc"))}
 
 
@@ -44,13 +44,13 @@ def load_all(path: Path) -> list[dict[str, Schema]]:
 
 
 def header(schema: Schema) -> bytes:
-    """What goes before the body: marker and fingerprint, CRC-64-AVRO of the parsing canonical form, little-endian."""
+    """The bytes before the body: marker and fingerprint (CRC-64-AVRO of the parsing canonical form, little-endian)."""
     return MARKER + _fingerprint(fastavro.schema.to_parsing_canonical_form(schema))
 
 
 @cache
 def _fingerprint(canonical: str) -> bytes:
-    """Most schemas are today as they were released, and fastavro takes a millisecond for each."""
+    """A cached fingerprint: most schemas are unchanged since a release, and fastavro takes a millisecond for each."""
     return bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
 
 

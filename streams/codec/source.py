@@ -1,7 +1,7 @@
-"""The text of a reader: straight-line Python that walks over Avro's bytes.
+"""The source code of a reader: straight-line Python that walks over Avro's bytes.
 
-In the text `b` is the data and `p` the position. What is short and common is read in line; the functions of
-`streams.codec.wire` do the rest.
+In the code, `b` is the data and `p` the position. Short and common values are read inline; the functions of
+`streams.codec.wire` read the rest.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Source:
-    """Lines of one function, and for each the field of the record that it reads."""
+    """The lines of one function, each with the record's field that it reads."""
 
     def __init__(self, named: Callable[[Schema | str], tuple[str, str]]) -> None:
-        """`named` gives kind (record or enum) and name of a named type, for which a reader then exists."""
+        """`named` returns kind (record or enum) and name of a named type, whose reader then exists."""
         self._named = named
         self._depth = 1
         self._variables = 0
@@ -30,12 +30,12 @@ class Source:
         self.fields: list[str] = []
 
     def line(self, text: str) -> None:
-        """One more line."""
+        """Add a line."""
         self.lines.append("    " * self._depth + text)
         self.fields.append(self.field)
 
     def read(self, schema: Any, to: str) -> None:
-        """Lines that read a value of any type into the variable `to`."""
+        """Add lines that read a value of any type into the variable `to`."""
         match schema:
             case ["null", present]:
                 self._read_optional(present, to)
@@ -58,9 +58,9 @@ class Source:
 
     @contextmanager
     def recalling(self, known: str, values: list[str]) -> Iterator[None]:
-        """Lines that take these variables from where the bytes that follow have been read before; else those within.
+        """Add lines that take these variables from the cache if it has the next bytes; else run the lines within.
 
-        `known` is the name of a `Known`.
+        `known`: name of the variable that holds a `Known`.
         """
         alike = f"{known}.get(b[p:p + {HEAD}]) or {known}.get(b[p:p + {SHORT_HEAD}], ())"
         with self._block(f"for found in {alike}:"), self._block("if b.startswith(found[0], p):"):
@@ -82,7 +82,7 @@ class Source:
             self.line(text)
 
     def _variable(self) -> str:
-        """A name not used yet: containers may stand in containers."""
+        """A new variable name: containers may be nested."""
         self._variables += 1
         return f"v{self._variables}"
 
@@ -123,7 +123,7 @@ class Source:
 
     @contextmanager
     def _blocks(self) -> Iterator[str]:
-        """The blocks of an array or a map; gives the variable with the number of items."""
+        """Add lines for the blocks of an array or map; yields the variable with the number of items."""
         count = self._variable()
         with self._block("while n := b[p]:"):
             with self._block("if n & 129:"):

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 _KNOWN_CAUSES = 1024
 _KNOWN_SHARED = 4096
 _SHARED = ("status", "attempt", "last_report_no", "created_at", "modified_at")
-"""Fields of an `InvocationRow`, one after the other, that are the same in many new rows."""
+"""Consecutive fields of an `InvocationRow` that are the same in many new rows."""
 
 
 def _remembering(schema: Schema, fields: slice) -> Callable[..., bytes]:
-    """A writer of these fields of a record, given one by one, that remembers what it has written."""
+    """A writer of these fields of a record, passed one by one, that caches its results."""
     names = [field["name"] for field in schema["fields"][fields]]
     write, values = WriterCompiler().compile(schema, fields), namedtuple("values", names)  # noqa: PYI024
     return lru_cache(_KNOWN_SHARED)(lambda *given: write(values(*given)))
 
 
 def _place(schema: Schema, names: tuple[str, ...]) -> slice:
-    """Where these fields stand in a record; they must stand together, in this order."""
+    """The place of these fields in a record; they must be consecutive, in this order."""
     every = [field["name"] for field in schema["fields"]]
     place = slice(every.index(names[0]), every.index(names[-1]) + 1)
     if tuple(every[place]) != names:
@@ -40,7 +40,7 @@ def _place(schema: Schema, names: tuple[str, ...]) -> slice:
 
 
 class Spliced:
-    """Encodes `InvocationRow` and `Signal` from what a row carries."""
+    """Encodes `InvocationRow` and `Signal` from a row and its encoded invocation."""
 
     def __init__(self, today: dict[str, Schema], records: Records) -> None:
         """`today`: today's schemas by name."""
@@ -99,7 +99,7 @@ class Spliced:
     def encode_signals(
         self, kind: SignalKind, rows: Iterable[tuple[int, bytes, int]], at: int, cause: Cause | None
     ) -> list[bytes]:
-        """As `encode_signal` for each (seq, invocation's bytes, attempt): no payload, sent for the first time."""
+        """Like `encode_signal` for each (seq, invocation's bytes, attempt): no payload, sent for the first time."""
         head, values = self._signal_heads[kind], []
         tails: dict[int, bytes] = {}
         ending = write_long(0) + write_long(at) + b"\0" + (b"\0" if cause is None else b"\2" + self._write_cause(cause))

@@ -1,7 +1,7 @@
 """Avro's binary encoding of single values.
 
-A long is a zigzag varint: 7 bits a byte, the lowest first, the highest bit set on all bytes but the last. Two bytes
-at a time come from tables, which is twice as fast as shifting them out one by one.
+A long is a zigzag varint: 7 bits per byte, the lowest first, the highest bit set on all bytes but the last. Two bytes
+at a time are taken from tables, which is twice as fast as shifting them out one by one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 10
 _OVERFLOW = 63
-"""Bits in all bytes of the longest number but its last."""
+"""Number of bits in all bytes of the longest number except its last."""
 
 _PAIRS = 1 << 14
 _FOURS = 1 << 28
@@ -27,7 +27,7 @@ _MORE = tuple([first + second for second in _GOES_ON for first in _GOES_ON])
 _TIME_BYTES = 6
 _MANY = 8192
 KNOWN_TIMES: dict[bytes, int] = {}
-"""Times seen lately, in milliseconds, by their six bytes (from 1970 to 2039): many records of a log share theirs."""
+"""Recent times, in milliseconds, by their six bytes (from 1970 to 2039): many records of a log share one."""
 
 _LONG_LIST = 100
 _MOST_BYTES = 2 * 1024 * 1024
@@ -43,7 +43,7 @@ class MalformedError(ValueError):
 
 
 def write_long(number: int) -> bytes:
-    """`ValueError` when the number does not fit in 64 bits."""
+    """The bytes of a number; raises `ValueError` if it does not fit in 64 bits."""
     rest = number << 1 if number >= 0 else ~(number << 1)
     if rest < _PAIRS:
         return _LAST[rest]
@@ -63,16 +63,16 @@ def write_long(number: int) -> bytes:
 
 
 write_recalled = lru_cache(_MANY)(write_long)
-"""As `write_long`, for numbers that come again soon: times, an invocation's offset in its row and its signal."""
+"""Like `write_long`, cached for numbers that soon repeat: times, an invocation's offset in its row and its signal."""
 
 
 def write_bytes(value: bytes) -> bytes:
-    """Length, then the bytes."""
+    """The bytes after their length."""
     return write_long(len(value)) + value
 
 
 def write_text(value: str) -> bytes:
-    """Length in bytes, then UTF-8; `UnicodeEncodeError` for a lone surrogate."""
+    """A text in UTF-8 after its length in bytes; raises `UnicodeEncodeError` for a lone surrogate."""
     encoded = value.encode()
     return write_long(len(encoded)) + encoded
 
@@ -102,7 +102,7 @@ def _remember(texts: tuple[str, ...], body: bytes) -> None:
 
 
 def write_longs(numbers: Sequence[int]) -> bytes:
-    """The numbers, one after the other, fast for thousands of small ones; the first may be of any size."""
+    """The numbers, one after the other; fast for thousands of small ones, of which the first may have any size."""
     if not numbers:
         return b""
     rest = numbers[1:]
@@ -130,7 +130,7 @@ def read_long(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_time(data: bytes, at: int) -> tuple[int, int]:
-    """As `read_long`; adds to `KNOWN_TIMES`."""
+    """Like `read_long`; adds the time to `KNOWN_TIMES`."""
     time, end = read_long(data, at)
     if end - at == _TIME_BYTES:
         if len(KNOWN_TIMES) >= _MANY:
@@ -148,7 +148,7 @@ def read_length(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_block(data: bytes, at: int) -> tuple[int, int]:
-    """How many items the block of an array or a map has, and the position of the first."""
+    """The number of items in the block of an array or a map, and the position of the first."""
     count, at = read_long(data, at)
     if count < 0:
         _, at = read_length(data, at)
@@ -159,7 +159,7 @@ def read_block(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_longs(data: bytes, at: int, count: int) -> tuple[list[int], int]:
-    """So many numbers, and the position after them, fast for thousands of small ones."""
+    """`count` numbers, and the position after them; fast for thousands of small ones."""
     numbers = []
     for _ in range(count):
         byte = data[at]
@@ -201,5 +201,5 @@ def read_texts(data: bytes, at: int, count: int) -> tuple[tuple[str, ...], int]:
 
 
 def bad_branch(branch: int) -> None:
-    """Raises: an optional value is marked absent (0) or present (2)."""
+    """Raise `MalformedError`: an optional value is marked absent (0) or present (2), nothing else."""
     raise MalformedError(f"neither absent nor present (branch byte {branch})")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streams.codec.schemas import Schema
 
 Writer = Callable[[Any], bytes]
-"""From a struct to the bytes of its record's body."""
+"""A function from a struct to the bytes of its record's body."""
 
 _PRIMITIVES = {
     "string": "write_text({})",
@@ -27,12 +27,12 @@ _PRIMITIVES = {
 
 
 def symbols(schema: Schema) -> dict[Enum, bytes]:
-    """The byte that stands for each member of an enum."""
+    """The encoded byte of each member of an enum."""
     return {member: bytes((byte,)) for byte, member in members(schema).items()}
 
 
 class WriterCompiler:
-    """Makes the writers of one schema file; types that it names twice are made once."""
+    """Makes the writers of one schema file; a type that is named twice is made once."""
 
     def __init__(self) -> None:
         self._enums: set[str] = set()
@@ -47,7 +47,7 @@ class WriterCompiler:
         }
 
     def compile(self, schema: Schema, fields: slice = slice(None)) -> Writer:
-        """From a struct to its bytes; `fields`: only these, of anything that has attributes of those names.
+        """A function from a struct to its bytes. `fields`: only these, from any object with attributes of those names.
 
         The writer raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for values not allowed.
         """

@@ -1,1 +1,1 @@
-"""The control plane: progress merged from partitions, and its service."""
+"""The gateway: a service that merges the progress of partitions."""

@@ -1,4 +1,4 @@
-"""`streams gateway`: start the merger, and stop it as asked."""
+"""`streams gateway`: the start and the stop of the merger."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from streams.config import Settings
 
 STOP_SECONDS = 15.0
-"""How long a clean stop may take before the process ends without it."""
+"""Time for a clean stop before the process ends without one, seconds."""
 
 REPEAT_SECONDS = 30.0
-"""How long a message of Faust's is not repeated."""
+"""Time for which a message of Faust is not repeated, seconds."""
 
 RESTART_SECONDS = 30.0
-"""A gateway that has lasted shorter than this does not begin anew."""
+"""A gateway that failed within this time of its start is not restarted, seconds."""
 
 _REASON_SECONDS = 3.0
 _LOST = (KafkaError, ProducerSendError)
@@ -54,7 +54,7 @@ log = structlog.get_logger("streams.gateway")
 def run(settings: Settings) -> int:
     """Run the gateway until SIGTERM or Ctrl-C; a second one ends the process at once. Returns the exit code.
 
-    When Kafka has ended its transaction, as it does after an outage of a minute, the process begins anew.
+    When Kafka has ended its transaction, as it does after an outage of a minute, the process restarts itself.
 
     Raises:
         StreamsError: it cannot start, or cannot go on, for a reason that a person can put right.
@@ -79,7 +79,7 @@ def run(settings: Settings) -> int:
 
 
 def _begin_anew(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
-    """Replace this process by the same program: Faust keeps producers and threads beyond the end of its app."""
+    """Replace this process by the same program: Faust's producers and threads outlive its app."""
     if lasted < RESTART_SECONDS:
         raise StreamsError(f"the gateway cannot go on: {error!r}") from error
     log.warning("gateway begins anew", reason=repr(error))
@@ -88,9 +88,9 @@ def _begin_anew(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
 
 
 def _require_source(settings: Settings) -> tuple[Source, TopicIds]:
-    """Look at the topics before Faust does: it would wait for missing ones, or create them its own way.
+    """Check the topics before Faust does: it would wait for missing ones, or create them in its own way.
 
-    Also returned is what tells, later, whether they are still the same.
+    Returns the source, and the ids by which to check later that the topics are still the same.
     """
     trouble = Trouble()
     admin = KafkaClients().admin(properties(settings, trouble))
@@ -108,7 +108,7 @@ def _require_source(settings: Settings) -> tuple[Source, TopicIds]:
 
 
 async def _watch_topics(settings: Settings, ids: TopicIds, failed: Callable[[BaseException], None]) -> None:
-    """Tell when a topic was deleted or made anew: the table, and the offsets of the group, are of the old one."""
+    """Report when a topic was deleted, or created again: the table and the group's offsets belong to the old one."""
     while True:
         found = ids.look()
         if found is not None:
@@ -126,7 +126,7 @@ def _remade(settings: Settings, found: Remade) -> StreamsError:
 
 
 def _quieten(settings: Settings) -> None:
-    """Faust tells each step of each of its services; what goes wrong is enough, and now and then."""
+    """Limit Faust's log, which has each step of each of its services, to warnings, and those to one now and then."""
     if settings.log_level != "debug":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -135,7 +135,7 @@ def _quieten(settings: Settings) -> None:
 
 
 def _end_surviving_threads(error: Exception | None) -> None:
-    """End the process here when Faust has left a thread behind, for which Python would wait for ever."""
+    """End the process if Faust has left a thread behind, for which Python would wait forever."""
     deadline = time.monotonic() + 1.0
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
@@ -171,7 +171,7 @@ async def _serve(
     except StreamsError:
         raise
     except Exception as error:
-        # Faust ends with any error at all when a topic goes.
+        # Faust may end with any error when a topic is deleted.
         found = await asyncio.to_thread(ids.ask_now, _REASON_SECONDS)
         if found is not None:
             raise _remade(settings, found) from error
@@ -186,7 +186,7 @@ async def _serve(
 
 
 def _asked_to_stop(limit: Limit) -> asyncio.Future[None]:
-    """A future that is done once SIGTERM or Ctrl-C has come; any that comes when it is done ends the process."""
+    """A future that is done after the first SIGTERM or Ctrl-C; a further one ends the process."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
 
@@ -206,7 +206,7 @@ def _asked_to_stop(limit: Limit) -> asyncio.Future[None]:
 
 
 async def _first(over: asyncio.Future[None], work: Awaitable[Any]) -> None:
-    """Wait for the work, or for the end of it all; raises what the work raises."""
+    """Wait for the work or for the request to stop; raises whatever the work raises."""
     task = asyncio.ensure_future(work)
     await asyncio.wait({over, task}, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
@@ -219,9 +219,9 @@ async def _stop(app: Any) -> None:
     try:
         await asyncio.wait_for(app.stop(), STOP_SECONDS)
     except TimeoutError:
-        # Faust's threads would keep the process alive; what was not acknowledged is read again at the next start.
+        # Faust's threads would keep the process alive; records not acknowledged are read again at the next start.
         log.warning("the gateway did not stop cleanly", seconds=STOP_SECONDS)
         logging.shutdown()
         os._exit(1)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not hide why the gateway stops
+    except Exception as error:  # noqa: BLE001 - no error here may hide the reason why the gateway stops
         log.warning("the gateway did not stop cleanly", reason=repr(error))

@@ -1,4 +1,4 @@
-"""The settings' librdkafka properties, as Faust (aiokafka) understands them."""
+"""The settings' librdkafka properties, translated for Faust (aiokafka)."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _SECURITY = ("sasl.", "ssl.", "security.", "enable.ssl.", "enable.sasl.", "https
 
 
 def app_options(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a Faust app that reach the brokers in the way the properties say.
+    """Options of a Faust app for a connection to the brokers as the properties describe it.
 
     Raises:
-        ConfigError: a property that has to do with security and that Faust has no counterpart for.
+        ConfigError: a security property for which Faust has no counterpart.
     """
     _refuse_unknown_security(properties)
     options: dict[str, Any] = {
@@ -56,7 +56,7 @@ def app_options(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_effect(properties: Mapping[str, Any]) -> list[str]:
-    """Properties that tune librdkafka and that the gateway's own client has no counterpart for."""
+    """Tuning properties of librdkafka for which the gateway's own client has no counterpart."""
     return sorted(set(properties) - _UNDERSTOOD)
 
 

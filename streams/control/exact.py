@@ -1,7 +1,7 @@
-"""Where Faust's exactly-once falls short, put right.
+"""Repairs of Faust's exactly-once.
 
-Most of it matters only when a gateway dies, or partitions move, at the wrong moment: records would then be lost to the
-table, and their batch would never be seen to end.
+Most of them matter only if a gateway dies, or partitions move, at the wrong moment: the table would then lose records,
+and their batch would never seem to end.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ log = structlog.get_logger("streams.gateway")
 
 
 class AwaitableTable(faust.Table[bytes, bytes]):
-    """A table that is told the partition of each change, and tells when its changelog records are at the broker.
+    """A table with an explicit partition for each change; it can wait until its changelog records are at the broker.
 
     Faust takes the partition from the stream's current event, which says nothing about the others of a chunk. And it
-    sends on its own time, so that a record's offset could be committed in a transaction before that of its change.
+    sends in its own time, so that a record's offset could be committed in a transaction before that of its change.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -33,7 +33,7 @@ class AwaitableTable(faust.Table[bytes, bytes]):
         self._unsent: list[Any] = []
 
     def put(self, key: bytes, value: bytes | None, partition: int) -> None:
-        """Set the key, or remove it; in the transaction that commits offsets of this partition of the input."""
+        """Set or remove the key, in the transaction that commits offsets of this partition of the input."""
         self._partition = partition
         if value is not None:
             self[key] = value
@@ -45,7 +45,7 @@ class AwaitableTable(faust.Table[bytes, bytes]):
         return self._partition
 
     def send_changelog(self, *args: Any, **options: Any) -> Any:
-        """As Faust does, and remembered."""
+        """Send like Faust, and remember the future."""
         future = super().send_changelog(*args, **options)
         self._unsent.append(future)
         return future
@@ -59,8 +59,8 @@ class AwaitableTable(faust.Table[bytes, bytes]):
 class AskingThread(AIOKafkaConsumerThread):
     """Asks the broker where the changelog ends.
 
-    Faust takes what the last fetch has told. When none has come back yet the changelog seems empty, the table stays so,
-    and batches that it knew are not merged any more.
+    Faust uses the answer to the last fetch. If none has come back yet, the changelog seems empty, the table stays
+    empty, and known batches are no longer merged.
     """
 
     async def _highwaters(self, partitions: Any) -> Any:
@@ -69,11 +69,12 @@ class AskingThread(AIOKafkaConsumerThread):
 
 
 class OrderedConsumer(Consumer):
-    """A consumer whose records are acknowledged in the order of their offsets, each once what it led to is sent.
+    """A consumer that acknowledges records in order of their offsets, each once its results are sent.
 
-    Faust keeps intervals of offsets that hold no record, so that it can commit past them. It counts the record behind
-    such a gap as part of it; in a topic written in transactions, where a marker follows every record or two, it takes
-    all that was read for acknowledged, or stops committing. In order, the last offset acknowledged tells everything.
+    Faust keeps intervals of offsets without a record, so that it can commit past them. It counts the record after such
+    a gap as part of it. In a topic written in transactions, where a marker follows every record or two, it then takes
+    all that was read for acknowledged, or stops committing. In order, the last acknowledged offset is all that is
+    needed.
     """
 
     def _new_consumer_thread(self) -> AskingThread:
@@ -89,15 +90,15 @@ class OrderedConsumer(Consumer):
         return next_offset
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        """Gaps need no book-keeping."""
+        """Ignore a gap: gaps need no book-keeping."""
 
 
 class RenewingSender(Sender):  # type: ignore[misc] # aiokafka has no types here
     """A sender of transactions that takes a new producer id when Kafka has forgotten its own.
 
     Brokers forget a transactional id that was idle for `transactional.id.expiration.ms` (7 days). aiokafka takes that
-    for the end of the producer. Nothing is in the transaction yet, or Kafka would not have forgotten it; so it goes on
-    under the new id.
+    for the end of the producer. But the transaction is still empty, or Kafka would not have forgotten the id, so the
+    sender goes on under a new one.
     """
 
     async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
@@ -113,7 +114,7 @@ class RenewingSender(Sender):  # type: ignore[misc] # aiokafka has no types here
             return await self._renew(error)
 
     async def _renew(self, error: InvalidProducerIdMapping) -> None:
-        """Ask for an id until there is one; what was about to be done is tried again after that."""
+        """Ask for an id until there is one; the caller then tries again."""
         if not self._txn_manager.is_empty_transaction():
             raise error
         transactional_id = self._txn_manager.transactional_id
@@ -141,5 +142,5 @@ class RenewingProducer(Producer):
 
     def _new_producer(self, transactional_id: str | None = None) -> Any:
         producer = super()._new_producer(transactional_id)
-        producer._sender.__class__ = RenewingSender  # noqa: SLF001 - it is made within, and holds no more than this
+        producer._sender.__class__ = RenewingSender  # noqa: SLF001 - it is made in there, and holds no more than this
         return producer

@@ -1,4 +1,4 @@
-"""What a handful of records of `batch-slices` does to the table and to `batches`; no Kafka in it."""
+"""The merge of a chunk of records of `batch-slices` into the table and `batches`, without Kafka."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 
 class NewerRecordError(StreamsError):
-    """A record that only a newer version can read: this gateway must be upgraded."""
+    """A record that only a newer version can read. This gateway must be upgraded."""
 
 
 class SliceRecord(NamedTuple):
-    """One record of `batch-slices`; `place` says where it stands, for messages."""
+    """One record of `batch-slices`; `place` is its place in the topic, for messages."""
 
     key: bytes
     value: bytes | None
@@ -32,9 +32,9 @@ class SliceRecord(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """What is to be saved and what is to be published.
+    """The result of a chunk: what to save and what to publish.
 
-    `merges` and `partitions`, the partition of the records, are by batch id. `published` is in order, None a tombstone.
+    `merges` and `partitions` (that of the records) are by batch id. `published` is in order; None is a tombstone.
     """
 
     merges: dict[str, Merge]
@@ -43,13 +43,13 @@ class Folded(NamedTuple):
 
 
 def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folded:
-    """Merge the records; each batch they are about is published once, whether or not they changed it.
+    """Merge the records. Each batch that they are about is published once, changed or not.
 
-    Published even if unchanged: records come again after a crash, and it is not known whether what they had led to was
-    published before it. A record that is no progress is left out, with an error in the log.
+    Published even if unchanged: records come again after a crash, and their results may not have been published before
+    it. A record that is not progress is skipped, with an error in the log.
 
     Raises:
-        NewerRecordError: a record written by a newer version; leaving it out could leave its batch without an end.
+        NewerRecordError: a record was written by a newer version; without it, its batch might never end.
     """
     merges: dict[str, Merge] = {}
     partitions: dict[str, int] = {}
@@ -68,7 +68,7 @@ def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folde
             continue
         merges[key.batch_id] = forget(merge, key.partition)
         if key.partition is None:
-            # Published at its place: the id may be used anew in the next record, and readers start afresh here.
+            # Published in its place: the next record may use the id again, and readers start from scratch here.
             published.append((key.batch_id, None))
     after = [(batch_id, progress(merge)) for batch_id, merge in merges.items()]
     return Folded(merges, partitions, published + [(batch_id, found) for batch_id, found in after if found is not None])

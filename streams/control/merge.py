@@ -1,7 +1,7 @@
-"""One batch's progress out of its header and its slices.
+"""The progress of one batch, merged from its header and its slices.
 
-Everything here is a pure function of records. Records carry absolute values and a revision, the highest revision of a
-key wins, so neither order nor repetition matters.
+Everything here is a pure function of records. Records have absolute values and a revision, and the highest revision of
+a key wins, so neither order nor repetition matters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SliceKey(Record, frozen=True):
 
 
 class Merge(Record, frozen=True):
-    """What is known of a batch; slices may be known before their header."""
+    """The known records of a batch; slices may be known before their header."""
 
     header: BatchHeader | None = None
     slices: dict[int, SliceProgress] = msgspec.field(default_factory=dict)
@@ -41,7 +41,7 @@ def parse_key(key: bytes) -> SliceKey:
     """Take `<batch id>/lead` or `<batch id>/<partition>` apart; a batch id may hold slashes itself.
 
     Raises:
-        ValueError: neither of the two.
+        ValueError: the key has neither form.
     """
     batch_id, slash, last = key.decode().rpartition("/")
     if not slash or not batch_id or not (last == _LEAD or last.isdecimal()):
@@ -50,7 +50,7 @@ def parse_key(key: bytes) -> SliceKey:
 
 
 def add(merge: Merge, record: BatchHeader | SliceProgress) -> Merge:
-    """The merge with one more record; the very same object when the record is not newer than the one known."""
+    """The merge with one more record; the same object if the record is not newer than the known one."""
     match record:
         case BatchHeader():
             stale = merge.header is not None and record.revision <= merge.header.revision
@@ -64,8 +64,8 @@ def add(merge: Merge, record: BatchHeader | SliceProgress) -> Merge:
 def forget(merge: Merge, partition: int | None) -> Merge:
     """The merge after a tombstone.
 
-    The header's ends the batch, slices included. A slice's follows its header's, so while the header stands (the id has
-    been used anew) it changes nothing; without a header it removes what was kept of that slice.
+    A tombstone of the header removes the batch, slices included. That of a slice follows its header's: if there is a
+    header again (the id is in use again) it changes nothing, without one it removes the slice.
     """
     if partition is None:
         return Merge()
@@ -75,11 +75,11 @@ def forget(merge: Merge, partition: int | None) -> Merge:
 
 
 def progress(merge: Merge) -> BatchProgress | None:
-    """The batch's progress; None while its header is unknown.
+    """The batch's progress; None as long as its header is unknown.
 
-    `rate` is the mean since the batch was created: rows acted on (matched but not skipped) a second. `eta_ms` takes the
-    rows still to be looked at, at the mean speed so far; it is None when that says nothing: before every slice has
-    begun, with a limit, and once all rows have been looked at.
+    `rate` is the mean since the batch was created: rows acted on (matched but not skipped) a second. `eta_ms` is the
+    time for the rows still to be looked at, at the mean speed so far. It is None if that is meaningless: before every
+    slice has begun, with a limit, and once all rows have been looked at.
     """
     header = merge.header
     if header is None:
@@ -104,16 +104,16 @@ def progress(merge: Merge) -> BatchProgress | None:
 
 
 def dump(merge: Merge) -> bytes:
-    """The merge for the gateway's table: its records, each as it stands in Kafka."""
+    """The merge in the form of the gateway's table: its records, each as in Kafka."""
     records = [*([] if merge.header is None else [merge.header]), *merge.slices.values()]
     return msgspec.msgpack.encode([codec.encode(record) for record in records])
 
 
 def load(saved: bytes) -> Merge:
-    """The merge from the gateway's table, also when an older version saved it.
+    """The merge from the gateway's table, even if an older version saved it.
 
     Raises:
-        BadRecordError: a newer version saved it.
+        BadRecordError: a newer version saved the merge.
     """
     merge = Merge()
     for each in msgspec.msgpack.decode(saved, type=list[bytes]):
@@ -146,7 +146,7 @@ def _state(header: BatchHeader, slices: Collection[SliceProgress]) -> BatchState
 def _speed(header: BatchHeader, slices: Collection[SliceProgress], state: BatchState) -> tuple[float, int | None]:
     if not slices:
         return 0.0, None
-    # Partitions have clocks of their own: a slice may seem to have moved before its batch was created.
+    # Each partition has its own clock: a slice may seem to have moved before its batch was created.
     elapsed_ms = max(1, max(each.updated_at for each in slices) - header.created_at)
     rate = sum(each.matched - each.skipped for each in slices) * 1000 / elapsed_ms
     scanned = sum(each.scanned for each in slices)
@@ -165,7 +165,7 @@ def _finished_at(header: BatchHeader, slices: Collection[SliceProgress], state: 
         case BatchState.REJECTED:
             return header.updated_at
         case BatchState.COMPLETED | BatchState.ABORTED:
-            # The header may still be published after the last slice has ended, and must not move the end.
+            # The header may be published again after the last slice has ended; that must not move the end.
             return max(each.updated_at for each in slices)
         case _:
             return None

@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from streams.control.observer import Observer
 
 CHUNK = 1_000
-"""Most records merged in one go."""
+"""Most records merged at once."""
 CHUNK_SECONDS = 0.2
-"""How long records are gathered before they are merged: a batch is published at most five times a second."""
+"""Time for which records are gathered before a merge, so that a batch is published at most five times a second."""
 
 _HEARTBEATS_A_SESSION = 3
 _REQUEST_SECONDS = 90.0
-# Brokers refuse shorter ones unless they are told otherwise, and Faust then waits for ever.
+# By default, brokers refuse shorter ones, and Faust then waits forever.
 _SHORTEST_SESSION_SECONDS = 6.0
 
 
 class Source(NamedTuple):
-    """What the app takes over from `batch-slices` for its own topic."""
+    """Properties of `batch-slices` that the app uses for its own topic."""
 
     partitions: int
     replicas: int
 
 
 def app_id(settings: Settings) -> str:
-    """Name of the app, of its consumer group, and the beginning of its changelog's name."""
+    """Name of the app and its consumer group, and prefix of its changelog's name."""
     return f"{settings.topic_prefix}gateway"
 
 
@@ -58,7 +58,7 @@ def _options(settings: Settings, source: Source, scratch: Path) -> dict[str, Any
         "producer_linger": 0,
         **app_options(settings.kafka_properties()),
         "broker_heartbeat_interval": session_s / _HEARTBEATS_A_SESSION,
-        # Faust refuses a session longer than a request may take.
+        # Faust refuses a session timeout longer than that of a request.
         "broker_request_timeout": max(_REQUEST_SECONDS, session_s),
         "broker_session_timeout": session_s,
         "consumer_max_fetch_size": 2 * MAX_RECORD_BYTES,
@@ -67,7 +67,7 @@ def _options(settings: Settings, source: Source, scratch: Path) -> dict[str, Any
         "processing_guarantee": "exactly_once",
         "producer_max_request_size": MAX_RECORD_BYTES,
         "store": "memory://",
-        # Asked to wait, Faust commits twice when it stops, and the second commit fails for want of a transaction.
+        # If it waited, Faust would commit twice on a stop, and the second commit would fail without a transaction.
         "stream_wait_empty": False,
         "topic_disable_leader": True,
         "topic_replication_factor": source.replicas,
@@ -110,14 +110,14 @@ def build_app(
     async def merge_slices(stream: Any) -> None:
         try:
             async for events in stream.noack_take(CHUNK, within=CHUNK_SECONDS):
-                # What was read before a rebalance is read again after it, by whoever has the partition then.
+                # Records read before a rebalance are read again after it, by whichever gateway has the partition then.
                 began = time.perf_counter()
                 published = await _merge_chunk([event for event in events if current(event)], table, batches)
                 observer.merged(len(events), published, time.perf_counter() - began)
                 for event in events:
                     if current(event):
                         await stream.ack(event)
-        except Exception as error:  # noqa: BLE001 - told to the one who ends the app; Faust would try again for ever
+        except Exception as error:  # noqa: BLE001 - passed to the code that ends the app; Faust would try again forever
             failed(error)
 
     app.agent(app.topic(settings.topic(Topic.BATCH_SLICES), allow_empty=True), name="merge_slices")(merge_slices)
@@ -125,7 +125,7 @@ def build_app(
 
 
 async def _merge_chunk(events: Sequence[Any], table: AwaitableTable, batches: Any) -> int:
-    """How many records of `batches` the events led to, once all has reached the broker."""
+    """Merge the events; returns the number of resulting records of `batches`, once all have reached the broker."""
 
     def saved(batch_id: str) -> Merge:
         value = table.get(batch_id.encode())

@@ -1,4 +1,4 @@
-"""What the gateway tells of itself, for `/metrics` and the health checks."""
+"""The gateway's reports about itself, for `/metrics` and the health checks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.gateway")
 
 LIVE_WITHIN_S: Final = 60.0
-"""A loop that has not come round for so long is stuck: nothing in the gateway keeps it for a second."""
+"""A loop that has not come round for this long, in seconds, is stuck: nothing in the gateway takes even one second."""
 
 LOOK_EVERY_S: Final = 1.0
-"""How old what is asked for may be."""
+"""Greatest age of a snapshot, seconds."""
 
 
 class Seen(NamedTuple):
-    """The gateway at a moment; `lag` by partition of `batch-slices`, for those it has."""
+    """A snapshot of the gateway; `lag` is by partition of `batch-slices`, for those it has."""
 
     lag: dict[int, int]
     batches: int
@@ -38,8 +38,8 @@ class Seen(NamedTuple):
 class Observer(Collector):
     """A gateway's metrics and health.
 
-    `merged`, `started`, `watch` and `look` belong to the event loop; the others are for the server's threads. `clock`
-    is in seconds, for ages only.
+    `merged`, `started`, `watch` and `look` are for the event loop, the others for the server's threads. `clock` is in
+    seconds, for ages only.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,24 +57,24 @@ class Observer(Collector):
         self.registry.register(self)
 
     def merged(self, records: int, published: int, took_s: float) -> None:
-        """So many records of `batch-slices` led to so many of `batches`, in so many seconds."""
+        """Count a merge: its records of `batch-slices`, the resulting records of `batches`, and its time in seconds."""
         self._records.add(records)
         self._published.add(published)
         self._merge_seconds.observe(took_s)
 
     def started(self, app: Any, topic: str) -> None:
-        """The Faust app has its table and reads `topic`: from now on it is looked at."""
+        """Note that the Faust app has its table and reads `topic`: from now on, `look` examines it."""
         self._app, self._topic = app, topic
         self.look()
 
     async def watch(self) -> None:
-        """Look again and again until cancelled."""
+        """Call `look` periodically until cancelled."""
         while True:
             self.look()
             await asyncio.sleep(LOOK_EVERY_S)
 
     def look(self) -> None:
-        """The loop has come round; look at the app."""
+        """Note that the loop has come round, and take a snapshot of the app."""
         self._came_round = self._clock()
         if self._app is None:
             return
@@ -82,11 +82,11 @@ class Observer(Collector):
             self._rebalances.add(self._app.rebalancing_count - self._rebalanced)
             self._rebalanced = self._app.rebalancing_count
             self._seen = _seen(self._app, self._topic)
-        except Exception as error:  # noqa: BLE001 - Faust is in the middle of something: the next look sees more
+        except Exception as error:  # noqa: BLE001 - Faust is in the middle of a change: the next look will succeed
             log.debug("the gateway cannot be looked at now", error=repr(error))
 
     def collect(self) -> Iterator[Metric]:
-        """What was counted, and what stands as it was seen last."""
+        """The counters, and the gauges as of the last snapshot."""
         yield from counted(self)
         age, lag, batches = OfGateway.LOOP_AGE.family(), OfGateway.LAG.family(), OfGateway.BATCHES.family()
         age.add_metric([], self._age_s())
@@ -103,7 +103,7 @@ class Observer(Collector):
         return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
 
     def ready(self) -> Verdict:
-        """Whether its table is whole and it merges what comes; not without a partition."""
+        """Whether its table is complete and it merges new records; False without a partition."""
         seen = self._seen
         why = seen.hindered_by if self.live().ok else "the loop does not come round"
         reasons = {} if why is None else {"why": why}
