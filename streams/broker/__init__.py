@@ -1,11 +1,11 @@
-"""A broker for development, tests and the demo: whichever this machine can run.
+"""A broker for development, tests and the demo, of a kind that this machine can run.
 
     with broker.start() as kafka:
         print(kafka.bootstrap, kafka.kind)
 
-The kind comes from the argument or the variable `BROKER`: `HOST:PORT` (one that runs already), `docker`, `apache`
-(Java and Maven) or `embedded` (a small binary, for a look around only). Without either, the first that works of
-Docker, Apache Kafka by Maven, embedded; one that fails says why in a line and the next is tried.
+The kind comes from the argument or the variable `BROKER`: `HOST:PORT` (a running one), `docker`, `apache`
+(Java and Maven) or `embedded` (a small binary, for a first look only). Without either, the first that works of Docker,
+Apache Kafka by Maven, embedded: one that fails says why in a line, and the next is tried.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def start(
     """Start a broker that listens on this machine only, and return when it serves.
 
     Args:
-        kind: `HOST:PORT`, `docker`, `apache` or `embedded`; the variable `BROKER` when absent, else the first that
+        kind: `HOST:PORT`, `docker`, `apache` or `embedded`; if absent, the variable `BROKER`, else the first that
             works.
-        data_dir: where its data stays; a temporary folder, removed with it, when absent.
-        port: where it listens; any free port when absent.
-        say: takes each line worth telling; they go to standard error when absent.
-        lasting: it is to be as fast as it can get, though it takes a minute of load to get there; else it starts cheap.
+        data_dir: folder for its data; if absent, a temporary one that is removed with it.
+        port: its port; if absent, any free one.
+        say: called with each line for the user; if absent, the lines go to standard error.
+        lasting: make it as fast as possible, although that takes a minute of load; else it starts cheaply.
 
     Raises:
-        BrokerUnavailableError: none could be started; the text says why for each.
+        BrokerUnavailableError: none could be started; the text gives the reason for each.
     """
     tell = say or _to_stderr
     wanted = kind or os.environ.get("BROKER") or None
@@ -88,7 +88,7 @@ def start(
 
 
 def main(kind: str | None = None, data_dir: Path | None = None, port: int | None = None) -> int:
-    """Run a broker in the foreground until Ctrl-C or SIGTERM; the process's exit code."""
+    """Run a broker in the foreground until Ctrl-C or SIGTERM; returns the process's exit code."""
     external = ":" in (kind or os.environ.get("BROKER") or "")
     if port is not None and not external and not port_is_free(port):
         sys.stderr.write(f"error: port {port} is taken: choose another --port, or leave it out for one that is free\n")

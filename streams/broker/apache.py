@@ -24,14 +24,14 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0
 </dependencies></project>
 """
 
-# The same for every real broker that is started here, so that tests see one configuration.
+# The same for every real broker started here, so that tests see one configuration.
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     "auto.create.topics.enable": "false",
-    # A killed broker comes back under its id only when its old session has ended (9 s by default).
+    # A killed broker can return with its id only after its old session has ended (9 s by default).
     "broker.heartbeat.interval.ms": "1000",
     "broker.session.timeout.ms": "4000",
     "group.initial.rebalance.delay.ms": "0",
@@ -46,7 +46,7 @@ SETTINGS = {
     "log.retention.ms": "-1",
 }
 MEMORY = ["-Xms256m", "-Xmx1g"]
-# Until a broker has lived for minutes, ever better compilation and parallel collection cost more than they save.
+# In a broker's first minutes, better compilation and parallel garbage collection cost more than they save.
 BRIEF = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
@@ -57,7 +57,7 @@ class ApacheBroker(ProcessBroker):
     label = f"Apache Kafka {VERSION} (Java, jars by Maven)"
 
     def command(self) -> list[str]:
-        """Fetch the jars when they are not there, format the data folder when it is new."""
+        """Fetch missing jars, and format a new data folder."""
         java = _java()
         classpath = f"{self._jars()}/*"
         properties = self._properties()
@@ -98,12 +98,12 @@ class ApacheBroker(ProcessBroker):
 
 
 def _cluster_id() -> str:
-    """As Kafka makes them: 16 bytes in 22 characters."""
+    """An id as Kafka makes them: 16 bytes in 22 characters."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _fetch(maven: str, jars: Path) -> None:
-    """Copy Kafka and all that it needs; the folder appears only when it is whole."""
+    """Copy Kafka and its dependencies; the folder appears only once it is complete."""
     with tempfile.TemporaryDirectory(dir=jars.parent) as temporary:
         (Path(temporary) / "pom.xml").write_text(POM)
         whole = Path(temporary) / "jars"

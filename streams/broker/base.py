@@ -1,4 +1,4 @@
-"""What every broker can do, and how its process is kept from outliving ours."""
+"""The base of all brokers, with a watcher that keeps their processes from outliving ours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WATCHER = 'cat >/dev/null; folder=$1; shift; "$@"; [ -z "$folder" ] || rm -rf "$
 
 
 class BrokerUnavailableError(Exception):
-    """This kind of broker does not work here; the text is one line that says why."""
+    """This kind of broker does not work here; the text gives the reason in one line."""
 
 
 class Broker:
@@ -37,7 +37,7 @@ class Broker:
     label: ClassVar[str]
     durable: ClassVar[bool] = True
     limits: ClassVar[str] = ""
-    """What it cannot do, in a phrase; empty when it is the real thing."""
+    """Its limits, in a phrase; empty for a real Kafka."""
 
     bootstrap: str
     log: Path | None = None
@@ -47,19 +47,19 @@ class Broker:
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Stop it in good order and remove what was only for it. A stopped one may be stopped again."""
+        """Stop it cleanly and remove its temporary files. A stopped one may be stopped again."""
         raise NotImplementedError
 
     def kill(self) -> None:
-        """Kill it with SIGKILL; its data stays for `restart`."""
+        """Kill it with SIGKILL; its data is kept for `restart`."""
         raise BrokerUnavailableError(f"{self.label} was not started here, so it cannot be killed here")
 
     def restart(self) -> None:
-        """Start a killed one again, on its data and its address."""
+        """Start a killed one again, with its data and its address."""
         raise BrokerUnavailableError(f"{self.label} was not started here, so it cannot be restarted here")
 
     def wait(self, seconds: float) -> bool:
-        """Wait that long, or until it ends; whether it still runs."""
+        """Wait for the given time or until it ends; returns whether it still runs."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ class Broker:
 
 
 class ExternalBroker(Broker):
-    """A broker that somebody else runs, given by its address."""
+    """A broker that others run, given by its address."""
 
     kind = "external"
     label = "The broker given by its address"
@@ -82,15 +82,15 @@ class ExternalBroker(Broker):
         self._patience_s = patience_s
 
     def start(self) -> None:
-        """Only check that it serves."""
+        """Check that it serves."""
         if not serves(self.bootstrap, self._patience_s):
             raise BrokerUnavailableError(f"nothing answers as Kafka at {self.bootstrap}")
 
     def stop(self) -> None:
-        """Leave it alone: it is not ours."""
+        """Do nothing: it is not ours."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait; it is taken to run."""
+        """Wait; the broker is assumed to run."""
         time.sleep(seconds)
         return True
 
@@ -98,7 +98,7 @@ class ExternalBroker(Broker):
 class LocalBroker(Broker):
     """A broker that this process starts: its folder, its log, and a watcher that outlives us by a moment.
 
-    The watcher ends the broker when our end of a pipe closes, which happens however we end, `kill -9` included.
+    The watcher ends the broker when our end of a pipe closes, as it does however we end, `kill -9` included.
     """
 
     def __init__(self, port: int, data_dir: Path | None, say: Callable[[str], None], *, lasting: bool = False) -> None:
@@ -112,14 +112,14 @@ class LocalBroker(Broker):
 
     @property
     def folder(self) -> Path:
-        """Where data and log are: the folder given, or a temporary one."""
+        """The folder for data and log: the given one, or a temporary one."""
         if self._folder is None:
             self._folder = self._given or Path(tempfile.mkdtemp(prefix="streams-broker-"))
             self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder
 
     def watch(self, last_will: list[str]) -> None:
-        """Run this command should we vanish without having stopped the broker; a temporary folder goes too."""
+        """Run this command, and remove a temporary folder, if we vanish without having stopped the broker."""
         self.unwatch()
         temporary = "" if self._given is not None else str(self.folder)
         self._watcher = subprocess.Popen(
@@ -131,7 +131,7 @@ class LocalBroker(Broker):
         )
 
     def unwatch(self) -> None:
-        """The broker has ended in good order."""
+        """End the watcher: the broker has ended cleanly."""
         if self._watcher is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._watcher.pid, signal.SIGKILL)
@@ -141,7 +141,7 @@ class LocalBroker(Broker):
             self._watcher = None
 
     def remove_folder(self) -> None:
-        """Remove a temporary folder; one that was given stays."""
+        """Remove a temporary folder; a given one is kept."""
         if self._folder is not None and self._given is None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
@@ -156,12 +156,12 @@ class LocalBroker(Broker):
 
 
 class ProcessBroker(LocalBroker):
-    """A broker that is one process of ours, in a process group of its own."""
+    """A broker that is a child process of ours, in its own process group."""
 
     _process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
-        """What to run; raises BrokerUnavailableError when something is missing."""
+        """The command to run; raises BrokerUnavailableError if something is missing."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -174,23 +174,23 @@ class ProcessBroker(LocalBroker):
             raise
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL should that take too long."""
+        """Stop it with SIGTERM, or with SIGKILL if that takes too long."""
         self._end(signal.SIGTERM)
         self.unwatch()
         self.remove_folder()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill it with SIGKILL and wait for its end."""
         self._end(signal.SIGKILL)
         self.unwatch()
 
     def restart(self) -> None:
-        """Start it again on its data."""
+        """Start it again with its data."""
         self._spawn(self.command())
         self.await_service()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it still runs after that long."""
+        """Wait for the given time or until it ends; returns whether it still runs."""
         if self._process is None:
             return False
         try:
@@ -221,7 +221,7 @@ class ProcessBroker(LocalBroker):
 
 
 def serves(bootstrap: str, seconds: float) -> bool:
-    """Whether a Kafka broker answers there within that time."""
+    """Whether a Kafka broker answers at the address within the time."""
     client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
         return bool(client.list_topics(timeout=seconds).brokers)
@@ -230,14 +230,14 @@ def serves(bootstrap: str, seconds: float) -> bool:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody uses now."""
+    """A port of this machine that is free at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
-    """Whether one can listen there."""
+    """Whether a server can listen on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -248,7 +248,7 @@ def port_is_free(port: int) -> bool:
 
 
 def run(command: list[str], seconds: float) -> str:
-    """What a command prints; raises BrokerUnavailableError with its last line when it fails."""
+    """The output of a command; raises BrokerUnavailableError with its last line if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
@@ -262,13 +262,13 @@ def run(command: list[str], seconds: float) -> str:
 
 
 def last_line(log: Path | None) -> str:
-    """The line of a log that says most about how it ended."""
+    """The line of a log that says most about the end."""
     lines = [] if log is None or not log.exists() else log.read_text(errors="replace").strip().splitlines()
     return _telling(lines[-50:]) if lines else "its log is empty"
 
 
 def cache_folder(name: str) -> Path:
-    """Where downloads for every checkout on this machine stay."""
+    """The folder for downloads, shared by every checkout on this machine."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "streams" / name
 

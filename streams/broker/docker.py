@@ -24,7 +24,7 @@ class DockerBroker(LocalBroker):
     _name: str | None = None
 
     def start(self) -> None:
-        """Pull the image when it is not there, run the container, wait until it serves."""
+        """Pull a missing image, run the container, and wait until it serves."""
         self._docker = shutil.which("docker")
         if self._docker is None:
             raise BrokerUnavailableError("the docker command is not installed")
@@ -50,22 +50,22 @@ class DockerBroker(LocalBroker):
         self.remove_folder()
 
     def kill(self) -> None:
-        """SIGKILL to the container."""
+        """Kill the container with SIGKILL."""
         self._call("kill", self._container)
         self.wait(0)
 
     def restart(self) -> None:
-        """Start the killed container again: its disk is as it was."""
+        """Start the killed container again, with its disk as it was."""
         self._call("start", self._container, seconds=60)
         self.await_service()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the container still runs after that long."""
+        """Wait for the given time or until the container ends; returns whether it still runs."""
         time.sleep(seconds)
         return self._call("inspect", "-f", "{{.State.Running}}", self._container).strip() == "true"
 
     def await_service(self) -> None:
-        """Wait until it serves; the container's log is kept when it does not."""
+        """Wait until it serves; if it does not, keep the container's log."""
         try:
             super().await_service()
         except BrokerUnavailableError:
@@ -89,7 +89,8 @@ class DockerBroker(LocalBroker):
     def _options(self) -> list[str]:
         settings = SETTINGS | {
             "controller.quorum.voters": "1@localhost:9093",
-            # The broker ends transactions by calling itself, and from inside the published port is not there.
+            # The broker ends transactions by calling itself, and the published port does not exist inside the
+            # container.
             "inter.broker.listener.name": "INSIDE",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT",
             "listeners": "PLAINTEXT://:9092,INSIDE://localhost:9094,CONTROLLER://:9093",
@@ -102,7 +103,7 @@ class DockerBroker(LocalBroker):
         return options + self._mount()
 
     def _mount(self) -> list[str]:
-        """A data folder that was given is mounted; the image's user is not ours, so it must be writable for all."""
+        """Options that mount a given data folder. It must be writable for all: the image's user is not ours."""
         if self._given is None:
             return []
         data = Path(self.folder).resolve() / "data"

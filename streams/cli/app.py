@@ -1,4 +1,4 @@
-"""The command line's verbs, and how its errors are told."""
+"""The command line's verbs and its reports of errors."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a known error is one line and exit code 1, `STREAMS_DEBUG=1` shows where it came from."""
+    """Run the command line. A known error is one line and exit code 1; `STREAMS_DEBUG=1` shows its traceback."""
     interrupts.never_dropped()
     stdio.prepare()
     code = _run()
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def _run() -> str | int | None:
-    """The exit code."""
+    """Run the verb; returns the exit code."""
     try:
         app()
     except SystemExit as ended:

@@ -1,4 +1,4 @@
-"""A batch while it runs: how far it has come, how fast it is, and its counters."""
+"""The live display of a batch: its progress, its rate and its counters."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _UNEASY_S = 10.0
 
 
 class Bar:
-    """Two lines for a terminal of 80 columns or more, drawn anew from time to time by a `rich.live.Live`.
+    """Two lines for a terminal of 80 columns or more, redrawn from time to time by a `rich.live.Live`.
 
-    A batch that stands has a third, which says until when.
+    A standing batch has a third line, which says until when.
 
-    While pages are read the bar shows the share of the table looked at; after that, while cancelled invocations are
+    While pages are read, the bar shows the share of the table looked at; afterwards, while cancelled invocations are
     awaited, the share of them that has ended.
     """
 
@@ -73,7 +73,7 @@ class Bar:
         return Constrain(Group(*lines), min(_WIDEST, err.width))
 
     def _left(self) -> str:
-        """The time left, which goes on falling between two progress records."""
+        """The time left, which keeps falling between two progress records."""
         if self._last is None or self._last.eta_ms is None:
             return "-:--"
         minutes, seconds = divmod(max(0, round(self._last.eta_ms / 1_000 - (time.monotonic() - self._since))), 60)
@@ -88,17 +88,17 @@ class Bar:
 
 
 def action_of(progress: BatchProgress) -> str:
-    """What a batch does, for people."""
+    """The action of a batch, for people."""
     return f"{progress.action}{' (dry run)' if progress.dry_run else ''}"
 
 
 def counters(progress: BatchProgress) -> str:
-    """A batch's counters in a line."""
+    """The counters of a batch, in one line."""
     return "  ".join(f"{name} {getattr(progress, name):,}" for name in COUNTERS)
 
 
 def line(progress: BatchProgress) -> Text:
-    """A batch in one line, where there is no terminal: action, state, how far, rate, counters."""
+    """A batch in one line, for output without a terminal: action, state, progress, rate, counters."""
     share = _share(progress)
     text = Text(f"{action_of(progress)}  ").append(_state(progress.state), style=STYLES.get(progress.state, "cyan"))
     text.append(f" {'' if share is None else f'{int(share * 100)}%':>4}  {progress.rate:,.0f}/s  ", style="default")
@@ -111,7 +111,7 @@ def _state(state: BatchState | None) -> str:
 
 
 def _share(progress: BatchProgress) -> float | None:
-    """How much is done, 0 to 1; None when nothing can be said yet."""
+    """The part that is done, 0 to 1; None if it is unknown yet."""
     if progress.finished_at is not None:
         return 1.0
     if progress.state is BatchState.DRAINING and progress.matched:

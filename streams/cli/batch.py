@@ -1,4 +1,4 @@
-"""`batch`: what is known of batches, and control of those that run."""
+"""`batch`: the known batches, and control of running ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that bound a batch: how many, how fast, until when."""
+"""The options that limit a batch: its number of rows, its rate, its end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from streams.model import StartBatch  # noqa: TC001 - read by Typer's hints
 
 
 def bound(metavar: str, meaning: str) -> Any:
-    """An option that bounds a batch, as the help shows it."""
+    """An option that limits a batch, in its own panel of the help."""
     return typer.Option(metavar=metavar, help=meaning, rich_help_panel="How much of it", show_default=False)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far a batch may go."""
+    """The limits of a batch."""
 
     limit: Annotated[int | None, bound("N", "Act on so many and no more.")] = None
     max_rate: Annotated[float | None, bound("N", "Act on so many a second, over all partitions; see `batch rate`.")] = (
@@ -30,7 +30,7 @@ class Bounds:
     ] = None
 
     def of(self, start: StartBatch) -> StartBatch:
-        """The batch within these bounds.
+        """The batch with these limits.
 
         Raises:
             typer.BadParameter: a time that cannot be read, naming the option.

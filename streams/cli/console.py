@@ -1,6 +1,6 @@
-"""What the command line prints, and its exit codes.
+"""The output of the command line, and its exit codes.
 
-Results go to stdout, everything else to stderr: with `--json` stdout is one JSON object and nothing more.
+Results go to stdout, everything else to stderr: with `--json`, stdout is one JSON object and nothing more.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def settings_of_service(**overrides: Any) -> Settings:
-    """Settings of a process that runs on; its log is as the settings say."""
+    """Settings of a long-running process; its log is as the settings say."""
     settings = load_settings(**overrides)
     logs.configure(settings)
     return settings
 
 
 def settings_of_command() -> Settings:
-    """Settings of a command that ends by itself; of its log only warnings are shown, the rest it prints itself."""
+    """Settings of a command that ends by itself. Its log shows only warnings; the command prints the rest itself."""
     settings = load_settings()
     quiet = "debug" if settings.log_level == "debug" else "warning"
     logs.configure(settings.model_copy(update={"log_level": quiet}))
@@ -52,19 +52,19 @@ def settings_of_command() -> Settings:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, in UTF-8 whatever the locale is; `value`: records, dicts, lists."""
+    """Print one JSON document on stdout, in UTF-8 with any locale; `value`: records, dicts, lists."""
     sys.stdout.flush()
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def print_whole(table: Table) -> None:
-    """A table on stdout, wrapped by a narrower terminal: cut off, ids and counters would be of no use."""
+    """Print a table on stdout, wrapped by a narrower terminal: cut-off ids and counters would be useless."""
     needed = Measurement.get(out, out.options.update(width=_UNLIMITED), table).maximum
     Console(width=max(out.width, needed), highlight=False).print(table)
 
 
 def print_error(message: str) -> None:
-    """`error: ...` on stderr, one a line."""
+    """Print `error: ...` on stderr, one line per error."""
     for line in message.splitlines():
         err.print("[bold red]error:[/] " + escape(line))

@@ -1,4 +1,4 @@
-"""`batch pause`, `resume`, `abort` and `rate`: one command in the log, and until it shows."""
+"""`batch pause`, `resume`, `abort` and `rate`: send one command, and wait until it takes effect."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _refuse_rate(progress: BatchProgress, max_rate: float | None) -> None:
 
 
 def _await(settings: Settings, batch_id: str, shows: Callable[[BatchProgress], bool]) -> BatchProgress:
-    """The batch's progress once the command shows, or once all its pages are done."""
+    """The batch's progress, once the command has taken effect or all pages are done."""
     with suppress(BatchTimeoutError):
         for progress in ProgressReader(settings).follow(batch_id, _PATIENCE_S):
             if shows(progress) or progress.state not in _PAGING:

@@ -1,4 +1,4 @@
-"""`dead-letters`: what the workers put aside, and sending it again."""
+"""`dead-letters`: the list of records that the workers moved aside, and their replay."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _LISTED = 10
 
 
 class Started(StrEnum):
-    """What becomes of what executors have in hand."""
+    """The treatment of invocations that executors have in hand."""
 
     ADOPT = "adopt"
     RESTART = "restart"
@@ -85,7 +85,7 @@ def export(
     now = time.time_ns() // 1_000_000
     no_start_before = now + (duration_of("--import-within", import_within) or 0)
     settings = settings_of_command()
-    Admin(settings).partition_counts()  # a broker that is out of reach is told in one line
+    Admin(settings).partition_counts()  # an unreachable broker is reported in one line
     from streams.engine.moving import Terms  # noqa: PLC0415 - no other command waits for it to load
 
     terms = Terms(now, started is Started.RESTART, no_start_before)
@@ -117,7 +117,7 @@ def _written(settings: Settings, terms: Terms, sink: Sink, *, force: bool) -> Ex
 
 
 def _tell(exported: Exported, terms: Terms) -> None:
-    """What was written, what to know of it, and what stays behind."""
+    """Report what was written, what to know about it, and what stays behind."""
     which = f" ({_listed(exported.moved)})" if exported.moved else ""
     err.print(f"exported, in {exported.commands:,} commands: {exported.invocations:,}{which}", markup=False)
     in_hand = exported.moved[Status.READY] + exported.moved[Status.RUNNING]
@@ -131,7 +131,7 @@ def _tell(exported: Exported, terms: Terms) -> None:
 
 
 def _say(what: str, count: int, which: str = "") -> None:
-    """One line, unless there is nothing to tell."""
+    """Print one line, unless there is nothing to report."""
     if count:
         err.print(f"{what}: {count:,}{f' ({which})' if which else ''}", markup=False)
 

@@ -1,4 +1,4 @@
-"""Following a batch to its end, with a live bar on stderr."""
+"""The follow-up of a batch to its end, with a live bar on stderr."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _EVERY_S = 2.0
 
 @dataclass
 class Watched:
-    """What was seen of a batch; `last` is None when there was no progress. `error`: why watching ended early."""
+    """The result of watching a batch. `last` is None if there was no progress. `error`: why watching ended early."""
 
     last: BatchProgress | None = None
     interrupted: bool = False
     error: str | None = None
 
     def stands(self, batch_id: str) -> str:
-        """Where the batch is, for an error that is not its own."""
+        """The state of the batch, for a message about another error."""
         return f"batch {batch_id} " + ("stands in the log" if self.last is None else f"is {self.last.state}")
 
     @property
     def exit_code(self) -> Exit:
-        """0 only when the batch has completed and nothing failed."""
+        """0 only if the batch has completed and nothing failed."""
         if self.interrupted:
             return Exit.INTERRUPTED
         done = self.last is not None and self.last.state is BatchState.COMPLETED and self.last.failed == 0
@@ -66,13 +66,13 @@ def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> W
 
 
 def tell_ways_back(batch_id: str) -> None:
-    """How a batch that nobody watches is watched again, and how it is stopped."""
+    """Print how to watch the batch again, and how to stop it."""
     err.print(f"watch it again: streams batch watch {batch_id}", markup=False)
     err.print(f"stop it:        streams batch abort {batch_id}", markup=False)
 
 
 def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
-    """The same, each shown on the way: on a terminal as a live bar, elsewhere in a line every two seconds."""
+    """The same progress, shown as it passes: as a live bar on a terminal, elsewhere a line every two seconds."""
     if err.is_terminal:
         bar = Bar()
         with Live(bar, console=err, transient=True, refresh_per_second=10):
@@ -89,7 +89,7 @@ def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
 
 
 def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
-    """A batch for people; `ids_shown`: how many sample ids at most, None for all there are."""
+    """A batch as a table for people; `ids_shown`: most sample ids shown, None for all."""
     grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     grid.add_column(style="bold")
     grid.add_column(justify="left")

@@ -1,4 +1,4 @@
-"""A file of invocation ids, one a line."""
+"""A file of invocation ids, one per line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _QUOTED: Final = re.compile(r"[\[{]?\s*[\"'\u201c\u201e]")
 
 
 def ids_of(path: Path) -> list[str]:
-    """The ids; spaces around them and blank lines do not count. `-` is stdin.
+    """The ids in a file, without surrounding spaces and blank lines. `-` is stdin.
 
     Raises:
-        UnreadableError: it cannot be read, or a line holds something else than an id; the message names the line.
+        UnreadableError: the file cannot be read, or a line is not an id; the message names the line.
     """
     if str(path) == "-":
         return list(_ids(text_lines(sys.stdin.buffer, "stdin"), "stdin"))
@@ -35,7 +35,8 @@ def _ids(lines: Iterator[str], name: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         written = line.strip(_AROUND)
         if _QUOTED.match(written):
-            # Unquoted for the user, an id that does begin so would be taken for another one, and that one be ended.
+            # If quotes were removed, an id that does begin with one would be taken for another one, which would then be
+            # ended.
             raise UnreadableError(
                 f"{name}, line {number}: {written[:40]} is quoted: write bare ids, as `jq -r` does (--id takes one "
                 "that does begin with a quotation mark)"

@@ -1,4 +1,4 @@
-"""An interrupt that Python would drop is raised anew."""
+"""A repair for interrupts that Python would drop: they are raised again."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def never_dropped() -> None:
     """Let Ctrl-C end the program wherever it meets it.
 
     What a signal's handler raises while an object is being freed goes to `sys.unraisablehook` and no further
-    (Python's documentation, `object.__del__`). Here that KeyboardInterrupt comes once more, a moment later, from
-    whatever handles SIGINT then.
+    (Python's documentation, `object.__del__`). Here, that KeyboardInterrupt comes once more, a moment later, from the
+    current handler of SIGINT.
     """
     signal.signal(signal.SIGALRM, _as_sigint)
     sys.unraisablehook = _hook

@@ -91,7 +91,7 @@ def _payload(text: str | None, file: Path | None) -> bytes | None:
             return sys.stdin.buffer.read() if file is None else file.read_bytes()
         except OSError as error:
             raise unreadable(name, error) from None
-    return None if text is None else os.fsencode(text)  # what is no text in this locale stays as it was typed
+    return None if text is None else os.fsencode(text)  # bytes that are not text in this locale are kept as typed
 
 
 def _append(command: Invoke) -> Delivery:

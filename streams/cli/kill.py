@@ -1,4 +1,4 @@
-"""`kill` and `cancel`, and what all such verbs share: from options to one command in the log, and to its end."""
+"""`kill` and `cancel`, and the common path of all such verbs: options, one command in the log, its end."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Sending:
 
 @dataclass(frozen=True)
 class Cancelling:
-    """Options of a cancel alone."""
+    """Options of a cancel only."""
 
     grace: Annotated[
         str | None, _duration("--grace", meaning="How long executors have to end it, at most 24h; 30s when absent.")
@@ -112,11 +112,11 @@ def run(
     cancelling: Cancelling,
     standing: Standing | None = None,
 ) -> None:
-    """Preview and question, the one command, and progress until the batch has ended.
+    """Preview, ask, send the one command, and show progress until the batch has ended.
 
     Raises:
-        typer.BadParameter: an option breaks a rule, or there is nobody to ask.
-        typer.Exit: there is nothing more to do; with the verb's exit code.
+        typer.BadParameter: an option breaks a rule, or there is no terminal to ask on.
+        typer.Exit: nothing more is to be done; with the verb's exit code.
         BatchTimeoutError: the preview has not ended in time.
     """
     if sending.batch_id == "":
@@ -155,7 +155,7 @@ def run(
 
 
 def _confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: int | None, *, as_json: bool) -> None:
-    """Preview and question; with nothing to send stdout still is one JSON object, where it was asked for."""
+    """Preview and ask. With nothing to send, stdout still is one JSON object, if JSON was requested."""
     try:
         confirm(settings, start, grace, None if timeout is None else timeout / 1_000)
     except typer.Exit:
@@ -165,16 +165,16 @@ def _confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: 
 
 
 def whoever_this_is() -> str:
-    """The actor of what is sent, unless another one is named: USER@HOST."""
+    """The actor of a command, unless another one is named: USER@HOST."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        user = "unknown"  # as in a container, for a number without a name
+        user = "unknown"  # as in a container, where a user id has no name
     return f"{user}@{socket.gethostname()}"
 
 
 def _refuse_invalid(start: StartBatch) -> None:
-    """The engine's own rules, before anything is sent."""
+    """Apply the engine's own rules before anything is sent."""
     if replace(start.filter, exclude=None) == Filter():
         but = "" if start.filter.exclude is None else " but those left out"
         raise typer.BadParameter(f"say which invocations, or --all for all of them{but}")
@@ -223,9 +223,9 @@ def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) 
 
 
 def _different(start: StartBatch, progress: BatchProgress) -> list[str]:
-    """The options in which an earlier batch, which had this one's id, differs from it; none when it is the same.
+    """The options in which an earlier batch with the same id differs from this one; empty if it is the same.
 
-    Of ids only their number is known.
+    Only the number of ids is known.
     """
     ids = start.filter.invocation_ids
     pairs = {
@@ -248,7 +248,7 @@ def _different(start: StartBatch, progress: BatchProgress) -> list[str]:
 
 
 def _grace_ms(batch: StartBatch | BatchProgress) -> int:
-    """The default spelt out, as it is in the progress of a batch that was not rejected."""
+    """The grace with its default filled in, as in the progress of a batch that was not rejected."""
     return duration_ms(DEFAULT_GRACE) if batch.grace_ms is None else batch.grace_ms
 
 

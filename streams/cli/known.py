@@ -1,4 +1,4 @@
-"""A batch that a command is about: what is known of it, or that nothing is."""
+"""The known progress of a batch that a command names, or the error that nothing is known."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PAUSE_S = 0.5
 
 
 def wait_until_known(settings: Settings, batch_id: str) -> BatchProgress:
-    """The batch as it stands.
+    """The current progress of the batch.
 
-    One that was started a moment ago may not have been heard of yet; one that nobody started never will be.
+    A batch that was just started may not be known yet; one that nobody started never will be.
 
     Raises:
-        StreamsError: it was not heard of in time.
+        StreamsError: the batch did not become known in time.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while (progress := ProgressReader(settings).latest().get(batch_id)) is None:
@@ -33,5 +33,5 @@ def wait_until_known(settings: Settings, batch_id: str) -> BatchProgress:
 
 
 def unknown(batch_id: str) -> StreamsError:
-    """What to say of a batch that nobody has heard of."""
+    """The error text for an unknown batch."""
     return StreamsError(f"batch {batch_id} is not known: see `streams batch list`; a finished one is forgotten later")

@@ -1,4 +1,4 @@
-"""Labels as they are typed: KEY=VALUE."""
+"""Labels in their typed form, KEY=VALUE."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import typer
 
 
 def labels_of(option: str, values: list[str] | None) -> dict[str, str] | None:
-    """Labels written as KEY=VALUE; None when there are none.
+    """Labels from texts of the form KEY=VALUE; None without any.
 
     Raises:
-        typer.BadParameter: one is not written so, or a key has two values.
+        typer.BadParameter: one has another form, or a key has two values.
     """
     if values is None:
         return None
@@ -25,10 +25,10 @@ def labels_of(option: str, values: list[str] | None) -> dict[str, str] | None:
 def wanted_labels(
     option: str, values: list[str] | None
 ) -> tuple[dict[str, str] | None, dict[str, tuple[str, ...]] | None]:
-    """What a filter says of labels: those with one value, and those that may have one of several.
+    """The labels of a filter: those with one value, and those with several allowed values.
 
     Raises:
-        typer.BadParameter: one is not written as KEY=VALUE, or as some write a comparison.
+        typer.BadParameter: one does not have the form KEY=VALUE, or looks like a comparison.
     """
     lists: dict[str, dict[str, None]] = {}
     for value in values or ():

@@ -1,4 +1,4 @@
-"""What to say when a filter matches nothing: a misspelt name looks the same as work that is done."""
+"""The message for a filter that matches nothing: a misspelt name looks the same as work that is done."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LOOKED_FOR_S: Final = 5.0
 
 
 def tell_nothing_matched(settings: Settings, chosen: Filter, action: Action) -> None:
-    """Say it in words, on stderr, with names that are nearly those asked for.
+    """Say on stderr that nothing matched, with known names that are similar to those in the filter.
 
-    The names are those by which earlier batches have matched something: the topics hold no other list of names.
+    The names come from filters of earlier batches that matched something: the topics have no other list of names.
     """
     which = "invocations" if chosen.match_all else describe(chosen)
     ended = "have ended" if action is Action.PURGE else "have not ended"
@@ -42,7 +42,7 @@ def tell_nothing_matched(settings: Settings, chosen: Filter, action: Action) -> 
 
 
 def near_names(chosen: Filter, earlier: Iterable[BatchProgress]) -> list[str]:
-    """For each name in the filter that no earlier batch has found by itself, the nearest one that was; a line each."""
+    """For each name in the filter with which no earlier batch alone has matched, a line with the nearest that has."""
     found = [each.filter for each in earlier if each.matched]
     lines = []
     for field, name in _NAMED.items():

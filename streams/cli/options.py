@@ -1,6 +1,6 @@
-"""Groups of options that several commands share: a frozen dataclass a group, its fields annotated for Typer.
+"""Groups of options that several commands share: each is a frozen dataclass with fields annotated for Typer.
 
-And what those commands have in common besides: what the shell completes, and the word that is no option.
+Also, other things those commands share: completion in the shell, and the answer to a word that is not an option.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _KIND = inspect.Parameter.KEYWORD_ONLY
 
 
 class Choosing(TyperCommand):
-    """A verb that is told by options which invocations are meant; a word alone is answered with the option."""
+    """A verb whose options choose the invocations; a bare word is answered with the right option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As usual; what nothing takes is asked about rather than only refused."""
+        """Parse as usual, but answer a left-over word with a question instead of only refusing it."""
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if ctx.args and not ctx.resilient_parsing:
@@ -36,7 +36,7 @@ class Choosing(TyperCommand):
 
 
 def takes(*groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of the groups; it is called with one instance of each, in this order."""
+    """Give a command the options of the groups. It is called with one instance of each group, in this order."""
     names = [[field.name for field in dataclasses.fields(group)] for group in groups]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""How far a long reading of the topics is: a bar for each partition and each thing done there."""
+"""Progress bars for a long reading of topics: one per partition and step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def partition_bars() -> Iterator[Callable[[int, str, int, int], None]]:
-    """A function to be told (partition, what is done there, how far it is, how far it will go); no bars in a script."""
+    """A callback for (partition, step, position, end) that draws bars; without a terminal, it draws none."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         tasks: dict[tuple[int, str], TaskID] = {}

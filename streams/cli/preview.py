@@ -1,4 +1,4 @@
-"""Before a batch of consequence: what it would do, by a dry run, and whether to go on."""
+"""The preview of a batch by a dry run, and the question whether to go on."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ DEFAULT_GRACE = "30s"
 
 
 def confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: float | None) -> None:
-    """Show what the batch would act on, and ask; returns when the answer is yes.
+    """Show what the batch would act on, and ask; returns if the answer is yes.
 
-    grace: as it was typed. timeout: seconds for the dry run, None for ever.
+    grace: as typed. timeout: seconds for the dry run, None for no limit.
 
     Raises:
         typer.BadParameter: there is no terminal to ask on.
-        typer.Exit: 0 when there is nothing to act on, 1 for a no, 130 for Ctrl-C.
+        typer.Exit: 0 if there is nothing to act on, 1 for a no, 130 for Ctrl-C.
         BatchTimeoutError: the dry run has not ended in time.
     """
     if not on_a_terminal():
@@ -49,12 +49,12 @@ def confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: f
 
 
 def on_a_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Whether there is a terminal on which to ask."""
     return sys.stdin.isatty()
 
 
 def question(start: StartBatch, count: int, grace: str | None) -> str:
-    """What a person must say yes to."""
+    """The question to confirm."""
     asked = f"{start.action.capitalize()} {count:,} invocation{'' if count == 1 else 's'}?"
     if start.action is Action.PURGE:
         return f"{asked} They are removed for good, payloads included."

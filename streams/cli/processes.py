@@ -1,4 +1,4 @@
-"""`worker`, `gateway` and `broker`: what runs until it is stopped."""
+"""`worker`, `gateway` and `broker`: processes that run until they are stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def worker() -> None:
 
     Example: STREAMS_WORKER_ID=worker-1 streams worker
     """
-    # Each process loads what it runs, and no other command waits for it.
+    # Each process loads its own modules, so that no other command waits for them.
     from streams.runtime import process as runtime  # noqa: PLC0415
 
     raise typer.Exit(runtime.run(settings_of_service()))

@@ -1,4 +1,4 @@
-"""Records as JSON and back: what `tail` prints under `record`, `send` takes.
+"""Records as JSON and back: `tail` prints them under `record`, `send` takes them.
 
 `{"type": "Invoke", "invocation": {...}, ...}`: the fields of the schema, those at their default left out; bytes are
 base64, times milliseconds since 1970.
@@ -25,22 +25,22 @@ _NOT_IN_THE_SCHEMA = "encoded"
 
 
 class BadLineError(StreamsError):
-    """A line that holds no command; the message says why."""
+    """A line that is not a command; the message says why."""
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """The record's type and fields."""
+    """The record's type and fields, as a JSON object."""
     fields: dict[str, Any] = msgspec.to_builtins(record)
     fields.pop(_NOT_IN_THE_SCHEMA, None)
     return {"type": type(record).__name__, **fields}
 
 
 def command_of(line: bytes) -> ClientCommand:
-    """The command that a line of JSON holds; it is not yet held against the rules of its fields.
+    """The command in a line of JSON, not yet checked against the rules of its fields.
 
     Raises:
-        BadLineError: it is no JSON object, of no type that clients may send, or has a field that is unknown, missing
-            or of a wrong type.
+        BadLineError: it is not a JSON object, not of a type that clients may send, or has a field that is unknown,
+            missing or of a wrong type.
     """
     try:
         fields = msgspec.json.decode(line)
@@ -68,7 +68,7 @@ def _kind(name: object) -> type[Record]:
 
 
 def _require_known(fields: Mapping[str, Any], kind: type[Record], path: str) -> None:
-    """A misspelt field must not be taken for an absent one."""
+    """Refuse unknown fields: a misspelt field must not pass as an absent one."""
     inner = _RECORDS_IN[kind]
     for name, value in fields.items():
         if name not in kind.__struct_fields__ or name == _NOT_IN_THE_SCHEMA:
@@ -79,7 +79,7 @@ def _require_known(fields: Mapping[str, Any], kind: type[Record], path: str) -> 
 
 
 def _records_in(kind: type[Record]) -> dict[str, type[Record]]:
-    """Fields of a record that are records themselves, or may be."""
+    """Fields of a record that are or may be records themselves."""
     parts = ((name, part) for name, hint in get_type_hints(kind, vars(model)).items() for part in _parts(hint))
     return {name: part for name, part in parts if isinstance(part, type) and issubclass(part, Record)}
 

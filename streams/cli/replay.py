@@ -1,4 +1,4 @@
-"""Sending the originals of dead letters again, byte for byte."""
+"""The replay of dead letters: their originals are sent again, byte for byte."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ APPLIED = "with the code clock_ahead, the records were applied and there is noth
 
 
 def was_applied(letter: DeadLetter) -> bool:
-    """Whether it only names the places of records that were applied, though their stamps were too far ahead."""
+    """Whether it only names places of records that were applied although their timestamps were too far ahead."""
     return letter.code == "clock_ahead"
 
 
 def why_not(letter: DeadLetter) -> str | None:
-    """Why a dead letter cannot be sent again; None when it can."""
+    """The reason why a dead letter cannot be sent again; None if it can."""
     if was_applied(letter):
         return APPLIED
     if letter.truncated is not None:
@@ -43,7 +43,7 @@ def why_not(letter: DeadLetter) -> str | None:
 
 
 class Replay:
-    """A producer of records as they are."""
+    """A producer of unchanged records."""
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topic(Topic.COMMANDS)
@@ -54,7 +54,7 @@ class Replay:
         self._failed: list[str] = []
 
     def send(self, letters: list[DeadLetter]) -> None:
-        """Send the originals in this order; returns when all stand in the log.
+        """Send the originals in this order; returns once all are in the log.
 
         Raises:
             DeliveryError: the broker did not take some.
@@ -82,7 +82,7 @@ class Replay:
 
 
 def place_of(letter: DeadLetter) -> tuple[bytes | None, int]:
-    """Key and partition. What is routed by its key goes where its value says; all else to where it stood."""
+    """Key and partition of the replay. A routed command goes where its value says, all else back to its old place."""
     command = letter.decoded
     if isinstance(command, _CLIENTS):
         return command_key(command).encode(), _BY_KEY

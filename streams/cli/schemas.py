@@ -28,7 +28,7 @@ def check(
 
     Example: streams schemas check --against main
     """
-    from streams.compat import run  # noqa: PLC0415 - no other command waits for it to load
+    from streams.compat import run  # noqa: PLC0415 - no other command need wait for it to load
 
     problems = list(run(against))
     for problem in problems:

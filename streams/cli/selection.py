@@ -1,4 +1,4 @@
-"""The options that say which invocations are meant, and the filter they make."""
+"""The options that choose invocations, and the filter made from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PANEL = "Which invocations"
 _NOT_PANEL = "Which of them to leave out: what any one of these names"
 _SHOWN = 20
-"""Values of one field that a person is shown."""
+"""Most values of one field that are shown."""
 _Words = list[str]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -120,7 +120,7 @@ class Selection:
     ] = None
 
     def filter(self) -> Filter:
-        """The filter; it is not yet checked against the protocol's rules.
+        """The filter, not yet checked against the protocol's rules.
 
         Raises:
             typer.BadParameter: a time, label, status or file of ids that cannot be read, naming the option.
@@ -179,7 +179,7 @@ class Selection:
         if self.id is None and self.ids_file is None:
             return None
         ids = [*(self.id or ()), *(_named("--ids-file", _read_ids, self.ids_file) or ())]
-        return tuple(dict.fromkeys(ids))  # a repeated id is one invocation
+        return tuple(dict.fromkeys(ids))  # repeated ids are one invocation
 
 
 def _require_order(options: str, said: Filter | Exclusion) -> None:
@@ -191,7 +191,7 @@ def _require_order(options: str, said: Filter | Exclusion) -> None:
 
 
 def describe(chosen: Filter, ids: int | None = None) -> str:
-    """The filter in words; `ids`: how many it names, where it only has their number."""
+    """The filter in words; `ids`: number of its ids, if only that is known."""
     words = _words_of(chosen)
     if count := len(chosen.invocation_ids or ()) or ids:
         words.insert(0, f"one of {count:,} ids")
@@ -203,7 +203,7 @@ def describe(chosen: Filter, ids: int | None = None) -> str:
 
 
 def _words_of(said: Filter | Exclusion) -> list[str]:
-    """One for each thing that is said; times that belong together are one."""
+    """A phrase for each condition; two ends of a time range are one."""
     lists = {
         "service": said.services,
         "handler": said.handlers,
@@ -234,7 +234,7 @@ def _any_of(values: Sequence[str]) -> str:
 
 
 def _named(option: str, read: Callable[[_In], _Out], value: _In | None) -> _Out | None:
-    """Read a value; an error names the option it came from."""
+    """Read a value; an error names its option."""
     if value is None:
         return None
     try:

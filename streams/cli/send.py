@@ -35,20 +35,20 @@ class Bad(NamedTuple):
 
 @dataclass
 class Sent:
-    """What has become of the lines."""
+    """The results for the lines."""
 
     sent: int = 0
     bad: list[Bad] = field(default_factory=list)
     interrupted_after: int | None = None
 
     def refuse(self, line: int, reason: str) -> None:
-        """Tell of a bad line at once: the end may be far."""
+        """Report a bad line at once: the end of the input may be far."""
         self.bad.append(Bad(line, reason))
         err.print(f"line {line}: {reason}", markup=False)
 
     @property
     def exit_code(self) -> Exit:
-        """0 only when every line was sent."""
+        """0 only if every line was sent."""
         if self.interrupted_after is not None:
             return Exit.INTERRUPTED
         return Exit.FAILED if self.bad else Exit.OK
@@ -83,7 +83,7 @@ def send(
 
 
 def send_lines(client: Client, lines: Iterable[bytes]) -> Sent:
-    """Send what is good; blank lines are passed over. Returns when the broker has told of everything."""
+    """Send the good lines, skipping blank ones. Returns once the broker has answered for all of them."""
     done = Sent()
     number = 0
     try:
@@ -95,7 +95,7 @@ def send_lines(client: Client, lines: Iterable[bytes]) -> Sent:
     except KeyboardInterrupt:
         done.interrupted_after = number
         err.print(f"stopped after line {number}; what is good up to there is sent")
-    with suppress(DeliveryError):  # each was told by its line
+    with suppress(DeliveryError):  # each was reported with its line
         client.flush()
     return done
 
@@ -131,12 +131,12 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def _with_a_bar(lines: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
-    """The file's lines, with a bar on a terminal: of bytes where the size is known, else of lines only."""
+    """The file's lines, with a bar on a terminal: of bytes if the size is known, else of lines only."""
     if not err.is_terminal:
         yield from lines
         return
     status = os.fstat(file.fileno())
-    size = status.st_size or None  # a pipe has none
+    size = status.st_size or None  # a pipe has no size
     columns = (TextColumn("sending"), BarColumn(), TextColumn("{task.fields[lines]:,} lines"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as bars:
         task: TaskID = bars.add_task("", total=size, lines=0)

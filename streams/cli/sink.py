@@ -1,4 +1,4 @@
-"""Where an export goes: a file that is there whole or not at all, or whatever else stands under that name."""
+"""The target of an export: a file that is written whole or not at all, or anything else with that name."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LONGEST_NAME: Final = 200
 
 
 class Sink:
-    """What is written to a path, or to stdout for `-`.
+    """Output to a path, or to stdout for `-`.
 
-    A regular file, new or not, is written under another name beside it and takes its name once it is whole; it keeps
-    its permissions. Of a symbolic link this is the file that it leads to: the link stays. Everything else (a device, a
-    fifo, an open descriptor such as `/dev/stdout`) is written to as it is.
+    A regular file, new or not, is written under another name beside it and takes its name once it is complete; it keeps
+    its permissions. For a symbolic link, this is done with its target: the link stays. Everything else (a device, a
+    fifo, an open descriptor such as `/dev/stdout`) is written to directly.
 
     Raises:
-        StreamsError: it cannot be written.
+        StreamsError: the target cannot be written.
     """
 
     def __init__(self, output: Path) -> None:
@@ -45,7 +45,7 @@ class Sink:
                 self._file = os.fdopen(os.open(output, os.O_WRONLY | os.O_APPEND), "wb")
                 return
             self._target = Path(os.path.realpath(output))
-            # Nobody else's file may have that name: it is made here, or not at all.
+            # No other program's file may have that name: it is created here, or not at all.
             part = self._target.with_name(f"{self._target.name[:_LONGEST_NAME]}.{secrets.token_hex(4)}.part")
             made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             self._part, self._file = part, os.fdopen(made, "wb")
@@ -58,7 +58,7 @@ class Sink:
             self._file.write(line)
 
     def finish(self) -> None:
-        """All is written."""
+        """Complete the file: it takes its name."""
         with self._told():
             self._file.flush()
             if self._part is not None:
@@ -67,10 +67,10 @@ class Sink:
                 self._part = None
 
     def close(self) -> None:
-        """Nothing is left of a file that is not finished."""
+        """Close; remove a file that is not finished."""
         if self._name == "-":
             return
-        with suppress(OSError):  # it was told when it was written
+        with suppress(OSError):  # the error was reported at the write
             self._file.close()
         if self._part is not None:
             self._part.unlink(missing_ok=True)
@@ -84,7 +84,7 @@ class Sink:
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """Of what a path leads to; None when there is nothing yet."""
+    """The `stat` of a path's target; None if there is nothing yet."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -92,7 +92,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _is_descriptor(path: Path) -> bool:
-    """Whether a path is, or is a link to, an open descriptor: its file is not to be replaced."""
+    """Whether a path is, or links to, an open descriptor, whose file must not be replaced."""
     for _ in range(_MOST_LINKS):
         folder = os.path.realpath(path.parent)
         if _DESCRIPTORS.fullmatch(folder):

@@ -1,4 +1,4 @@
-"""The option that makes a batch stand: it goes on ending what arrives."""
+"""The option for a standing batch, which goes on ending what arrives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AT_WORK = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED
 
 @dataclass(frozen=True)
 class Standing:
-    """Whether a batch stands."""
+    """The option that makes a batch stand."""
 
     standing_until: Annotated[
         str | None,
@@ -27,7 +27,7 @@ class Standing:
     ] = None
 
     def of(self, start: StartBatch) -> StartBatch:
-        """The batch, standing if asked for.
+        """The batch, made standing if requested.
 
         Raises:
             typer.BadParameter: a time that cannot be read, naming the option.
@@ -36,7 +36,7 @@ class Standing:
 
 
 def standing_of(progress: BatchProgress) -> str | None:
-    """Until when the batch stands, in words; None for one that never did or does no longer."""
+    """The end of the batch's standing, in words; None if it never stood or no longer does."""
     until = progress.standing_until
     if until is None or progress.dry_run or progress.state not in _AT_WORK:
         return None

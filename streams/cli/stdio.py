@@ -1,7 +1,7 @@
-"""stdin, stdout and stderr as this process was given them: closed, full, of another encoding, or with nobody to read.
+"""Safe stdin, stdout and stderr, even if they are closed, full, of another encoding, or without a reader.
 
-Stdout has the results: what it does not take is an error, told apart from the work that was done before. Stderr only
-tells about it: what that does not take is lost, and the work goes on.
+Stdout has the results: a failure to write is an error, reported separately from the work done before. Stderr only has
+reports: what it does not take is lost, and the work goes on.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 READER_GONE: Final = 141
-"""Exit code when whoever read stdout has ended, as `head` does: 128 and SIGPIPE's number, as of other programs."""
+"""Exit code if the reader of stdout has ended, as `head` does: 128 plus SIGPIPE's number, as for other programs."""
 
 _IN, _OUT, _ERR = range(3)
 
 
 class OutputError(StreamsError):
-    """Stdout did not take what was to be printed. `done`: what has been done all the same, empty for nothing."""
+    """Stdout did not take the output. `done`: the work that was done all the same, empty for none."""
 
     def __init__(self, why: OSError, done: str = "") -> None:
         closed = why.errno == errno.EBADF
@@ -37,16 +37,16 @@ class OutputError(StreamsError):
 
     @property
     def reader_gone(self) -> bool:
-        """Whether nobody is there to read it: no failure, for whoever has seen enough ends."""
+        """Whether the reader has gone. That is not a failure: a reader that has seen enough ends."""
         return self.why.errno == errno.EPIPE
 
 
 @contextmanager
 def already_done(what: str) -> Iterator[None]:
-    """Print what became of it: a failure to print is told after `what`, such as "batch b is COMPLETED".
+    """A context for printing results: a failure to print is reported after `what`, such as "batch b is COMPLETED".
 
     Raises:
-        OutputError: stdout does not take it.
+        OutputError: stdout does not take the output.
     """
     try:
         yield
@@ -56,15 +56,15 @@ def already_done(what: str) -> Iterator[None]:
 
 
 def prepare() -> None:
-    """Make the three fit to use. Called once, first of all.
+    """Make the three streams usable. Called once, before anything else.
 
-    A character that stdout's encoding lacks is written as its escape. One of the three that is closed gets its number
-    back, as what can be neither read nor written: else the next file or connection would have it, and be written to.
+    A character that stdout's encoding lacks is written as an escape. A closed stream gets its descriptor back, one that
+    can be neither read nor written: else the next file or connection would get that number, and be written to.
     """
     for number in (_IN, _OUT, _ERR):
         _fill(number)
     if sys.stdin is None:
-        sys.stdin = open(_IN, encoding="utf-8", closefd=False)  # noqa: SIM115 - a number, for good
+        sys.stdin = open(_IN, encoding="utf-8", closefd=False)  # noqa: SIM115 - the descriptor is held for good
     if sys.stdout is sys.__stdout__:
         sys.stdout = _text(_Stdout(_OUT, "wb", closefd=False), sys.stdout)
     if sys.stderr is sys.__stderr__:
@@ -72,14 +72,14 @@ def prepare() -> None:
 
 
 def give_up() -> None:
-    """Throw away what stdout did not take: it would fail once more at the process's end."""
+    """Drop what stdout did not take: it would fail again at the end of the process."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _OUT)
     os.close(nowhere)
 
 
 class _Stdout(io.FileIO):
-    """Its failures are not an `OSError`: those others take for their own."""
+    """Stdout whose failures are not `OSError`, which other code would take for its own."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -89,7 +89,7 @@ class _Stdout(io.FileIO):
 
 
 class _Stderr(io.FileIO):
-    """Loses what it cannot write."""
+    """Stderr that drops what it cannot write."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -99,7 +99,7 @@ class _Stderr(io.FileIO):
 
 
 def _text(file: io.FileIO, given: io.TextIOWrapper | None, *, line_buffering: bool = False) -> io.TextIOWrapper:
-    """A text stream on the file, as the one that Python had made of it; None: of what was closed."""
+    """A text stream on the descriptor, like the one that Python made; None was a closed one."""
     at_once = line_buffering or (given is not None and (given.line_buffering or given.write_through))
     encoding = "utf-8" if given is None else given.encoding
     return io.TextIOWrapper(
@@ -111,5 +111,5 @@ def _fill(number: int) -> None:
     try:
         os.fstat(number)
     except OSError:
-        # The lowest number that is free is this one. What is opened the wrong way round fails at each use.
+        # The lowest free number is this one. A descriptor opened in the wrong direction fails at each use.
         os.set_inheritable(os.open(os.devnull, os.O_RDONLY if number == _OUT else os.O_WRONLY), True)

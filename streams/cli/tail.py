@@ -1,4 +1,4 @@
-"""`tail`: what stands in a topic, decoded."""
+"""`tail`: the records of a topic, decoded."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def tail(
 
 
 def described(message: Any) -> dict[str, Any]:
-    """A Kafka message as it is printed."""
+    """A Kafka message in its printed form."""
     shown: dict[str, Any] = {
         "partition": message.partition(),
         "offset": message.offset(),
@@ -85,7 +85,7 @@ def described(message: Any) -> dict[str, Any]:
 
 
 def decoded(value: bytes | None) -> dict[str, Any]:
-    """The record that a value holds, or why it holds none."""
+    """The record in a value, or the reason why there is none."""
     if value is None:
         return {"record": None}
     try:
@@ -96,7 +96,7 @@ def decoded(value: bytes | None) -> dict[str, Any]:
 
 
 def text_or_base64(value: bytes | None) -> str | dict[str, str] | None:
-    """Bytes that are text as text, all others as `{"base64": ...}`."""
+    """Bytes as text if they are text, else as `{"base64": ...}`."""
     if value is None:
         return None
     try:
@@ -106,7 +106,7 @@ def text_or_base64(value: bytes | None) -> str | dict[str, str] | None:
 
 
 class _Reader:
-    """A topic from chosen offsets on."""
+    """A reader of a topic from chosen offsets on."""
 
     def __init__(self, consumer: Any, assignment: list[TopicPartition]) -> None:
         self._consumer = consumer
@@ -114,7 +114,7 @@ class _Reader:
         consumer.assign(assignment)
 
     def chunks(self, *, follow: bool) -> Iterator[list[Any]]:
-        """Messages as they come: without end, or up to where each partition ended when it was reached."""
+        """Messages as they come: without end, or up to each partition's end when it was reached."""
         while self._behind or follow:
             found = self._consumer.consume(1, _WAIT_S) + self._consumer.consume(_CHUNK, 0)
             messages = [message for message in found if self._is_record(message)]
@@ -134,20 +134,20 @@ class _Reader:
 
 @contextmanager
 def _reader(settings: Settings, topic: Topic, partition: int | None, last: int | None) -> Iterator[_Reader]:
-    """`last`: how many offsets before the end to begin, None for the beginning.
+    """A reader of the topic. `last`: number of offsets before the end at which to begin, None for the beginning.
 
     Raises:
-        BrokerUnavailableError, TopicMissingError: nothing to read from.
-        StreamsError: there is no such partition.
+        BrokerUnavailableError, TopicMissingError: there is nothing to read from.
+        StreamsError: the topic has no such partition.
     """
     trouble = Trouble()
     own = {
-        "group_id": "streams-tail",  # never joined, but librdkafka wants one
+        "group_id": "streams-tail",  # never joined, but librdkafka needs a name
         "enable_auto_commit": False,
         "enable_partition_eof": True,
         "isolation_level": "read_committed",
         "fetch_message_max_bytes": MAX_RECORD_BYTES,
-        "auto_offset_reset": "earliest",  # what stood there when the end was asked for may be deleted by now
+        "auto_offset_reset": "earliest",  # records that were there when the end was asked for may be deleted by now
     }
     consumer = KafkaClients().consumer(properties(settings, trouble, **own))
     try:

@@ -1,4 +1,4 @@
-"""Points in time and durations as people type them."""
+"""Points in time and durations in typed form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def duration_ms(text: str) -> int:
     """Milliseconds of a duration such as `90s`, `500ms` or `1h30m`.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it is not a duration.
     """
     if not _DURATION.fullmatch(text):
         raise typer.BadParameter(f"{text!r} is no duration: write a number and a unit (ms, s, m, h, d, w), like 1h30m")
@@ -44,7 +44,7 @@ def point_ms(text: str, now_ms: int | None = None) -> int:
 
 
 def future_ms(text: str, now_ms: int | None = None) -> int:
-    """As `point_ms`, but a duration is one from now on.
+    """Like `point_ms`, but a duration counts from now on.
 
     Raises:
         typer.BadParameter: it is neither, or lies after the year 9999.
@@ -58,12 +58,12 @@ def future_ms(text: str, now_ms: int | None = None) -> int:
 
 
 def duration_of(option: str, text: str | None) -> int | None:
-    """The duration that an option was given, ms; an error names the option."""
+    """The duration given for an option, ms; an error names the option."""
     return _of(option, duration_ms, text)
 
 
 def future_of(option: str, text: str | None) -> int | None:
-    """The time to come that an option was given, ms since 1970; an error names the option."""
+    """The future time given for an option, ms since 1970; an error names the option."""
     return _of(option, future_ms, text)
 
 
@@ -90,7 +90,7 @@ def _iso_ms(text: str, otherwise: str) -> int:
 
 
 def iso(at_ms: int) -> str:
-    """A point in time for people: UTC, to the second; one that no calendar has stays a number."""
+    """A point in time for people: UTC, to the second. One beyond the calendar stays a number."""
     if not 0 <= at_ms <= _LAST_MS:
         return f"{at_ms} ms"
     return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""`topics`: creating and checking them."""
+"""`topics`: their creation and their check."""
 
 from __future__ import annotations
 

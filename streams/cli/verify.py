@@ -1,4 +1,4 @@
-"""`verify`: does the command log tell the same story as the changelog?"""
+"""`verify`: the comparison of command log and changelog."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def verify() -> None:
 
     Example: streams verify
     """
-    from streams.runtime import verify as runtime  # noqa: PLC0415 - no other command waits for it to load
+    from streams.runtime import verify as runtime  # noqa: PLC0415 - no other command need wait for it to load
 
     settings = settings_of_command()
-    Admin(settings).partition_counts()  # a broker that is out of reach is told in one line
+    Admin(settings).partition_counts()  # an unreachable broker is reported in one line
     with partition_bars() as progress:
         code = runtime.run(settings, progress)
     raise typer.Exit(code)

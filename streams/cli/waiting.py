@@ -1,4 +1,4 @@
-"""What a batch that shows nothing new is waiting for: the partition whose worker is missing, or the gateway."""
+"""The reason why a batch shows nothing new: a partition without a worker, or a missing gateway."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PAGING: Final = frozenset({SliceState.RUNNING, SliceState.WAITING})
 
 
 class Waiting:
-    """Told again and again that nothing has come, it says on stderr what is waited for, and again when that changes."""
+    """Called while nothing comes, it prints the reason of the wait on stderr, and again when that changes."""
 
     def __init__(self, settings: Settings, batch_id: str) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class Waiting:
         self._said = ""
 
     def __call__(self, newest: BatchProgress | None) -> None:
-        """Nothing new has come for a moment after `newest`; None: nothing at all has."""
+        """Note that nothing new has come for a moment after `newest`; None: nothing has come at all."""
         now, revision = time.monotonic(), None if newest is None else newest.revision
         if revision != self._revision:
             self._revision, self._ask_at = revision, now + QUIET_S
@@ -47,7 +47,7 @@ class Waiting:
         try:
             said = self._reason(newest)
         except StreamsError:
-            return  # the brokers are out of reach: whoever follows the batch waits for them too
+            return  # the brokers are unreachable, and the reader of the progress waits for them, too
         if said and said != self._said:
             err.print(said, markup=False)
         self._said = said
@@ -67,7 +67,7 @@ class Waiting:
         return _question(topic, late) if late else ""
 
     def _slices(self) -> tuple[bool, dict[int, SliceState]]:
-        """Whether the batch was begun, and how far each partition is; one that has not begun it is absent."""
+        """Whether the batch was begun, and the state of each slice; a partition that has not begun it is absent."""
         begun, found = False, {}
         deadline = time.monotonic() + _READ_S
         with tail(self._settings, KafkaClients(), Topic.BATCH_SLICES) as records:
@@ -83,7 +83,7 @@ class Waiting:
 
 
 def _waits(newest: BatchProgress | None) -> bool:
-    """Whether somebody is to do something: one that stands, is paused or drains may well be quiet for hours."""
+    """Whether silence is suspicious: a batch that stands, is paused or drains may well be quiet for hours."""
     return newest is None or (newest.state in _AT_WORK and standing_of(newest) is None)
 
 

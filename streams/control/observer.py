@@ -119,7 +119,7 @@ def _seen(app: Any, topic: str) -> Seen:
     for place in consumer.assignment():
         if place.topic == topic:
             # As it reads committed records only, this is the last stable offset; None before the first fetch.
-            end, last = consumer.highwater(place), consumer._read_offset.get(place)  # noqa: SLF001 - nothing public tells
+            end, last = consumer.highwater(place), consumer._read_offset.get(place)  # noqa: SLF001 - not public
             lag[place.partition] = max(0, (end or 0) - (0 if last is None else last + 1))
     batches = sum(len(table) for table in app.tables.values())
     return Seen(lag, batches, _hindrance(app, lag))

@@ -82,7 +82,7 @@ def stands_at(row: Row) -> Status:
 
 
 def verdict(action: Action, row: Row) -> Verdict:
-    """What `action` does to `row`."""
+    """The outcome of `action` on `row`."""
     by_status = VERDICTS[action]
     return by_status[row.status if row.status in by_status else stands_at(row)]
 

@@ -49,7 +49,7 @@ class Connections:
         settings: the worker's.
         topics: as `learn_topics` found them.
         worker_id: the producer's transactional.id.
-        rebalance: told when the group gives or takes partitions.
+        rebalance: called when the group gives or takes partitions.
         wall_clock: milliseconds since 1970.
     """
 
@@ -92,7 +92,7 @@ class Connections:
         Raises:
             ConsumerFencedError: another consumer has taken its place in the group.
             KafkaFailureError: the topic may not be read.
-            StreamsError: a topic was deleted, or made anew.
+            StreamsError: a topic was deleted, or deleted and created again.
         """
         self.watch.look()
         if not wait_s:

@@ -81,7 +81,7 @@ class Observer(Collector):
             if isinstance(count, Count):
                 self._without_effect.add(0, count.name)
 
-    # --- told by the loop ---
+    # --- called by the loop ---
 
     def came_round(
         self,
@@ -137,7 +137,7 @@ class Observer(Collector):
         self._see_at = self._came_round
         self._faults.add(1, fault)
 
-    # --- asked by others ---
+    # --- called by others ---
 
     def collect(self) -> Iterator[Metric]:
         """The counters, and the gauges as of the loop's last snapshot."""

@@ -170,8 +170,8 @@ class Pace:
 def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
     """The next `sizes` of a batch, one of whose pages could have been larger by `factor`.
 
-    A page that reached its limit of matches tells the cost of a match. One that reached only its limit of looked-at
-    rows tells the cost of a look. One that reached neither was ended by its rate or its bytes, or was the last of its
+    A page that reached its limit of matches shows the cost of a match. One that reached only its limit of looked-at
+    rows shows the cost of a look. One that reached neither was ended by its rate or its bytes, or was the last of its
     slice; if it still took too long, its number of matches shrinks. The limits of the page itself are the measure:
     `sizes`, given to later pages, have not been tried yet.
     """

@@ -1,4 +1,4 @@
-"""A watch on a running worker's topics: Kafka tells nobody that one was deleted and created again."""
+"""A watch on a running worker's topics: Kafka does not report that one was deleted and created again."""
 
 from __future__ import annotations
 

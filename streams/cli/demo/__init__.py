@@ -1,4 +1,4 @@
-"""The whole service on this machine, told as a story that checks itself."""
+"""The demo: the whole service on this machine, in a story that checks itself."""
 
 from streams.cli.demo.verb import demo
 

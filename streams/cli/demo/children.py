@@ -1,4 +1,4 @@
-"""Workers, gateway and the rest as processes of this same program, none of which outlives it."""
+"""Child processes of the demo: workers, gateway and the rest. None of them outlives it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LINES_SHOWN = 8
 
 
 class Children:
-    """Processes started together and stopped together; a context manager.
+    """A context manager for processes that are started and stopped together.
 
-    Each leads a process group of its own, so that Ctrl-C reaches this program alone, which then stops them in order.
-    A watcher ends each when this program vanishes without a word, as by `kill -9`: its end of a pipe closes then.
-    Their output goes to `<name>.log` in `folder`.
+    Each leads a process group of its own, so that Ctrl-C reaches only this program, which then stops them in order. A
+    watcher ends each of them if this program vanishes, as by `kill -9`: its end of a pipe closes then. Their output
+    goes to `<name>.log` in `folder`.
     """
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
@@ -47,7 +47,7 @@ class Children:
         atexit.unregister(self.stop)
 
     def start(self, name: str, *words: str, module: str = "streams", **variables: str) -> None:
-        """Start `python -m <module> <words>`, under a name of its own and with `variables` besides."""
+        """Start `python -m <module> <words>` under a unique name, with additional `variables` in its environment."""
         with self.log(name).open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - this program itself
                 [sys.executable, "-m", module, *words],
@@ -61,13 +61,13 @@ class Children:
         self._watchers.append(_watcher(process.pid))
 
     def require_running(self) -> None:
-        """Raise a `StreamsError` with the last lines of its log when one of them has ended."""
+        """Raise a `StreamsError` if a process has ended, with the last lines of its log."""
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise self._ended(name, process)
 
     def end(self, name: str) -> None:
-        """Ask one to end, and wait for it.
+        """Ask a process to end, and wait for it.
 
         Raises:
             StreamsError: it ended with an error, or not within 30 seconds.
@@ -83,7 +83,7 @@ class Children:
             raise self._ended(name, process)
 
     def stop(self) -> None:
-        """End all of them: asked first, killed after ten seconds."""
+        """End all processes: ask first, kill after ten seconds."""
         for process in self._running.values():
             _signal(process, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_S
@@ -100,7 +100,7 @@ class Children:
         self._watchers.clear()
 
     def log(self, name: str) -> Path:
-        """Where one's output goes."""
+        """The file with the output of a process."""
         return self._folder / f"{name}.log"
 
     def _ended(self, name: str, process: subprocess.Popen[bytes]) -> StreamsError:

@@ -1,6 +1,6 @@
 """The demo's executor: orders end at once, newsletters run until they are stopped.
 
-Its own process: `python -m streams.cli.demo.executor`. Lines on stdout tell of the newsletters.
+Its own process: `python -m streams.cli.demo.executor`. Lines on stdout report on the newsletters.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _CONCURRENCY = 2_000
 
 
 async def place(_context: Context) -> None:
-    """An order."""
+    """Handle an order: it ends at once."""
 
 
 async def send(context: Context) -> None:
-    """A newsletter to very many people."""
+    """Send a newsletter to very many people: it runs until it is stopped."""
     _say(f"{BEGAN} {context.invocation.invocation_id}")
     try:
         await asyncio.sleep(_LONG_S)
@@ -38,7 +38,7 @@ def _say(line: str) -> None:
 def main() -> None:
     """Run until SIGTERM."""
     handlers = {(ORDERS, QUICK): place, (NEWSLETTERS, LONG): send}
-    services = (ORDERS, NEWSLETTERS)  # the others' executor is away
+    services = (ORDERS, NEWSLETTERS)  # the executor of the other services is away
     Executor(settings_of_service(), handlers, services=services, concurrency=_CONCURRENCY, grace=1.0).run()
 
 

@@ -1,4 +1,4 @@
-"""Much into the log, fast."""
+"""Bulk load of invocations into the log."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _CHUNK = 2_000
 
 
 class Loader:
-    """Sends invocations in chunks; for those who know that they break no rule, since nothing is checked here.
+    """Sends invocations in chunks, without checks: the caller knows that they break no rule.
 
-    advance: is told how many more stand in the log.
+    advance: called with the number of further invocations in the log.
     """
 
     def __init__(self, settings: Settings, advance: Callable[[int], None]) -> None:
@@ -43,10 +43,10 @@ class Loader:
         self._arrived = 0
 
     def load(self, invokes: Iterable[Invoke]) -> None:
-        """Send all of them; returns when the broker has them.
+        """Send all invocations; returns once the broker has them.
 
         Raises:
-            DeliveryError: it did not take some.
+            DeliveryError: the broker did not take some.
         """
         left = iter(invokes)
         while chunk := list(islice(left, _CHUNK)):
@@ -64,7 +64,7 @@ class Loader:
             raise DeliveryError(len(self._failed), tuple(key for key, _ in self._failed[:20]), self._failed[0][1])
 
     def _refused(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Queue these; what must be queued again, since there was no room."""
+        """Queue these records; returns those for which there was no room."""
         self._producer.produce_batch(self._topic, messages, on_delivery=self._told)
         again = []
         for each in messages:

@@ -1,4 +1,4 @@
-"""What the demo shows, step by step, each held against what the workload says."""
+"""The story of the demo, step by step; each step is checked against the workload."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _OF_A_BATCH = (StartBatch, StartSlice, ContinueSlice, SliceReport, ControlSlice)
 _LOOK_S = 5.0
 _PATIENCE_S = 90.0
 _SLOWEST = 2_000
-"""Invocations a second that the slowest machine is expected to load and count."""
+"""Invocations a second that even the slowest machine should load and count."""
 _IDLE_S = 4.0
 _SAMPLES = 3
 
@@ -56,7 +56,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Killed:
-    """The kill: its last progress, its place in the log, the records it took, and when it began and ended."""
+    """The kill: its last progress, its place in the log, its number of records, and when it began and ended."""
 
     progress: BatchProgress
     place: Delivery
@@ -66,7 +66,7 @@ class Killed:
 
 
 class Story:
-    """Told once."""
+    """The demo's story, told once."""
 
     def __init__(self, settings: Settings, children: Children, workload: Workload) -> None:
         self._settings = settings
@@ -74,10 +74,10 @@ class Story:
         self._workload = workload
 
     def tell(self) -> None:
-        """Load, count, kill while orders go on, and look whether it is true.
+        """Load, count, kill while orders go on, and check the result.
 
         Raises:
-            StreamsError: the service counted otherwise than the demo itself, or did not get on.
+            StreamsError: the service's counts differ from the demo's own, or it made no progress.
         """
         self._load()
         counted, _ = self._batch(Filter(match_all=True), dry_run=True)
@@ -113,14 +113,14 @@ class Story:
         _say("", f"{workload.scheduled.total():,} of them scheduled for tomorrow")
 
     def _idle(self) -> tuple[float, float]:
-        """Let orders alone for a while; from when to when."""
+        """Wait while only orders run; returns begin and end of that time."""
         self._require_answers()
         began = time.time()
         time.sleep(_IDLE_S)
         return began, time.time()
 
     def _require_answers(self) -> None:
-        """Wait until the first orders have been started: programs take a moment to begin."""
+        """Wait until the first orders have been started: the programs take a moment to begin."""
         signals = self._settings.topic(Topic.SIGNALS)
         before = ends(self._settings, signals)
         deadline = time.monotonic() + _PATIENCE_S
@@ -152,7 +152,7 @@ class Story:
         return Killed(progress, place, records, began, ended)
 
     def _batch(self, chosen: Filter, *, dry_run: bool) -> tuple[BatchProgress, Delivery]:
-        """Start a batch and see it to its end; its last progress, and where its command stands."""
+        """Start a batch and follow it to its end; returns its last progress and the place of its command."""
         start = StartBatch(new_batch_id(), Action.KILL, chosen, dry_run=dry_run, reason="demo")
         deliveries: list[Delivery] = []
         with Client(self._settings) as client:
@@ -171,11 +171,11 @@ class Story:
             try:
                 *_, last = shown(ProgressReader(self._settings).follow(batch_id, _LOOK_S))
             except BatchTimeoutError:
-                continue  # a look at whether all programs still live
+                continue  # check that all programs still run
             return last
 
     def _wait_for_lines(self, beginning: str, wanted: int) -> None:
-        """Wait until the executor has said it that often."""
+        """Wait until the executor has printed the line that often."""
         deadline = time.monotonic() + _PATIENCE_S
         while (found := self._lines(beginning)) < wanted and time.monotonic() < deadline:
             self._children.require_running()
@@ -222,7 +222,7 @@ class Story:
         _say("", f"executor and {workload.doomed - workload.doomed_started:,} scheduled ones will never run")
 
     def _wait_for_orders(self) -> None:
-        """The executor may be busy with the last of them."""
+        """Wait for the orders: the executor may be busy with the last ones."""
         deadline = time.monotonic() + _PATIENCE_S
         while (left := self._batch(Filter(services=(ORDERS,)), dry_run=True)[0].done) > 0:
             if time.monotonic() > deadline:
@@ -244,10 +244,10 @@ def _kind_of_signal(record: object) -> str | None:
 
 
 def _between(answers: list[Answer], began: float, ended: float) -> list[float]:
-    """How long the orders placed in that time took, sorted, ms."""
+    """Times to START of the orders placed between the two times, sorted, ms."""
     return sorted(each.took_ms for each in answers if each.took_ms is not None and began <= each.at <= ended)
 
 
 def _quantile(rising: list[float], share: float) -> float:
-    """The nearest rank; NaN of nothing."""
+    """The quantile by nearest rank; NaN without values."""
     return rising[min(len(rising) - 1, int(share * len(rising)))] if rising else float("nan")

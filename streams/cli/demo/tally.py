@@ -1,4 +1,4 @@
-"""Counting what stands in a topic."""
+"""Counts of the records in a topic."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def tally(
     kind: Callable[[Any], str | None],
     since: Mapping[int, int] | None = None,
 ) -> Counter[str]:
-    """How many committed records of a topic are of each kind, as of now.
+    """Number of committed records of a topic, by kind, at present.
 
     Args:
         settings: the brokers.
-        topic: its full name.
-        kind: of a decoded record, None to skip it.
-        since: offset to begin at, by partition; the beginning when absent.
+        topic: the topic's full name.
+        kind: returns the kind of a decoded record, or None to skip it.
+        since: first offset by partition; if absent, the beginning.
 
     Raises:
         KafkaException: the topic cannot be read.
-        BadRecordError: a record is none of the protocol.
+        BadRecordError: a record is not one of the protocol.
     """
     with _consumer(settings) as consumer:
         return Counter(
@@ -73,7 +73,7 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
 @contextmanager
 def _consumer(settings: Settings) -> Iterator[Consumer]:
     own = {
-        "group_id": "streams-tally",  # never joined, but librdkafka wants one
+        "group_id": "streams-tally",  # never joined, but librdkafka needs a name
         "enable_auto_commit": False,
         "enable_partition_eof": True,
         "isolation_level": "read_committed",

@@ -1,8 +1,8 @@
-"""Orders that go on being placed whatever else happens, and how long each waits for its START.
+"""A steady stream of orders, and the time each waits for its START.
 
-Its own process, so that nothing that is measured delays it: `python -m streams.cli.demo.traffic FILE`. Runs until
-SIGTERM, then writes to FILE a JSON list: seconds since 1970 at which each was sent, and the milliseconds until its
-START signal could be read; null when it never came.
+Its own process, so that the rest of the demo does not delay it: `python -m streams.cli.demo.traffic FILE`. Runs until
+SIGTERM, then writes to FILE a JSON list: for each order, seconds since 1970 when it was sent, and milliseconds until
+its START signal could be read, or null if it never came.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SWITCH_S = 0.0005
 
 
 class Traffic:
-    """Sends in the thread that calls `run`, receives in another."""
+    """Sends orders in the thread that calls `run`, and receives their signals in another."""
 
     def __init__(self, settings: Settings) -> None:
         self._stopping = threading.Event()
@@ -48,7 +48,7 @@ class Traffic:
         self._consumer.assign([TopicPartition(name, each, OFFSET_END) for each in found.partitions])
 
     def run(self) -> None:
-        """Go on until `stop`, then wait for the last answers."""
+        """Send until `stop`, then wait for the last answers."""
         threading.Thread(target=self._receive, daemon=True).start()
         due = time.time()
         while not self._stopping.is_set():
@@ -65,7 +65,7 @@ class Traffic:
         self._stopping.set()
 
     def answers(self) -> list[tuple[float, float | None]]:
-        """When each was sent, and how many ms it took."""
+        """For each order, when it was sent and the ms until its START."""
         return [(at, self._took.get(key)) for key, at in self._sent.items()]
 
     def _place(self) -> None:
@@ -90,7 +90,7 @@ def _require(delivery: Delivery) -> None:
 
 
 def main() -> None:
-    """Go on until SIGTERM."""
+    """Run until SIGTERM."""
     sys.setswitchinterval(_SWITCH_S)
     traffic = Traffic(settings_of_service())
     signal.signal(signal.SIGTERM, lambda *_: traffic.stop())

@@ -58,7 +58,7 @@ def demo(
             if keep:
                 _stay(settings, children)
     except (KeyboardInterrupt, Exception):
-        # What is interrupted may fail in a way of its own: a client's callback, or a child that got the signal too.
+        # An interrupted part may fail in its own way: a client's callback, or a child that got the signal, too.
         if not asked.is_set():
             raise
         err.print("stopped; nothing is left running")
@@ -67,7 +67,7 @@ def demo(
 
 @contextmanager
 def _service() -> Iterator[tuple[Settings, Children]]:
-    """A broker, fresh topics, workers, a gateway and an executor; all of it is gone afterwards."""
+    """A broker, fresh topics, workers, a gateway and an executor; all are removed afterwards."""
     with _broker() as started, tempfile.TemporaryDirectory(prefix="streams-demo-") as folder:
         out.print(f"[bold]broker[/]      {started.label}, {started.bootstrap}")
         if started.limits:
@@ -105,7 +105,7 @@ def _broker() -> broker.Broker:
 
 
 def _delete_topics(settings: Settings) -> None:
-    """The broker lives on; everything of the demo, the gateway's own topics included, has its prefix."""
+    """Delete the demo's topics, for the broker lives on. All, the gateway's own included, have the demo's prefix."""
     kafka = Admin(settings)
     kafka.delete([name for name in kafka.partition_counts() if name.startswith(settings.topic_prefix)])
 

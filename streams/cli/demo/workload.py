@@ -1,4 +1,4 @@
-"""The demo's invocations, and what a kill of two services must come to."""
+"""The demo's invocations, and the expected result of a kill of two services."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 EMAILS, NEWSLETTERS, ORDERS = "emails", "newsletters", "orders"
 DOOMED = (EMAILS, NEWSLETTERS)
-"""What the demo kills."""
+"""The services that the demo kills."""
 LONG, QUICK = "send", "place"
-"""Handlers: of a newsletter, which runs until it is stopped, and of an order, which ends at once."""
+"""Handlers of a newsletter, which runs until it is stopped, and of an order, which ends at once."""
 BEGAN, STOPPED = "newsletter began", "newsletter stopped"
-"""What the executor says of each."""
+"""The executor's lines about each newsletter."""
 OTHERS = ("billing", "reports", "thumbnails")
 _PATTERN = (EMAILS, OTHERS[0], EMAILS, OTHERS[1], EMAILS, OTHERS[2])
 _TENANTS = ("acme", "globex", "initech")
@@ -30,10 +30,11 @@ _ONE_IN = 1_000
 
 @dataclass
 class Workload:
-    """A few newsletters, which the demo's executor runs; then emails and three other services, whose executor is away.
+    """A few newsletters, which the demo's executor runs, then emails and three other services, whose executor is away.
 
-    Of the latter every other one is scheduled for tomorrow, the rest wait for that executor. The two counters, by
-    service, are filled as the invocations are made: what the service reports is held against them, not against itself.
+    Every second one of the latter is scheduled for tomorrow, the rest wait for that executor. The two counters, by
+    service, are filled as the invocations are made: the service's reports are checked against them, not against
+    themselves.
     """
 
     size: int
@@ -41,7 +42,7 @@ class Workload:
     started: Counter[str] = field(default_factory=Counter)
 
     def invocations(self) -> Iterator[Invoke]:
-        """Each once."""
+        """Yield each invocation once."""
         tomorrow = time.time_ns() // 1_000_000 + _DAY_MS
         for number in range(self.running):
             yield Invoke(self._invocation(number, NEWSLETTERS, LONG))
@@ -54,17 +55,17 @@ class Workload:
 
     @property
     def running(self) -> int:
-        """How many the demo's executor runs until they are killed."""
+        """Number of invocations that the demo's executor runs until they are killed."""
         return max(1, min(_MOST_RUNNING, self.size // _ONE_IN))
 
     @property
     def doomed(self) -> int:
-        """How many the kill must end."""
+        """Number of invocations that the kill must end."""
         return sum(self.scheduled[service] + self.started[service] for service in DOOMED)
 
     @property
     def doomed_started(self) -> int:
-        """How many of those an executor may have begun, so that it must hear of their end."""
+        """Number of those that an executor may have begun, so that it must be told of their end."""
         return sum(self.started[service] for service in DOOMED)
 
     @staticmethod
