@@ -78,7 +78,7 @@ def id_fault(value: str) -> str | None:
 
 
 def are_ids(values: Collection[str]) -> bool:
-    """Whether all are good ids beyond doubt, told at once for thousands; not of some rare good ones."""
+    """Whether all are certainly valid ids, checked at once for thousands. False also for some rare valid ones."""
     if not values:
         return True
     return min(map(len, values)) > 0 and max(map(len, values)) <= MAX_ID and "".join(values).isprintable()

@@ -1,4 +1,4 @@
-"""What the shell completes: statuses, and ids and services of the batches that Kafka still tells of."""
+"""Completions for the shell: statuses, and ids and services of the batches that Kafka still has."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from streams.model import BatchProgress
 
 _PATIENCE_S: Final = 2.0
-"""How long somebody who pressed Tab waits for Kafka at most."""
+"""Longest wait for Kafka after a press of Tab, seconds."""
 
 
 def statuses(incomplete: str) -> list[str]:
-    """Statuses that begin so, written as what is there: in small letters or capitals."""
+    """Statuses with this beginning, in small letters or capitals like the text."""
     written = str.lower if incomplete.islower() else str.upper
     return [name for name in map(written, Status) if name.startswith(incomplete)]
 
 
 def batch_ids(incomplete: str) -> list[tuple[str, str]]:
-    """Ids of batches that begin so, newest first, each with its action and state; none where Kafka does not answer."""
+    """Ids of batches with this beginning, newest first, each with action and state; none if Kafka does not answer."""
     newest = sorted(_earlier(), key=lambda batch: -batch.created_at)
     return [(each.batch_id, f"{each.action} {each.state}") for each in newest if each.batch_id.startswith(incomplete)]
 
 
 def services(incomplete: str) -> list[str]:
-    """Services that begin so, by which earlier batches have matched something: no topic lists all there are."""
+    """Services with this beginning with which earlier batches matched something: no topic lists all services."""
     found = {name for each in _earlier() if each.matched for name in each.filter.services or ()}
     return sorted(name for name in found if name.startswith(incomplete))
 
@@ -43,7 +43,7 @@ def _earlier() -> list[BatchProgress]:
         with contextlib.suppress(StreamsError):
             found.extend(ProgressReader(load_settings()).latest(_PATIENCE_S).values())
 
-    # A broker that is away is waited for far longer than anybody waits for a completion.
+    # The wait for an absent broker is far longer than anyone waits for a completion.
     reading = threading.Thread(target=read, daemon=True)
     reading.start()
     reading.join(_PATIENCE_S)

@@ -69,4 +69,4 @@ def _parameters(group: type[Any]) -> list[inspect.Parameter]:
 
 
 _COMPLETED: dict[str, Callable[[str], Any]] = {"STATUS": statuses, "SERVICE": services}
-"""What the shell completes, by what the help calls the value."""
+"""Completions for the shell, by the name of the value in the help."""

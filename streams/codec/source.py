@@ -138,7 +138,7 @@ class Source:
         if items == "string":
             self.line(f"{to} = ()")
             with self._blocks() as count:
-                # Joined to nothing, a tuple stays the one that it is.
+                # A tuple added to the empty one stays the same object.
                 self._lines(f"{item}, p = read_texts(b, p, {count})", f"{to} += {item}")
             return
         self.line(f"{found} = []")

@@ -32,7 +32,7 @@ KNOWN_TIMES: dict[bytes, int] = {}
 _LONG_LIST = 100
 _MOST_BYTES = 2 * 1024 * 1024
 _long_lists: tuple[tuple[tuple[str, ...], bytes], ...] = ()
-"""Long lists of texts read or written lately, and their bytes, up to 2 MiB: a filter's is in each record of its batch.
+"""Recent long lists of texts and their bytes, up to 2 MiB: a filter's list is in each record of its batch.
 
 Replaced, never changed: threads read it.
 """
@@ -179,7 +179,7 @@ def read_longs(data: bytes, at: int, count: int) -> tuple[list[int], int]:
 
 
 def read_texts(data: bytes, at: int, count: int) -> tuple[tuple[str, ...], int]:
-    """So many texts, and the position after them; of a long list known already, that very list."""
+    """`count` texts, and the position after them. A long list that is known already is returned as the same object."""
     if count >= _LONG_LIST:
         for known, body in _long_lists:
             if len(known) == count and data.startswith(body, at):
@@ -194,7 +194,7 @@ def read_texts(data: bytes, at: int, count: int) -> tuple[tuple[str, ...], int]:
         found.append(data[at : at + length].decode())
         at += length
     texts = tuple(found)
-    # What lies beyond the end is found out later: such a list must not be taken for another.
+    # Truncated data is noticed later: such a list must not be remembered.
     if count >= _LONG_LIST and at <= len(data):
         _remember(texts, data[begin:at])
     return texts, at

@@ -37,7 +37,7 @@ STANDS_S: Final = 30.0
 transaction is over in 20 s if `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
 
 _FOR_NEWER: Final = frozenset({"newer_engine", "unknown_schema"})
-"""Codes of dead letters that an upgrade is for; health tells them until the worker is restarted, as one is for that."""
+"""Codes of dead letters that call for an upgrade; health reports them until a restart, which an upgrade includes."""
 
 SEEN_EVERY_S: Final = 1.0
 """Greatest age of a snapshot, seconds."""

@@ -1,7 +1,7 @@
-"""Long lists of texts that filters hold: SQLite asks Python whether a value is among one.
+"""Long lists of texts in filters: SQLite asks Python whether a value is in one.
 
-A list that is a parameter in JSON is read anew by each of a page's statements, which takes milliseconds for ten
-thousand texts. A list that is known costs nothing but the look-up.
+A list passed as a JSON parameter is parsed by each statement of a page, which takes milliseconds for ten thousand
+texts. A known list costs only the look-up.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 AMONG: Final = "among"
-"""SQL function of a value and a list's number: whether the list has it; not of NULL."""
+"""SQL function of a value and a list's number: whether the list has the value; false for NULL."""
 _MOST: Final = 400_000
-"""Texts of all lists that are known together: beyond that they make room for those that are asked for."""
+"""Most texts of all known lists together: above that, they make room for the requested ones."""
 _MANY: Final = 64
 
 
@@ -35,18 +35,18 @@ _known = _Known()
 
 
 def add_function(db: sqlite3.Connection) -> None:
-    """Give a connection its `AMONG`, of lists that `know` was told since."""
+    """Add the function `AMONG` to a connection; it works for the lists passed to `know`."""
     db.create_function(AMONG, 2, lambda text, number: text in _known.lists[number], deterministic=True)
 
 
 @lru_cache(_MANY)
 def number_of(texts: tuple[str, ...]) -> int:
-    """The list's number: a digest of what it holds."""
+    """The list's number: a digest of its texts."""
     return int.from_bytes(sha256(json_list(list(texts)).encode()).digest()[:8], signed=True)
 
 
 def know(lists: Iterable[tuple[str, ...]]) -> None:
-    """Of these lists `AMONG` can tell what they hold until it is told of others."""
+    """Make these lists known to `AMONG`; they stay known at least until the next call."""
     wanted = {number_of(texts): texts for texts in lists}
     known = _known.lists
     missing = {number: frozenset(texts) for number, texts in wanted.items() if number not in known}

@@ -56,7 +56,7 @@ _PINNED: Final = "coalesce(length(CAST(r.pinned AS BLOB)), 0)"
 
 
 class Condition(NamedTuple):
-    """An SQL expression over `rows r`, its parameters, and the lists that `lists.know` must be told of."""
+    """An SQL expression over `rows r`, its parameters, and the lists that must be passed to `lists.know` first."""
 
     sql: str
     params: tuple[Any, ...]
