@@ -66,7 +66,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def check_start_batch(command: StartBatch, now: int | None = None) -> None:
-    """All fields of a `StartBatch`, its filter included; its times as they look at `now` (ms since 1970), if given."""
+    """Check all fields of a `StartBatch`, its filter included; its times only if `now` (ms since 1970) is given."""
     check_id("batch_id", command.batch_id)
     check_text("actor", command.actor)
     check_text("reason", command.reason)
@@ -80,7 +80,7 @@ def check_start_batch(command: StartBatch, now: int | None = None) -> None:
 
 
 def _check_times(command: StartBatch, now: int) -> None:
-    """Whoever sends it has another clock than the log: only what is applied is held against one."""
+    """Check that its times lie ahead. A sender's clock differs from the log's, so only the engine checks them."""
     if command.expires_at is not None and command.expires_at <= now:
         refuse("expires_at", f"{command.expires_at} has passed: give a later time in ms since 1970, or leave it out")
     if command.standing_until is not None and command.standing_until <= now:

@@ -52,7 +52,7 @@ def changelog_name(settings: Settings) -> str:
 
 
 def _options(settings: Settings, source: Source, scratch: Path) -> dict[str, Any]:
-    """What the app is told of brokers, transactions and the sizes of records."""
+    """Options of the app: brokers, transactions and sizes of records."""
     session_s = max(_SHORTEST_SESSION_SECONDS, settings.session_timeout_ms / 1000)
     return {
         "producer_linger": 0,
@@ -81,14 +81,15 @@ def build_app(
 ) -> Any:
     """Make the app; it must be called inside the event loop that is to run it.
 
-    `scratch` is a folder that Faust wants and puts nothing into, with tables in memory. `failed` is told what has ended
-    the merging; nothing of that piece of input has then been acknowledged. `observer` is told of each merge.
+    `scratch` is a folder that Faust needs but leaves empty, since tables are in memory. `failed` is called with the
+    error that ended the merging; nothing of that chunk of input has then been acknowledged. `observer` hears of each
+    merge.
 
     Raises:
         ConfigError: the settings hold a property that Faust cannot honour.
     """
     app = faust.App(app_id(settings), **_options(settings, source, scratch))
-    # Faust's own command line sets this; without it exactly_once is off, and so is reading committed records only.
+    # Faust's own command line sets this; without it, neither exactly_once nor reading only committed records is on.
     app.in_worker = True
     app.transport.Consumer = OrderedConsumer  # type: ignore[misc] # Faust reads it from the instance
     app.transport.Producer = RenewingProducer  # type: ignore[misc] # likewise

@@ -143,10 +143,10 @@ class Count(Record, frozen=True):
 
 
 RowEffect = InsertRow | UpdateRow
-"""What nearly every command does to the table; whoever walks effects looks for these, and for `Send`, first."""
+"""The effects of nearly every command on the table. Code that walks effects checks for these, and for `Send`, first."""
 SeldomEffect = RemoveRow | PutDelta | PutBatch | RemoveBatch | PutSlice | RemoveSlice | SetPage | SetRelease | SetTick
 TableEffect = RowEffect | SeldomEffect
-"""What the table keeps."""
+"""The effects that the table applies."""
 Outgoing = Send | SendAll | Append
-"""What the runtime sends out."""
+"""The effects that the runtime sends out."""
 Effect = TableEffect | Outgoing | Count

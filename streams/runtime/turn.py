@@ -193,7 +193,7 @@ class Turn:
         return clock
 
     def _carry_out(self, effect: SeldomEffect | SendAll | Append | Count, task: PartitionTask) -> None:
-        """What an effect asks for beyond the table."""
+        """Carry out an effect beyond the table."""
         match effect:
             case SendAll():
                 self.outbox.signals_of_page(task.partition, effect)
@@ -204,7 +204,7 @@ class Turn:
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
             case _:
-                if not isinstance(effect, SeldomEffect):  # what the table has taken in already
+                if not isinstance(effect, SeldomEffect):  # the table has applied it already
                     assert_never(effect)
 
     def _first_clock(self, task: PartitionTask, offset: int) -> int:
