@@ -100,8 +100,9 @@ class Batches:
             (f"{batch_id}/lead", None if batch is None else encode(header_of(batch)))
             for batch_id, batch in self._changed_batches.items()
         ]
-        before, now = self.held.by_batch, self.held.count([guard.slice for guard in self._guarding.values()])
-        moved = [batch_id for batch_id in before.keys() | now.keys() if before.get(batch_id) != now.get(batch_id)]
+        before = dict.fromkeys(self._guarding, -1) if self.held.unknown else self.held.by_batch
+        now = self.held.count([guard.slice for guard in self._guarding.values()])
+        moved = [each for each in before.keys() | now.keys() if before.get(each, 0) != now.get(each, 0)]
         others = [self.running_slices[each] for each in sorted(moved) if each not in changed and each in self._guarding]
         slices = dict(changed) | {
             each.batch_id: replace(each, revision=next_offset - 1, updated_at=clock) for each in others

@@ -30,11 +30,14 @@ class HeldCounts:
         self._db = db
         self.total = 0
         self.by_batch: dict[str, int] = {}
+        self.unknown = True
+        """Whether nothing has been counted yet: what was published before may be something else."""
         self._turns_left = 0
 
     def count(self, guarding: Collection[Slice]) -> Mapping[str, int]:
         """The counts, refreshed if they are old enough; slices that hold nothing back are left out."""
         self._turns_left -= 1
+        self.unknown = False
         ids = {slice_.batch_id for slice_ in guarding}
         if self._turns_left > 0:
             self.by_batch = {batch_id: held for batch_id, held in self.by_batch.items() if batch_id in ids}

@@ -163,9 +163,11 @@ class WorkerWorld(Cluster):
             record = None if value is None else codec.decode(value)
             if isinstance(record, SliceProgress):
                 slice_ = self.pairs[record.partition].table.slice(record.batch_id)
-                if slice_ is not None and record.revision > slice_.revision:
-                    moved = replace(record, revision=slice_.revision, updated_at=slice_.updated_at)
-                    found[key] = codec.encode(moved)
+                revision, at = record.revision, record.updated_at
+                if slice_ is not None and revision > slice_.revision:
+                    revision, at = slice_.revision, slice_.updated_at
+                # A worker that has just taken the partition over tells with its first turn there, if one comes.
+                found[key] = codec.encode(replace(record, held=0, revision=revision, updated_at=at))
         return found
 
 

@@ -99,7 +99,8 @@ class Twin:
         self.table.begin()
         self.table.load([IDS[op[1] % len(IDS)] for op in turn])
         changed: dict[str, bytes | None] = {}
-        before = dict(self.table._batches.held.by_batch)
+        counts = self.table._batches.held
+        before = dict.fromkeys(BATCH_IDS, -1) if counts.unknown else dict(counts.by_batch)
         for op in turn:
             self.offset, self.now = self.offset + 1, self.now + self.offset % 3 // 2
             effects = getattr(self, "_" + op[0])(*op[1:])
