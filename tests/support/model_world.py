@@ -159,6 +159,11 @@ class WorkerWorld(Cluster):
     def _without_turns(self, progress: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
         """Progress without what depends on where turns end: which one told that more or fewer rows wait."""
         found = dict(progress)
+        tables = {task.partition: task.running_table for task in self.world._alive().tasks.values()}
+        both = [
+            each for pair in enumerate(self.pairs) for each in ((pair[0], pair[1].table), (pair[0], tables[pair[0]]))
+        ]
+        untold = {partition for partition, table in both if table._batches.held.unknown}
         for key, value in progress.items():
             record = None if value is None else codec.decode(value)
             if isinstance(record, SliceProgress):
@@ -167,7 +172,8 @@ class WorkerWorld(Cluster):
                 if slice_ is not None and revision > slice_.revision:
                     revision, at = slice_.revision, slice_.updated_at
                 # A worker that has just taken the partition over tells with its first turn there, if one comes.
-                found[key] = codec.encode(replace(record, held=0, revision=revision, updated_at=at))
+                held = 0 if record.partition in untold else record.held
+                found[key] = codec.encode(replace(record, held=held, revision=revision, updated_at=at))
         return found
 
 
