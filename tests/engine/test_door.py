@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -22,38 +21,11 @@ from streams.model import (
     SignalKind,
     Slice,
     SliceState,
-    StartBatch,
     Status,
 )
 from support.memory_cluster import MemoryCluster, invoke
 from support.memory_table import MemoryTable
-
-if TYPE_CHECKING:
-    from streams.engine.effects import Send
-
-MAIL = Filter(services=("mail",))
-BEGAN = MemoryCluster().now
-UNTIL = BEGAN + 60_000
-
-
-def rule(action: Action = Action.KILL, batch_id: str = "b", **fields: Any) -> StartBatch:
-    """A batch that ends all mail for a minute."""
-    return StartBatch(**({"batch_id": batch_id, "action": action, "filter": MAIL, "standing_until": UNTIL} | fields))
-
-
-def told(cluster: MemoryCluster) -> list[tuple[str, SignalKind]]:
-    """What executors were told."""
-    return [(send.invocation_id, send.kind) for send in signals(cluster)]
-
-
-def signals(cluster: MemoryCluster) -> list[Send]:
-    """All signals."""
-    return [send for _, send in cluster.signals]
-
-
-def counted(cluster: MemoryCluster, batch_id: str = "b") -> tuple[int, ...]:
-    """(matched, done, pending, skipped, failed)."""
-    return tuple(cluster.total(batch_id).values())
+from support.standing_rules import counted, rule, told
 
 
 def slice_of(random: Random) -> Slice:

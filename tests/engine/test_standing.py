@@ -26,20 +26,12 @@ from streams.model import (
     Status,
 )
 from support.memory_cluster import MemoryCluster, invoke
+from support.standing_rules import BEGAN, UNTIL, counted, rule, told
 
 if TYPE_CHECKING:
-    from streams.engine.effects import Send
     from streams.model import BatchProgress
 
-MAIL = Filter(services=("mail",))
-BEGAN = MemoryCluster().now
-UNTIL = BEGAN + 60_000
 PAUSE, RESUME, ABORT = ControlOperation.PAUSE, ControlOperation.RESUME, ControlOperation.ABORT
-
-
-def rule(action: Action = Action.KILL, batch_id: str = "b", **fields: Any) -> StartBatch:
-    """A batch that ends all mail for a minute."""
-    return StartBatch(**({"batch_id": batch_id, "action": action, "filter": MAIL, "standing_until": UNTIL} | fields))
 
 
 def standing(action: Action = Action.KILL, partitions: int = 2, **fields: Any) -> MemoryCluster:
@@ -47,21 +39,6 @@ def standing(action: Action = Action.KILL, partitions: int = 2, **fields: Any) -
     cluster = MemoryCluster(partitions)
     cluster.run(rule(action, **fields))
     return cluster
-
-
-def told(cluster: MemoryCluster) -> list[tuple[str, SignalKind]]:
-    """What executors were told."""
-    return [(send.invocation_id, send.kind) for send in signals(cluster)]
-
-
-def signals(cluster: MemoryCluster) -> list[Send]:
-    """All signals."""
-    return [send for _, send in cluster.signals]
-
-
-def counted(cluster: MemoryCluster, batch_id: str = "b") -> tuple[int, ...]:
-    """(matched, done, pending, skipped, failed)."""
-    return tuple(cluster.total(batch_id).values())
 
 
 def shown(cluster: MemoryCluster, batch_id: str = "b") -> BatchProgress:

@@ -14,8 +14,6 @@ from streams.model import (
     Act,
     Action,
     Filter,
-    Invocation,
-    Invoke,
     ReportTransition,
     StartBatch,
     Status,
@@ -25,7 +23,18 @@ from streams.runtime import observer as observing
 from streams.runtime.task import STANDING_TICK_GAP_MS
 from streams.runtime.worker import Worker
 from support.worker_world import PARTITIONS, World
-from support.wrong_clock import DAY, HOUR, TEN_YEARS, clocks, invoke, letters_of, named, stamped_after, states
+from support.wrong_clock import (
+    DAY,
+    HOUR,
+    TEN_YEARS,
+    begun_world,
+    clocks,
+    invoke,
+    letters_of,
+    named,
+    stamped_after,
+    states,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +51,7 @@ def _seen_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A service that has begun, with right clocks."""
-    with closing(World(tmp_path)) as made:
-        made.invoke(*(Invoke(Invocation(f"before-{n}", "before", "run")) for n in range(8)))
-        made.run_until_idle()
+    with begun_world(tmp_path) as made:
         yield made
 
 

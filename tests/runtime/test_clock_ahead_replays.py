@@ -14,8 +14,6 @@ from streams.model import (
     Act,
     Action,
     Filter,
-    Invocation,
-    Invoke,
     ReportTransition,
     StartBatch,
     Status,
@@ -24,7 +22,19 @@ from streams.runtime.ahead import Places
 from streams.runtime.verify import verify
 from support.effort import examples
 from support.worker_world import PARTITIONS, World
-from support.wrong_clock import DAY, HOUR, TEN_YEARS, clocks, invoke, letters_of, named, rows, stamped_after, states
+from support.wrong_clock import (
+    DAY,
+    HOUR,
+    TEN_YEARS,
+    begun_world,
+    clocks,
+    invoke,
+    letters_of,
+    named,
+    rows,
+    stamped_after,
+    states,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +44,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A service that has begun, with right clocks."""
-    with closing(World(tmp_path)) as made:
-        made.invoke(*(Invoke(Invocation(f"before-{n}", "before", "run")) for n in range(8)))
-        made.run_until_idle()
+    with begun_world(tmp_path) as made:
         yield made
 
 

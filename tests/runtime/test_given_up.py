@@ -15,7 +15,7 @@ from streams.model import Invocation, Invoke
 from streams.runtime.observer import Observer
 from streams.runtime.task import Phase
 from streams.runtime.worker import Worker
-from support.worker_world import PARTITIONS, World
+from support.worker_world import PARTITIONS, World, stopped_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,10 +27,7 @@ BAD, GOOD = 0, 1
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A service with twenty invocations, its worker stopped in good order."""
-    with closing(World(tmp_path)) as made:
-        made.invoke(*_invokes("i", 20))
-        made.run_until_idle()
-        made.close()
+    with stopped_world(tmp_path) as made:
         yield made
 
 

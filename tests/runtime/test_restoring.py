@@ -15,7 +15,7 @@ from streams.runtime.export import restored
 from streams.runtime.takeover import Takeover
 from streams.runtime.verify import verify
 from streams.runtime.worker import Worker
-from support.worker_world import World
+from support.worker_world import World, stopped_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A service with twenty invocations, its worker stopped in good order."""
-    with closing(World(tmp_path)) as made:
-        made.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
-        made.run_until_idle()
-        made.close()
+    with stopped_world(tmp_path) as made:
         yield made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from streams import codec, topics
@@ -10,7 +10,7 @@ from streams.client import routing_key
 from streams.config import Settings, Topic
 from streams.engine import partition_of
 from streams.errors import StreamsError
-from streams.model import Invoke, Signal, SliceProgress
+from streams.model import Invocation, Invoke, Signal, SliceProgress
 from streams.runtime.task import Phase
 from streams.runtime.verify import verify
 from streams.runtime.worker import Worker
@@ -190,3 +190,13 @@ class World:
         """The verifier finds no difference."""
         for verdict in verify(self.settings, self.cluster):
             assert verdict.holds, verdict
+
+
+@contextmanager
+def stopped_world(folder: Path) -> Iterator[World]:
+    """A service with twenty invocations, its worker stopped in good order."""
+    with closing(World(folder)) as made:
+        made.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
+        made.run_until_idle()
+        made.close()
+        yield made

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
 from streams import codec
 from streams.client import DeadLetter, DeadLetterReader
 from streams.config import Topic
@@ -11,6 +14,10 @@ from streams.model import (
     Invoke,
 )
 from support.worker_world import PARTITIONS, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -73,3 +80,12 @@ def states(world: World) -> dict[str, str]:
     """Each batch's newest state."""
     headers = [each for each in world.published(Topic.BATCH_SLICES) if isinstance(each, BatchHeader)]
     return {each.batch_id: str(each.state) for each in sorted(headers, key=lambda each: each.revision)}
+
+
+@contextmanager
+def begun_world(folder: Path) -> Iterator[World]:
+    """A service that has begun, with right clocks."""
+    with closing(World(folder)) as made:
+        made.invoke(*(Invoke(Invocation(f"before-{n}", "before", "run")) for n in range(8)))
+        made.run_until_idle()
+        yield made
