@@ -28,16 +28,16 @@ from streams import codec
 from streams.config import Settings
 from streams.engine.routing import partition_of
 from streams.model import Action, ContinueSlice, Filter, StartBatch
-from streams.rules import MAX_GRACE_MS
-from streams.runtime import outbox, turn
-from streams.runtime.agreement import TopicFacts
-from streams.runtime.housekeeping import Collector, WalKeeper
-from streams.runtime.intake import pages_a_turn, take_shares
-from streams.runtime.pacing import FIRST, Pace
-from streams.runtime.startup import Topics
-from streams.runtime.task import PartitionTask, Phase
+from streams.protocol.validation import MAX_GRACE_MS
 from streams.state import overlay, table
 from streams.state.store import Store
+from streams.worker import outbox, turn
+from streams.worker.agreement import TopicFacts
+from streams.worker.housekeeping import Collector, WalKeeper
+from streams.worker.intake import pages_a_turn, take_shares
+from streams.worker.page_sizes import FIRST, Pace
+from streams.worker.startup import Topics
+from streams.worker.task import PartitionTask, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from streams import topics
 from streams.config import Settings, Topic
+from streams.kafka import topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from streams.engine.dispatch import HANDLERS
 from streams.engine.lifecycle import ENDED_BY, REPORTS, STARTED, UNSTARTED, VERDICTS, Verdict
 from streams.model import Action, Status
-from streams.rules import TERMINAL
+from streams.protocol.validation import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

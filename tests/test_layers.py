@@ -18,51 +18,33 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "model": set(),
     "errors": set(),
-    "headers": set(),
-    "rules": {"model"},
-    "batch_rules": {"model", "rules"},
-    "logs": {"config"},
-    "textfiles": {"errors"},
-    "config": {"errors", "textfiles"},
-    "admin": {"config", "errors"},
-    "topic_ids": set(),
     "stopping": set(),
-    "topics": {"config", "errors", "admin"},
+    "textfiles": {"errors"},
+    "protocol": {"model"},
     "codec": {"model"},
-    "compat": {"codec", "errors"},
-    "engine": {"model", "rules", "batch_rules"},
-    "state": {"model", "rules", "batch_rules", "codec", "engine"},
+    "config": {"errors", "textfiles"},
+    "logs": {"config"},
+    "kafka": {"config", "errors", "logs"},
+    "engine": {"model", "protocol"},
+    "state": {"model", "protocol", "codec", "engine"},
     "metrics": {"model", "config"},
     "health": {"errors"},
-    "runtime": {
+    "worker": {
         "model",
         "config",
         "errors",
-        "headers",
-        "logs",
+        "kafka",
         "metrics",
-        "rules",
+        "protocol",
         "health",
-        "topics",
-        "topic_ids",
         "stopping",
         "codec",
         "engine",
         "state",
     },
-    "client": {"model", "rules", "batch_rules", "config", "errors", "headers", "codec", "topic_ids", "stopping"},
-    "control": {
-        "model",
-        "config",
-        "errors",
-        "logs",
-        "metrics",
-        "health",
-        "codec",
-        "client",
-        "stopping",
-        "topic_ids",
-    },
+    "client": {"model", "protocol", "kafka", "config", "errors", "codec", "stopping"},
+    "gateway": {"model", "config", "errors", "kafka", "logs", "metrics", "health", "codec", "client", "stopping"},
+    "offline": {"model", "protocol", "config", "errors", "kafka", "codec", "engine", "state", "worker"},
     "broker": set(),
 }
 EVERYTHING = {"cli", "__main__"}
@@ -138,9 +120,7 @@ def test_every_permission_is_used(layer: str) -> None:
     assert not MAY_IMPORT[layer] - used
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if _layer(path) in {"engine", "rules", "batch_rules"}], ids=_name
-)
+@pytest.mark.parametrize("path", [path for path in FILES if _layer(path) in {"engine", "protocol"}], ids=_name)
 def test_the_engine_is_pure(path: Path) -> None:
     """The engine and its rules use pure libraries only: no clock, no randomness, no files, no network, no threads."""
     used = {module.split(".")[0] for module in _imports(path)} - {"streams"}
@@ -155,4 +135,17 @@ def test_the_engine_is_pure(path: Path) -> None:
 def test_there_is_something_to_check() -> None:
     """The layers of the architecture are all there."""
     found = {_layer(path) for path in FILES}
-    assert {"model", "config", "codec", "engine", "state", "runtime", "control", "client", "cli"} <= found
+    assert {
+        "model",
+        "protocol",
+        "codec",
+        "config",
+        "kafka",
+        "engine",
+        "state",
+        "worker",
+        "gateway",
+        "client",
+        "offline",
+        "cli",
+    } <= found

@@ -26,9 +26,9 @@ from streams.cli import (
     topics,
     verify,
 )
-from streams.cli.console import Exit, out, print_error
 from streams.cli.demo import demo
-from streams.cli.options import Choosing
+from streams.cli.options.takes import Choosing
+from streams.cli.show.console import Exit, out, print_error
 from streams.errors import StreamsError
 
 app = typer.Typer(

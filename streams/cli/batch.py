@@ -8,21 +8,22 @@ import msgspec
 import typer
 from rich.table import Table
 
-from streams.cli import control, follow
-from streams.cli.bar import COUNTERS
+from streams.cli import batch_control
 from streams.cli.completion import batch_ids
-from streams.cli.console import err, print_error, print_json, print_whole, settings_of_command
-from streams.cli.known import unknown, wait_until_known
-from streams.cli.standing import standing_of
+from streams.cli.find_batch import unknown, wait_until_known
+from streams.cli.options.standing import standing_of
+from streams.cli.show import follow
+from streams.cli.show.bar import COUNTERS
+from streams.cli.show.console import err, print_error, print_json, print_whole, settings_of_command
+from streams.cli.show.times import duration_of, iso
 from streams.cli.stdio import already_done
-from streams.cli.times import duration_of, iso
 from streams.client import ProgressReader
 
 if TYPE_CHECKING:
     from streams.model import BatchProgress
 
 app = typer.Typer(no_args_is_help=True, help="Look at batches, and control those that run. Example: streams batch list")
-for _command in (control.pause, control.resume, control.abort, control.rate):
+for _command in (batch_control.pause, batch_control.resume, batch_control.abort, batch_control.rate):
     app.command()(_command)
 
 _Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]

@@ -9,12 +9,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
-from streams.cli.preview import on_a_terminal
 from streams.cli.replay import APPLIED, Replay, was_applied, why_not
+from streams.cli.show.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
+from streams.cli.show.preview import on_a_terminal
+from streams.cli.show.times import iso
 from streams.cli.stdio import already_done
 from streams.cli.tail import decoded, text_or_base64
-from streams.cli.times import iso
 from streams.client import DeadLetterReader
 from streams.errors import StreamsError
 

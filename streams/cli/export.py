@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from streams.admin import Admin
-from streams.cli.console import Exit, err, settings_of_command
-from streams.cli.partition_bars import partition_bars
 from streams.cli.records import to_json
+from streams.cli.show.console import Exit, err, settings_of_command
+from streams.cli.show.partition_bars import partition_bars
+from streams.cli.show.times import duration_of, iso
 from streams.cli.sink import Sink
-from streams.cli.times import duration_of, iso
 from streams.errors import StreamsError
+from streams.kafka.admin import Admin
 from streams.model import Status
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from streams.config import Settings
-    from streams.engine.moving import Terms
-    from streams.runtime.export import Exported
+    from streams.offline.export import Exported
+    from streams.offline.moves import Terms
 
 _LISTED = 10
 
@@ -86,7 +86,7 @@ def export(
     no_start_before = now + (duration_of("--import-within", import_within) or 0)
     settings = settings_of_command()
     Admin(settings).partition_counts()  # an unreachable broker is reported in one line
-    from streams.engine.moving import Terms  # noqa: PLC0415 - no other command waits for it to load
+    from streams.offline.moves import Terms  # noqa: PLC0415 - no other command waits for it to load
 
     terms = Terms(now, started is Started.RESTART, no_start_before)
     try:
@@ -100,7 +100,7 @@ def export(
 
 
 def _written(settings: Settings, terms: Terms, sink: Sink, *, force: bool) -> Exported:
-    from streams.runtime import export as runtime  # noqa: PLC0415 - likewise
+    from streams.offline import export as runtime  # noqa: PLC0415 - likewise
 
     exported = runtime.Exported()
     encode = msgspec.json.Encoder().encode

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.console import out, print_json, settings_of_command
-from streams.cli.labels import labels_of
+from streams.cli.options.labels import labels_of
+from streams.cli.show.console import out, print_json, settings_of_command
+from streams.cli.show.times import future_of
 from streams.cli.stdio import already_done
-from streams.cli.times import future_of
 from streams.client import Client, Delivery, new_invocation_id
 from streams.model import Invocation, Invoke
-from streams.rules import CommandRefusedError, check_invoke
+from streams.protocol.validation import CommandRefusedError, check_invoke
 from streams.textfiles import unreadable
 
 _Payload = Annotated[

@@ -11,20 +11,20 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from streams.batch_rules import check_start_batch
-from streams.cli.bounds import Bounds
-from streams.cli.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
-from streams.cli.follow import Watched, table, tell_ways_back, watch
-from streams.cli.nothing import tell_nothing_matched
-from streams.cli.options import takes
-from streams.cli.preview import DEFAULT_GRACE, confirm
-from streams.cli.selection import Selection
-from streams.cli.standing import Standing
+from streams.cli.options.bounds import Bounds
+from streams.cli.options.selection import Selection
+from streams.cli.options.standing import Standing
+from streams.cli.options.takes import takes
+from streams.cli.show.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
+from streams.cli.show.follow import Watched, table, tell_ways_back, watch
+from streams.cli.show.nothing import tell_nothing_matched
+from streams.cli.show.preview import DEFAULT_GRACE, confirm
+from streams.cli.show.times import duration_ms, duration_of
 from streams.cli.stdio import already_done
-from streams.cli.times import duration_ms, duration_of
 from streams.client import Client, Delivery, new_batch_id
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
-from streams.rules import MAX_GRACE_MS, TERMINAL, CommandRefusedError
+from streams.protocol.batch_validation import check_start_batch
+from streams.protocol.validation import MAX_GRACE_MS, TERMINAL, CommandRefusedError
 
 if TYPE_CHECKING:
     from streams.config import Settings

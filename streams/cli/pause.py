@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from streams.cli.bounds import Bounds
 from streams.cli.kill import Cancelling, Sending, run
-from streams.cli.options import takes
-from streams.cli.selection import Selection
+from streams.cli.options.bounds import Bounds
+from streams.cli.options.selection import Selection
+from streams.cli.options.takes import takes
 from streams.model import Action
 
 

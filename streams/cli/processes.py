@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.console import settings_of_service
+from streams.cli.show.console import settings_of_service
 
 
 def worker() -> None:
@@ -16,7 +16,7 @@ def worker() -> None:
     Example: STREAMS_WORKER_ID=worker-1 streams worker
     """
     # Each process loads its own modules, so that no other command waits for them.
-    from streams.runtime import process as runtime  # noqa: PLC0415
+    from streams.worker import process as runtime  # noqa: PLC0415
 
     raise typer.Exit(runtime.run(settings_of_service()))
 
@@ -26,9 +26,9 @@ def gateway() -> None:
 
     Example: streams gateway
     """
-    from streams.control import app  # noqa: PLC0415
+    from streams.gateway import process  # noqa: PLC0415
 
-    raise typer.Exit(app.run(settings_of_service()))
+    raise typer.Exit(process.run(settings_of_service()))
 
 
 def broker(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.console import Exit, out, print_error
+from streams.cli.show.console import Exit, out, print_error
 from streams.codec import schemas
 from streams.errors import StreamsError
 
@@ -28,7 +28,7 @@ def check(
 
     Example: streams schemas check --against main
     """
-    from streams.compat import run  # noqa: PLC0415 - no other command need wait for it to load
+    from streams.offline.schema_gate import run  # noqa: PLC0415 - no other command need wait for it to load
 
     problems = list(run(against))
     for problem in problems:

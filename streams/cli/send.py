@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from streams.cli.console import Exit, err, out, print_json, settings_of_command
 from streams.cli.records import BadLineError, command_of
+from streams.cli.show.console import Exit, err, out, print_json, settings_of_command
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, DeliveryError, InvalidCommandError
 from streams.textfiles import UnreadableError, raw_lines

@@ -12,8 +12,8 @@ import typer
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from streams import codec
-from streams.cli.console import Exit, settings_of_command
 from streams.cli.records import to_json
+from streams.cli.show.console import Exit, settings_of_command
 from streams.client.connection import (
     CONNECT_TIMEOUT,
     MAX_RECORD_BYTES,
@@ -24,7 +24,7 @@ from streams.client.connection import (
 )
 from streams.config import Topic  # noqa: TC001 - Typer reads the annotations
 from streams.errors import StreamsError
-from streams.headers import headers_of
+from streams.kafka.headers import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

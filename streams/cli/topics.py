@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from streams import topics
-from streams.cli.console import Exit, out, print_error, settings_of_command
+from streams.cli.show.console import Exit, out, print_error, settings_of_command
 from streams.cli.stdio import already_done
+from streams.kafka import topics
 
 app = typer.Typer(no_args_is_help=True, help="The topics in Kafka. Example: streams topics create --partitions 4")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from streams.admin import Admin
-from streams.cli.console import settings_of_command
-from streams.cli.partition_bars import partition_bars
+from streams.cli.show.console import settings_of_command
+from streams.cli.show.partition_bars import partition_bars
+from streams.kafka.admin import Admin
 
 
 def verify() -> None:
@@ -17,7 +17,7 @@ def verify() -> None:
 
     Example: streams verify
     """
-    from streams.runtime import verify as runtime  # noqa: PLC0415 - no other command need wait for it to load
+    from streams.offline import verify as runtime  # noqa: PLC0415 - no other command need wait for it to load
 
     settings = settings_of_command()
     Admin(settings).partition_counts()  # an unreachable broker is reported in one line

@@ -11,7 +11,7 @@ from streams.client.connection import KafkaClients
 from streams.client.errors import BrokerUnavailableError
 from streams.client.tail import in_a_thread, tail
 from streams.config import Topic
-from streams.headers import headers_of
+from streams.kafka.headers import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping

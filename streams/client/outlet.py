@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streams import batch_rules, codec, rules
+from streams import codec
 from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties, require_topics
 from streams.client.errors import InvalidCommandError
 from streams.client.ids import command_key
 from streams.config import Topic
 from streams.model import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
+from streams.protocol import batch_validation, validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,14 +94,14 @@ def encode(command: ClientCommand) -> tuple[str, bytes]:
     try:
         check(command)
         value = codec.encode(command)
-    except rules.CommandRefusedError as refusal:
+    except validation.CommandRefusedError as refusal:
         raise InvalidCommandError(refusal.code, f"{kind}.{refusal.message}") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidCommandError("malformed", f"{kind} holds a value of a wrong type or size: {error!r}") from error
-    if len(value) > rules.MAX_COMMAND:
+    if len(value) > validation.MAX_COMMAND:
         raise InvalidCommandError(
             "too_large",
-            f"{kind} {command_key(command)} has {len(value)} bytes, at most {rules.MAX_COMMAND} are allowed: "
+            f"{kind} {command_key(command)} has {len(value)} bytes, at most {validation.MAX_COMMAND} are allowed: "
             "use fewer labels or a smaller filter",
         )
     return command_key(command), value
@@ -110,16 +111,16 @@ def check(command: ClientCommand) -> None:
     """Check a command against the rules of its fields; raises `CommandRefusedError`."""
     match command:
         case Invoke():
-            rules.check_invoke(command)
+            validation.check_invoke(command)
         case ReportTransition():
-            rules.check_report(command)
+            validation.check_report(command)
         case Act():
-            rules.check_act(command)
+            validation.check_act(command)
         case StartBatch():
-            batch_rules.check_start_batch(command)
+            batch_validation.check_start_batch(command)
         case ControlBatch():
-            rules.check_control_batch(command)
+            validation.check_control_batch(command)
         case CancelFlow():
-            rules.check_cancel_flow(command)
+            validation.check_cancel_flow(command)
         case _:
             assert_never(command)

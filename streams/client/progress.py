@@ -12,7 +12,7 @@ from streams.client.errors import BatchTimeoutError, BrokerUnavailableError, Unr
 from streams.client.tail import in_a_thread, tail
 from streams.config import Topic
 from streams.model import BatchProgress
-from streams.rules import FINAL_STATES
+from streams.protocol.validation import FINAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator

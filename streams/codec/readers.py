@@ -13,8 +13,8 @@ import msgspec
 
 from streams import model
 from streams.codec import wire
-from streams.codec.known import Known
-from streams.codec.source import Source
+from streams.codec.part_cache import Known
+from streams.codec.reader_source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,10 +1,10 @@
 """The pure core: what a command does to the table. No clock, randomness, I/O, Kafka or SQLite."""
 
-from streams.engine.batches import header_of
 from streams.engine.content import content_hash
 from streams.engine.dispatch import HANDLERS, apply
 from streams.engine.errors import CommandRefusedError, NewerEngineError
 from streams.engine.filters import Facts, matches
+from streams.engine.lead import header_of
 from streams.engine.routing import home, partition_of, partitions_of, routing_key
 from streams.engine.slices import progress_of
 

@@ -14,7 +14,7 @@ from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, Verdict, next_r
 from streams.engine.objects import promotions
 from streams.engine.starts import resume
 from streams.model import Action, Ending, SignalKind, Status
-from streams.rules import check_act
+from streams.protocol.validation import check_act
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

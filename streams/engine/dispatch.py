@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streams.engine import acts, batches, control, invocations, pages, refusals, release, slice_control, slices, ticks
+from streams.engine import acts, invocations, lead, lead_control, pages, refusals, release, slice_control, slices, ticks
 from streams.model import (
     Act,
     CancelFlow,
@@ -32,13 +32,13 @@ HANDLERS: dict[type, Handler] = {
     Invoke: invocations.invoke,
     ReportTransition: invocations.report,
     Act: acts.act,
-    StartBatch: batches.start_batch,
-    ControlBatch: control.control_batch,
+    StartBatch: lead.start_batch,
+    ControlBatch: lead_control.control_batch,
     CancelFlow: refusals.refuse_cancel_flow,
     StartSlice: slices.start_slice,
     ContinueSlice: pages.continue_slice,
     ControlSlice: slice_control.control_slice,
-    SliceReport: batches.slice_report,
+    SliceReport: lead.slice_report,
     ReleaseHeld: release.release_held,
     Tick: ticks.tick,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.rules import CommandRefusedError
+from streams.protocol.validation import CommandRefusedError
 
 __all__ = ["CommandRefusedError", "NewerEngineError"]
 

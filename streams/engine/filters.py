@@ -1,4 +1,4 @@
-"""Filters of batches: the rows they match. `streams.rules` says which filters are refused.
+"""Filters of batches: the rows they match. `streams.protocol.validation` says which filters are refused.
 
 `matches` decides in Python for one row what the store's SQL decides for many.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from streams.batch_rules import MOVING
 from streams.model import Action, Filter, Record
-from streams.rules import TERMINAL
+from streams.protocol.batch_validation import MOVING
+from streams.protocol.validation import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from streams.model import Action, Status
-from streams.rules import TERMINAL
+from streams.protocol.validation import TERMINAL
 
 if TYPE_CHECKING:
     from streams.model import Row

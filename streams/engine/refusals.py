@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.engine.validate import not_supported
-from streams.rules import check_id
+from streams.protocol.validation import check_id
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

@@ -14,7 +14,7 @@ from streams.engine.release import let_go
 from streams.engine.slices import next_page, takes_turns
 from streams.engine.validate import check_internal
 from streams.model import SliceOperation, SliceState
-from streams.rules import MAX_LONG
+from streams.protocol.validation import MAX_LONG
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

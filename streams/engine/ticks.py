@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from msgspec.structs import replace
 
 from streams.engine.acts import ended, signal
-from streams.engine.control import expiry_of, lapse
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, PutSlice, RemoveBatch, RemoveRow, SetTick, UpdateRow
 from streams.engine.guards import Guards
+from streams.engine.lead_control import expiry_of, lapse
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import next_repeat
 from streams.engine.objects import promotions_within
@@ -32,7 +32,7 @@ from streams.model import (
     Status,
     Tick,
 )
-from streams.rules import refuse
+from streams.protocol.validation import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

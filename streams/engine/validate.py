@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from msgspec.structs import replace
 
-from streams import batch_rules, rules
 from streams.engine.errors import CommandRefusedError
 from streams.engine.pace import FASTEST, SLOWEST
 from streams.model import (
@@ -19,7 +18,8 @@ from streams.model import (
     StartSlice,
     Tick,
 )
-from streams.rules import refuse
+from streams.protocol import batch_validation, validation
+from streams.protocol.validation import refuse
 
 if TYPE_CHECKING:
     from streams.engine.view import At
@@ -39,7 +39,7 @@ def not_supported(what: str, instead: str) -> NoReturn:
 
 def check_invoke(command: Invoke) -> None:
     """Check all fields of an `Invoke`, and that this version has the features it asks for."""
-    rules.check_invoke(command)
+    validation.check_invoke(command)
     invocation = command.invocation
     if invocation.flow_id is not None:
         not_supported("flow_id", "leave it out")
@@ -82,7 +82,7 @@ def check_internal(command: Internal, at: At) -> None:
             _check_page_rows("max_rows", command.max_rows)
             _check_page_bytes(command.max_bytes)
             # Its successor inherits them.
-            if fault := rules.labels_fault(command.reconcile_labels):
+            if fault := validation.labels_fault(command.reconcile_labels):
                 refuse("reconcile_labels", fault)
 
 
@@ -90,8 +90,8 @@ def _check_start_slice(command: StartSlice) -> None:
     """Check a `StartSlice` by the rules of its batch."""
     _check_share("budget", command.budget)
     _check_rate(command.max_rate)
-    rules.check_cause(command.cause)
-    batch_rules.check_start_batch(
+    validation.check_cause(command.cause)
+    batch_validation.check_start_batch(
         StartBatch(
             command.batch_id,
             command.action,

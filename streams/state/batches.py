@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from streams.codec import encode
-from streams.engine.batches import header_of
-from streams.engine.control import expiry_of
 from streams.engine.effects import PutBatch, PutSlice, RemoveBatch, RemoveSlice
 from streams.engine.guards import guard_of, guarding
+from streams.engine.lead import header_of
+from streams.engine.lead_control import expiry_of
 from streams.engine.slices import progress_of, takes_turns
 from streams.engine.standing import Door
 from streams.model import Batch, Slice

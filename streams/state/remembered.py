@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from streams.codec import decode
 from streams.model import Batch, BatchState, Slice, SliceState
-from streams.rules import FINAL_STATES
+from streams.protocol.validation import FINAL_STATES
 from streams.state.errors import ChangelogError
 
 if TYPE_CHECKING:

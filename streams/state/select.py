@@ -7,10 +7,10 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from streams.batch_rules import MOVING
 from streams.engine.view import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
 from streams.model import Action, Status
+from streams.protocol.batch_validation import MOVING
 from streams.state import lists
 from streams.state.mapping import (
     AMONG_SEQS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.harness import Service
+from support.service.harness import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -12,13 +12,13 @@ from streams import codec
 from streams.client.ids import new_invocation_id
 from streams.config import Topic
 from streams.model import Act, Action, Invoke, Status
-from support import oracle
-from support.workload import invoke
+from support.service import oracle
+from support.service.workload import invoke
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = pytest.mark.broker
 

@@ -18,15 +18,15 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support import oracle
-from support.executing import Executor, obliging, report
-from support.workload import DAY_MS, invoke, now_ms
+from support.service import oracle
+from support.service.background_executor import Executor, obliging, report
+from support.service.workload import DAY_MS, invoke, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.model import Record
-    from support.harness import Progress, Service
+    from support.service.harness import Progress, Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 

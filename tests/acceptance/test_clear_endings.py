@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from streams import topics
 from streams.config import Topic
-from support.workload import invocations, invoke
+from streams.kafka import topics
+from support.service.workload import invocations, invoke
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
-    from support.programs import Program
+    from support.service.harness import Service
+    from support.service.programs import Program
 
 pytestmark = pytest.mark.broker
 

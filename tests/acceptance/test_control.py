@@ -19,14 +19,14 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support import oracle
-from support.workload import DAY_MS, invoke, now_ms
+from support.service import oracle
+from support.service.workload import DAY_MS, invoke, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Progress, Service
-    from support.programs import Program
+    from support.service.harness import Progress, Service
+    from support.service.programs import Program
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 

@@ -18,13 +18,13 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support import oracle
-from support.workload import DAY_MS, invoke, now_ms
+from support.service import oracle
+from support.service.workload import DAY_MS, invoke, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Progress, Service
+    from support.service.harness import Progress, Service
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

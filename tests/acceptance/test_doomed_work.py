@@ -24,13 +24,13 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support import oracle
+from support.service import oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from support.harness import Service
-    from support.oracle import Place
+    from support.service.harness import Service
+    from support.service.oracle import Place
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 

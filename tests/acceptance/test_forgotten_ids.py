@@ -13,14 +13,14 @@ from streams.broker import apache
 from streams.client import ProgressReader
 from streams.config import Topic
 from streams.model import Action, BatchState, Filter, Invocation, Invoke, StartBatch
-from support.programs import Program
-from support.reading import TopicReader
+from support.kafka.reading import TopicReader
+from support.service.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.broker import Broker
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
@@ -30,7 +30,7 @@ FORGETFUL = {
     "producer.id.expiration.ms": "1000",
     "producer.id.expiration.check.interval.ms": "300",
 }
-EXECUTOR = Path(__file__).parents[1] / "support" / "executor_program.py"
+EXECUTOR = Path(__file__).parents[1] / "support" / "service" / "executor_program.py"
 
 
 @pytest.fixture

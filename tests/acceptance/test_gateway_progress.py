@@ -10,13 +10,13 @@ from streams import codec
 from streams.client import ProgressReader
 from streams.config import Topic
 from streams.model import BatchProgress, BatchState
-from support import oracle
-from support.workload import invocations, kill
+from support.service import oracle
+from support.service.workload import invocations, kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.chaos]
 

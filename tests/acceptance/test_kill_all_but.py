@@ -9,15 +9,15 @@ import pytest
 
 from streams import codec
 from streams.model import BatchState, Invocation, Invoke, ReportTransition, StartBatch, Status
-from support import oracle
-from support.workload import DAY_MS, now_ms
+from support.service import oracle
+from support.service.workload import DAY_MS, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from streams.model import Record
-    from support.harness import Progress, Service
-    from support.reading import Entry
+    from support.kafka.reading import Entry
+    from support.service.harness import Progress, Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from streams.model import BatchState
-from support.workload import DAY_MS, invocations, invoke, kill, now_ms
+from support.service.workload import DAY_MS, invocations, invoke, kill, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.model import BatchState
-from support import oracle
-from support.workload import invocations, kill
+from support.service import oracle
+from support.service.workload import invocations, kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.broker import Broker
-    from support.harness import Progress, Service
-    from support.programs import Program
+    from support.service.harness import Progress, Service
+    from support.service.programs import Program
 
 pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(900)]
 

@@ -8,15 +8,15 @@ import pytest
 
 from streams import codec
 from streams.config import Topic
-from streams.headers import UNREADABLE
-from support import oracle
-from support.raw_produce import produce
-from support.workload import invoke
+from streams.kafka.headers import UNREADABLE
+from support.kafka.raw_produce import produce
+from support.service import oracle
+from support.service.workload import invoke
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.durable]
 

@@ -28,14 +28,14 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support import oracle
-from support.programs import ROOT
-from support.workload import invocations, invoke, kill
+from support.service import oracle
+from support.service.programs import ROOT
+from support.service.workload import invocations, invoke, kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = pytest.mark.broker
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streams.config import Topic
-from support import oracle
-from support.pinging import Pinger, summary
-from support.workload import invocations
+from support.service import oracle
+from support.service.pings import Pinger, summary
+from support.service.workload import invocations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
-    from support.programs import Program
+    from support.service.harness import Service
+    from support.service.programs import Program
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(1_800)]
 

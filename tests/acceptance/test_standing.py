@@ -9,13 +9,13 @@ import pytest
 
 from streams.config import Topic
 from streams.model import Action, BatchState, ControlBatch, ControlOperation, Filter, SignalKind, StartBatch, Status
-from support import oracle
-from support.workload import invoke, now_ms
+from support.service import oracle
+from support.service.workload import invoke, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 

@@ -12,17 +12,17 @@ import pytest
 
 from streams.model import Action, BatchState, Filter, Invocation, Invoke, StartBatch
 from streams.stopping import STOP_SECONDS
-from support.programs import Program
+from support.service.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.broker import Broker
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.durable, pytest.mark.timeout(300)]
 
-EXECUTOR = Path(__file__).parents[1] / "support" / "executor_program.py"
+EXECUTOR = Path(__file__).parents[1] / "support" / "service" / "executor_program.py"
 STOPPED = {"w": "worker stopped", "gateway": "gateway stopped", "executor": "executor stopped"}
 
 

@@ -16,16 +16,16 @@ from confluent_kafka import KafkaError, Producer
 from streams import codec
 from streams.config import Topic
 from streams.model import BatchProgress, BatchState, Filter
-from support.strangers import Strangers
-from support.workload import invoke, kill
+from support.records.strangers import Strangers
+from support.service.workload import invoke, kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from support.harness import Service
-    from support.programs import Program
-    from support.reading import Entry
-    from support.strangers import Strange
+    from support.kafka.reading import Entry
+    from support.records.strangers import Strange
+    from support.service.harness import Service
+    from support.service.programs import Program
 
 pytestmark = [pytest.mark.broker, pytest.mark.durable, pytest.mark.chaos, pytest.mark.timeout(1_200)]
 

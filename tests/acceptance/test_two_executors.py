@@ -12,13 +12,14 @@ import pytest
 from streams import codec
 from streams.config import Topic
 from streams.model import Invocation, Invoke, ReportTransition, Status
-from support import oracle, pages
-from support.programs import ROOT, Program
+from support import pages
+from support.service import oracle
+from support.service.programs import ROOT, Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.harness import Service
+    from support.service.harness import Service
 
 pytestmark = pytest.mark.broker
 

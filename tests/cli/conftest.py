@@ -8,9 +8,9 @@ import pytest
 
 from streams.client import Client, new_invocation_id
 from streams.model import Invocation, Invoke
-from support.command_line import CommandLine
-from support.programs import Program
-from support.stand_in import Service, connected
+from support.service.command_line import CommandLine
+from support.service.programs import Program
+from support.service.stand_in import Service, connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

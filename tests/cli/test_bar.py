@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from streams.cli import bar as module
-from streams.cli import follow
-from streams.cli.bar import Bar, line
+from streams.cli.show import bar as module
+from streams.cli.show import follow
+from streams.cli.show.bar import Bar, line
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def test_without_a_terminal_a_line_comes_every_two_seconds(
 ) -> None:
     """And none of a batch that has ended sooner: its end is told anyway."""
     clock = [0.0]
-    monkeypatch.setattr("streams.cli.follow.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("streams.cli.show.follow.time.monotonic", lambda: clock[0])
     told: list[tuple[float, int]] = []
     for _ in follow.shown(_progress(BatchState.RUNNING) for _ in range(9)):
         clock[0] += 0.5

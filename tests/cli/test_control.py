@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from streams.cli import control, kill, known
+from streams.cli import batch_control, find_batch, kill
 from streams.cli.app import app
 from streams.client import BatchTimeoutError
-from streams.control.merge import Merge, progress
+from streams.gateway.progress import Merge, progress
 from streams.model import Action, BatchProgress, BatchState, ControlOperation, Filter, StartBatch
-from support.memory_cluster import MemoryCluster
+from support.tables.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,12 +76,12 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
             yield from made.after
             raise BatchTimeoutError("not ended")
 
-    monkeypatch.setattr(control, "Client", Client)
-    for module in (control, known):
+    monkeypatch.setattr(batch_control, "Client", Client)
+    for module in (batch_control, find_batch):
         monkeypatch.setattr(module, "ProgressReader", ProgressReader)
-    monkeypatch.setattr(known, "_PATIENCE_S", 0.0)
-    monkeypatch.setattr(known, "_PAUSE_S", 0.0)
-    monkeypatch.setattr(control, "settings_of_command", lambda: None)
+    monkeypatch.setattr(find_batch, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(find_batch, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(batch_control, "settings_of_command", lambda: None)
     monkeypatch.setattr(kill.getpass, "getuser", lambda: "ada")
     monkeypatch.setattr(kill.socket, "gethostname", lambda: "desk")
     return made

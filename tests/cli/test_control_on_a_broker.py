@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.command_line import CommandLine
+    from support.service.command_line import CommandLine
 
 
 def test_what_is_paused_is_resumed_and_what_has_ended_is_purged(

@@ -11,13 +11,13 @@ import pytest
 import typer.main
 from click.testing import CliRunner, Result
 
-from streams.admin import Admin
 from streams.cli import export as verb
 from streams.cli.app import app
 from streams.errors import StreamsError
+from streams.kafka.admin import Admin
 from streams.model import Act, Action, Filter, Invocation, Invoke, StartBatch
-from streams.runtime import export as runtime
-from support.worker_world import World
+from streams.offline import export as runtime
+from support.service.worker_world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,9 +23,9 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support import oracle
-from support.harness import Service
-from support.programs import ROOT
+from support.service import oracle
+from support.service.harness import Service
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

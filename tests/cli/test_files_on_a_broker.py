@@ -16,7 +16,7 @@ from streams.model import Invocation, Invoke
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.command_line import CommandLine
+    from support.service.command_line import CommandLine
 
 FULL = "stdout cannot be written: No space left on device"
 MARKED = ("utf-8-sig", "utf-16")

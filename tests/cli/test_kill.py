@@ -10,7 +10,7 @@ import pytest
 from streams.cli import kill
 from streams.client import BatchTimeoutError
 from streams.model import Action, BatchProgress, BatchState, Exclusion, Filter, OnTimeout, StartBatch, Status
-from support.stand_in import Service, progress_of
+from support.service.stand_in import Service, progress_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.cli import preview
+from streams.cli.show import preview
 from streams.model import Action, BatchProgress, BatchState, Filter, StartBatch
-from support.stand_in import Service, progress_of
+from support.service.stand_in import Service, progress_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

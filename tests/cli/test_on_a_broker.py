@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import ROOT
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from support.command_line import CommandLine
+    from support.service.command_line import CommandLine
 
 BILLING, EMAILS = 30, 20
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from support.command_line import CommandLine
+    from support.service.command_line import CommandLine
 
 COLUMNS = 80
 

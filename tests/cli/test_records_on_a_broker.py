@@ -20,7 +20,7 @@ from streams.config import Topic
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.command_line import CommandLine
+    from support.service.command_line import CommandLine
 
 LINES = max(1_000, int(100_000 * float(os.environ.get("STREAMS_TEST_SCALE", "0.2"))))
 BAD = (

@@ -15,7 +15,7 @@ from streams.cli.replay import place_of, why_not
 from streams.client import DeadLetter
 from streams.config import Topic
 from streams.model import ENGINE_VERSION, Act, Action, ContinueSlice, Invocation, Invoke, Record
-from support.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
     from pathlib import Path

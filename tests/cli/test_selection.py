@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from streams.cli.selection import Selection, describe
-from streams.cli.times import point_ms
+from streams.cli.options.selection import Selection, describe
+from streams.cli.show.times import point_ms
 from streams.model import Exclusion, Filter, Status
 
 

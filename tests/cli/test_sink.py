@@ -14,7 +14,7 @@ import pytest
 
 from streams.cli.sink import Sink
 from streams.errors import StreamsError
-from support.programs import ROOT
+from support.service.programs import ROOT
 
 LINE = b'{"type":"Invoke"}\n'
 

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from streams.cli.batch import _listed
-from streams.cli.follow import table
-from streams.cli.standing import standing_of
-from streams.control.merge import Merge, progress
+from streams.cli.options.standing import standing_of
+from streams.cli.show.follow import table
 from streams.engine import header_of
+from streams.gateway.progress import Merge, progress
 from streams.model import Action, BatchProgress, BatchState, Filter, StartBatch
-from support.memory_cluster import MemoryCluster
+from support.tables.memory_cluster import MemoryCluster
 
 UNTIL = 4_102_444_800_000
 

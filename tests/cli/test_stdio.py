@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import ROOT
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +98,7 @@ def test_closed_numbers_are_given_to_no_other_file(tmp_path: Path) -> None:
 def test_a_stdout_of_another_encoding_takes_everything(tmp_path: Path, encoding: str) -> None:
     """What it has no character for is escaped: an error after the work would be taken for the work's."""
     program = (
-        "from streams.cli import stdio; stdio.prepare(); from streams.cli.console import out, err, print_json; "
+        "from streams.cli import stdio; stdio.prepare(); from streams.cli.show.console import out, err, print_json; "
         "out.print(chr(0x4e00)); err.print(chr(0x4e00)); print_json(dict(a=chr(0x4e00))); out.print(chr(0xdc80))"
     )
     done = _shell(f'"{sys.executable}" -c "{program}"', tmp_path, PYTHONIOENCODING=encoding)

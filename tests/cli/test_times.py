@@ -7,7 +7,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.cli.times import duration_ms, iso, point_ms
+from streams.cli.show.times import duration_ms, iso, point_ms
 
 
 @pytest.mark.parametrize(

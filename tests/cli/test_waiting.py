@@ -10,19 +10,19 @@ import pytest
 from msgspec.structs import replace
 
 from streams import codec
-from streams.cli import waiting
-from streams.cli.waiting import Waiting
+from streams.cli.show import waiting
+from streams.cli.show.waiting import Waiting
 from streams.config import Topic
-from streams.control.merge import Merge, add, progress
 from streams.engine import partition_of
+from streams.gateway.progress import Merge, add, progress
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
-from support.client_world import ClientWorld
-from support.progress_records import header, slice_progress
+from support.records.progress_records import header, slice_progress
+from support.service.client_world import ClientWorld
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.command_line import CommandLine
+    from support.service.command_line import CommandLine
 
 PARTITIONS = 4
 QUESTION = "of t.commands: is a worker running that has it?\n"

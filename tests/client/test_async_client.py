@@ -9,7 +9,7 @@ import pytest
 
 from streams.client import AsyncClient, Client, DeliveryError, InvalidCommandError
 from streams.model import Act, Action, ControlOperation, Filter, Invocation, Invoke, StartBatch
-from support.client_world import ClientWorld
+from support.service.client_world import ClientWorld
 
 
 def kills(*ids: str) -> list[Act]:

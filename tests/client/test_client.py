@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams import rules
 from streams.client import Client, Delivery, DeliveryError, InvalidCommandError, TopicMissingError
 from streams.config import Topic
 from streams.model import (
@@ -26,7 +25,8 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support.client_world import ClientWorld
+from streams.protocol import validation
+from support.service.client_world import ClientWorld
 
 if TYPE_CHECKING:
     from streams.client.ids import ClientCommand
@@ -116,7 +116,7 @@ def test_a_command_that_breaks_a_rule_is_not_sent(code: str, message: str, comma
 def test_a_command_that_is_too_large_as_a_whole_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the bounds of its fields are."""
     world = ClientWorld()
-    monkeypatch.setattr(rules, "MAX_PAYLOAD", 2**21)
+    monkeypatch.setattr(validation, "MAX_PAYLOAD", 2**21)
     with Client(world.settings, world.cluster) as client, pytest.raises(InvalidCommandError) as caught:
         client.send(_invoke(payload=b"x" * 2**20))
     assert (caught.value.code, world.commands()) == ("too_large", [])
@@ -148,8 +148,8 @@ def test_undelivered_commands_are_told_once(monkeypatch: pytest.MonkeyPatch) -> 
     client.close()
     assert [each.error is None for each in deliveries] == [True] + [False] * 30
     assert [each.key for each in deliveries[:2]] == ["good", "bad-0"]
-    monkeypatch.setattr(rules, "MAX_COMMAND", 10**9)
-    monkeypatch.setattr(rules, "MAX_PAYLOAD", 10**9)
+    monkeypatch.setattr(validation, "MAX_COMMAND", 10**9)
+    monkeypatch.setattr(validation, "MAX_PAYLOAD", 10**9)
     client.send(_invoke("huge", payload=b"v" * 2_200_000))
     with pytest.raises(DeliveryError, match="huge"):
         client.close()

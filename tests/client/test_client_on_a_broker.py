@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from streams import codec, rules, topics
+from streams import codec
 from streams.client import (
     BrokerUnavailableError,
     Client,
@@ -19,8 +19,10 @@ from streams.client import (
 )
 from streams.config import Settings, Topic, load_settings
 from streams.engine.routing import partition_of
+from streams.kafka import topics
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
-from support.reading import Entry, TopicReader
+from streams.protocol import validation
+from support.kafka.reading import Entry, TopicReader
 
 if TYPE_CHECKING:
     from streams.broker import Broker
@@ -82,8 +84,8 @@ def test_a_full_local_queue_makes_the_client_wait(broker: Broker) -> None:
 @pytest.fixture
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that lets pass what the broker will refuse: the log takes 1 MiB a record."""
-    monkeypatch.setattr(rules, "MAX_PAYLOAD", 2**21)
-    monkeypatch.setattr(rules, "MAX_COMMAND", 2**21)
+    monkeypatch.setattr(validation, "MAX_PAYLOAD", 2**21)
+    monkeypatch.setattr(validation, "MAX_COMMAND", 2**21)
 
 
 @pytest.mark.usefixtures("lenient")

@@ -13,8 +13,8 @@ import pytest
 from streams import codec
 from streams.config import Topic
 from streams.model import Act, Action, Invocation, Invoke, ReportTransition, Status
-from support.harness import Service
-from support.programs import ROOT, Program
+from support.service.harness import Service
+from support.service.programs import ROOT, Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from streams import codec, topics
+from streams import codec
 from streams.client import (
     BatchTimeoutError,
     BrokerUnavailableError,
@@ -20,6 +20,7 @@ from streams.client import (
     UnreadableProgressError,
 )
 from streams.config import Settings, Topic, load_settings
+from streams.kafka import topics
 from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from streams.client import BatchTimeoutError, DeadLetterReader, ProgressReader, 
 from streams.client.tail import Tail
 from streams.config import Topic
 from streams.model import Act, Action, BatchProgress, BatchState, Filter, OnTimeout
-from support.client_world import ClientWorld
-from support.fake_consumer import FakeConsumer
+from support.kafka.fake_consumer import FakeConsumer
+from support.service.client_world import ClientWorld
 
 HEADERS = [
     ("source-topic", b"t.commands"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streams import codec
 from streams.codec import schemas
 from streams.model import Act, Action, Filter, Invocation, Invoke, Record, StartBatch, Status, Tick
-from support.record_values import TODAY, any_record, other_value, plain
+from support.records.record_values import TODAY, any_record, other_value, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

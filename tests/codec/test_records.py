@@ -15,7 +15,7 @@ from streams.codec import schemas
 from streams.codec.records import Records
 from streams.model import Act, Action, Invocation, InvocationRow, Invoke, Meta, Record, Row, Signal
 from support.effort import examples
-from support.record_values import KINDS, TODAY, any_record, other_body, other_value, plain, records
+from support.records.record_values import KINDS, TODAY, any_record, other_body, other_value, plain, records
 
 HEADER = 10
 ROW_FIELDS = InvocationRow.__struct_fields__[1:]

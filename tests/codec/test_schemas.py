@@ -14,7 +14,7 @@ import pytest
 from streams import model
 from streams.codec import schemas
 from streams.model import Command
-from support.record_values import TODAY, plain, without_logical_types
+from support.records.record_values import TODAY, plain, without_logical_types
 
 if TYPE_CHECKING:
     from pathlib import Path

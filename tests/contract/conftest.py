@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.broker_world import World, worlds
+from support.kafka.broker_world import World, worlds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

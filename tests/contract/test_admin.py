@@ -10,10 +10,10 @@ import pytest
 from confluent_kafka import KafkaError, TopicCollection, TopicPartition
 from confluent_kafka.admin import ConfigResource, NewTopic
 
-from support.broker_world import EARLIEST, LATEST, error_of
+from support.kafka.broker_world import EARLIEST, LATEST, error_of
 
 if TYPE_CHECKING:
-    from support.broker_world import World
+    from support.kafka.broker_world import World
 
 GETTING_READY = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import OFFSET_INVALID, KafkaError, TopicPartition
 
-from support.broker_world import World, code_of, error_of
+from support.kafka.broker_world import World, code_of, error_of
 
 
 def test_consume_waits_for_the_timeout(world: World, request: pytest.FixtureRequest) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from support.broker_world import World, error_of
-from support.fake_kafka import Crash, FakeCluster, failure
+from support.kafka.broker_world import World, error_of
+from support.kafka.fake_cluster import Crash, FakeCluster, failure
 
 
 @pytest.fixture

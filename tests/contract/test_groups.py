@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from support.broker_world import error_of
+from support.kafka.broker_world import error_of
 
 if TYPE_CHECKING:
-    from support.broker_world import World
+    from support.kafka.broker_world import World
 
 
 class Told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, murmur2
 
-from support.broker_world import World, error_of
+from support.kafka.broker_world import World, error_of
 
 
 def test_batch_ignores_partitions_of_messages(world: World) -> None:

@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
-from support.broker_world import error_of
+from support.kafka.broker_world import error_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from support.broker_world import World
+    from support.kafka.broker_world import World
 
 
 def test_markers_take_offsets(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import ROOT
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streams import codec
 from streams.model import Act, Action
-from support.programs import script
+from support.service.programs import script
 
 
 def test_the_log_begins_its_records_with_the_bytes_of_the_page() -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from support.pages import PAGES
-from support.programs import ROOT, script
+from support.service.programs import ROOT, script
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*_page.py"))
 

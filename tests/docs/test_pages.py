@@ -17,7 +17,7 @@ from streams.cli.records import command_of
 from streams.config import Settings, variable
 from support import pages
 from support.pages import PAGES, Block, CommandLine, Link
-from support.programs import ROOT, script
+from support.service.programs import ROOT, script
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

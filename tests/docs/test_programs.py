@@ -13,9 +13,10 @@ import pytest
 
 from streams.config import Topic
 from streams.model import Act, Action, Cause, Invocation, Invoke, Status
-from support import oracle, pages
-from support.harness import Service
-from support.programs import ROOT
+from support import pages
+from support.service import oracle
+from support.service.harness import Service
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

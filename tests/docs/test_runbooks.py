@@ -14,15 +14,15 @@ from urllib.request import urlopen
 import pytest
 from confluent_kafka import Producer
 
-from streams import topics
 from streams.broker.apache import VERSION
 from streams.broker.base import cache_folder, free_port
 from streams.config import Topic
+from streams.kafka import topics
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
 from support import pages
-from support.harness import Service
-from support.programs import ROOT
-from support.worker_world import PARTITIONS, World
+from support.service.harness import Service
+from support.service.programs import ROOT
+from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,15 +26,15 @@ from streams.model import (
     Status,
     Tick,
 )
-from streams.rules import TERMINAL
-from support.engine_rows import NOW, applied, of, row_at, table_with
-from support.memory_cluster import MemoryCluster
-from support.programs import script
+from streams.protocol.validation import TERMINAL
+from support.service.programs import script
+from support.tables.engine_rows import NOW, applied, of, row_at, table_with
+from support.tables.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from support.memory_table import MemoryTable
+    from support.tables.memory_table import MemoryTable
 
 
 PAGE = script("tables_page")

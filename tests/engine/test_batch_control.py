@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.control import merge
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
-from streams.engine.control import abort
 from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
 from streams.engine.effects import Append, PutSlice
+from streams.engine.lead_control import abort
 from streams.engine.view import PageSizes
+from streams.gateway import progress
 from streams.model import (
     ENGINE_VERSION,
     Action,
@@ -32,9 +32,9 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support.engine_rows import AT, applied, of
-from support.memory_cluster import MemoryCluster, invoke
-from support.memory_table import MemoryTable
+from support.tables.engine_rows import AT, applied, of
+from support.tables.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_table import MemoryTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,9 +70,9 @@ def until(cluster: MemoryCluster, happened: Callable[[], bool]) -> None:
 def state(cluster: MemoryCluster) -> BatchState:
     """The state that is published of `b`."""
     slices = {n: progress_of(table.slices["b"], n) for n, table in enumerate(cluster.tables) if "b" in table.slices}
-    progress = merge.progress(merge.Merge(header_of(cluster.batch("b")), slices))
-    assert progress is not None
-    return progress.state
+    merged = progress.progress(progress.Merge(header_of(cluster.batch("b")), slices))
+    assert merged is not None
+    return merged.state
 
 
 def test_a_paused_batch_does_no_page_until_it_is_resumed() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from streams.batch_rules import check_start_batch
 from streams.engine import CommandRefusedError, header_of, partition_of
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
@@ -23,8 +22,9 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support.engine_rows import AT, NOW, applied, of
-from support.memory_table import MemoryTable
+from streams.protocol.batch_validation import check_start_batch
+from support.tables.engine_rows import AT, NOW, applied, of
+from support.tables.memory_table import MemoryTable
 
 KILL_ALL = StartBatch("b", Action.KILL, Filter(match_all=True), reason="why", actor="ann")
 

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from streams.engine import content_hash
 from streams.model import Action, Exclusion, Filter, Invocation, Invoke, StartBatch
-from support.memory_cluster import invocation, invoke
-from support.record_values import records
+from support.records.record_values import records
+from support.tables.memory_cluster import invocation, invoke
 
 
 def test_the_hash_is_pinned() -> None:

@@ -24,13 +24,13 @@ from streams.model import (
     SliceState,
     Status,
 )
-from support.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
-from support.guarding import guarded, slice_of
-from support.memory_cluster import MemoryCluster
+from support.tables.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
+from support.tables.guards import guarded, slice_of
+from support.tables.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
-    from support.memory_table import MemoryTable
+    from support.tables.memory_table import MemoryTable
 
 
 def tick(table: MemoryTable) -> list[Effect]:

@@ -23,9 +23,9 @@ from streams.model import (
     SliceState,
     Status,
 )
-from support.memory_cluster import MemoryCluster, invoke
-from support.memory_table import MemoryTable
-from support.standing_rules import counted, rule, told
+from support.tables.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_table import MemoryTable
+from support.tables.standing_rules import counted, rule, told
 
 
 def slice_of(random: Random) -> Slice:

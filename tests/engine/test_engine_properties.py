@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.control import merge
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
 from streams.engine.effects import Count, Send, SendAll
 from streams.engine.lifecycle import TERMINAL
 from streams.engine.view import At, PageSizes
+from streams.gateway import progress
 from streams.model import (
     Act,
     Action,
@@ -30,10 +30,10 @@ from streams.model import (
     Status,
 )
 from support.effort import examples
-from support.histories import START, long_histories
-from support.memory_cluster import MemoryCluster, invoke
-from support.memory_table import MemoryTable
-from support.watched_cluster import Watched
+from support.tables.histories import START, long_histories
+from support.tables.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_table import MemoryTable
+from support.tables.watched_cluster import Watched
 
 IDS = [f"i{number}" for number in range(8)]
 
@@ -117,9 +117,9 @@ def shown(cluster: MemoryCluster, batch_id: str) -> BatchState:
         for partition, table in enumerate(cluster.tables)
         if batch_id in table.slices
     }
-    progress = merge.progress(merge.Merge(header_of(cluster.batch(batch_id)), slices))
-    assert progress is not None
-    return progress.state
+    merged = progress.progress(progress.Merge(header_of(cluster.batch(batch_id)), slices))
+    assert merged is not None
+    return merged.state
 
 
 @settings(max_examples=examples(150), deadline=None)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.batch_rules import filter_fault
 from streams.engine.filters import Facts, matches
 from streams.model import Action, Cause, Ending, Exclusion, Filter, Invocation, Status
-from streams.rules import TERMINAL
-from support.engine_rows import row_at
+from streams.protocol.batch_validation import filter_fault
+from streams.protocol.validation import TERMINAL
+from support.tables.engine_rows import row_at
 
 CUTOFF = 50
 

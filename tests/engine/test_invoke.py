@@ -9,9 +9,9 @@ from streams.engine.counters import REPEATED_INVOKE
 from streams.engine.effects import InsertRow, Send
 from streams.engine.errors import CommandRefusedError
 from streams.model import SignalKind, Status
-from support.engine_rows import AT, NOW, applied, of
-from support.memory_cluster import invoke
-from support.memory_table import MemoryTable
+from support.tables.engine_rows import AT, NOW, applied, of
+from support.tables.memory_cluster import invoke
+from support.tables.memory_table import MemoryTable
 
 
 def test_an_arrival_is_started_at_once() -> None:

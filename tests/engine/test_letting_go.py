@@ -27,9 +27,9 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support.engine_rows import AT, NOW, applied, of, row_at, table_with
-from support.guarding import ALL, guarded, slice_of
-from support.memory_cluster import MemoryCluster, invoke
+from support.tables.engine_rows import AT, NOW, applied, of, row_at, table_with
+from support.tables.guards import ALL, guarded, slice_of
+from support.tables.memory_cluster import MemoryCluster, invoke
 
 TIME = 100_000_000
 

@@ -28,11 +28,11 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from streams.rules import MAX_LONG
+from streams.protocol.validation import MAX_LONG
 from support.effort import examples
-from support.engine_rows import applied
-from support.memory_cluster import MemoryCluster, invoke
-from support.memory_table import MemoryTable
+from support.tables.engine_rows import applied
+from support.tables.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_table import MemoryTable
 
 ALL = Filter(match_all=True)
 SIZES = PageSizes(100, 7)

@@ -31,9 +31,9 @@ from streams.model import (
     Status,
     Tick,
 )
-from support.engine_rows import NOW, applied
-from support.memory_cluster import MemoryCluster, invoke
-from support.memory_table import MemoryTable
+from support.tables.engine_rows import NOW, applied
+from support.tables.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_table import MemoryTable
 
 ALL = Filter(match_all=True)
 TURN_MS = 10

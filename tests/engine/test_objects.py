@@ -17,9 +17,9 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support.engine_rows import of
-from support.memory_cluster import MemoryCluster, invoke
-from support.memory_table import DEFAULT_SIZES
+from support.tables.engine_rows import of
+from support.tables.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_table import DEFAULT_SIZES
 
 ENDS = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from streams import codec
 from streams.engine.view import PageSizes
 from streams.model import Action, Exclusion, Filter, ReportTransition, StartBatch, Status
-from streams.rules import TERMINAL
-from support import oracle
+from streams.protocol.validation import TERMINAL
 from support.effort import examples
-from support.histories import invoke_any
-from support.memory_cluster import MemoryCluster
-from support.reading import Entry
+from support.kafka.reading import Entry
+from support.service import oracle
+from support.tables.histories import invoke_any
+from support.tables.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
     from streams.model import Command

@@ -26,11 +26,11 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support.engine_rows import NOW, applied, of, one_of_four, row_at
-from support.memory_cluster import MemoryCluster, invoke
+from support.tables.engine_rows import NOW, applied, of, one_of_four, row_at
+from support.tables.memory_cluster import MemoryCluster, invoke
 
 if TYPE_CHECKING:
-    from support.memory_table import MemoryTable
+    from support.tables.memory_table import MemoryTable
 
 ALL = Filter(match_all=True)
 CAUSE = Cause(batch_id="b", reason="why")

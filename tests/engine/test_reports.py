@@ -8,7 +8,7 @@ from streams.engine.counters import STALE_REPORT
 from streams.engine.effects import UpdateRow
 from streams.engine.lifecycle import STARTED
 from streams.model import Cause, Ending, OnTimeout, ReportTransition, Status
-from support.engine_rows import NOW, SEQ, applied, row_at, table_with
+from support.tables.engine_rows import NOW, SEQ, applied, row_at, table_with
 
 LIVE = {Status.READY, Status.RUNNING, Status.SUSPENDED}
 ENDS = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}

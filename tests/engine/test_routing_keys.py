@@ -24,7 +24,7 @@ from streams.model import (
     SliceOperation,
     StartBatch,
 )
-from support.memory_cluster import invoke
+from support.tables.memory_cluster import invoke
 
 
 @pytest.mark.parametrize(

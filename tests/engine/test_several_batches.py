@@ -20,7 +20,7 @@ from streams.model import (
     Status,
 )
 from support.effort import examples
-from support.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_cluster import MemoryCluster, invoke
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_cluster import MemoryCluster, invoke
 
 ALL = Filter(match_all=True)
 

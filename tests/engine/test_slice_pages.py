@@ -31,8 +31,8 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support.engine_rows import AT, NOW, applied, of, one_of_four, row_at
-from support.memory_cluster import MemoryCluster, invoke
+from support.tables.engine_rows import AT, NOW, applied, of, one_of_four, row_at
+from support.tables.memory_cluster import MemoryCluster, invoke
 
 ALL = Filter(match_all=True)
 CAUSE = Cause(batch_id="b", reason="why")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from streams.control import merge
 from streams.engine import header_of, progress_of
 from streams.engine.view import PageSizes
+from streams.gateway import progress
 from streams.model import (
     Action,
     BatchState,
@@ -25,8 +25,8 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from support.memory_cluster import MemoryCluster, invoke
-from support.standing_rules import BEGAN, UNTIL, counted, rule, told
+from support.tables.memory_cluster import MemoryCluster, invoke
+from support.tables.standing_rules import BEGAN, UNTIL, counted, rule, told
 
 if TYPE_CHECKING:
     from streams.model import BatchProgress
@@ -45,9 +45,9 @@ def shown(cluster: MemoryCluster, batch_id: str = "b") -> BatchProgress:
     """The batch as the gateway shows it."""
     tables = enumerate(cluster.tables)
     slices = {n: progress_of(table.slices[batch_id], n) for n, table in tables if batch_id in table.slices}
-    progress = merge.progress(merge.Merge(header_of(cluster.batch(batch_id)), slices))
-    assert progress is not None
-    return progress
+    merged = progress.progress(progress.Merge(header_of(cluster.batch(batch_id)), slices))
+    assert merged is not None
+    return merged
 
 
 @pytest.mark.parametrize("scheduled_in", [None, 5_000])

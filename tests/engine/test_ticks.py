@@ -24,8 +24,8 @@ from streams.model import (
     Status,
     Tick,
 )
-from support.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
-from support.memory_cluster import BATCH_RETENTION_MS, RETENTION_MS, MemoryCluster, invoke
+from support.tables.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
+from support.tables.memory_cluster import BATCH_RETENTION_MS, RETENTION_MS, MemoryCluster, invoke
 
 TICK = Tick(ENGINE_VERSION, 0, 1, NOW, NOW - 1_000, NOW - 5_000, 15_000, 100)
 

@@ -31,8 +31,8 @@ from streams.model import (
     Status,
     Tick,
 )
-from support.engine_rows import AT, row_at, table_with
-from support.memory_cluster import invoke
+from support.tables.engine_rows import AT, row_at, table_with
+from support.tables.memory_cluster import invoke
 
 LONG_ID = "x" * 257
 LONG_TEXT = "x" * 1_001

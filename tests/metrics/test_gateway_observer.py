@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from streams.control.observer import LIVE_WITHIN_S, Observer
+from streams.gateway.observer import LIVE_WITHIN_S, Observer
 from streams.metrics import OfGateway, metrics_of
 
 

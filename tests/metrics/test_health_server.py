@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from streams.errors import StreamsError
 from streams.health import Verdict, serving
-from support.asking import get
+from support.service.scrape import get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import pytest
 from streams.client import ProgressReader
 from streams.config import Topic
 from streams.model import Action, BatchState, Filter, Invocation, Invoke, StartBatch
-from support.asking import Served
-from support.harness import Service
+from support.service.harness import Service
+from support.service.scrape import Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

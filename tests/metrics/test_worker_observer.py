@@ -25,13 +25,13 @@ from streams.model import (
     Status,
     Tick,
 )
-from streams.runtime import observer as observing
-from streams.runtime.observer import LIVE_WITHIN_S, Observer
-from streams.runtime.pacing import FIRST
-from streams.runtime.worker import Worker
-from support.fake_consumer import FakeConsumer
-from support.fake_kafka import failure
-from support.worker_world import PARTITIONS, World
+from streams.worker import observer as observing
+from streams.worker.observer import LIVE_WITHIN_S, Observer
+from streams.worker.page_sizes import FIRST
+from streams.worker.worker import Worker
+from support.kafka.fake_cluster import failure
+from support.kafka.fake_consumer import FakeConsumer
+from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

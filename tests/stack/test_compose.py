@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from support.programs import ROOT
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

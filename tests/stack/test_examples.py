@@ -16,9 +16,9 @@ from streams import codec
 from streams.config import Topic
 from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
-from support.harness import Service
-from support.programs import ROOT
-from support.workload import DAY_MS, now_ms
+from support.service.harness import Service
+from support.service.programs import ROOT
+from support.service.workload import DAY_MS, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

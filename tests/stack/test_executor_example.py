@@ -16,9 +16,9 @@ import pytest
 from streams import codec
 from streams.config import Topic
 from streams.model import Act, Action, Invocation, Invoke, ReportTransition, Status
-from support import oracle
-from support.harness import Service
-from support.programs import ROOT
+from support.service import oracle
+from support.service.harness import Service
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

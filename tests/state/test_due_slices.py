@@ -11,10 +11,10 @@ from streams.codec import encode_invocation
 from streams.engine import apply
 from streams.engine.view import At, PageSizes
 from streams.model import Action, ControlBatch, ControlOperation, Filter, Invoke, StartBatch, StartSlice
-from streams.runtime.task import MIN_TICK_GAP_MS, PartitionTask
 from streams.state.store import Store
 from streams.state.table import Table
-from support.memory_cluster import invoke
+from streams.worker.task import MIN_TICK_GAP_MS, PartitionTask
+from support.tables.memory_cluster import invoke
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

@@ -30,11 +30,11 @@ from streams.model import (
 from streams.state.store import Store
 from streams.state.table import Table
 from support.effort import examples
-from support.histories import invoke_any
-from support.memory_cluster import MemoryCluster
+from support.tables.histories import invoke_any
+from support.tables.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
-    from support.memory_table import MemoryTable
+    from support.tables.memory_table import MemoryTable
 
 SIZES = PageSizes(7, 3)
 ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.PAUSE, Action.RESUME, Action.RESUME, Action.PURGE)

@@ -14,7 +14,7 @@ from streams.engine.view import At, PageSizes
 from streams.model import Action, Cause, Exclusion, Filter, Invocation, OnTimeout, Slice, SliceState, Status
 from streams.state.store import Store
 from streams.state.table import Table
-from support.engine_rows import row_at
+from support.tables.engine_rows import row_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from streams.engine.view import At, PageSizes
 from streams.model import Action, Batch, BatchState, Filter, Slice, SliceState, StartBatch
 from streams.state.store import Store
 from streams.state.table import Table
-from support.memory_cluster import MemoryCluster
+from support.tables.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable

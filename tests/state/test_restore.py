@@ -16,8 +16,8 @@ from streams.model import ENGINE_VERSION, Invocation, Meta, Payload, Row, Status
 from streams.state.errors import ChangelogError
 from streams.state.store import Store
 from support.effort import examples
-from support.state_twin import Twin
-from support.twin_histories import History, histories
+from support.tables.state_twin import Twin
+from support.tables.twin_histories import History, histories
 
 tenths = st.integers(0, 10)
 Log = list[tuple[str, bytes | None, int]]

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 
 from support.effort import examples
-from support.state_twin import Twin
-from support.twin_histories import History, histories
+from support.tables.state_twin import Twin
+from support.tables.twin_histories import History, histories
 
 
 @settings(max_examples=examples(150), deadline=None)

@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from support.programs import ROOT
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streams.cli.console import err, out
 from streams.cli.demo.load import Loader
 from streams.cli.demo.tally import ends, tally
 from streams.cli.demo.workload import BEGAN, DOOMED, ORDERS, OTHERS, STOPPED, Workload
-from streams.cli.follow import shown
+from streams.cli.show.console import err, out
+from streams.cli.show.follow import shown
 from streams.client import BatchTimeoutError, Client, Delivery, ProgressReader, new_batch_id
 from streams.config import Topic
 from streams.errors import StreamsError

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams import broker, topics
-from streams.admin import Admin
-from streams.cli.console import Exit, err, out, settings_of_command
+from streams import broker
 from streams.cli.demo.children import Children
 from streams.cli.demo.story import Story
 from streams.cli.demo.workload import Workload
+from streams.cli.show.console import Exit, err, out, settings_of_command
 from streams.config import Settings, load_settings
 from streams.errors import StreamsError
+from streams.kafka import topics
+from streams.kafka.admin import Admin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from streams.client.errors import TopicMissingError
 from streams.client.executor.run import Share
 from streams.client.executor.watermark import Watermark
 from streams.config import Topic
-from streams.topic_ids import Remade, TopicIds, topic_id
+from streams.kafka.topic_ids import Remade, TopicIds, topic_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

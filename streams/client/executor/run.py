@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from streams.client.executor.context import Context, HandlerCancelledError, Retry, Suspend
 from streams.client.executor.watermark import Watermark
 from streams.model import SignalKind, Status
-from streams.rules import MAX_TEXT
+from streams.protocol.validation import MAX_TEXT
 
 if TYPE_CHECKING:
     from streams.client.executor.registry import Handler

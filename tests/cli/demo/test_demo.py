@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import pytest
 
-from streams.admin import Admin
 from streams.config import load_settings
-from support.programs import ROOT
+from streams.kafka.admin import Admin
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

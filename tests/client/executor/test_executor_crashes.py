@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from streams.client.executor.run import INTERRUPTED, Outcome, Stop
 from streams.model import SignalKind, Status
 from support.effort import examples
-from support.executor_world import PARTITIONS, ExecutorWorld, ManualRunner
-from support.fake_kafka import Crash
+from support.kafka.fake_cluster import Crash
+from support.service.executor_world import PARTITIONS, ExecutorWorld, ManualRunner
 
 ENDS = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 OUTCOMES = (Outcome(Status.COMPLETED), Outcome(Status.FAILED, "broken"), Outcome(Status.COMPLETED))

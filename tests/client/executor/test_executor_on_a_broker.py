@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from streams import codec, topics
+from streams import codec
 from streams.config import Topic
+from streams.kafka import topics
 from streams.model import Action, Filter, Invocation, InvocationRow, Invoke, ReportTransition, StartBatch, Status
-from support import oracle
-from support.harness import Service
-from support.programs import Program
+from support.service import oracle
+from support.service.harness import Service
+from support.service.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from streams.broker import Broker
-    from support.reading import TopicReader
+    from support.kafka.reading import TopicReader
 
 COUNT = 1_000
 ENDED = {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED}
-SCRIPT = Path(__file__).parents[2] / "support" / "executor_program.py"
+SCRIPT = Path(__file__).parents[2] / "support" / "service" / "executor_program.py"
 
 
 @pytest.fixture

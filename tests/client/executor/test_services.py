@@ -10,7 +10,7 @@ import pytest
 from streams.client.executor.registry import group_of
 from streams.errors import StreamsError
 from streams.model import Status
-from support.executor_world import ExecutorWorld
+from support.service.executor_world import ExecutorWorld
 
 if TYPE_CHECKING:
     from streams.client import Executor

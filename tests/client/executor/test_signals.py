@@ -10,7 +10,7 @@ import pytest
 from streams.client import InvalidCommandError
 from streams.client.executor.run import Outcome
 from streams.model import SignalKind, Status
-from support.executor_world import ExecutorWorld, ManualRunner
+from support.service.executor_world import ExecutorWorld, ManualRunner
 
 if TYPE_CHECKING:
     from streams.client import Context, Executor

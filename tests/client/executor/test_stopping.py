@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError, TopicPartition
 from streams.client import DeliveryError, UnreadableSignalError
 from streams.config import Topic
 from streams.model import Status
-from support.executor_world import ExecutorWorld, ManualRunner
-from support.fake_faults import failure
+from support.kafka.fake_faults import failure
+from support.service.executor_world import ExecutorWorld, ManualRunner
 
 RUNNING, COMPLETED, FAILED, CANCELLED = Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.CANCELLED
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import TopicPartition
 
-from streams import topic_ids
 from streams.client.errors import TopicMissingError
 from streams.config import Topic
+from streams.kafka import topic_ids
 from streams.model import Status
-from support.executor_world import PARTITIONS, ExecutorWorld
+from support.service.executor_world import PARTITIONS, ExecutorWorld
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,93 @@
+"""The reason why a batch shows nothing new: a partition without a worker, or a missing gateway."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from streams import codec
+from streams.cli.options.standing import standing_of
+from streams.cli.show.console import err
+from streams.client.connection import KafkaClients
+from streams.client.tail import tail
+from streams.config import Topic
+from streams.errors import StreamsError
+from streams.kafka.admin import Admin
+from streams.model import BatchState, SliceProgress, SliceState
+
+if TYPE_CHECKING:
+    from streams.config import Settings
+    from streams.model import BatchProgress
+
+QUIET_S: Final = 10.0
+_AGAIN_S: Final = 30.0
+_READ_S: Final = 5.0
+_AT_WORK: Final = frozenset({BatchState.STARTING, BatchState.RUNNING})
+_PAGING: Final = frozenset({SliceState.RUNNING, SliceState.WAITING})
+
+
+class Waiting:
+    """Called while nothing comes, it prints the reason of the wait on stderr, and again when that changes."""
+
+    def __init__(self, settings: Settings, batch_id: str) -> None:
+        self._settings = settings
+        self._batch_id = batch_id
+        self._revision: int | None = -1
+        self._ask_at = 0.0
+        self._said = ""
+
+    def __call__(self, newest: BatchProgress | None) -> None:
+        """Note that nothing new has come for a moment after `newest`; None: nothing has come at all."""
+        now, revision = time.monotonic(), None if newest is None else newest.revision
+        if revision != self._revision:
+            self._revision, self._ask_at = revision, now + QUIET_S
+        if now < self._ask_at or not _waits(newest):
+            return
+        self._ask_at = now + _AGAIN_S
+        try:
+            said = self._reason(newest)
+        except StreamsError:
+            return  # the brokers are unreachable, and the reader of the progress waits for them, too
+        if said and said != self._said:
+            err.print(said, markup=False)
+        self._said = said
+
+    def _reason(self, newest: BatchProgress | None) -> str:
+        from streams.engine import partition_of  # noqa: PLC0415 - only when it is needed
+
+        topic = self._settings.topic(Topic.COMMANDS)
+        total = Admin(self._settings).partition_counts()[topic]
+        begun, slices = self._slices()
+        if not begun:
+            return _question(topic, [partition_of(self._batch_id, total)])
+        if newest is None:
+            return "workers have begun the batch, and nobody publishes its progress: is a gateway running?"
+        slow = _PAGING if newest.max_rate is None else frozenset()
+        late = [each for each in range(total) if each not in slices or slices[each] in slow]
+        return _question(topic, late) if late else ""
+
+    def _slices(self) -> tuple[bool, dict[int, SliceState]]:
+        """Whether the batch was begun, and the state of each slice; a partition that has not begun it is absent."""
+        begun, found = False, {}
+        deadline = time.monotonic() + _READ_S
+        with tail(self._settings, KafkaClients(), Topic.BATCH_SLICES) as records:
+            while not records.caught_up and time.monotonic() < deadline:
+                for message in records.poll():
+                    batch_id = (message.key() or b"").decode(errors="replace").rpartition("/")[0]
+                    if batch_id == self._batch_id and message.value() is not None:
+                        begun = True
+                        record = codec.decode(message.value())
+                        if isinstance(record, SliceProgress):
+                            found[record.partition] = record.state
+        return begun, found
+
+
+def _waits(newest: BatchProgress | None) -> bool:
+    """Whether silence is suspicious: a batch that stands, is paused or drains may well be quiet for hours."""
+    return newest is None or (newest.state in _AT_WORK and standing_of(newest) is None)
+
+
+def _question(topic: str, partitions: list[int]) -> str:
+    if len(partitions) == 1:
+        return f"waiting for partition {partitions[0]} of {topic}: is a worker running that has it?"
+    return f"waiting for partitions {', '.join(map(str, partitions))} of {topic}: are workers running that have them?"

@@ -1,0 +1,199 @@
+"""A replay of the command log through a fresh engine, whose table is compared with the changelog's.
+
+The log alone decides: every number that alters the table is in a record. Records in `dead-letters` are skipped, as the
+worker skipped them (an unknown schema may be known today); but those that the broker stamped too far ahead are applied,
+at the clock that their dead letter names. It may run beside a live worker: each partition is compared at the offset
+that its changelog has reached.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streams.config import Topic
+from streams.kafka.clients import KafkaClients
+from streams.kafka.headers import headers_of
+from streams.model import ENGINE_VERSION
+from streams.state.store import Store
+from streams.state.table import Table
+from streams.worker.dead_letter_places import PutAside
+from streams.worker.intake import take_share
+from streams.worker.page_sizes import FIRST, Pace
+from streams.worker.reading import Reading, chunks
+from streams.worker.startup import Topics, learn_topics
+from streams.worker.task import PartitionTask, Phase
+from streams.worker.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from streams.config import Settings
+    from streams.kafka.clients import Clients
+    from streams.model import Meta
+
+_SHOWN = 20
+
+
+@dataclass
+class Verdict:
+    """The result of a comparison; `differences` has at most 20 lines per partition.
+
+    `trimmed_to`: the log's first offset, if its beginning was deleted. `earlier_to`: the offset up to which an earlier
+    engine, with other rules, applied the log. If either is set, nothing was compared.
+    """
+
+    partition: int
+    commands: int = 0
+    entries: int = 0
+    trimmed_to: int | None = None
+    earlier_to: int | None = None
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether log and changelog agree."""
+        return self.trimmed_to is None and self.earlier_to is None and not self.differences
+
+
+def verify(
+    settings: Settings,
+    clients: Clients | None = None,
+    progress: Callable[[int, str, int, int], None] | None = None,
+) -> Iterator[Verdict]:
+    """One verdict per partition, in order.
+
+    Raises:
+        StreamsError: a topic is missing, or the broker does not answer.
+    """
+    made = clients or KafkaClients()
+    topics = learn_topics(made, settings)
+    comparison = _Comparison(settings, made, topics, progress or (lambda *_: None))
+    try:
+        for partition in range(topics.facts.partitions):
+            yield comparison.compare(partition)
+    finally:
+        comparison.close()
+
+
+class _Comparison:
+    def __init__(
+        self, settings: Settings, clients: Clients, topics: Topics, progress: Callable[[int, str, int, int], None]
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._reading = Reading(settings, clients, progress)
+        self._put_aside = PutAside(settings, topics, self._reading)
+
+    def close(self) -> None:
+        self._reading.close()
+
+    def compare(self, partition: int) -> Verdict:
+        verdict = Verdict(partition)
+        begin, _ = self._reading.bounds(self._topics.commands, partition)
+        if begin > 0:
+            verdict.trimmed_to = begin
+            return verdict
+        with tempfile.TemporaryDirectory(prefix="streams-verify-") as folder:
+            kept = Store.open(Path(folder) / "kept.sqlite3", partition)
+            file = Path(folder) / "replayed.sqlite3"
+            replayed = Store.open(file, partition)
+            try:
+                changelog = self._settings.topic(Topic.CHANGELOG)
+                self._reading.restore(kept, changelog, self._reading.bounds(changelog, partition))
+                verdict.earlier_to = _earlier(kept.meta)
+                if verdict.earlier_to is not None:
+                    return verdict
+                # After the changelog: a transaction that was just restored may have written dead letters as well.
+                self._put_aside.read()
+                if kept.meta is not None:
+                    verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset)
+                self._diff(verdict, kept, replayed)
+            finally:
+                kept.close()
+                replayed.close()
+        return verdict
+
+    def _replay(self, store: Store, file: Path, partition: int, end: int) -> int:
+        facts = self._topics.facts
+        task = PartitionTask(partition, store, file)
+        task.table = Table(
+            store,
+            partition,
+            facts.partitions,
+            FIRST,
+            commands_topic_id=facts.commands_id,
+            changelog_topic_id=facts.changelog_id,
+        )
+        task.phase = Phase.RUNNING
+        task.known_ahead, dead = self._put_aside.ahead[partition], self._put_aside.skipped[partition]
+        count = 0
+        bounds = (0, end)
+        for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
+            task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
+            count += len(chunk)
+            while task.backlog:
+                Turn(self._settings, self._topics, Pace(self._settings.tick_max_rows)).apply([take_share(task)])
+                task.table.commit(0, 0)
+        return count
+
+    @staticmethod
+    def _diff(verdict: Verdict, kept: Store, replayed: Store) -> None:
+        for mine, theirs in zip_longest(kept.dump(), replayed.dump()):
+            verdict.entries += 1
+            if mine != theirs and len(verdict.differences) < _SHOWN:
+                verdict.differences.append(f"changelog: {mine} | replay of the log: {theirs}")
+
+
+def _earlier(meta: Meta | None) -> int | None:
+    """The offset up to which an earlier engine applied the log; None if none did."""
+    if meta is None:
+        return None
+    return (meta.engine_since if meta.engine_version == ENGINE_VERSION else meta.next_offset) or None
+
+
+class _Skipped:
+    """A record that became a dead letter: it moves offset and clock, but nothing else, whatever it means today."""
+
+    def __init__(self, message: Any) -> None:
+        self.offset = message.offset
+        self.partition = message.partition
+        self.timestamp = message.timestamp
+        self.topic = message.topic
+        self.key = message.key
+        self.headers = partial(headers_of, message)
+
+    @staticmethod
+    def value() -> None:
+        return None
+
+
+def run(settings: Settings, progress: Callable[[int, str, int, int], None] | None = None) -> int:
+    """Print a line per partition; returns 0 if all hold, 1 if one differs, 2 if a log cannot be replayed."""
+    code = 0
+    for verdict in verify(settings, progress=progress):
+        if verdict.trimmed_to is not None:
+            print(  # noqa: T201 -- this is the verb's output
+                f"partition {verdict.partition}: the command log starts at {verdict.trimmed_to}, its beginning was "
+                "deleted: it cannot be replayed",
+            )
+            code = 2
+        elif verdict.earlier_to is not None:
+            print(  # noqa: T201
+                f"partition {verdict.partition}: an earlier engine applied the command log up to offset "
+                f"{verdict.earlier_to}, by rules of its own: it cannot be replayed with this one",
+            )
+            code = 2
+        elif verdict.holds:
+            print(  # noqa: T201
+                f"partition {verdict.partition}: holds ({verdict.commands} commands, {verdict.entries} entries)",
+            )
+        else:
+            print(f"partition {verdict.partition}: DIFFERS")  # noqa: T201
+            print("\n".join(f"  {line}" for line in verdict.differences))  # noqa: T201
+            code = code or 1
+    return code

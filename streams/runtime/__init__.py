@@ -1,1 +1,0 @@
-"""Kafka: clients, the checkpoint, partition tasks, rebalance, the loop."""

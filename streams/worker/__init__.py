@@ -1,0 +1,1 @@
+"""The worker: clients of Kafka, partition tasks, turns, the checkpoint, takeover."""

@@ -1,0 +1,130 @@
+"""The agreement of log, changelog, committed offset and local table, checked before a partition runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from streams.errors import PartitionError, StreamsError
+
+if TYPE_CHECKING:
+    from streams.worker.task import PartitionTask
+
+log = structlog.get_logger("streams.restore")
+
+_NO_TOPIC_ID = ("", "AAAAAAAAAAAAAAAAAAAAAA")
+"""Forms of an unknown topic id: none given, or sixteen zero bytes in base64."""
+
+
+class TopicFacts:
+    """Facts about the topics: names, ids, partition count, how long the changelog keeps tombstones."""
+
+    def __init__(
+        self,
+        commands: str,
+        changelog: str,
+        partitions: int,
+        commands_id: str,
+        changelog_id: str,
+        delete_retention_ms: int,
+    ) -> None:
+        self.commands = commands
+        self.changelog = changelog
+        self.partitions = partitions
+        self.commands_id = "" if commands_id in _NO_TOPIC_ID else commands_id
+        self.changelog_id = "" if changelog_id in _NO_TOPIC_ID else changelog_id
+        self.delete_retention_ms = delete_retention_ms
+
+
+def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, now: int) -> None:
+    """Check that the store is not ahead of the changelog. One that may have missed tombstones is emptied.
+
+    `changelog_begin`: the first offset of the changelog. `now`: wall clock, ms.
+
+    Raises:
+        PartitionError: the changelog ends before what the store has read, or begins after it.
+    """
+    store, partition = task.store, task.partition
+    if store.changelog_position > task.target:
+        raise PartitionError(
+            f"partition {partition}: the local table has read the changelog up to {store.changelog_position}, but "
+            f"{topics.changelog} ends at {task.target}: the topic is not the one this table was made from. Restore "
+            "the topic, or delete the partition's file in the state folder to rebuild the table from it",
+            partition,
+        )
+    # After a worker's own commit, only the marker of its transaction is left, which is no record.
+    behind = store.changelog_position + 1 < task.target
+    if store.changelog_position < changelog_begin:
+        if behind or store.changelog_position == 0:
+            raise beginning_gone(topics.changelog, partition)
+        store.begin()
+        store.commit(changelog_begin, store.saved_at)
+    if store.changelog_position == 0:
+        return
+    age = now - store.saved_at
+    if behind and age > topics.delete_retention_ms // 2:
+        if changelog_begin > 0:  # an emptied store could not be rebuilt
+            raise beginning_gone(topics.changelog, partition)
+        log.warning("rebuilding table", partition=partition, why="tombstones may be gone", age_ms=age)
+        store.clear()
+
+
+def beginning_gone(changelog: str, partition: int) -> PartitionError:
+    """The error for a changelog whose needed beginning is deleted: a table made from the rest would lack rows."""
+    return PartitionError(
+        f"partition {partition}: the beginning of {changelog} has been deleted, and a table cannot be made from the "
+        "rest. Restore it, or replay the log under a new STREAMS_GROUP_ID and topic prefix",
+        partition,
+    )
+
+
+def check_table(task: PartitionTask, topics: TopicFacts) -> None:
+    """Check that committed offset, `m/` and topics agree. Without a table, the log must be whole.
+
+    Raises:
+        PartitionError: they contradict each other; the message says which, and what to do.
+        StreamsError: the topics are not those of the table, or have another number of partitions.
+    """
+    meta, partition = task.store.meta, task.partition
+    if meta is None:
+        if task.committed is not None:
+            raise PartitionError(
+                f"partition {partition}: offset {task.committed} of {topics.commands} is committed, but "
+                f"{topics.changelog} has no record of the table: the changelog was deleted. Restore it, or replay "
+                "the log under a new STREAMS_GROUP_ID and topic prefix",
+                partition,
+            )
+        _check_log_start(partition, topics, task.log_start)
+        return
+    if task.committed is not None and task.committed != meta.next_offset:
+        raise PartitionError(
+            f"partition {partition}: the group's committed offset is {task.committed}, the changelog says "
+            f"{meta.next_offset}: somebody reset one of them. Set the group's offset of {topics.commands} to "
+            f"{meta.next_offset}",
+            partition,
+        )
+    if meta.partitions != topics.partitions:
+        raise StreamsError(
+            f"partition {partition}: the table was made with {meta.partitions} partitions, {topics.commands} has "
+            f"{topics.partitions}: the count is fixed for the life of the topics",
+        )
+    for name, kept, actual in (
+        (topics.commands, meta.commands_topic_id, topics.commands_id),
+        (topics.changelog, meta.changelog_topic_id, topics.changelog_id),
+    ):
+        if kept and actual and kept != actual:
+            raise StreamsError(
+                f"partition {partition}: the table was made from {name} with topic id {kept}, "
+                f"the broker has {actual}: the topic was made anew. Use another "
+                "STREAMS_STATE_DIR and topic prefix",
+            )
+
+
+def _check_log_start(partition: int, topics: TopicFacts, start: int) -> None:
+    if start > 0:
+        raise PartitionError(
+            f"partition {partition}: neither a committed offset nor a table, and {topics.commands} starts at "
+            f"{start}: its beginning was deleted, so the table cannot be made from it. Restore the changelog",
+            partition,
+        )

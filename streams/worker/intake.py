@@ -1,0 +1,278 @@
+"""The way from consumed messages to a partition's commands for one turn: one page at most, and those around it."""
+
+from __future__ import annotations
+
+import time
+from math import ceil
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from confluent_kafka import murmur2
+
+from streams import codec
+from streams.engine.awaited import may_act
+from streams.engine.routing import home, routing_key
+from streams.engine.view import At
+from streams.kafka.headers import headers_of
+from streams.model import (
+    Act,
+    Command,
+    ContinueSlice,
+    ControlSlice,
+    Invoke,
+    Record,
+    ReleaseHeld,
+    ReportTransition,
+    StartSlice,
+    Tick,
+)
+from streams.protocol.validation import MAX_COMMAND
+from streams.worker.task import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+
+    from streams.worker.task import PartitionTask
+
+PAGES = (ContinueSlice, ReleaseHeld, Tick)
+"""Commands that handle many rows: a partition does at most one of them per turn.
+
+One that cannot act, because its number is not awaited, does not count: the log may have any number of them.
+"""
+
+
+class Bad(NamedTuple):
+    """The fault of a record: the dead letter's code, and its message.
+
+    Never the exception itself: its traceback refers to the records at hand, and a `Record`, which the garbage collector
+    does not follow, would keep them all forever.
+    """
+
+    code: str
+    message: str
+
+
+class Item(Record, frozen=True):
+    """A consumed record and its command, or, in `bad`, its fault.
+
+    `instead`: the command that is written to the log in place of a bad record.
+    """
+
+    message: Any
+    command: Command
+    bad: Bad | None = None
+    instead: Command | None = None
+
+
+class Share(NamedTuple):
+    """The work of one partition in a turn."""
+
+    task: PartitionTask
+    items: list[Item]
+    ids: list[str]
+    page: int | None
+    """Index of the page in `items`; None without one."""
+
+
+_NONE: Any = None
+_FRAMING_BYTES = 128
+"""More bytes than Kafka writes around a record that is alone in its batch."""
+_HEADER_FRAMING_BYTES = 10
+"""More bytes than Kafka writes around a header's name and value."""
+_LATE_S = 0.005
+"""Longest wait for pages: shorter than a commit, which without them would be an idle wait."""
+_PAGE_EVERY = 2
+"""Most turns that a page waits, whatever the number of partitions."""
+
+
+def pages_a_turn(partitions: int) -> int:
+    """Number of partitions, out of `partitions`, that do a page in one turn."""
+    return ceil(partitions / _PAGE_EVERY)
+
+
+def sort_in(tasks: Mapping[int, PartitionTask], messages: Iterable[Any]) -> None:
+    """Append each record to the backlog of its partition, if that is RUNNING."""
+    for message in messages:
+        task = tasks.get(message.partition())
+        if task is not None and task.phase is Phase.RUNNING:
+            task.backlog.append(message)
+
+
+def take_shares(
+    tasks: Sequence[PartitionTask],
+    turn: int,
+    pages: int,
+    had: Container[PartitionTask],
+    most: int | None = None,
+) -> list[Share]:
+    """The share of each partition in this turn. `pages` of them do a page, those first that have waited longest.
+
+    The other half does its pages while Kafka commits this turn, when the loop would only wait. For now, they do the
+    commands before their page.
+
+    `turn` is a number that rises from turn to turn. `had`: partitions that have had a page in this turn. `most`: limit
+    on the records of all partitions together.
+    """
+    shares = []
+    left = most
+    for task in sorted(tasks, key=attrgetter("page_turn")):
+        share = take_share(task, with_page=pages > 0 and task not in had, most=left)
+        if left is not None:
+            left -= len(share.items)
+        if share.page is not None:
+            pages -= 1
+            task.page_turn = turn
+        if share.items:
+            shares.append(share)
+    return shares
+
+
+def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Share]:
+    """The shares of partitions whose backlog begins with a page; at most `pages` of them."""
+    shares: list[Share] = []
+    for task in sorted(tasks, key=attrgetter("page_turn")):
+        if len(shares) == pages:
+            break
+        if task.backlog and _begins_with_page(task):
+            shares.append(take_share(task))
+            task.page_turn = turn
+    return shares
+
+
+def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:
+    """The partitions that have nothing to do and whose next page is in the log but has not arrived."""
+    return {task.partition for task in tasks if not task.backlog and task.running_table.meta.page_outstanding}
+
+
+def await_pages(consume: Callable[[int, float], list[Any]], late: set[int], room: int) -> list[Any]:
+    """Wait a moment for the pages of the `late` partitions; returns all that arrives, about `room` records at most.
+
+    The pages could be done in this turn, or ahead of the next. They were written in the turn before this one: readers
+    learn of its commit slightly later than the worker does. Without them there would be nothing to work on while this
+    turn commits, which takes longer than the wait.
+    """
+    until = time.perf_counter() + _LATE_S
+    late, more = set(late), []
+    while late and (left := until - time.perf_counter()) > 0:
+        found = consume(room, left)
+        late -= with_pages(found)
+        more += found
+    return more
+
+
+def with_pages(messages: Iterable[Any]) -> set[int]:
+    """The partitions that have a page among these messages."""
+    return {message.partition() for message in messages if _is_page(message)}
+
+
+def _is_page(message: Any) -> bool:
+    return isinstance(_decoded(message), PAGES)
+
+
+def _begins_with_page(task: PartitionTask) -> bool:
+    message = task.backlog[0]
+    command = _decoded(message)
+    return isinstance(command, PAGES) and _may_act(command, task, message, 0)
+
+
+def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, message: Any, before: int) -> bool:
+    meta = task.running_table.meta
+    return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
+
+
+def _decoded(message: Any) -> Command | Bad:
+    """The record's command. Its size is checked first: a broker limits only the compressed size."""
+    key, value = message.key(), message.value()
+    size = len(key or b"") + len(value or b"")
+    if size > MAX_COMMAND:
+        return Bad("too_large", f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one")
+    try:
+        return codec.decode_command(value)
+    except codec.BadRecordError as bad:
+        return Bad(bad.code, bad.message)
+
+
+def forward_fault(message: Any) -> Bad | None:
+    """The reason why the record cannot be written to another partition; None if it can.
+
+    The broker also counts headers and framing, and may have taken the record compressed. A refused record would abort
+    the turn each time it is read again.
+    """
+    headers = headers_of(message)
+    size = len(message.key() or b"") + len(message.value() or b"") + _FRAMING_BYTES
+    size += sum(
+        len(name.encode("utf-8", "replace")) + len(value or b"") + _HEADER_FRAMING_BYTES for name, value in headers
+    )
+    if size <= MAX_COMMAND:
+        return None
+    rule = f"with headers and framing it has {size} bytes, at most {MAX_COMMAND} can be forwarded"
+    return Bad("too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner")
+
+
+def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
+    """Whether the command may raise the awaited number of a page after it, as each page does."""
+    return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
+
+
+def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> Share:
+    """Decode the backlog up to the partition's first page, or, with that page, up to the second; the rest stays.
+
+    `most`: records.
+    """
+    items: list[Item] = []
+    ids: list[str] = []
+    backlog = task.backlog
+    page = None
+    raising = 0
+    while backlog and (most is None or len(items) < most):
+        message = backlog.popleft()
+        command = _decoded(message)
+        if isinstance(command, Bad):
+            items.append(Item(message, _NONE, command))
+            continue
+        if isinstance(command, Invoke):
+            ids.append(command.invocation.invocation_id)
+        elif isinstance(command, (ReportTransition, Act)):
+            ids.append(command.invocation_id)
+        elif isinstance(command, (StartSlice, ControlSlice)):
+            raising += _may_raise(command, task)
+        elif isinstance(command, PAGES) and _may_act(command, task, message, raising):
+            raising += 1
+            if page is not None or not with_page:
+                backlog.appendleft(message)
+                break
+            page = len(items)
+        items.append(Item(message, command))
+    return Share(task, items, ids, page)
+
+
+def left_over(share: Share, done: int) -> Share:
+    """The first `done` records of a share; the others go back to the backlog."""
+    share.task.backlog.extendleft(item.message for item in reversed(share.items[done:]))
+    page = share.page if share.page is not None and share.page < done else None
+    return share._replace(items=share.items[:done], page=page)
+
+
+def strays(shares: Sequence[Share], partitions: int) -> dict[tuple[int, int], int]:
+    """Records on the wrong partition: (partition, offset) -> the partition that they belong to.
+
+    Computed from the record's value, never its key: another client's partitioner may have put it anywhere.
+    """
+    found: dict[tuple[int, int], int] = {}
+    for share in shares:
+        own = share.task.partition
+        for item in share.items:
+            if item.bad is None:
+                belongs = _home(item.command, partitions)
+                if belongs is not None and belongs != own:
+                    found[own, item.message.offset()] = belongs
+    return found
+
+
+def _home(command: Command, partitions: int) -> int | None:
+    """Like the engine's `home`, whose hash in plain Python is too slow for the most frequent commands."""
+    if isinstance(command, Invoke):
+        return murmur2(routing_key(command.invocation.invocation_id).encode(), partitions)
+    if isinstance(command, (ReportTransition, Act)):
+        return murmur2(routing_key(command.invocation_id).encode(), partitions)
+    return home(command, partitions)

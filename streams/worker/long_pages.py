@@ -1,0 +1,90 @@
+"""Pages whose transaction ran out of time: each is replaced by a smaller one, without which its slice would stop.
+
+A page's sizes are in its record, so when read again it would take as long again. It becomes a dead letter,
+`page_too_long`, which a replay of the log skips, and a page of the same number and a quarter of its sizes is written
+in the same transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec.structs import replace
+
+from streams.engine.weights import limit_of
+from streams.errors import PartitionError
+from streams.model import ENGINE_VERSION, ContinueSlice
+from streams.worker.intake import PAGES, Bad, Item, Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from streams.model import ReleaseHeld, Tick
+    from streams.worker.page_sizes import Pace
+
+log = structlog.get_logger("streams.worker")
+
+_PART = 4
+_WHY = Bad(
+    "page_too_long",
+    "its transaction took longer than transaction.timeout.ms: a smaller page takes its place, nothing is to be sent",
+)
+
+
+class LongPages:
+    """The pages that ran out of time. `pace` learns their smaller sizes, so that later pages are no larger."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._instead: dict[tuple[int, int], ContinueSlice | ReleaseHeld | Tick] = {}
+
+    def ran_out(self, taken: Iterable[Share]) -> None:
+        """Note that the transaction of a turn with these shares took too long.
+
+        Raises:
+            PartitionError: a page of the turn cannot be made any smaller.
+        """
+        for share in taken:
+            item = None if share.page is None else share.items[share.page]
+            if item is not None and isinstance(item.command, PAGES):
+                self._cut(share.task.partition, item, item.command)
+
+    def _cut(self, partition: int, item: Item, page: ContinueSlice | ReleaseHeld | Tick) -> None:
+        cut, offset = smaller(page), item.message.offset()
+        if cut == page:
+            raise PartitionError(
+                f"partition {partition}, offset {offset}: even the smallest page takes longer than "
+                "transaction.timeout.ms: see to the brokers, or set STREAMS_TRANSACTION_TIMEOUT_MS higher",
+                partition,
+            )
+        log.warning("a page took too long, a smaller one takes its place", partition=partition, offset=offset)
+        self._instead[partition, offset] = cut
+        self._pace.cut(cut)
+
+    def marked(self, shares: Sequence[Share]) -> Sequence[Share]:
+        """The shares of a turn, with pages that ran out of time marked as bad records."""
+        return [self._marked(share) for share in shares] if self._instead else shares
+
+    def _marked(self, share: Share) -> Share:
+        partition, items, page = share.task.partition, share.items, share.page
+        first = items[0].message.offset()
+        for place in [place for place in self._instead if place[0] == partition and place[1] < first]:
+            # The partition is past it, whoever has done it.
+            del self._instead[place]
+        instead = None if page is None else self._instead.get((partition, items[page].message.offset()))
+        if page is None or instead is None:
+            return share
+        bad = Item(items[page].message, items[page].command, _WHY, instead)
+        return Share(share.task, [*items[:page], bad, *items[page + 1 :]], share.ids, None)
+
+
+def smaller(page: ContinueSlice | ReleaseHeld | Tick) -> ContinueSlice | ReleaseHeld | Tick:
+    """The page with a quarter of its sizes, each at least 1; an equal page if all of them are 1."""
+    rows = ("max_scanned", "max_matched") if isinstance(page, ContinueSlice) else ("max_rows",)
+    sizes = {name: _part(getattr(page, name)) for name in rows}
+    return replace(page, engine_version=ENGINE_VERSION, max_bytes=_part(limit_of(page.max_bytes)), **sizes)
+
+
+def _part(size: int) -> int:
+    return max(1, size // _PART)

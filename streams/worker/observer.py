@@ -1,0 +1,203 @@
+"""The loop's reports about itself, once per turn, for `/metrics` and the health checks."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from streams.engine import counters
+from streams.engine.effects import Count
+from streams.health import Verdict
+from streams.metrics import OfWorker, counted
+from streams.worker.snapshot import Seen, gauges, seen
+from streams.worker.task import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    from prometheus_client import Metric
+
+    from streams.engine.view import PageSizes
+    from streams.worker.snapshot import SeenPartition
+    from streams.worker.standstill import Place
+    from streams.worker.task import PartitionTask
+    from streams.worker.turn import Turn
+
+LIVE_WITHIN_S: Final = 180.0
+"""A loop that has not come round for this long is stuck. Without a broker a turn gives up after 60 s, and so does its
+replacement producer; a step of a restore takes milliseconds."""
+
+STANDS_S: Final = 30.0
+"""A partition is not ready once its command log has stood at an open transaction for this long. A dead worker's
+transaction is over in 20 s if `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
+
+_FOR_NEWER: Final = frozenset({"newer_engine", "unknown_schema"})
+"""Codes of dead letters that call for an upgrade; health reports them until a restart, which an upgrade includes."""
+
+SEEN_EVERY_S: Final = 1.0
+"""Greatest age of a snapshot, seconds."""
+
+
+class Observer(Collector):
+    """A worker's metrics and health.
+
+    The loop calls `came_round`, `committed`, `rebalanced` and `gave_up`. The other methods are for the server's
+    threads, which only read what the loop has published. `clock` is in seconds, for ages only.
+    """
+
+    def __init__(self, wall_clock: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._wall_clock = wall_clock
+        self._clock = clock
+        self._came_round = clock()
+        self._seen: Seen | None = None
+        self._standing: Sequence[Place] = ()
+        self._for_newer: Counter[str] = Counter()
+        self._see_at = self._came_round
+        self._make_counters()
+        self.registry.register(self)
+
+    def _make_counters(self) -> None:
+        self._commands = OfWorker.COMMANDS.tally()
+        self._dead_letters = OfWorker.DEAD_LETTERS.tally()
+        self._clock_ahead = OfWorker.CLOCK_AHEAD.tally()
+        self._forwarded = OfWorker.FORWARDED.tally()
+        self._without_effect = OfWorker.WITHOUT_EFFECT.tally()
+        self._written = OfWorker.WRITTEN.tally()
+        self._turn_seconds = OfWorker.TURN_SECONDS.distribution()
+        self._transaction_seconds = OfWorker.TRANSACTION_SECONDS.distribution()
+        self._page_seconds = OfWorker.PAGE_SECONDS.distribution()
+        self._page_scanned = OfWorker.PAGE_SCANNED.distribution()
+        self._page_matched = OfWorker.PAGE_MATCHED.distribution()
+        self._rebalances = OfWorker.REBALANCES.tally()
+        self._partition_changes = OfWorker.PARTITION_CHANGES.tally()
+        self._faults = OfWorker.FAULTS.tally()
+        for count in vars(counters).values():
+            if isinstance(count, Count):
+                self._without_effect.add(0, count.name)
+
+    # --- called by the loop ---
+
+    def came_round(
+        self,
+        tasks: Iterable[PartitionTask],
+        page_sizes: PageSizes,
+        log_end: Callable[[int], int | None],
+        standing: Sequence[Place] = (),
+    ) -> None:
+        """Note that the loop has come round; about once a second, take a snapshot of its state.
+
+        `log_end` returns the end of a partition's log, if known; `standing`: the places where logs stand still.
+        """
+        now = self._came_round = self._clock()
+        self._standing = standing
+        if now >= self._see_at:
+            self._see_at = now + SEEN_EVERY_S
+            self._seen = seen(tasks, page_sizes, log_end)
+
+    def committed(self, turn: Turn, turn_s: float, transaction_s: float) -> None:
+        """Note a committed turn: it took `turn_s` seconds, `transaction_s` of them for its Kafka transaction."""
+        self._turn_seconds.observe(turn_s)
+        self._transaction_seconds.observe(transaction_s)
+        for kind, count in turn.records.items():
+            if kind is not NoneType:
+                self._commands.add(count, kind.__name__)
+        for name, count in turn.counts.items():
+            self._without_effect.add(count, name)
+        self._forwarded.add(turn.forwarded)
+        self._clock_ahead.add(sum(run.records for run in turn.ahead))
+        outbox = turn.outbox
+        for topic, count in outbox.sizes().items():
+            self._written.add(count, topic)
+        for letter in outbox.dead_letters:
+            self._dead_letters.add(1, letter.code)
+            if letter.code in _FOR_NEWER:
+                self._for_newer[letter.code] += 1
+        for page in turn.pages:
+            self._page_seconds.observe(page.took_ms / 1_000)
+            self._page_scanned.observe(page.scanned)
+            self._page_matched.observe(page.matched)
+
+    def rebalanced(self, assigned: Collection[int], revoked: Collection[int], lost: Collection[int]) -> None:
+        """Count a rebalance, if the group's coordinator gave or took partitions."""
+        if not (assigned or revoked or lost):
+            return
+        self._see_at = self._came_round
+        self._rebalances.add()
+        for change, partitions in (("assigned", assigned), ("revoked", revoked), ("lost", lost)):
+            self._partition_changes.add(len(partitions), change)
+
+    def gave_up(self, fault: str) -> None:
+        """Count a turn, producer, consumer or partition (a value of the label `fault`) that had to be given up."""
+        self._see_at = self._came_round
+        self._faults.add(1, fault)
+
+    # --- called by others ---
+
+    def collect(self) -> Iterator[Metric]:
+        """The counters, and the gauges as of the loop's last snapshot."""
+        yield from counted(self)
+        age = OfWorker.LOOP_AGE.family()
+        age.add_metric([], self._age_s())
+        yield age
+        if self._seen is not None:
+            yield from gauges(self._seen, self._wall_clock())
+
+    def live(self) -> Verdict:
+        """Whether the loop comes round."""
+        age = self._age_s()
+        live = age < LIVE_WITHIN_S
+        why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}
+        return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
+
+    def ready(self) -> Verdict:
+        """Whether every partition given to this worker applies commands; False without partitions.
+
+        A partition whose log stands at an open transaction does not.
+        """
+        partitions = () if self._seen is None else self._seen.partitions
+        waiting = [each for each in partitions if each.phase is not Phase.RUNNING]
+        given_up = [each for each in waiting if each.phase is Phase.GIVEN_UP]
+        stands = [each for each in self._standing if each.seconds >= STANDS_S]
+        if not self.live().ok:
+            why: str | None = "the loop does not come round"
+        elif not partitions:
+            why = "no partitions assigned"
+        elif given_up:
+            why = f"{len(given_up)} of {len(partitions)} partitions cannot go on"
+        elif waiting:
+            why = f"{len(waiting)} of {len(partitions)} partitions are not running yet"
+        elif any(each.of_commands for each in stands):
+            why = f"{len(stands)} logs wait for a transaction that is open"
+        else:
+            why = None
+        told: dict[str, Any] = {**_told(partitions), **({"waits_at": [str(each) for each in stands]} if stands else {})}
+        if self._for_newer:
+            told["dead_letters"] = dict(self._for_newer)
+        if why is None:
+            return Verdict(True, {"ready": True, **told})
+        return Verdict(False, {"ready": False, "why": why, **told})
+
+    def _age_s(self) -> float:
+        return self._clock() - self._came_round
+
+
+def _told(partitions: Collection[SeenPartition]) -> dict[str, dict[str, str]]:
+    told: dict[str, dict[str, str]] = {"partitions": {str(each.partition): _phase(each) for each in partitions}}
+    if faults := {str(each.partition): each.fault for each in partitions if each.fault}:
+        told["given_up"] = faults
+    stand = {str(each.partition): _stands(each.ahead_ms) for each in partitions if each.ahead_ms}
+    return {**told, "clock_ahead": stand} if stand else told
+
+
+def _phase(each: SeenPartition) -> str:
+    return each.phase.name if each.phase is not Phase.RESTORING else f"RESTORING {each.restore_ratio:.0%}"
+
+
+def _stands(ahead_ms: int) -> str:
+    return f"time stands still: the broker's clock is {ahead_ms / 1_000:.0f} s ahead of this worker's"

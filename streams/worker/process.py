@@ -1,0 +1,92 @@
+"""A worker as a process: its signals and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+from confluent_kafka import KafkaException
+
+from streams.config import variable
+from streams.engine.errors import NewerEngineError
+from streams.errors import StreamsError
+from streams.health import serving
+from streams.kafka import topics
+from streams.kafka.clients import KafkaFailureError, ProducerFencedError, TransactionAbortedError
+from streams.stopping import Limit
+from streams.worker.observer import Observer
+from streams.worker.worker import Worker, wall_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.config import Settings
+
+log = structlog.get_logger("streams.worker")
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+_SWITCH_S = 0.0005
+"""Longest time a thread may keep the interpreter, s: the committing thread must not wait 5 ms between two requests."""
+
+
+def run(settings: Settings) -> int:
+    """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles the open turn.
+
+    Returns the exit code. A stop that takes longer than 20 s ends the process with exit code 1.
+
+    Raises:
+        StreamsError: it cannot start or go on; the message says why.
+    """
+    topics.require(settings)
+    observer = Observer(wall_clock)
+    with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
+        _run_until_signal(Worker(settings, observer=observer))
+    # All is done: a second Ctrl-C that comes only now has nothing left to stop, and must not look like a failure.
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    return 0
+
+
+def _run_until_signal(worker: Worker) -> None:
+    def on_signal(number: int, _frame: object) -> None:
+        if worker.stopping:
+            log.warning("stopped at once", signal=signal.Signals(number).name)
+            os._exit(128 + number)
+        log.info("stopping after this turn; once more to stop at once", signal=signal.Signals(number).name)
+        worker.stop()
+        limit.begin()
+
+    limit = Limit("worker")
+    for number in _STOPPING:
+        signal.signal(number, on_signal)
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        worker.run()
+    finally:
+        limit.lift()
+
+
+@contextlib.contextmanager
+def _clear_errors(settings: Settings) -> Iterator[None]:
+    """Turn an error that ends a worker into one line that says what to do."""
+    try:
+        yield
+    except (NewerEngineError, KafkaFailureError) as exc:
+        raise StreamsError(str(exc)) from exc
+    except (ProducerFencedError, TransactionAbortedError) as exc:
+        raise StreamsError(
+            f"Kafka at {settings.bootstrap_servers} does not settle the last transaction ({exc}): start the worker "
+            "again when it answers; nothing is lost",
+        ) from exc
+    except KafkaException as exc:
+        raise StreamsError(f"Kafka: {exc.args[0].str() if exc.args else exc}") from exc
+    except sqlite3.Error as exc:
+        raise StreamsError(
+            f"state folder {settings.state_dir}: SQLite says {exc}. Nothing is lost: what Kafka has committed is "
+            "replayed from the changelog at the next start. Free disk space or choose another STREAMS_STATE_DIR",
+        ) from exc

@@ -1,0 +1,186 @@
+"""One partition's task in a worker."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from streams.state.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from streams.engine.view import PageSizes
+    from streams.state.store import Store
+    from streams.worker.agreement import TopicFacts
+    from streams.worker.clock_ahead import Places
+
+MIN_TICK_GAP_MS = 50
+"""Pause between two ticks for a partition: a broker whose clock is behind must not cause a storm of them."""
+
+STANDING_TICK_GAP_MS = 5_000
+"""The same while the broker's clock is so far ahead that no partition clock follows it: such a tick only checks
+whether it is right again."""
+
+_TOGETHER_S = 5.0
+"""Longest wait of newly taken-over partitions for one another before time acts on them, seconds."""
+
+RETENTION_CHECK_MS = 5_000
+"""Interval at which a partition looks for something to forget."""
+
+
+class Phase(Enum):
+    """The progress of a takeover. It only moves forwards, to GIVEN_UP, or back to CLAIMED after an abort or a pause."""
+
+    CLAIMED = "waits for its committed offset"
+    RESTORING = "replays the changelog"
+    RUNNING = "applies commands"
+    GIVEN_UP = "cannot go on, and is tried again later"
+
+
+class PartitionTask:
+    """A partition's store and table, the records consumed but not applied yet, and its ticks."""
+
+    def __init__(self, partition: int, store: Store, file: Path) -> None:
+        self.partition = partition
+        self.store = store
+        self.file = file
+        self.phase = Phase.CLAIMED
+        self.backlog: deque[Any] = deque()
+        self.table: Table | None = None
+        self.claims = 0
+        """Number of claims so far."""
+        self.committed: int | None = None
+        self.doubted: tuple[int, int] | None = None
+        """The last pair of committed offset and table's offset that disagreed."""
+        self.target = 0
+        self.log_start = 0
+        """The first offset of its commands at the takeover."""
+        self.restored = 0
+        self.restore_from = 0
+        self.replayed_to = 0
+        self.stood_at = 0
+        """While restoring: wall-clock ms of the commit the store started from."""
+        self.stood_to = 0
+        """The end of `commands` when the partition was claimed; 0 once the commands up to there are applied."""
+        self.runs_since = 0.0
+        """When it began to apply commands, by the monotonic clock."""
+        self.fault: str | None = None
+        """Why it was given up."""
+        self.again_at = 0.0
+        """When it is tried again, by the monotonic clock."""
+        self.tick_outstanding: int | None = None
+        self.page_turn = -1
+        self.ahead_ms = 0
+        """By how much its last record was stamped too far ahead, ms: its time stands still. 0 otherwise."""
+        self.known_ahead: Places | None = None
+        """If the log is applied once more: the records that were found to be stamped too far ahead the first time."""
+        self._last_tick_at = 0
+        self._last_retention_check = 0
+
+    @property
+    def restore_ratio(self) -> float:
+        """The replayed part of the missing changelog, 0 to 1."""
+        if self.phase is Phase.RUNNING:
+            return 1.0
+        missing = self.target - self.restore_from
+        return min(1.0, max(0, self.replayed_to - self.restore_from) / missing) if missing > 0 else 0.0
+
+    @property
+    def running_table(self) -> Table:
+        """The table of a RUNNING partition."""
+        if self.table is None:
+            raise AssertionError(f"partition {self.partition} is not running")
+        return self.table
+
+    def open_table(self, facts: TopicFacts, page_sizes: PageSizes) -> None:
+        """Make the table on the restored store; `page_sizes`: as for `Table`."""
+        self.table = Table(
+            self.store,
+            self.partition,
+            facts.partitions,
+            page_sizes,
+            commands_topic_id=facts.commands_id,
+            changelog_topic_id=facts.changelog_id,
+        )
+
+    def claim(self) -> None:
+        """Go back to CLAIMED: all that is cached, left over or outstanding is void."""
+        self.phase = Phase.CLAIMED
+        self.claims += 1
+        self.fault = None
+        self.backlog.clear()
+        self.table = None
+        self.committed = None
+        self.tick_outstanding = None
+        self.ahead_ms = 0
+
+    @property
+    def comes(self) -> bool:
+        """Whether it is being taken over."""
+        return self.phase in (Phase.CLAIMED, Phase.RESTORING)
+
+    def give_up(self, why: str, again_at: float) -> None:
+        """Stop the partition until it is claimed again."""
+        self.store.rollback()
+        self.claim()
+        self.phase, self.fault, self.again_at = Phase.GIVEN_UP, why, again_at
+
+    def caught_up(self, position: int) -> bool:
+        """Whether the log up to its end at the takeover is applied: time must not act before a kill that was in there.
+
+        `position`: that of the reader of commands, which passes markers, too.
+        """
+        if self.stood_to:
+            reached = self.running_table.meta.next_offset
+            if not self.backlog:
+                reached = max(reached, position)
+            if reached >= self.stood_to:
+                self.stood_to = 0
+        return not self.stood_to
+
+    def tick_due(self, now: int, retention_ms: int, batch_retention_ms: int) -> bool:
+        """Whether something is due that no outstanding `Tick` will do; `now`: wall-clock ms."""
+        table = self.running_table
+        # A clock that was set back gives a negative difference: waiting for it to catch up would stop time.
+        gap = STANDING_TICK_GAP_MS if self.ahead_ms else MIN_TICK_GAP_MS
+        if self.tick_outstanding == table.meta.tick_no + 1 or 0 <= now - self._last_tick_at < gap:
+            return False
+        due = table.next_due()
+        if due is not None and due <= now:
+            return True
+        if 0 <= now - self._last_retention_check < RETENTION_CHECK_MS:
+            return False
+        self._last_retention_check = now
+        return table.retention_due(now - retention_ms, now - batch_retention_ms)
+
+    def tick_written(self, tick_no: int, now: int) -> None:
+        """Note that the worker has written a `Tick` with that number; `now`: wall-clock ms."""
+        self.tick_outstanding = tick_no
+        self._last_tick_at = now
+
+    def close(self) -> None:
+        """Close the store; uncommitted changes are rolled back."""
+        self.table = None
+        self.store.close()
+
+
+def with_time(running: Iterable[PartitionTask], owned: int, position: Callable[[int], int]) -> list[PartitionTask]:
+    """The partitions on which time may act: those that have applied what was in their logs at the takeover.
+
+    They also wait a moment for the other partitions: a batch in its lead's log still has to reach the others, and time
+    must not act before it.
+
+    Args:
+        running: the partitions that apply commands.
+        owned: number of partitions that the worker has, running or not.
+        position: returns the position of the reader of a partition's commands.
+    """
+    ready = [task for task in running if not task.stood_to or task.caught_up(position(task.partition))]
+    if len(ready) == owned:
+        return ready
+    now = time.monotonic()
+    return [task for task in ready if now - task.runs_since > _TOGETHER_S]

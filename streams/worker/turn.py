@@ -1,0 +1,249 @@
+"""A turn: commands applied in memory, and their output."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from itertools import chain
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, assert_never
+
+from streams.engine import apply
+from streams.engine.effects import Append, Count, InsertRow, SeldomEffect, Send, SendAll, UpdateRow
+from streams.engine.errors import CommandRefusedError
+from streams.engine.view import At, PageSizes
+from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
+from streams.worker.clock_ahead import runs_of
+from streams.worker.intake import forward_fault, left_over, strays
+from streams.worker.outbox import Outbox
+from streams.worker.page_sizes import TURN_S, Measured, MeasuredTick, Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streams.config import Settings
+    from streams.engine.view import Page
+    from streams.worker.clock_ahead import Run
+    from streams.worker.intake import Bad, Item, Share
+    from streams.worker.page_sizes import Pace
+    from streams.worker.startup import Topics
+    from streams.worker.task import PartitionTask
+
+_COMMAND = attrgetter("command")
+_AT_ONCE = 64
+"""Number of commands applied between two looks at the clock."""
+
+
+class Turn:
+    """Everything between a turn's consume and its checkpoint; no Kafka client is touched here.
+
+    `wall_clock`: the worker's, ms. Without one, as in a replay, no record counts as stamped too far ahead.
+    """
+
+    def __init__(
+        self, settings: Settings, topics: Topics, pace: Pace, wall_clock: Callable[[], int] | None = None
+    ) -> None:
+        self._settings = settings
+        self._wall_clock = wall_clock
+        self._now = 0
+        self._latest = sys.maxsize
+        self._ahead: dict[int, int] = {}
+        self._facts = topics.facts
+        self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
+        self.pace = pace
+        self.tasks: list[PartitionTask] = []
+        self.taken: list[Share] = []
+        self.applied = 0
+        self.commands_s = 0.0
+        self.forwarded = 0
+        self.records: Counter[type] = Counter()
+        self.counts: dict[str, int] = {}
+        self.pages: list[Measured] = []
+        self.ticks: list[MeasuredTick] = []
+        self.ahead: list[Run] = []
+
+    def apply(self, shares: Sequence[Share]) -> None:
+        """Apply shares. The turn's pages divide the time budget. A partition may come twice, with one page in all."""
+        stray = strays(shares, self._facts.partitions)
+        if self._wall_clock is not None:
+            # Read after the records were consumed, and never kept: a process may be frozen between two turns.
+            self._now = self._wall_clock()
+            self._latest = self._now + self._settings.max_clock_ahead_ms
+        began = time.perf_counter()
+        done = []
+        for number, share in enumerate(shares, 1):
+            # Each share has its part of the time, and the rest of the parts before it.
+            done.append(self._do_share(share, stray, began + number / len(shares) * TURN_S))
+        self.taken += done
+        self.commands_s += time.perf_counter() - began
+        self.records.update(map(type, map(_COMMAND, chain.from_iterable(share.items for share in done))))
+
+    def _do_share(self, share: Share, stray: dict[tuple[int, int], int], until: float) -> Share:
+        """Apply a partition's share until its time is up; returns what was done. The rest goes back to the backlog."""
+        task, items = share.task, share.items
+        table = task.running_table
+        table.page_sizes, table.batch_sizes = self.pace.others(task.partition), self.pace.batches(task.partition)
+        table.begin()
+        table.load(share.ids)
+        clock, done = table.meta.clock, 0
+        while done < len(items) and (not done or time.perf_counter() < until):
+            if done == share.page:
+                clock = self._do_page(task, items[done], stray, clock)
+                done += 1
+            else:
+                page = share.page if share.page is not None and share.page > done else len(items)
+                some = items[done : min(page, done + _AT_ONCE)]
+                clock = self._apply(task, some, stray, clock)
+                done += len(some)
+        if done < len(items):
+            share = left_over(share, done)
+        table.set_position(share.items[-1].message.offset() + 1, clock)
+        self._put_ahead_aside(share)
+        self.outbox.table_changes(task.partition, table.flush())
+        self.outbox.published(table.published())
+        if task not in self.tasks:
+            self.tasks.append(task)
+        self.applied += done
+        return share
+
+    def had_a_page(self) -> list[PartitionTask]:
+        """Partitions that have done a page; a tick counts as one."""
+        return [share.task for share in self.taken if share.page is not None]
+
+    def tune(self, budget_ms: float) -> None:
+        """Tune the sizes of later turns and pages by the time that this one and its pages took."""
+        self.pace.learn(self.pages, self.ticks, budget_ms)
+        pages_ms = sum(page.took_ms for page in self.pages) + sum(tick.took_ms for tick in self.ticks)
+        self.pace.learn_commands(self.applied, 1_000 * self.commands_s - pages_ms)
+
+    def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
+        """Append a `Tick` for each partition where something is due and none is outstanding; `now`: wall-clock ms."""
+        s = self._settings
+        for task in tasks:
+            if not task.tick_due(now, s.retention_ms, s.batch_retention_ms):
+                continue
+            sizes = self.pace.others(task.partition)
+            tick_no = task.running_table.meta.tick_no + 1
+            tick = Tick(
+                engine_version=ENGINE_VERSION,
+                partition=task.partition,
+                tick_no=tick_no,
+                due_until=now,
+                ended_before=now - s.retention_ms,
+                batches_ended_before=now - s.batch_retention_ms,
+                reconcile_interval_ms=s.reconcile_interval_ms,
+                max_rows=min(sizes.max_due, s.tick_max_rows),
+                max_bytes=sizes.max_bytes,
+            )
+            self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
+            task.tick_written(tick_no, now)
+
+    def _do_page(self, task: PartitionTask, item: Item, stray: dict[tuple[int, int], int], clock: int) -> int:
+        """Apply a page and measure it, its writes included; returns the partition clock after it."""
+        table = task.running_table
+        # Changes of other commands are written first, so that the page is not charged for them.
+        table.write()
+        watch = Stopwatch()
+        clock = self._apply(task, (item,), stray, clock)
+        # Its row-by-row changes would otherwise be written at the end of the turn and charged to nobody.
+        table.write()
+        command, took_ms = item.command, watch.ms()
+        if isinstance(command, ContinueSlice) and table.last_page is not None:
+            slice_ = table.slice(command.batch_id)
+            last = slice_ is None or slice_.pages_done
+            self.pages.append(_measured(command, table.last_page, took_ms, last=last))
+        elif isinstance(command, Tick):
+            filled = task.tick_outstanding == command.tick_no + 1
+            self.ticks.append(MeasuredTick(command.max_rows, filled, took_ms, task.partition))
+        elif isinstance(command, ReleaseHeld):
+            # Its size is not tuned, but its time counts against the budget of the others.
+            self.ticks.append(MeasuredTick(command.max_rows, filled=False, took_ms=took_ms))
+        return clock
+
+    def _apply(self, task: PartitionTask, items: Sequence[Item], stray: dict[tuple[int, int], int], clock: int) -> int:
+        """Apply commands in order; returns the partition clock after them. This is the worker's hot loop."""
+        table, partition, outbox, known = task.running_table, task.partition, self.outbox, task.known_ahead
+        for item in items:
+            message = item.message
+            timestamp = message.timestamp()[1]
+            offset = message.offset()
+            if timestamp > self._latest or (known is not None and known.clock_at(offset) is not None):
+                self._ahead[offset] = clock = clock or self._first_clock(task, offset)
+            elif timestamp > clock:
+                clock = timestamp
+            if item.bad is not None:
+                self._put_aside(item, item.bad, task)
+                continue
+            if stray and (partition, offset) in stray:
+                self._forward(message, stray[partition, offset])
+                continue
+            at = At(partition, offset, clock)
+            try:
+                effects = apply(item.command, at, table)
+            except CommandRefusedError as refused:
+                self._refuse(message, refused)
+                continue
+            table.absorb(effects, at)
+            for effect in effects:
+                if isinstance(effect, Send):
+                    outbox.signal(partition, effect)
+                elif not isinstance(effect, (InsertRow, UpdateRow)):
+                    self._carry_out(effect, task)
+        return clock
+
+    def _carry_out(self, effect: SeldomEffect | SendAll | Append | Count, task: PartitionTask) -> None:
+        """Carry out an effect beyond the table."""
+        match effect:
+            case SendAll():
+                self.outbox.signals_of_page(task.partition, effect)
+            case Append():
+                self.outbox.append(effect)
+                if isinstance(effect.command, Tick) and effect.partition == task.partition:
+                    task.tick_outstanding = effect.command.tick_no
+            case Count(name=name, by=by):
+                self.counts[name] = self.counts.get(name, 0) + by
+            case _:
+                if not isinstance(effect, SeldomEffect):  # the table has applied it already
+                    assert_never(effect)
+
+    def _first_clock(self, task: PartitionTask, offset: int) -> int:
+        """The clock of a partition that has none yet: the worker's, since one in 1970 would forget far too early."""
+        named = None if task.known_ahead is None else task.known_ahead.clock_at(offset)
+        return self._now if named is None else named
+
+    def _put_ahead_aside(self, share: Share) -> None:
+        """Write the places of a share's records that were stamped too far ahead to the dead letters."""
+        last = share.items[-1].message
+        share.task.ahead_ms = max(0, last.timestamp()[1] - self._now) if last.offset() in self._ahead else 0
+        if not self._ahead:
+            return
+        for run in runs_of(share.items, self._ahead, self._now):
+            self.ahead.append(run)
+            self.outbox.clock_ahead(run, self._facts)
+        self._ahead = {}
+
+    def _forward(self, message: Any, partition: int) -> None:
+        """Forward a record to the partition it belongs to, or to the dead letters if it would be refused there."""
+        fault = forward_fault(message)
+        if fault is not None:
+            self._refuse(message, fault)
+            return
+        self.outbox.forward(partition, message)
+        self.forwarded += 1
+
+    def _put_aside(self, item: Item, why: Bad, task: PartitionTask) -> None:
+        """Write a bad record to the dead letters, and its replacement, if any, to the log."""
+        self._refuse(item.message, why)
+        if item.instead is not None:
+            key = (item.message.key() or b"").decode("utf-8", "replace")
+            self._carry_out(Append(task.partition, key, item.instead), task)
+
+    def _refuse(self, message: Any, why: Bad | CommandRefusedError) -> None:
+        self.outbox.dead_letter(message, why.code, why.message)
+
+
+def _measured(command: ContinueSlice, page: Page, took_ms: float, *, last: bool) -> Measured:
+    matched = len(page.started) + sum(map(len, page.unstarted.values()))
+    allowed = PageSizes(command.max_scanned, command.max_matched)
+    return Measured(allowed, page.scanned, matched, took_ms, command.partition, command.batch_id, last)

@@ -1,0 +1,346 @@
+"""The worker: consume, decide, checkpoint, again."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from streams.errors import PartitionError
+from streams.kafka.clients import (
+    ConsumerFencedError,
+    KafkaClients,
+    KafkaFailureError,
+    ProducerFencedError,
+    TransactionAbortedError,
+)
+from streams.worker.connections import Connections
+from streams.worker.culprit import Culprit
+from streams.worker.given_up import give_up, try_again
+from streams.worker.housekeeping import Collector, WalKeeper
+from streams.worker.intake import await_pages, late_pages, pages_a_turn, sort_in, take_pages, take_shares, with_pages
+from streams.worker.observer import Observer
+from streams.worker.outbox import tell_dead_letters
+from streams.worker.page_sizes import Budget, Pace
+from streams.worker.rebalance import Rebalance
+from streams.worker.repair import Repair
+from streams.worker.startup import check_count, learn_topics, tell_start
+from streams.worker.state_folder import StateFolder, open_store
+from streams.worker.task import PartitionTask, Phase, with_time
+from streams.worker.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from streams.config import Settings
+    from streams.kafka.clients import Clients
+
+log = structlog.get_logger("streams.worker")
+
+
+_PLENTY = 50
+"""With this many commands at hand, there is enough to do without a page."""
+
+
+def wall_clock() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Worker:
+    """One process's share of the partitions.
+
+    `step()` is one turn; `run()` repeats it until `stop()`. Nothing consumes or polls between a turn's consume and its
+    commit. Tests pass their own `clients` and `wall_clock` (milliseconds).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clients: Clients | None = None,
+        wall_clock: Callable[[], int] = wall_clock,
+        observer: Observer | None = None,
+    ) -> None:
+        self._settings = settings
+        clients = clients or KafkaClients()
+        self._wall_clock = wall_clock
+        self._observer = observer or Observer(wall_clock)
+        self._stopping = threading.Event()
+        self.tasks: dict[int, PartitionTask] = {}
+        self.rebalance = Rebalance()
+        self._repair = Repair()
+        self._ahead: Turn | None = None
+        self._metadata: Any = None
+        self.pace = Pace(settings.tick_max_rows)
+        self._culprit = Culprit(self.pace)
+        self._budget = Budget(settings.page_budget_ms)
+        self.turns = 0
+        self.applied = 0
+        self._folder = StateFolder(settings.state_dir)
+        try:
+            self._worker_id = self._folder.worker_id(settings.worker_id)
+            self._topics = learn_topics(clients, settings)
+            self.connections = Connections(
+                clients, settings, self._topics, self._worker_id, self.rebalance, self._wall_clock
+            )
+        except BaseException:
+            self._folder.close()
+            raise
+
+    # --- the loop ---
+
+    def run(self) -> None:
+        """Do turns until `stop()`, then close cleanly."""
+        tell_start(self._settings, self._worker_id)
+        keeper = WalKeeper(lambda: [task.file for task in list(self.tasks.values())])
+        collector = Collector()
+        try:
+            while not self._stopping.is_set():
+                collector.after_turn(busy=self.step())
+            self.finish_ahead()
+        finally:
+            keeper.close()
+            collector.close()
+            self.close()
+            log.info("worker stopped", turns=self.turns, applied=self.applied)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop()` was called."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Finish the turn, then end."""
+        self._stopping.set()
+
+    def step(self) -> bool:
+        """One turn: consume, follow the group, restore, apply and commit. Returns whether anything was to commit."""
+        try:
+            busy = self._step()
+            standing = self.connections.standstill.look(self.tasks.keys())
+            self._observer.came_round(self.tasks.values(), self.pace.smallest(), self.connections.log_end, standing)
+        except sqlite3.DatabaseError as exc:
+            for partition in self._repair.replace(self.tasks, exc):
+                self.connections.pause(partition)
+            self._abort()
+            return False
+        return busy
+
+    def _step(self) -> bool:
+        try:
+            messages = self._consume()
+        except ConsumerFencedError as exc:
+            self._replace_consumer(str(exc))
+            return False
+        self._metadata = metadata = self.connections.consumer.consumer_group_metadata()
+        self._follow_group()
+        sort_in(self.tasks, messages)
+        for lost in self.connections.lost():
+            self._give_up(lost)
+        turn = None
+        try:
+            self._take_over()
+            began = time.perf_counter()
+            turn = self._apply()
+            if turn is not None:
+                turn.tune(self._budget.ms)
+                self.connections.checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
+                self._after(turn, time.perf_counter() - began)
+                return True
+        except TransactionAbortedError as exc:
+            log.warning("turn aborted, its input is read again", why=str(exc))
+            fault = self._failed(turn, exc)
+            self._abort()
+            self._give_up(fault)
+        except ProducerFencedError as exc:
+            fault = self._failed(turn, exc)
+            self._replace_producer(str(exc))
+            self._give_up(fault)
+        except PartitionError as exc:
+            self._give_up(exc)
+        return False
+
+    def close(self) -> None:
+        """Close everything: stores roll back uncommitted changes, the producer aborts an open transaction."""
+        for task in self.tasks.values():
+            task.close()
+        self.tasks.clear()
+        self.connections.close()
+        self._folder.close()
+
+    # --- consume ---
+
+    def _consume(self) -> list[Any]:
+        """Consume up to a turn's worth of records. Wait for the first one if none is left over, and for late pages."""
+        left_over = sum(len(task.backlog) for task in self.tasks.values())
+        room = self.pace.room(self._settings.max_turn_records) - left_over
+        if room <= 0:
+            # Polling keeps the membership alive, so even with a full backlog one record is asked for.
+            room = 1
+        busy = left_over or self._ahead is not None
+        takes_over = any(task.comes for task in self.tasks.values())
+        busy = busy or (takes_over and not self.connections.takeover.waits)
+        messages = self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
+        if len(messages) >= _PLENTY:
+            return messages
+        ahead = () if self._ahead is None else self._ahead.tasks
+        late = late_pages(task for task in self._running() if task not in ahead) - with_pages(messages)
+        return messages + await_pages(self.connections.consume, late, room)
+
+    # --- partitions come and go ---
+
+    def _follow_group(self) -> None:
+        assigned, revoked, lost = self.rebalance.take()
+        self._observer.rebalanced(assigned, revoked, lost)
+        for partition in sorted(revoked | lost):
+            task = self.tasks.get(partition)
+            if task is not None:
+                if self._ahead is not None and task in self._ahead.tasks:
+                    self._give_up_ahead()
+                del self.tasks[partition]
+                log.info("partition lost" if partition in lost else "partition revoked", partition=partition)
+                task.close()
+        for partition in sorted(assigned):
+            log.info("partition assigned", partition=partition)
+            check_count(partition, self._topics.facts)
+            file = self._folder.partition_file(partition)
+            self.tasks[partition] = PartitionTask(partition, open_store(file, partition), file)
+
+    def _take_over(self) -> None:
+        try_again(self.tasks)
+        waiting = [task for task in self.tasks.values() if task.comes]
+        if not waiting:
+            return
+        for task in self.connections.takeover.step(waiting, others_run=len(waiting) < len(self.tasks)):
+            self._start(task)
+
+    def _start(self, task: PartitionTask) -> None:
+        task.open_table(self._topics.facts, self.pace.others(task.partition))
+        next_offset = task.running_table.meta.next_offset
+        if not self.connections.seek(task.partition, next_offset):
+            # The next poll shows whether the partition was lost, or the consumer's place in the group.
+            log.info("partition was taken away", partition=task.partition)
+            task.claim()
+            return
+        task.phase = Phase.RUNNING
+        task.runs_since = time.monotonic()
+        log.info(
+            "partition running", partition=task.partition, next_offset=next_offset, rows=task.running_table.row_total()
+        )
+
+    # --- apply ---
+
+    def _apply(self) -> Turn | None:
+        """Apply what there is; None if there is nothing to write."""
+        running, suspects = self._running(), self._culprit.suspects(self.tasks)
+        turn, self._ahead = self._ahead or self._new_turn(), None
+        had = turn.had_a_page()
+        pages = pages_a_turn(len(running)) - len(had)
+        turn.apply(self._culprit.marked(take_shares(suspects, self.turns, pages, had, self._culprit.most)))
+        turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), self._wall_clock())
+        return turn if turn.tasks or turn.outbox.commands else None
+
+    def _work_ahead(self, committing: Turn) -> list[PartitionTask]:
+        """Do the next turn's pages while this one is committed; returns their partitions.
+
+        Only partitions without a page in this turn take part, so that each commits its SQLite transaction with the next
+        turn at the latest.
+        """
+        if self._culprit.most is not None:
+            return []
+        running, had = self._running(), committing.had_a_page()
+        others = [task for task in running if task not in had and not self.stopping]
+        shares = take_pages(others, self.turns + 1, pages_a_turn(len(running)))
+        if not shares:
+            return []
+        self._ahead = self._new_turn()
+        self._ahead.apply(self._culprit.marked(shares))
+        return self._ahead.tasks
+
+    def _give_up_ahead(self) -> None:
+        """Give up the work done ahead: one of its partitions is going away."""
+        turn, self._ahead = self._ahead, None
+        if turn is not None:
+            self._claim(turn.tasks)
+
+    def finish_ahead(self) -> None:
+        """Commit the work done ahead, so that tables whose last turn waits for it end where their changelogs do."""
+        turn, self._ahead = self._ahead, None
+        if turn is not None:
+            try:
+                self.connections.checkpoint.commit(turn.outbox, turn.tasks, self._metadata)
+                self._after(turn, self.connections.checkpoint.transaction_s)
+            except (TransactionAbortedError, ProducerFencedError) as exc:
+                log.warning("turn aborted, its input is read again", why=str(exc))
+
+    def _running(self) -> list[PartitionTask]:
+        return [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
+
+    def _new_turn(self) -> Turn:
+        return Turn(self._settings, self._topics, self.pace, self._wall_clock)
+
+    def _after(self, turn: Turn, took_s: float) -> None:
+        transaction_s = self.connections.checkpoint.transaction_s
+        self._observer.committed(turn, took_s, transaction_s)
+        self._budget.committed(transaction_s)
+        self._culprit.committed()
+        self.turns += 1
+        self.applied += turn.applied
+        tell_dead_letters(turn.outbox.dead_letters)
+
+    # --- faults ---
+
+    def _failed(self, turn: Turn | None, why: Exception) -> PartitionError | None:
+        """Handle a turn that was not committed; returns the error of a partition that cannot go on, or None."""
+        try:
+            if turn is not None:
+                self._culprit.failed(turn.taken, why, overdue=self.connections.checkpoint.overdue())
+        except PartitionError as exc:
+            return exc
+        return None
+
+    def _give_up(self, fault: PartitionError | None) -> None:
+        if fault is not None:
+            self._observer.gave_up("partition")
+            if self._ahead is not None and any(task.partition == fault.partition for task in self._ahead.tasks):
+                self._give_up_ahead()
+            give_up(self.tasks, fault, self.connections.pause)
+
+    def _abort(self) -> None:
+        self._observer.gave_up("turn")
+        try:
+            self.connections.checkpoint.abort()
+        except (ProducerFencedError, KafkaFailureError) as exc:
+            self._replace_producer(str(exc))
+            return
+        self._claim_all()
+
+    def _replace_producer(self, why: str) -> None:
+        """Replace the producer; the new one settles the old transaction. Every store is then checked again."""
+        self._observer.gave_up("producer")
+        self.connections.replace_producer(why)
+        self._claim_all()
+
+    def _replace_consumer(self, why: str) -> None:
+        """Replace the consumer. Meanwhile, every partition may have gone to another worker."""
+        self._observer.gave_up("consumer")
+        self._ahead = None
+        for task in self.tasks.values():
+            task.close()
+        self.tasks.clear()
+        self.connections.replace_consumer(why)
+
+    def _claim_all(self) -> None:
+        """Claim every partition again: table and backlog go back to the last checkpoint."""
+        self._ahead = None
+        self._claim(self.tasks.values())
+
+    def _claim(self, tasks: Iterable[PartitionTask]) -> None:
+        for task in tasks:
+            if task.table is not None:
+                task.table.rollback()
+                self.connections.pause(task.partition)
+                task.claim()

@@ -1,0 +1,134 @@
+"""The corrections of Faust: they rely on names inside Faust, and on what these do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from aiokafka.producer.sender import InitPIDHandler, Sender
+from faust.tables.base import Collection
+from faust.transport.consumer import Consumer as AnyConsumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
+
+from streams.gateway.faust_fixes import AskingThread, AwaitableTable, OrderedConsumer
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        (AIOKafkaConsumerThread, "_highwaters"),
+        (AIOKafkaConsumerThread, "_ensure_consumer"),
+        (Consumer, "_new_consumer_thread"),
+        (AnyConsumer, "_new_offset"),
+        (AnyConsumer, "_add_gap"),
+        (Collection, "partition_for_key"),
+        (Collection, "send_changelog"),
+        (Producer, "_new_producer"),
+        (Sender, "_do_add_partitions_to_txn"),
+        (Sender, "_do_add_offsets_to_txn"),
+        (Sender, "_find_coordinator"),
+        (InitPIDHandler, "handle_response"),
+    ],
+)
+def test_what_is_overridden_exists(base: type, name: str) -> None:
+    """A Faust that has renamed one of these would quietly go its own way again."""
+    assert callable(getattr(base, name))
+
+
+class Committing(OrderedConsumer):
+    """Only what the book-keeping of offsets needs, without a transport."""
+
+    def __init__(self) -> None:
+        self._acked = defaultdict(list)
+        self._acked_index = defaultdict(set)
+
+
+def test_offsets_are_committed_up_to_the_last_acknowledged() -> None:
+    """Markers between the records are passed over; without anything new there is nothing to commit."""
+    consumer: Any = Committing()
+    assert consumer._new_offset("partition") is None
+    consumer._acked["partition"] += [0, 2, 4, 9]
+    consumer._acked_index["partition"] |= {0, 2, 4, 9}
+    asyncio.run(consumer._add_gap("partition", 10, 90))
+    assert consumer._new_offset("partition") == 10
+    assert consumer._new_offset("partition") is None
+    assert consumer._acked_index["partition"] == set()
+    consumer._acked["partition"].append(11)
+    assert consumer._new_offset("partition") == 12
+
+
+def test_end_of_the_changelog_is_asked_for() -> None:
+    """What an earlier fetch has told, or has not yet, is of no interest."""
+
+    class Client:
+        async def end_offsets(self, partitions: list[str]) -> dict[str, int]:
+            return dict.fromkeys(partitions, 7)
+
+    class Thread(AskingThread):
+        def __init__(self) -> None:
+            pass
+
+        def _ensure_consumer(self) -> Any:
+            return Client()
+
+    assert asyncio.run(Thread()._highwaters(["p"])) == {"p": 7}
+
+
+class Sending(AwaitableTable):
+    """A table without an app; changelog records are futures that the test completes."""
+
+    def __init__(self) -> None:
+        self._partition = 0
+        self._unsent = []
+        self.held: dict[bytes, bytes] = {}
+        self.sends: list[tuple[int, bytes, bytes | None]] = []
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.held
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self.held[key] = value
+        self._sent_to(key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        del self.held[key]
+        self._sent_to(key, None)
+
+    def _sent_to(self, key: bytes, value: bytes | None) -> None:
+        self.sends.append((self.partition_for_key(key), key, value))
+        self._unsent.append(asyncio.get_running_loop().create_future())
+
+
+def test_changes_go_to_the_partition_they_are_told() -> None:
+    """Each change of a chunk to its own; a key that is not there is not removed again."""
+
+    async def put() -> list[tuple[int, bytes, bytes | None]]:
+        table = Sending()
+        table.put(b"a", b"1", 2)
+        table.put(b"b", b"2", 3)
+        table.put(b"a", None, 2)
+        table.put(b"never", None, 1)
+        return table.sends
+
+    assert asyncio.run(put()) == [(2, b"a", b"1"), (3, b"b", b"2"), (2, b"a", None)]
+
+
+def test_sent_waits_for_every_change_and_raises_what_went_wrong() -> None:
+    """It returns when the last one has arrived, not before."""
+
+    async def wait() -> None:
+        table = Sending()
+        table.put(b"a", b"1", 0)
+        table.put(b"b", b"1", 0)
+        first, second = table._unsent
+        waiting = asyncio.ensure_future(table.sent())
+        first.set_result(None)
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        second.set_exception(ConnectionError("gone"))
+        with pytest.raises(ConnectionError, match="gone"):
+            await waiting
+
+    asyncio.run(wait())

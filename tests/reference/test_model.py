@@ -1,0 +1,53 @@
+"""The engine and a model of the protocol lead the same life: neither knows the other."""
+
+from __future__ import annotations
+
+import ast
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from support.effort import examples
+from support.reference.beside.machine import Machine, WorkerMachine
+from support.service.programs import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCALE = float(os.environ.get("STREAMS_TEST_SCALE", "0.2"))
+STEPS = 10
+MODEL = ROOT / "tests" / "support" / "reference"
+
+
+def test_the_engine_and_the_model_lead_the_same_life() -> None:
+    """Commands, batches, controls, ticks, aborted turns, restores: rows, signals, logs and progress never differ."""
+    run_state_machine_as_test(Machine, settings=settings(max_examples=examples(24), stateful_step_count=STEPS))
+
+
+def test_a_worker_that_dies_at_any_step_leads_the_life_of_the_model() -> None:
+    """With or without its state folder: what it has committed is what the model makes of its command log."""
+    run_state_machine_as_test(WorkerMachine, settings=settings(max_examples=examples(8), stateful_step_count=STEPS))
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("machine", [Machine, WorkerMachine])
+def test_many_long_lives_are_the_same(machine: type[Machine]) -> None:
+    """The same, for many and longer lives."""
+    long = settings(max_examples=max(10, round(600 * SCALE)), stateful_step_count=3 * STEPS)
+    run_state_machine_as_test(machine, settings=long)
+
+
+@pytest.mark.parametrize("file", sorted(MODEL.glob("*.py")), ids=lambda file: file.stem)
+def test_the_model_knows_nothing_of_the_engine(file: Path) -> None:
+    """It imports the records, which are the contract, and itself."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            ours = name.split(".")[0] in {"streams", "support"}
+            assert not ours or name == "streams.model" or f"{name}.".startswith("support.reference."), (
+                f"{file.name}: {name}"
+            )

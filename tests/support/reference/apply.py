@@ -1,0 +1,54 @@
+"""The model's dispatch: what one command makes of a partition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.model import (
+    Act,
+    ContinueSlice,
+    ControlBatch,
+    ControlSlice,
+    Invoke,
+    ReleaseHeld,
+    ReportTransition,
+    SliceReport,
+    StartBatch,
+    StartSlice,
+    Tick,
+)
+from support.reference import due, held, leads, objects, rows, slices
+from support.reference.partition import Refused, never
+
+if TYPE_CHECKING:
+    from streams.model import Command
+    from support.reference.partition import Outcome, Partition, Seen
+
+_RULES = {
+    Invoke: rows.invoke,
+    ReportTransition: rows.report,
+    Act: rows.act,
+    StartBatch: leads.start_batch,
+    ControlBatch: leads.control_batch,
+    SliceReport: leads.slice_report,
+    StartSlice: slices.start_slice,
+    ControlSlice: slices.control_slice,
+    ContinueSlice: slices.continue_slice,
+    ReleaseHeld: held.release_held,
+    Tick: due.tick,
+}
+
+
+def apply(p: Partition, offset: int, timestamp: int, command: Command, seen: Seen) -> Outcome:
+    """What the command leads to; the partition remembers what it must."""
+    out = p.at(offset, timestamp, seen)
+    rule = _RULES.get(type(command)) or never(f"the model does not know {type(command).__name__}")
+    try:
+        rule(p, command)  # type: ignore[operator]
+        objects.promote(p)
+        held.take_release(p)
+        if not held.at_rest(p):
+            p.wrong("something is held, though no slice guards it, and no page that releases it is outstanding")
+    except Refused as refused:
+        out.refused = refused.code
+    return out

@@ -1,0 +1,125 @@
+"""A worker that loses its partitions, or its place in the group, and gets them back."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from streams.config import Topic
+from streams.errors import StreamsError
+from streams.model import Invocation, Invoke
+from support.service.worker_world import PARTITIONS, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from streams.worker.worker import Worker
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A service with twenty invocations, its worker running."""
+    with closing(World(tmp_path)) as made:
+        _invoke(made, range(20))
+        made.run_until_idle()
+        yield made
+
+
+def _invoke(world: World, numbers: range) -> None:
+    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in numbers))
+
+
+def _worker(world: World) -> Worker:
+    assert world.worker is not None
+    return world.worker
+
+
+class _Fatal:
+    """What a consumer hands out when another one has taken its place."""
+
+    @staticmethod
+    def error() -> KafkaError:
+        return KafkaError(KafkaError._FATAL)
+
+
+def _lose_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_worker(world).connections.consumer, "poll", lambda *_: _Fatal())
+    world.run_until_idle()
+
+
+def _fence(world: World, monkeypatch: pytest.MonkeyPatch, *, after_s: float) -> None:
+    """The next transaction's producer is fenced, so many seconds after it began."""
+    clock, faults = time.monotonic, world.cluster.faults
+
+    def hook(step: str) -> None:
+        if step == "send_offsets":
+            faults.hook = None
+            world.cluster.expire_transactions()
+            monkeypatch.setattr(time, "monotonic", lambda: clock() + after_s)
+
+    faults.hook = hook
+
+
+def test_a_worker_that_another_fences_twice_stops_and_names_the_id_they_share(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first time it may have been slow; then two would go on fencing each other."""
+    before = _worker(world).connections.checkpoint
+    _invoke(world, range(20, 30))
+    _fence(world, monkeypatch, after_s=1.0)
+    world.run_until_idle()
+    assert _worker(world).connections.checkpoint is not before
+    _invoke(world, range(30, 40))
+    _fence(world, monkeypatch, after_s=1.0)
+    with pytest.raises(StreamsError, match=r"another worker uses transactional\.id w .*STREAMS_WORKER_ID"):
+        world.run_until_idle()
+
+
+def test_transactions_that_take_too_long_are_nobody_elses_doing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker ends them and fences their producer: a slow worker goes on with a new one, however often."""
+    for first in (20, 30, 40):
+        _invoke(world, range(first, first + 10))
+        _fence(world, monkeypatch, after_s=world.settings.transaction_timeout_ms / 1_000)
+        world.run_until_idle()
+    assert len(world.statuses()) == 50
+    assert len(world.signals()) == 50
+
+
+def test_a_lost_place_is_taken_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer that was fenced is replaced, and the worker goes on where it was."""
+    before = _worker(world).connections.consumer
+    _lose_place(world, monkeypatch)
+    assert _worker(world).connections.consumer is not before
+    _invoke(world, range(20, 30))
+    world.run_until_idle()
+    assert len(world.statuses()) == len(world.signals()) == 30
+    world.assert_log_and_changelog_agree()
+
+
+def test_a_place_lost_twice_within_a_minute_stops_the_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers with one id would take it from each other for ever: the line names the id and the state folder."""
+    _lose_place(world, monkeypatch)
+    with pytest.raises(StreamsError) as caught:
+        _lose_place(world, monkeypatch)
+    assert "transactional.id w " in str(caught.value)
+    assert str(world.settings.state_dir) in str(caught.value)
+
+
+def test_partitions_lost_and_assigned_at_once_are_taken_over_anew(world: World) -> None:
+    """What was known of a partition is void once it was lost, even if the next poll already brings it back."""
+    worker = _worker(world)
+    names = [TopicPartition(world.settings.topic(Topic.COMMANDS), each) for each in range(PARTITIONS)]
+    before = dict(worker.tasks)
+    for numbers in (range(20, 25), range(25, 30)):
+        worker.rebalance.on_lost(worker.connections.consumer, names)
+        worker.rebalance.on_assign(worker.connections.consumer, names)
+        _invoke(world, numbers)
+        world.run_until_idle()
+    assert all(worker.tasks[each] is not before[each] for each in range(PARTITIONS))
+    assert len(world.statuses()) == len(world.signals()) == 30
+    world.assert_log_and_changelog_agree()

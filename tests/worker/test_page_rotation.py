@@ -1,0 +1,182 @@
+"""Which partitions do a page in a turn."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Message
+from msgspec.structs import replace
+
+from streams import codec
+from streams.engine.effects import SetPage
+from streams.engine.view import At
+from streams.model import (
+    ENGINE_VERSION,
+    Act,
+    Action,
+    Cause,
+    Command,
+    ContinueSlice,
+    ControlSlice,
+    Filter,
+    OnTimeout,
+    ReleaseHeld,
+    SliceOperation,
+    StartSlice,
+    Tick,
+)
+from streams.state.store import Store
+from streams.state.table import Table
+from streams.worker.intake import pages_a_turn, take_pages, take_shares, with_pages
+from streams.worker.page_sizes import FIRST
+from streams.worker.task import PartitionTask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PARTITIONS = 8
+START = StartSlice(
+    ENGINE_VERSION,
+    partition=0,
+    batch_id="b",
+    lead=0,
+    action=Action.KILL,
+    filter=Filter(match_all=True),
+    dry_run=False,
+    grace_ms=0,
+    on_timeout=OnTimeout.KILL,
+    cause=Cause(),
+)
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Iterator[list[PartitionTask]]:
+    """Eight partitions with nothing left over, where page 1 is awaited."""
+    made = []
+    for partition in range(PARTITIONS):
+        file = tmp_path / f"{partition}.sqlite3"
+        task = PartitionTask(partition, Store.open(file, partition), file)
+        task.table = Table(task.store, partition, PARTITIONS, FIRST)
+        task.table.absorb([SetPage(1, outstanding=True)], At(partition, 0, 0))
+        made.append(task)
+    yield made
+    for task in made:
+        task.close()
+
+
+def _log(task: PartitionTask, *commands: Command) -> None:
+    """These commands wait in the partition."""
+    task.backlog.extend(Message(value=codec.encode(command)) for command in commands)
+
+
+def _page(partition: int) -> ContinueSlice:
+    return ContinueSlice(ENGINE_VERSION, partition, "b", 1, 100, 100)
+
+
+def test_so_many_partitions_do_a_page_and_each_has_its_turn(tasks: list[PartitionTask]) -> None:
+    """Eight partitions with a page each take four turns, two of them a turn, none twice."""
+    for task in tasks:
+        _log(task, _page(task.partition))
+    taken = [[share.task.partition for share in take_shares(tasks, turn, 2, ())] for turn in range(4)]
+    assert [len(partitions) for partitions in taken] == [2, 2, 2, 2]
+    assert sorted(chain.from_iterable(taken)) == list(range(PARTITIONS))
+    assert take_shares(tasks, 4, 2, ()) == []
+
+
+def test_who_has_waited_longest_is_first(tasks: list[PartitionTask]) -> None:
+    """A partition whose page comes back at once does not overtake those that still wait for theirs."""
+    first, second, third, *_ = tasks
+    for task in (first, second, third):
+        _log(task, _page(task.partition))
+    assert [share.task for share in take_shares(tasks, 0, 2, ())] == [first, second]
+    _log(first, _page(0))
+    assert [share.task for share in take_shares(tasks, 1, 2, ())] == [third, first]
+
+
+def test_what_stands_before_a_page_does_not_wait_for_it(tasks: list[PartitionTask]) -> None:
+    """Commands ahead of a page that must wait are taken; the page and what follows it stay, in order."""
+    act = Act("i", Action.KILL)
+    for task in tasks:
+        _log(task, act, _page(task.partition), act)
+    shares = take_shares(tasks, 0, 2, ())
+    assert [len(share.items) for share in shares] == [3, 3, 1, 1, 1, 1, 1, 1]
+    assert [share.page for share in shares] == [1] * 2 + [None] * 6
+    waiting = [codec.decode_command(message.value()) for message in tasks[-1].backlog]
+    assert waiting == [_page(PARTITIONS - 1), act]
+
+
+def test_a_lone_partition_does_a_page_each_turn(tasks: list[PartitionTask]) -> None:
+    """Half of one partition is one."""
+    (alone, *_) = tasks
+    _log(alone, _page(0), _page(0))
+    shares = [take_shares([alone], turn, pages_a_turn(1), ()) for turn in range(3)]
+    assert [[share.page for share in taken] for taken in shares] == [[0], [0], []]
+
+
+def test_a_partition_does_one_page_and_what_stands_behind_it(tasks: list[PartitionTask]) -> None:
+    """Commands behind the page do not wait for the next turn; a second page does, and what follows that."""
+    act = Act("i", Action.KILL)
+    (alone, *_) = tasks
+    _log(alone, act, _page(0), act, _page(0), act)
+    (share,) = take_shares([alone], 0, 1, ())
+    assert (len(share.items), share.page, len(share.ids)) == (3, 1, 2)
+    assert take_shares([alone], 0, 1, [alone]) == []
+    (share,) = take_shares([alone], 1, 1, ())
+    assert (len(share.items), share.page) == (2, 0)
+
+
+def test_ahead_go_only_pages_that_stand_first(tasks: list[PartitionTask]) -> None:
+    """A partition whose page waits behind other commands is left alone, garbage among them."""
+    first, second, third, fourth, *_ = tasks
+    _log(first, Act("i", Action.KILL), _page(0))
+    _log(third, _page(2))
+    _log(fourth, _page(3))
+    second.backlog.append(Message(value=b"garbage"))
+    assert [share.task for share in take_pages(tasks, 0, 1)] == [third]
+    assert [share.task for share in take_pages(tasks, 1, 2)] == [fourth]
+    assert [len(task.backlog) for task in (first, second, third, fourth)] == [2, 1, 0, 0]
+
+
+def test_messages_tell_which_partitions_have_a_page() -> None:
+    """Other commands and garbage are none."""
+    values = [codec.encode(Act("i", Action.KILL)), codec.encode(_page(1)), b"garbage"]
+    assert with_pages(Message(value=value, partition=partition) for partition, value in enumerate(values)) == {1}
+
+
+def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> None:
+    """Numbers that are not awaited, or a size that no worker writes: they stand among other commands."""
+    (alone, *_) = tasks
+    tick = Tick(ENGINE_VERSION, 0, 1, 0, 0, 0, 1, 10)
+    idle = [
+        replace(_page(0), page=0),
+        replace(_page(0), page=2**62),
+        replace(_page(0), max_scanned=0),
+        replace(_page(0), max_matched=2**62),
+        replace(_page(0), engine_version=ENGINE_VERSION + 1),
+        _page(1),
+        ReleaseHeld(ENGINE_VERSION, 0, 0, -1, 10),
+        ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 10),
+        replace(tick, tick_no=0),
+        replace(tick, tick_no=2),
+        replace(tick, max_rows=0),
+    ]
+    _log(alone, *idle, _page(0), tick)
+    (share,) = take_shares([alone], 0, 1, ())
+    assert (len(share.items), share.page) == (len(idle) + 1, len(idle))
+    (share,) = take_shares([alone], 1, 1, ())
+    assert (len(share.items), share.page) == (1, 0)
+
+
+def test_a_page_may_be_awaited_by_what_stands_before_it(tasks: list[PartitionTask]) -> None:
+    """A slice that begins may have written the next number; one that is not there cannot."""
+    (alone, *_) = tasks
+    next_page = replace(_page(0), page=2)
+    _log(alone, START, next_page)
+    (share,) = take_shares([alone], 0, 1, ())
+    assert share.page == 1
+    _log(alone, ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.RESUME), next_page, next_page)
+    (share,) = take_shares([alone], 1, 1, ())
+    assert (len(share.items), share.page) == (3, None)

@@ -1,0 +1,67 @@
+"""A turn is bounded by time as well as by records."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from itertools import count
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from streams.worker import turn as turns
+from streams.worker.page_sizes import TURN_S, Pace
+from support.service.worker_world import PARTITIONS, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("look_s", [TURN_S / 8, TURN_S, 100 * TURN_S])
+def test_what_takes_too_long_is_left_for_the_next_turn(
+    look_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every partition goes on in every turn, however slow; nothing is lost, repeated or overtaken, pages included."""
+    clock = count(0, look_s)
+    with closing(World(tmp_path)) as world:
+        world.run_until_idle()
+        monkeypatch.setattr(turns, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(800)))
+        world.send(StartBatch("b", Action.KILL, Filter(services=("orders",))), key="b")
+        world.invoke(*(Invoke(Invocation(f"later-{n}", "mail", "send")) for n in range(800)))
+        worker = world.worker
+        assert worker is not None
+        before = 0
+        while worker.applied < 400 * PARTITIONS:
+            offsets = [task.running_table.meta.next_offset for task in worker.tasks.values()]
+            worker.step()
+            after = [task.running_table.meta.next_offset for task in worker.tasks.values()]
+            assert all(left < right for left, right in zip(offsets, after, strict=True))
+            assert worker.applied - before <= 400 * PARTITIONS
+            before = worker.applied
+        world.run_until_idle()
+        statuses = world.statuses()
+        assert {statuses[f"i-{n}"] for n in range(800)} == {"KILLED"}
+        assert {statuses[f"later-{n}"] for n in range(800)} == {"READY"}
+        starts = [name for name, kind, *_ in world.signals() if kind == "START"]
+        assert len(starts) == len(set(starts)) == 1_600
+        world.assert_log_and_changelog_agree()
+
+
+def test_a_turn_takes_as_many_commands_as_fit_into_its_time() -> None:
+    """Few when they are slow, more again step by step, never more than is set; a few commands say nothing."""
+    pace = Pace(1_000)
+    assert pace.room(5_000) == 5_000
+    pace.learn_commands(5_000, 4 * 1_000 * TURN_S)
+    assert pace.room(5_000) == 1_250
+    pace.learn_commands(99, 60_000)
+    assert pace.room(5_000) == 1_250
+    pace.learn_commands(1_250, 1)
+    assert pace.room(5_000) == 1_875
+    for _ in range(9):
+        pace.learn_commands(1_000, 1)
+    assert pace.room(5_000) == 5_000
+    pace.learn_commands(100, 1e9)
+    assert pace.room(5_000) == 100
+    assert pace.room(50) == 50
