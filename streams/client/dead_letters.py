@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import codec
+from streams.client.threads import in_a_thread
 from streams.config import Topic
 from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
-from streams.kafka.tail import in_a_thread, tail
+from streams.kafka.tail import tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from streams import codec
 from streams.client.errors import BatchTimeoutError, UnreadableProgressError
+from streams.client.threads import in_a_thread
 from streams.config import Topic
 from streams.kafka.clients import KafkaClients
-from streams.kafka.tail import in_a_thread, tail
+from streams.kafka.tail import tail
 from streams.model import BatchProgress
 from streams.protocol.validation import FINAL_STATES
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
@@ -16,15 +14,13 @@ from streams.kafka.errors import PARTITION_EOF, BrokerUnavailableError, is_recor
 from streams.kafka.topics import require
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from streams.config import Settings, Topic
     from streams.kafka.clients import Clients
 
 _WAIT = 0.1
 _CHUNK = 1_000
-
-_Item = TypeVar("_Item")
 
 
 class Tail:
@@ -43,7 +39,9 @@ class Tail:
 
     def ends(self) -> dict[int, int]:
         """The offset after the last committed record, by partition."""
-        return {each.partition: _watermarks(self._consumer, each)[1] for each in self._places}
+        return {
+            each.partition: self._consumer.get_watermark_offsets(each, timeout=TIMEOUT_S)[1] for each in self._places
+        }
 
     def poll(self) -> Iterator[Any]:
         """The messages that have arrived; waits a moment for the first."""
@@ -111,35 +109,10 @@ def tail(
             raise StreamsError(f"{name} has no partition {partition}: it has 0 to {len(found.partitions) - 1}")
         chosen = sorted(found.partitions) if partition is None else [partition]
         places = [TopicPartition(name, each, (since or {}).get(each, OFFSET_BEGINNING)) for each in chosen]
-        for place in places if last is not None else ():
-            first, end = _watermarks(consumer, place)
-            place.offset = max(first, end - (last or 0))
+        if last is not None:
+            for place in places:
+                first, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+                place.offset = max(first, end - last)
         yield Tail(consumer, places)
     finally:
         consumer.close()
-
-
-def _watermarks(consumer: Any, place: TopicPartition) -> tuple[int, int]:
-    first, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
-    return first, end
-
-
-async def in_a_thread(make: Callable[[], Iterator[_Item | None]]) -> AsyncGenerator[_Item, None]:
-    """The items of a waiting iterator, which runs in a thread of its own; None is skipped.
-
-    The iterator must yield something, at least None, every now and then: it can only be ended there.
-    """
-    end = object()
-    loop = asyncio.get_running_loop()
-    thread = ThreadPoolExecutor(1, thread_name_prefix="streams-reader")
-    try:
-        items: Any = await loop.run_in_executor(thread, make)
-        try:
-            item: Any
-            while (item := await loop.run_in_executor(thread, next, items, end)) is not end:
-                if item is not None:
-                    yield item
-        finally:
-            thread.submit(items.close)
-    finally:
-        thread.shutdown(wait=False)
