@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Admin:
-    """An admin client whose failures are one clear line.
+    """An admin client whose failures are one clear line; `client` is the client itself, `trouble` its error callback.
 
     Raises:
         ConfigError: a Kafka property that librdkafka does not know.
@@ -25,8 +25,8 @@ class Admin:
 
     def __init__(self, settings: Settings, clients: Clients | None = None) -> None:
         self._settings = settings
-        self._trouble = Trouble()
-        self._client = (clients or KafkaClients()).admin(client_properties(settings, self._trouble))
+        self.trouble = Trouble()
+        self.client = (clients or KafkaClients()).admin(client_properties(settings, self.trouble))
 
     def broker_count(self) -> int:
         """Number of brokers in the cluster."""
@@ -40,7 +40,7 @@ class Admin:
         """Create topics. One that another program has just created is not an error."""
         if not topics:
             return
-        for name, future in self._client.create_topics(topics, request_timeout=TIMEOUT_S).items():
+        for name, future in self.client.create_topics(topics, request_timeout=TIMEOUT_S).items():
             try:
                 future.result(TIMEOUT_S + 1)
             except KafkaException as error:
@@ -49,7 +49,7 @@ class Admin:
 
     def delete(self, topics: list[str]) -> None:
         """Delete topics and all their records."""
-        for name, future in (self._client.delete_topics(topics, request_timeout=TIMEOUT_S) if topics else {}).items():
+        for name, future in (self.client.delete_topics(topics, request_timeout=TIMEOUT_S) if topics else {}).items():
             try:
                 future.result(TIMEOUT_S + 1)
             except KafkaException as error:
@@ -60,7 +60,7 @@ class Admin:
         if not topics:
             return []
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-        futures = self._client.describe_configs(resources, request_timeout=TIMEOUT_S)
+        futures = self.client.describe_configs(resources, request_timeout=TIMEOUT_S)
         found: dict[str, dict[str, str]] = {}
         for resource, future in futures.items():
             try:
@@ -71,11 +71,11 @@ class Admin:
         return [found[name] for name in topics]
 
     def _metadata(self) -> Any:
-        return metadata(self._client, self._settings, self._trouble)
+        return metadata(self.client, self._settings, self.trouble)
 
     def _failure(self, error: KafkaException, what: str) -> StreamsError:
         if error.args[0].code() in UNREACHABLE_ERRORS:
-            return _unreachable(self._client, self._settings, self._trouble, error)
+            return _unreachable(self.client, self._settings, self.trouble, error)
         return StreamsError(f"{what}: {error.args[0].str()}")
 
 

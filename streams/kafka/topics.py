@@ -159,11 +159,10 @@ def require(
 
 def require_sound(settings: Settings) -> None:
     """Raise a `StreamsError` with everything that `check` finds; missing topics share one line."""
-    found = check(settings)
-    counts = Admin(settings).partition_counts() if found else {}
-    missing = [name for spec in SPECS if (name := settings.topic(spec.topic)) not in counts]
-    if found:
-        raise StreamsError(_missing(settings, missing) if missing else "\n".join(found))
+    admin = Admin(settings)
+    require(admin.client, settings, admin.trouble, *Topic)
+    if found := check(settings):
+        raise StreamsError("\n".join(found))
 
 
 def _missing(settings: Settings, names: list[str]) -> str:

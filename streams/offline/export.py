@@ -18,7 +18,8 @@ from streams.config import Topic
 from streams.engine.errors import NewerEngineError
 from streams.engine.lifecycle import UNSTARTED
 from streams.errors import StreamsError
-from streams.kafka.clients import TIMEOUT_S, KafkaClients, Trouble, client_properties
+from streams.kafka.admin import Admin
+from streams.kafka.clients import TIMEOUT_S, KafkaClients
 from streams.kafka.errors import COORDINATOR_ERRORS
 from streams.kafka.reading import Reading
 from streams.kafka.topics import require
@@ -91,13 +92,12 @@ def restored(
         KafkaException: the group may not be described.
     """
     made = clients or KafkaClients()
-    trouble = Trouble()
-    admin = made.admin(client_properties(settings, trouble))
+    admin = Admin(settings, made)
     log, changelog = settings.topic(Topic.COMMANDS), settings.topic(Topic.CHANGELOG)
     # The topics' partition counts need not be equal: an export is the way out for a user who added partitions.
-    found = require(admin, settings, trouble, Topic.COMMANDS, Topic.CHANGELOG)
+    found = require(admin.client, settings, admin.trouble, Topic.COMMANDS, Topic.CHANGELOG)
     partitions, tables = len(found[log].partitions), len(found[changelog].partitions)
-    members = _members(admin, settings.group_id)
+    members = _members(admin.client, settings.group_id)
     if members and not force:
         raise NotAtRestError(members)
     with _clear_errors(), ExitStack() as stack:

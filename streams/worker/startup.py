@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
-from confluent_kafka.admin import ConfigResource, ResourceType
 
 from streams.config import Topic
 from streams.errors import StreamsError
-from streams.kafka.clients import TIMEOUT_S, Trouble, client_properties
+from streams.kafka.admin import Admin
+from streams.kafka.clients import TIMEOUT_S
 from streams.kafka.topic_ids import topic_id
 from streams.kafka.topics import require
 from streams.worker.agreement import TopicFacts
@@ -42,9 +42,8 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
     Raises:
         StreamsError: a topic is missing, partition counts differ, or the broker does not answer.
     """
-    trouble = Trouble()
-    admin = clients.admin(client_properties(settings, trouble))
-    found = require(admin, settings, trouble, *Topic)
+    admin = Admin(settings, clients)
+    found = require(admin.client, settings, admin.trouble, *Topic)
     counts = {topic: len(found[settings.topic(topic)].partitions) for topic in Topic}
     commands, changelog = settings.topic(Topic.COMMANDS), settings.topic(Topic.CHANGELOG)
     for other in (Topic.CHANGELOG, Topic.SIGNALS):
@@ -54,22 +53,16 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
                 f"{counts[Topic.COMMANDS]}: partition p of one belongs to partition p of the other, and the count is "
                 "fixed for the life of the topics",
             )
+    retention = admin.configs([changelog])[0].get("delete.retention.ms")
     facts = TopicFacts(
         commands=commands,
         changelog=changelog,
         partitions=counts[Topic.COMMANDS],
-        commands_id=topic_id(admin, commands, TIMEOUT_S),
-        changelog_id=topic_id(admin, changelog, TIMEOUT_S),
-        delete_retention_ms=_delete_retention(admin, changelog),
+        commands_id=topic_id(admin.client, commands, TIMEOUT_S),
+        changelog_id=topic_id(admin.client, changelog, TIMEOUT_S),
+        delete_retention_ms=int(retention) if retention else _DAY_MS,
     )
     return Topics(facts, counts[Topic.BATCH_SLICES], counts[Topic.DEAD_LETTERS])
-
-
-def _delete_retention(admin: Any, name: str) -> int:
-    resource = ConfigResource(ResourceType.TOPIC, name)
-    entries = admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource].result(TIMEOUT_S)
-    entry = entries.get("delete.retention.ms")
-    return int(entry.value) if entry is not None and entry.value else _DAY_MS
 
 
 def check_count(partition: int, facts: TopicFacts) -> None:
