@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "state",
     },
     "client": {"model", "protocol", "kafka", "config", "errors", "codec", "stopping"},
-    "gateway": {"model", "config", "errors", "kafka", "logs", "metrics", "health", "codec", "client", "stopping"},
+    "gateway": {"model", "config", "errors", "kafka", "logs", "metrics", "health", "codec", "stopping"},
     "offline": {"model", "protocol", "config", "errors", "kafka", "codec", "engine", "state", "worker"},
     "broker": set(),
 }

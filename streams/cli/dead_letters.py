@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.replay import APPLIED, Replay, was_applied, why_not
+from streams.cli.replay import APPLIED, send_again, was_applied, why_not
 from streams.cli.show.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
 from streams.cli.show.preview import on_a_terminal
 from streams.cli.show.times import iso
@@ -105,7 +105,7 @@ def replay(
         print_error(f"dead letter {place}: {reason}")
     if sound:
         _confirm(len(sound), yes=yes)
-        Replay(settings).send(sound)
+        send_again(settings, sound)
     passed = f", {len(applied):,} passed over: {APPLIED}" if applied else ""
     told = f"{len(sound):,} sent again, {len(refused):,} refused{passed}"
     with already_done(told):

@@ -17,7 +17,6 @@ from streams.cli.show.partition_bars import partition_bars
 from streams.cli.show.times import duration_of, iso
 from streams.cli.sink import Sink
 from streams.errors import StreamsError
-from streams.kafka.admin import Admin
 from streams.model import Status
 
 if TYPE_CHECKING:
@@ -85,7 +84,6 @@ def export(
     now = time.time_ns() // 1_000_000
     no_start_before = now + (duration_of("--import-within", import_within) or 0)
     settings = settings_of_command()
-    Admin(settings).partition_counts()  # an unreachable broker is reported in one line
     from streams.offline.moves import Terms  # noqa: PLC0415 - no other command waits for it to load
 
     terms = Terms(now, started is Started.RESTART, no_start_before)

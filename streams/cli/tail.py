@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import sys
 from base64 import b64encode
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from streams import codec
 from streams.cli.records import to_json
 from streams.cli.show.console import Exit, settings_of_command
-from streams.client.connection import (
-    CONNECT_TIMEOUT,
-    MAX_RECORD_BYTES,
-    KafkaClients,
-    Trouble,
-    properties,
-    require_topics,
-)
 from streams.config import Topic  # noqa: TC001 - Typer reads the annotations
-from streams.errors import StreamsError
+from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from streams.config import Settings
-
-_CHUNK = 1_000
-_WAIT_S = 0.1
+from streams.kafka.tail import tail as read
 
 
 def tail(
@@ -62,9 +45,10 @@ def tail(
     newline = b"\n"
     write, flush = sys.stdout.buffer.write, sys.stdout.buffer.flush
     try:
-        with _reader(settings, topic, partition, None if from_beginning else last) as reader:
-            for messages in reader.chunks(follow=follow):
-                for message in messages:
+        behind = None if from_beginning else last
+        with read(settings, KafkaClients(), topic, partition=partition, last=behind) as records:
+            while follow or not records.caught_up:
+                for message in records.poll():
                     write(encode(described(message)) + newline)
                 flush()
     except KeyboardInterrupt:
@@ -103,66 +87,3 @@ def text_or_base64(value: bytes | None) -> str | dict[str, str] | None:
         return value.decode()
     except UnicodeDecodeError:
         return {"base64": b64encode(value).decode()}
-
-
-class _Reader:
-    """A reader of a topic from chosen offsets on."""
-
-    def __init__(self, consumer: Any, assignment: list[TopicPartition]) -> None:
-        self._consumer = consumer
-        self._behind = {each.partition for each in assignment}
-        consumer.assign(assignment)
-
-    def chunks(self, *, follow: bool) -> Iterator[list[Any]]:
-        """Messages as they come: without end, or up to each partition's end when it was reached."""
-        while self._behind or follow:
-            found = self._consumer.consume(1, _WAIT_S) + self._consumer.consume(_CHUNK, 0)
-            messages = [message for message in found if self._is_record(message)]
-            if messages:
-                yield messages
-
-    def _is_record(self, message: Any) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the only name it has
-            self._behind.discard(message.partition())
-        elif error.fatal() or not error.retriable():
-            raise KafkaException(error)
-        return False
-
-
-@contextmanager
-def _reader(settings: Settings, topic: Topic, partition: int | None, last: int | None) -> Iterator[_Reader]:
-    """A reader of the topic. `last`: number of offsets before the end at which to begin, None for the beginning.
-
-    Raises:
-        BrokerUnavailableError, TopicMissingError: there is nothing to read from.
-        StreamsError: the topic has no such partition.
-    """
-    trouble = Trouble()
-    own = {
-        "group_id": "streams-tail",  # never joined, but librdkafka needs a name
-        "enable_auto_commit": False,
-        "enable_partition_eof": True,
-        "isolation_level": "read_committed",
-        "fetch_message_max_bytes": MAX_RECORD_BYTES,
-        "auto_offset_reset": "earliest",  # records that were there when the end was asked for may be deleted by now
-    }
-    consumer = KafkaClients().consumer(properties(settings, trouble, **own))
-    try:
-        [(name, found)] = require_topics(consumer, settings, trouble, topic).items()
-        if partition is not None and partition not in found.partitions:
-            raise StreamsError(f"{name} has no partition {partition}: it has 0 to {len(found.partitions) - 1}")
-        chosen = sorted(found.partitions) if partition is None else [partition]
-        yield _Reader(consumer, [_start(consumer, TopicPartition(name, each), last) for each in chosen])
-    finally:
-        consumer.close()
-
-
-def _start(consumer: Any, place: TopicPartition, last: int | None) -> TopicPartition:
-    place.offset = OFFSET_BEGINNING
-    if last is not None:
-        first, end = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT)
-        place.offset = max(first, end - last)
-    return place

@@ -6,7 +6,6 @@ import typer
 
 from streams.cli.show.console import settings_of_command
 from streams.cli.show.partition_bars import partition_bars
-from streams.kafka.admin import Admin
 
 
 def verify() -> None:
@@ -20,7 +19,6 @@ def verify() -> None:
     from streams.offline import verify as runtime  # noqa: PLC0415 - no other command need wait for it to load
 
     settings = settings_of_command()
-    Admin(settings).partition_counts()  # an unreachable broker is reported in one line
     with partition_bars() as progress:
         code = runtime.run(settings, progress)
     raise typer.Exit(code)

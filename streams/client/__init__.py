@@ -4,10 +4,8 @@ from streams.client.aio import AsyncClient
 from streams.client.dead_letters import DeadLetter, DeadLetterReader
 from streams.client.errors import (
     BatchTimeoutError,
-    BrokerUnavailableError,
     DeliveryError,
     InvalidCommandError,
-    TopicMissingError,
     UnreadableProgressError,
     UnreadableSignalError,
 )
@@ -16,6 +14,7 @@ from streams.client.ids import new_batch_id, new_invocation_id, routing_key
 from streams.client.outlet import Delivery
 from streams.client.producer import Client
 from streams.client.progress import ProgressReader
+from streams.kafka.errors import BrokerUnavailableError, TopicMissingError
 from streams.protocol.validation import FINAL_STATES
 
 __all__ = [

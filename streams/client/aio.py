@@ -6,19 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from streams.client import compose
-from streams.client.connection import KafkaClients
 from streams.client.errors import DeliveryError
 from streams.client.outlet import Delivery, Outlet
 from streams.client.producer import Failures
+from streams.kafka.clients import KafkaClients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Unpack
 
-    from streams.client.connection import Clients
     from streams.client.ids import ClientCommand
     from streams.config import Settings
+    from streams.kafka.clients import Clients
     from streams.model import ControlOperation, StartBatch
 
 _EVERY_S = 0.002

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from streams import codec
-from streams.client.connection import KafkaClients
-from streams.client.errors import BrokerUnavailableError
-from streams.client.tail import in_a_thread, tail
+from streams.client.threads import in_a_thread
 from streams.config import Topic
+from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
+from streams.kafka.tail import tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
 
-    from streams.client.connection import Clients
     from streams.config import Settings
+    from streams.kafka.clients import Clients
     from streams.model import Record
 
 
@@ -78,13 +77,8 @@ class DeadLetterReader:
             BrokerUnavailableError: not read to the end within `timeout` seconds, or no broker at all.
             TopicMissingError: nothing to read from.
         """
-        deadline = time.monotonic() + timeout
-        found: list[DeadLetter] = []
         with tail(self._settings, self._clients, Topic.DEAD_LETTERS) as letters:
-            while not letters.caught_up:
-                found += map(dead_letter, letters.poll())
-                if time.monotonic() >= deadline:
-                    raise BrokerUnavailableError(f"{letters.topic} could not be read to its end within {timeout:g} s")
+            found = list(map(dead_letter, letters.read_to_end(timeout)))
         return sorted(found, key=lambda each: (each.timestamp, each.partition, each.offset))
 
     def follow(self) -> Iterator[DeadLetter]:

@@ -1,16 +1,8 @@
-"""Errors between a client and the broker."""
+"""Errors of clients."""
 
 from __future__ import annotations
 
 from streams.errors import StreamsError
-
-
-class BrokerUnavailableError(StreamsError):
-    """No broker answered in time at the address of the settings."""
-
-
-class TopicMissingError(StreamsError):
-    """A topic that the client needs does not exist. A client never creates one."""
 
 
 class InvalidCommandError(StreamsError, ValueError):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from confluent_kafka import KafkaError, KafkaException
 
 from streams import codec
-from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties, require_topics
 from streams.client.errors import InvalidCommandError
 from streams.client.ids import command_key
 from streams.config import Topic
+from streams.kafka.clients import Trouble, command_producer
+from streams.kafka.topics import require
 from streams.model import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
 from streams.protocol import batch_validation, validation
 
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from streams.client.connection import Clients
     from streams.client.ids import ClientCommand
     from streams.config import Settings
+    from streams.kafka.clients import Clients
+
+
+BY_KEY: Final = -1
+"""The partition of a record that goes where its key says."""
 
 
 class Delivery(NamedTuple):
@@ -44,15 +49,11 @@ class Outlet:
         self._settings = settings
         self._topic = settings.topic(Topic.COMMANDS)
         self._trouble = Trouble()
-        chosen = settings.kafka_properties()
-        wished = {"linger_ms": 5, **own}
-        free = {name: value for name, value in wished.items() if name.replace("_", ".") not in chosen}
-        fixed = {"partitioner": "murmur2_random", "enable_idempotence": True, "message_max_bytes": MAX_RECORD_BYTES}
-        self._producer = clients.producer(properties(settings, self._trouble, **free, **fixed))
+        self._producer = clients.producer(command_producer(settings, self._trouble, **own))
 
     def require_topics(self, *topics: Topic) -> dict[str, Any]:
-        """Like `streams.client.connection.require_topics`; `commands` is always included."""
-        return require_topics(self._producer, self._settings, self._trouble, Topic.COMMANDS, *topics)
+        """Like `streams.kafka.topics.require`; `commands` is always included."""
+        return require(self._producer, self._settings, self._trouble, Topic.COMMANDS, *topics)
 
     def put(self, command: ClientCommand, then: Callable[[Delivery], None]) -> None:
         """Queue a command. `then` is called once: within a later `serve` or `flush`, or here if the producer refuses.
@@ -61,19 +62,34 @@ class Outlet:
             BufferError: the local queue is full: call `serve`, then try again.
             InvalidCommandError: it breaks a rule of the protocol.
         """
-        key, value = encode(command)
+        self.put_record(*encode(command), then)
+
+    def put_record(
+        self,
+        key: str | bytes | None,
+        value: bytes | None,
+        then: Callable[[Delivery], None],
+        partition: int = BY_KEY,
+        headers: list[tuple[str, bytes | None]] | None = None,
+    ) -> None:
+        """Like `put`, for a record that is sent as it is.
+
+        Raises:
+            BufferError: the local queue is full.
+        """
+        name = key.decode(errors="replace") if isinstance(key, bytes) else key or ""
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                then(Delivery(key, message.partition(), message.offset(), None))
+                then(Delivery(name, message.partition(), message.offset(), None))
             else:
                 cause = f" ({self._trouble.last})" if self._trouble.last else ""
-                then(Delivery(key, None, None, f"{error.str()}{cause}"))
+                then(Delivery(name, None, None, f"{error.str()}{cause}"))
 
         try:
-            self._producer.produce(self._topic, value, key, on_delivery=delivered)
+            self._producer.produce(self._topic, value, key, partition, on_delivery=delivered, headers=headers)
         except KafkaException as error:
-            then(Delivery(key, None, None, error.args[0].str()))
+            then(Delivery(name, None, None, error.args[0].str()))
 
     def serve(self, timeout: float = 0) -> int:
         """Run waiting delivery callbacks; wait at most `timeout` seconds for the first. Returns their number."""

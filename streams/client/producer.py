@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from streams.client import compose
-from streams.client.connection import KafkaClients
 from streams.client.errors import DeliveryError
 from streams.client.outlet import Delivery, Outlet
+from streams.kafka.clients import KafkaClients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Unpack
 
-    from streams.client.connection import Clients
     from streams.client.ids import ClientCommand
     from streams.config import Settings
+    from streams.kafka.clients import Clients
     from streams.model import ControlOperation, StartBatch
 
     OnDelivery = Callable[[Delivery], None]

@@ -7,18 +7,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from streams import codec
-from streams.client.connection import KafkaClients
-from streams.client.errors import BatchTimeoutError, BrokerUnavailableError, UnreadableProgressError
-from streams.client.tail import in_a_thread, tail
+from streams.client.errors import BatchTimeoutError, UnreadableProgressError
+from streams.client.threads import in_a_thread
 from streams.config import Topic
+from streams.kafka.clients import KafkaClients
+from streams.kafka.tail import tail
 from streams.model import BatchProgress
 from streams.protocol.validation import FINAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
-    from streams.client.connection import Clients
     from streams.config import Settings
+    from streams.kafka.clients import Clients
 
 log = logging.getLogger(__name__)
 
@@ -91,18 +92,14 @@ class ProgressReader:
             BrokerUnavailableError: not read to the end within `timeout` seconds, or no broker at all.
             TopicMissingError: nothing to read from.
         """
-        deadline = time.monotonic() + timeout
         latest: dict[str, BatchProgress | None] = {}
         with tail(self._settings, self._clients, Topic.BATCHES) as batches:
-            while not batches.caught_up:
-                for message in batches.poll():
-                    key = _key(message)
-                    try:
-                        latest[key] = _newer(latest.get(key), key, message.value())
-                    except UnreadableProgressError as error:
-                        log.warning("%s", error)
-                if time.monotonic() >= deadline:
-                    raise BrokerUnavailableError(f"{batches.topic} could not be read to its end within {timeout:g} s")
+            for message in batches.read_to_end(timeout):
+                key = _key(message)
+                try:
+                    latest[key] = _newer(latest.get(key), key, message.value())
+                except UnreadableProgressError as error:
+                    log.warning("%s", error)
         return {batch_id: progress for batch_id, progress in latest.items() if progress is not None}
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import faust
 
 from streams import codec
-from streams.client.connection import MAX_RECORD_BYTES
 from streams.config import Topic
 from streams.gateway.faust_fixes import AwaitableTable, OrderedConsumer, RenewingProducer
 from streams.gateway.faust_options import app_options
 from streams.gateway.merge import SliceRecord, fold
 from streams.gateway.progress import Merge, dump, load
+from streams.kafka.clients import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,14 +18,16 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
 
-from streams.client.connection import CONNECT_TIMEOUT, KafkaClients, Trouble, properties, require_topics
 from streams.config import Topic, variable
 from streams.errors import StreamsError
 from streams.gateway.faust_app import Source, app_id, build_app, changelog_name
 from streams.gateway.faust_options import without_effect
 from streams.gateway.observer import Observer
 from streams.health import serving
+from streams.kafka.admin import Admin
+from streams.kafka.clients import TIMEOUT_S
 from streams.kafka.topic_ids import EVERY_S, Remade, TopicIds, topic_id
+from streams.kafka.topics import require
 from streams.logs import Seldom
 from streams.stopping import Limit
 
@@ -92,18 +94,17 @@ def _require_source(settings: Settings) -> tuple[Source, TopicIds]:
 
     Returns the source, and the ids by which to check later that the topics are still the same.
     """
-    trouble = Trouble()
-    admin = KafkaClients().admin(properties(settings, trouble))
-    found = require_topics(admin, settings, trouble, Topic.BATCH_SLICES, Topic.BATCHES)
+    admin = Admin(settings)
+    found = require(admin.client, settings, admin.trouble, Topic.BATCH_SLICES, Topic.BATCHES)
     slices = found[settings.topic(Topic.BATCH_SLICES)]
-    changelog = admin.list_topics(timeout=10).topics.get(changelog_name(settings))
-    if changelog is not None and len(changelog.partitions) != len(slices.partitions):
+    existing = admin.partition_counts().get(changelog_name(settings))
+    if existing not in (None, len(slices.partitions)):
         raise StreamsError(
-            f"topic {changelog_name(settings)} has {len(changelog.partitions)} partitions, "
+            f"topic {changelog_name(settings)} has {existing} partitions, "
             f"{settings.topic(Topic.BATCH_SLICES)} has {len(slices.partitions)}: they must be equal; with all gateways "
             "stopped, delete the first one and the gateway's consumer group, and it is built anew"
         )
-    ids = TopicIds(admin, {name: topic_id(admin, name, CONNECT_TIMEOUT) for name in found})
+    ids = TopicIds(admin.client, {name: topic_id(admin.client, name, TIMEOUT_S) for name in found})
     return Source(len(slices.partitions), max(len(each.replicas) for each in slices.partitions.values())), ids
 
 

@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from streams.errors import StreamsError
+from streams.kafka.clients import TIMEOUT_S, KafkaClients, Trouble, client_properties
+from streams.kafka.errors import UNREACHABLE_ERRORS, BrokerUnavailableError
 
 if TYPE_CHECKING:
     from streams.config import Settings
-
-TIMEOUT_S = 10.0
-"""Longest time for an answer of Kafka, seconds."""
-
-_UNREACHABLE = {"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_RESOLVE"}
-
-
-class _Silent(logging.Handler):
-    """Drops librdkafka's log lines: the error says in one line what matters in them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Drop the line."""
+    from streams.kafka.clients import Clients
 
 
 class Admin:
-    """An admin client whose failures are one clear line."""
+    """An admin client whose failures are one clear line; `client` is the client itself, `trouble` its error callback.
 
-    def __init__(self, settings: Settings) -> None:
-        self._servers = settings.bootstrap_servers
-        self._reasons: list[str] = []
-        quiet = logging.Logger("streams.kafka.admin")  # noqa: LOG001 - not part of the tree: it must reach no handler
-        quiet.addHandler(_Silent())
-        properties: dict[str, Any] = {
-            **settings.kafka_properties(),
-            "error_cb": lambda error: self._reasons.append(error.str()),
-        }
-        try:
-            self._client = AdminClient(properties, logger=quiet)
-        except KafkaException as error:
-            raise StreamsError(f"Kafka client: {error.args[0].str()}; see STREAMS_KAFKA_* in the settings") from error
+    Raises:
+        ConfigError: a Kafka property that librdkafka does not know.
+    """
+
+    def __init__(self, settings: Settings, clients: Clients | None = None) -> None:
+        self._settings = settings
+        self.trouble = Trouble()
+        self.client = (clients or KafkaClients()).admin(client_properties(settings, self.trouble))
 
     def broker_count(self) -> int:
         """Number of brokers in the cluster."""
@@ -49,14 +34,13 @@ class Admin:
 
     def partition_counts(self) -> dict[str, int]:
         """Number of partitions of every existing topic, by name."""
-        # All topics are asked for: asking for one by name may create it.
         return {name: len(each.partitions) for name, each in self._metadata().topics.items() if each.error is None}
 
     def create(self, topics: list[NewTopic]) -> None:
         """Create topics. One that another program has just created is not an error."""
         if not topics:
             return
-        for name, future in self._client.create_topics(topics, request_timeout=TIMEOUT_S).items():
+        for name, future in self.client.create_topics(topics, request_timeout=TIMEOUT_S).items():
             try:
                 future.result(TIMEOUT_S + 1)
             except KafkaException as error:
@@ -65,7 +49,7 @@ class Admin:
 
     def delete(self, topics: list[str]) -> None:
         """Delete topics and all their records."""
-        for name, future in (self._client.delete_topics(topics, request_timeout=TIMEOUT_S) if topics else {}).items():
+        for name, future in (self.client.delete_topics(topics, request_timeout=TIMEOUT_S) if topics else {}).items():
             try:
                 future.result(TIMEOUT_S + 1)
             except KafkaException as error:
@@ -76,7 +60,7 @@ class Admin:
         if not topics:
             return []
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-        futures = self._client.describe_configs(resources, request_timeout=TIMEOUT_S)
+        futures = self.client.describe_configs(resources, request_timeout=TIMEOUT_S)
         found: dict[str, dict[str, str]] = {}
         for resource, future in futures.items():
             try:
@@ -87,18 +71,31 @@ class Admin:
         return [found[name] for name in topics]
 
     def _metadata(self) -> Any:
-        try:
-            return self._client.list_topics(timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise self._failure(error, "the topics cannot be listed") from error
+        return metadata(self.client, self._settings, self.trouble)
 
     def _failure(self, error: KafkaException, what: str) -> StreamsError:
-        cause: KafkaError = error.args[0]
-        if cause.name() not in _UNREACHABLE:
-            return StreamsError(f"{what}: {cause.str()}")
-        self._client.poll(0.2)
-        reason = self._reasons[0] if self._reasons else cause.str()
-        return StreamsError(
-            f"cannot reach Kafka at {self._servers} within {TIMEOUT_S:.0f} s: {reason}; is it running? "
-            "Otherwise set STREAMS_BOOTSTRAP_SERVERS"
-        )
+        if error.args[0].code() in UNREACHABLE_ERRORS:
+            return _unreachable(self.client, self._settings, self.trouble, error)
+        return StreamsError(f"{what}: {error.args[0].str()}")
+
+
+def metadata(client: Any, settings: Settings, trouble: Trouble, timeout: float = TIMEOUT_S) -> Any:
+    """The cluster's metadata, as any client with confluent_kafka's interface gets it.
+
+    All topics are asked for: a question for one by name could create it, with the broker's defaults.
+
+    Raises:
+        BrokerUnavailableError: no answer within `timeout` seconds.
+    """
+    try:
+        return client.list_topics(timeout=timeout)
+    except KafkaException as error:
+        raise _unreachable(client, settings, trouble, error) from None
+
+
+def _unreachable(client: Any, settings: Settings, trouble: Trouble, error: KafkaException) -> BrokerUnavailableError:
+    client.poll(0)
+    cause = trouble.last or error.args[0].str()
+    return BrokerUnavailableError(
+        f"no Kafka broker at {settings.bootstrap_servers} ({cause}): start one or set STREAMS_BOOTSTRAP_SERVERS"
+    )

@@ -1,30 +1,34 @@
-"""The worker's Kafka clients: their construction, their properties, and their errors."""
+"""Kafka clients: their construction and their properties."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from streams.errors import ConfigError
+from streams.kafka.errors import ALL_BROKERS_DOWN
 from streams.logs import Seldom
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from confluent_kafka import KafkaError
 
     from streams.config import Settings
+
+_Client = TypeVar("_Client")
 
 log = logging.getLogger("streams.kafka")
 # librdkafka logs each attempt to connect; the kind of line comes first.
 log.addFilter(Seldom(("streams.kafka",), seconds=10.0, telling=1))
 
-COORDINATOR_COMES: Final = frozenset(
-    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
-)
-"""Errors given for a moment after a start or an election, while a group has no coordinator."""
-MAX_MESSAGE_BYTES = 2 * 1024 * 1024
-"""Largest record a worker writes, bytes."""
+MAX_RECORD_BYTES: Final = 2 * 1024 * 1024
+"""Largest record that any program of the service writes, bytes."""
+TIMEOUT_S: Final = 10.0
+"""Longest time for an answer of Kafka, seconds."""
 
 
 class Clients(Protocol):
@@ -41,19 +45,59 @@ class Clients(Protocol):
 
 
 class KafkaClients:
-    """Makes real clients; librdkafka's own log lines go to the log."""
+    """Makes real clients; librdkafka's own log lines go to the log.
+
+    Raises from each method:
+        ConfigError: a property that librdkafka does not know, or refuses in combination with the others.
+    """
 
     def consumer(self, properties: Mapping[str, Any]) -> Consumer:
         """A consumer of confluent_kafka."""
-        return Consumer(dict(properties), logger=log)
+        return _made(Consumer, properties)
 
     def producer(self, properties: Mapping[str, Any]) -> Producer:
         """A producer of confluent_kafka."""
-        return Producer(dict(properties), logger=log)
+        return _made(Producer, properties)
 
     def admin(self, properties: Mapping[str, Any]) -> AdminClient:
         """An admin client of confluent_kafka."""
-        return AdminClient(dict(properties), logger=log)
+        return _made(AdminClient, properties)
+
+
+def _made(kind: Callable[..., _Client], properties: Mapping[str, Any]) -> _Client:
+    try:
+        return kind(dict(properties), logger=log)
+    except KafkaException as error:
+        raise ConfigError(f"Kafka client: {error.args[0].str()}; see STREAMS_KAFKA_* in the settings") from error
+
+
+class Trouble:
+    """The last complaint of librdkafka, kept so that an error can name the cause."""
+
+    def __init__(self) -> None:
+        self.last: str | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Callback of librdkafka, which keeps trying by itself."""
+        if self.last is None or error.code() != ALL_BROKERS_DOWN:
+            self.last = error.str()
+        log.debug("kafka client: %s", error.str())
+
+
+def client_properties(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, Any]:
+    """Properties of a client outside the worker: the settings', overridden by its `own`, with `_` for the dots."""
+    fixed = {name.replace("_", "."): value for name, value in own.items()}
+    # Without this, a client that cannot connect would write librdkafka's own lines beside the one clear line.
+    return {"log_level": 0, **settings.kafka_properties(), **fixed, "error_cb": trouble}
+
+
+def command_producer(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, Any]:
+    """Properties of a client's producer of commands. The settings override what is its `own`."""
+    chosen = settings.kafka_properties()
+    wished = {"linger_ms": 5, **own}
+    free = {name: value for name, value in wished.items() if name.replace("_", ".") not in chosen}
+    fixed = {"partitioner": "murmur2_random", "enable_idempotence": True, "message_max_bytes": MAX_RECORD_BYTES}
+    return client_properties(settings, trouble, **free, **fixed)
 
 
 def command_consumer(settings: Settings, worker_id: str | None) -> dict[str, Any]:
@@ -77,7 +121,7 @@ def command_consumer(settings: Settings, worker_id: str | None) -> dict[str, Any
         "fetch.queue.backoff.ms": 5,
         "fetch.wait.max.ms": 100,
         "fetch.error.backoff.ms": 50,
-        "fetch.message.max.bytes": 2 * MAX_MESSAGE_BYTES,
+        "fetch.message.max.bytes": 2 * MAX_RECORD_BYTES,
         **settings.kafka_properties(),
     }
     if worker_id is not None:
@@ -100,7 +144,7 @@ def changelog_reader(settings: Settings) -> dict[str, Any]:
         "queued.max.messages.kbytes": 32_768,
         "fetch.queue.backoff.ms": 5,
         "fetch.wait.max.ms": 10,
-        "fetch.message.max.bytes": 2 * MAX_MESSAGE_BYTES,
+        "fetch.message.max.bytes": 2 * MAX_RECORD_BYTES,
         **settings.kafka_properties(),
     }
 
@@ -119,7 +163,7 @@ def transactional_producer(settings: Settings, transactional_id: str) -> dict[st
         "transactional.id": transactional_id,
         "transaction.timeout.ms": settings.transaction_timeout_ms,
         "enable.idempotence": True,
-        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "message.max.bytes": MAX_RECORD_BYTES,
         "linger.ms": 1,
         "batch.size": 1_000_000,
         "batch.num.messages": 100_000,
@@ -132,33 +176,3 @@ def transactional_producer(settings: Settings, transactional_id: str) -> dict[st
         "connections.max.idle.ms": 8_000,
         **settings.kafka_properties(),
     }
-
-
-class TransactionAbortedError(Exception):
-    """The transaction cannot be committed: abort it, and read its input again."""
-
-
-class RecordRefusedError(TransactionAbortedError):
-    """Kafka refuses a record of the transaction, and always will."""
-
-
-class ProducerFencedError(Exception):
-    """The producer is unusable or the outcome of its commit unknown: a new one must take over."""
-
-
-class ProducerForgottenError(ProducerFencedError):
-    """Kafka has forgotten the transactional id, as it does after days without use; no transaction was open."""
-
-
-class ConsumerFencedError(Exception):
-    """The consumer has lost its place in the group for good: a new consumer must take it."""
-
-
-class KafkaFailureError(Exception):
-    """An answer of Kafka that no rule covers; the worker stops with it."""
-
-
-def kafka_error(exc: KafkaException | BufferError) -> KafkaError | None:
-    """The `KafkaError` in an exception; None if there is none."""
-    first = exc.args[0] if exc.args else None
-    return first if isinstance(first, KafkaError) else None

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka.admin import NewTopic
 
 from streams.config import Topic
 from streams.errors import StreamsError
-from streams.kafka.admin import TIMEOUT_S, Admin
+from streams.kafka.admin import Admin, metadata
+from streams.kafka.clients import MAX_RECORD_BYTES, TIMEOUT_S
+from streams.kafka.errors import TopicMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.config import Settings
+    from streams.kafka.clients import Trouble
 
 DEFAULT_PARTITIONS = 4
 
@@ -52,7 +55,7 @@ class Created:
 
 
 def _kept(retention_ms: str, **more: str) -> dict[str, str]:
-    config = {"cleanup.policy": "delete", "retention.ms": retention_ms, "max.message.bytes": str(2 * _MIB)}
+    config = {"cleanup.policy": "delete", "retention.ms": retention_ms, "max.message.bytes": str(MAX_RECORD_BYTES)}
     return config | {name.replace("_", "."): value for name, value in more.items()}
 
 
@@ -62,7 +65,7 @@ def _compacted(segment_bytes: int) -> dict[str, str]:
         "segment.bytes": str(segment_bytes),
         "min.cleanable.dirty.ratio": "0.2",
         "delete.retention.ms": str(_DAY_MS),
-        "max.message.bytes": str(2 * _MIB),
+        "max.message.bytes": str(MAX_RECORD_BYTES),
     }
 
 
@@ -107,7 +110,7 @@ def create(settings: Settings, partitions: int | None = None, replication_factor
     missing = [spec for spec in SPECS if settings.topic(spec.topic) not in before]
     kafka.create([_new_topic(settings, spec, partitions, copies) for spec in missing])
     _wait_until_known(kafka, settings)
-    require(settings)
+    require_sound(settings)
     counts = kafka.partition_counts()
     names = [settings.topic(spec.topic) for spec in SPECS]
     return [Created(name, counts[name], name in before) for name in names]
@@ -127,11 +130,7 @@ def check(settings: Settings) -> list[str]:
 
 def problems(settings: Settings, counts: Mapping[str, int], configs: Mapping[str, Mapping[str, str]]) -> list[str]:
     """The faults of topics, given the number of partitions and the configuration of each by its full name."""
-    found = [
-        f"topic {settings.topic(spec.topic)} does not exist: run `streams topics create`"
-        for spec in SPECS
-        if settings.topic(spec.topic) not in counts
-    ]
+    found = [_missing(settings, [name]) for spec in SPECS if (name := settings.topic(spec.topic)) not in counts]
     found += _unequal(settings, counts)
     for spec in SPECS:
         name = settings.topic(spec.topic)
@@ -140,16 +139,36 @@ def problems(settings: Settings, counts: Mapping[str, int], configs: Mapping[str
     return found
 
 
-def require(settings: Settings) -> None:
+def require(
+    client: Any, settings: Settings, trouble: Trouble, *topics: Topic, timeout: float = TIMEOUT_S
+) -> dict[str, Any]:
+    """Check that topics exist; returns the metadata of each, by its full name.
+
+    `client` may be any with confluent_kafka's interface, `trouble` is its error callback.
+
+    Raises:
+        BrokerUnavailableError: no answer within `timeout` seconds.
+        TopicMissingError: one of them does not exist.
+    """
+    found = metadata(client, settings, trouble, timeout).topics
+    names = [settings.topic(topic) for topic in topics]
+    if missing := [name for name in names if name not in found]:
+        raise TopicMissingError(_missing(settings, missing))
+    return {name: found[name] for name in names}
+
+
+def require_sound(settings: Settings) -> None:
     """Raise a `StreamsError` with everything that `check` finds; missing topics share one line."""
-    found = check(settings)
-    counts = Admin(settings).partition_counts() if found else {}
-    missing = [name for spec in SPECS if (name := settings.topic(spec.topic)) not in counts]
-    if found and missing:
-        verb = "does" if len(missing) == 1 else "do"
-        raise StreamsError(f"{', '.join(missing)} {verb} not exist: run `streams topics create`")
-    if found:
+    admin = Admin(settings)
+    require(admin.client, settings, admin.trouble, *Topic)
+    if found := check(settings):
         raise StreamsError("\n".join(found))
+
+
+def _missing(settings: Settings, names: list[str]) -> str:
+    subject, verb = ("topic", "does") if len(names) == 1 else ("topics", "do")
+    listed = ", ".join(names)
+    return f"{subject} {listed} {verb} not exist at {settings.bootstrap_servers}: run `streams topics create`"
 
 
 def _new_topic(settings: Settings, spec: Spec, partitions: int, copies: int) -> NewTopic:

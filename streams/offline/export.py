@@ -18,26 +18,28 @@ from streams.config import Topic
 from streams.engine.errors import NewerEngineError
 from streams.engine.lifecycle import UNSTARTED
 from streams.errors import StreamsError
-from streams.kafka.clients import COORDINATOR_COMES, KafkaClients
+from streams.kafka.admin import Admin
+from streams.kafka.clients import TIMEOUT_S, KafkaClients
+from streams.kafka.errors import COORDINATOR_ERRORS
+from streams.kafka.reading import Reading
+from streams.kafka.topics import require
 from streams.model import Tick
 from streams.offline.moves import commands_for
+from streams.offline.tables import restore
 from streams.state.errors import ChangelogError, StoreUnusableError
 from streams.state.schema import TERMINAL
 from streams.state.store import Store
 from streams.state.unfinished import live_rows, status_counts, unfinished_batches
-from streams.worker.reading import Reading
-from streams.worker.startup import described_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streams.config import Settings
     from streams.kafka.clients import Clients
+    from streams.kafka.reading import Progress
     from streams.model import Act, Invoke, Meta, ReportTransition, Status
     from streams.offline.moves import Terms
-    from streams.worker.reading import Progress
 
-_TIMEOUT_S: Final = 10.0
 _PAUSE_S: Final = 0.2
 _EVERY: Final = 1_000
 
@@ -90,11 +92,12 @@ def restored(
         KafkaException: the group may not be described.
     """
     made = clients or KafkaClients()
-    admin = made.admin(settings.kafka_properties())
+    admin = Admin(settings, made)
     log, changelog = settings.topic(Topic.COMMANDS), settings.topic(Topic.CHANGELOG)
     # The topics' partition counts need not be equal: an export is the way out for a user who added partitions.
-    partitions, tables = (len(described_topic(admin, name).partitions) for name in (log, changelog))
-    members = _members(admin, settings.group_id)
+    found = require(admin.client, settings, admin.trouble, Topic.COMMANDS, Topic.CHANGELOG)
+    partitions, tables = len(found[log].partitions), len(found[changelog].partitions)
+    members = _members(admin.client, settings.group_id)
     if members and not force:
         raise NotAtRestError(members)
     with _clear_errors(), ExitStack() as stack:
@@ -104,7 +107,7 @@ def restored(
         for partition in range(tables):
             store = Store.open(folder / f"{partition}.sqlite3", partition)
             stack.callback(store.close)
-            reading.restore(store, changelog, reading.bounds(changelog, partition, IsolationLevel.READ_UNCOMMITTED))
+            restore(reading, store, changelog, reading.bounds(changelog, partition, IsolationLevel.READ_UNCOMMITTED))
             stores.append(store)
         metas = [store.meta for store in stores] + [None] * (partitions - tables)
         waiting = [_waiting(reading, log, partition, metas[partition]) for partition in range(partitions)]
@@ -158,16 +161,16 @@ def _members(admin: Any, group: str) -> str | None:
 
 def _member_count(admin: Any, group: str) -> int:
     """Number of members of a group. A broker that has just started is given time to learn it."""
-    deadline = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            future = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
-            return len(future.result(_TIMEOUT_S).members)
+            future = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group]
+            return len(future.result(TIMEOUT_S).members)
         except KafkaException as error:
             code = error.args[0].code()
             if code == KafkaError.GROUP_ID_NOT_FOUND:
                 return 0
-            if code not in COORDINATOR_COMES or time.monotonic() > deadline:
+            if code not in COORDINATOR_ERRORS or time.monotonic() > deadline:
                 raise
         time.sleep(_PAUSE_S)
 

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from streams.config import Topic
 from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
+from streams.kafka.reading import Reading, chunks
 from streams.model import ENGINE_VERSION
+from streams.offline.tables import restore
 from streams.state.store import Store
 from streams.state.table import Table
 from streams.worker.dead_letter_places import PutAside
 from streams.worker.intake import take_share
 from streams.worker.page_sizes import FIRST, Pace
-from streams.worker.reading import Reading, chunks
 from streams.worker.startup import Topics, learn_topics
 from streams.worker.task import PartitionTask, Phase
 from streams.worker.turn import Turn
@@ -104,7 +105,7 @@ class _Comparison:
             replayed = Store.open(file, partition)
             try:
                 changelog = self._settings.topic(Topic.CHANGELOG)
-                self._reading.restore(kept, changelog, self._reading.bounds(changelog, partition))
+                restore(self._reading, kept, changelog, self._reading.bounds(changelog, partition))
                 verdict.earlier_to = _earlier(kept.meta)
                 if verdict.earlier_to is not None:
                     return verdict

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.config import Topic
-from streams.kafka.clients import (
+from streams.kafka.errors import (
+    QUEUE_FULL,
+    STATE,
     KafkaFailureError,
     ProducerFencedError,
     ProducerForgottenError,
@@ -184,7 +186,7 @@ class Checkpoint:
                 left = [record for record in left if "_error" in record]
                 for record in left:
                     error = record.pop("_error")
-                    if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 -- librdkafka's name for it
+                    if error.code() != QUEUE_FULL:
                         raise _refused(error, f"{topic}, partition {partition}, key {record['key']}: ")
                 self._producer.poll(0.1)
 
@@ -232,7 +234,7 @@ def _refused(error: KafkaError, where: str = "") -> Exception:
     If the transaction has failed meanwhile (a worker was frozen for longer than its records may wait), librdkafka takes
     no more records and only says "erroneous state". The abort will show whether it is worse.
     """
-    if error.code() == KafkaError._STATE:  # noqa: SLF001 -- likewise
+    if error.code() == STATE:
         return TransactionAbortedError(f"{where}{error.str()}")
     return _failure(error, where)
 

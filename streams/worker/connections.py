@@ -12,16 +12,11 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 
 from streams.config import Topic
 from streams.errors import PartitionError, StreamsError
-from streams.kafka.clients import (
-    ConsumerFencedError,
-    KafkaFailureError,
-    command_consumer,
-    kafka_error,
-    transactional_producer,
-)
+from streams.kafka.clients import command_consumer, transactional_producer
+from streams.kafka.errors import AUTO_OFFSET_RESET, FATAL, STATE, ConsumerFencedError, KafkaFailureError, kafka_error
+from streams.kafka.reading import Reading
 from streams.worker.checkpoint import Checkpoint
 from streams.worker.dead_letter_places import PutAside
-from streams.worker.reading import Reading
 from streams.worker.rivals import Rounds
 from streams.worker.standstill import Standstill
 from streams.worker.takeover import Takeover
@@ -116,7 +111,7 @@ class Connections:
             self.consumer.seek(place)
         except KafkaException as exc:
             error = kafka_error(exc)
-            if error is None or error.code() != KafkaError._STATE:  # noqa: SLF001 -- librdkafka's name for it
+            if error is None or error.code() != STATE:
                 raise
             return False
         self.consumer.resume([place])
@@ -192,9 +187,9 @@ class Connections:
         error = message.error()
         if error is None:
             return True
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001 -- likewise
+        if error.code() in (AUTO_OFFSET_RESET, KafkaError.UNKNOWN_TOPIC_OR_PART):
             self.watch.explain()
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+        if error.code() == AUTO_OFFSET_RESET:
             self._lost.append(
                 PartitionError(
                     f"{message.topic()} partition {message.partition()}: the next record to apply has been deleted "
@@ -205,7 +200,7 @@ class Connections:
             )
             return False
         # A consumer's fatal error arrives as `_FATAL`, not marked fatal; a consumer has no other than fencing.
-        if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):  # noqa: SLF001 -- as above
+        if error.code() in (KafkaError.FENCED_INSTANCE_ID, FATAL):
             raise ConsumerFencedError(error.str())
         if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
             raise KafkaFailureError(f"consumer: {error.str()}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from streams.errors import PartitionError, StreamsError
-from streams.kafka.clients import RecordRefusedError
+from streams.kafka.errors import RecordRefusedError
 from streams.model import Internal
 from streams.worker.intake import Bad, Item, Share
 from streams.worker.long_pages import LongPages

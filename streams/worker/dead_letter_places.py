@@ -14,7 +14,7 @@ from streams.worker.clock_ahead import CHANGELOG, CLOCK_AHEAD, SOURCE, Places
 
 if TYPE_CHECKING:
     from streams.config import Settings
-    from streams.worker.reading import Reading
+    from streams.kafka.reading import Reading
     from streams.worker.startup import Topics
 
 

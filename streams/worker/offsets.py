@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from streams.kafka.clients import COORDINATOR_COMES, kafka_error
-from streams.worker.reading import know
+from streams.kafka.errors import TIMED_OUT, TRANSIENT_ERRORS, kafka_error
+from streams.kafka.reading import load_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,20 +26,6 @@ _COMMITTED_TIMEOUT_S = 0.25
 _METADATA_TIMEOUT_S = 1.0
 _LOOK_S = 0.1
 """How often a wait checks whether it was cancelled, seconds."""
-
-_PASSING = COORDINATOR_COMES | {
-    KafkaError._TIMED_OUT,  # noqa: SLF001 -- librdkafka's names for them
-    KafkaError._TRANSPORT,  # noqa: SLF001
-    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-    KafkaError._WAIT_COORD,  # noqa: SLF001
-    KafkaError._NOENT,  # noqa: SLF001
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.OFFSET_NOT_AVAILABLE,
-}
-"""Errors while a broker is away or has just come back. None of them is marked retriable."""
 
 
 class Bounds(NamedTuple):
@@ -69,7 +55,7 @@ class Offsets:
         self._reader = reader
         self._facts = facts
         self._tell = tell
-        self._knows = False
+        self._has_metadata = False
         self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(1, "takeover")
 
@@ -88,9 +74,9 @@ class Offsets:
 
     def _ask(self, partitions: Sequence[int]) -> Bounds | None:
         try:
-            if not self._knows:
-                know(self._reader, self._facts.changelog, _METADATA_TIMEOUT_S)
-                self._knows = True
+            if not self._has_metadata:
+                load_metadata(self._reader, self._facts.changelog, _METADATA_TIMEOUT_S)
+                self._has_metadata = True
             committed = self._committed(partitions)
             if not committed:
                 return None
@@ -113,7 +99,7 @@ class Offsets:
             answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
         except KafkaException as exc:
             error = kafka_error(exc)
-            if error is None or error.code() != KafkaError._TIMED_OUT:  # noqa: SLF001 -- librdkafka's name for it
+            if error is None or error.code() != TIMED_OUT:
                 raise
             self._tell(error.str())
             return {}
@@ -150,4 +136,4 @@ def passing(exc: KafkaException | FuturesTimeoutError) -> bool:
     if isinstance(exc, FuturesTimeoutError):
         return True
     error = kafka_error(exc)
-    return error is not None and (error.retriable() or error.code() in _PASSING)
+    return error is not None and (error.retriable() or error.code() in TRANSIENT_ERRORS)

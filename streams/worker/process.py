@@ -17,7 +17,7 @@ from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
 from streams.health import serving
 from streams.kafka import topics
-from streams.kafka.clients import KafkaFailureError, ProducerFencedError, TransactionAbortedError
+from streams.kafka.errors import KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.stopping import Limit
 from streams.worker.observer import Observer
 from streams.worker.worker import Worker, wall_clock
@@ -42,7 +42,7 @@ def run(settings: Settings) -> int:
     Raises:
         StreamsError: it cannot start or go on; the message says why.
     """
-    topics.require(settings)
+    topics.require_sound(settings)
     observer = Observer(wall_clock)
     with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
         _run_until_signal(Worker(settings, observer=observer))

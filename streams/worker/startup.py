@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import ConfigResource, ResourceType
 
 from streams.config import Topic
 from streams.errors import StreamsError
+from streams.kafka.admin import Admin
+from streams.kafka.clients import TIMEOUT_S
+from streams.kafka.topic_ids import topic_id
+from streams.kafka.topics import require
 from streams.worker.agreement import TopicFacts
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("streams.worker")
 
-_TIMEOUT_S = 10.0
 _DAY_MS = 86_400_000
 
 
@@ -41,50 +42,27 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
     Raises:
         StreamsError: a topic is missing, partition counts differ, or the broker does not answer.
     """
-    admin = clients.admin(settings.kafka_properties())
-    names = {topic: settings.topic(topic) for topic in Topic}
-    described = {topic: described_topic(admin, name) for topic, name in names.items()}
-    commands, changelog = described[Topic.COMMANDS], described[Topic.CHANGELOG]
-    for other in (changelog, described[Topic.SIGNALS]):
-        if len(other.partitions) != len(commands.partitions):
+    admin = Admin(settings, clients)
+    found = require(admin.client, settings, admin.trouble, *Topic)
+    counts = {topic: len(found[settings.topic(topic)].partitions) for topic in Topic}
+    commands, changelog = settings.topic(Topic.COMMANDS), settings.topic(Topic.CHANGELOG)
+    for other in (Topic.CHANGELOG, Topic.SIGNALS):
+        if counts[other] != counts[Topic.COMMANDS]:
             raise StreamsError(
-                f"topic {other.name} has {len(other.partitions)} partitions, {commands.name} has "
-                f"{len(commands.partitions)}: partition p of one belongs to partition p of the other, and the count is "
+                f"topic {settings.topic(other)} has {counts[other]} partitions, {commands} has "
+                f"{counts[Topic.COMMANDS]}: partition p of one belongs to partition p of the other, and the count is "
                 "fixed for the life of the topics",
             )
+    retention = admin.configs([changelog])[0].get("delete.retention.ms")
     facts = TopicFacts(
-        commands=names[Topic.COMMANDS],
-        changelog=names[Topic.CHANGELOG],
-        partitions=len(commands.partitions),
-        commands_id=str(commands.topic_id or ""),
-        changelog_id=str(changelog.topic_id or ""),
-        delete_retention_ms=_delete_retention(admin, names[Topic.CHANGELOG]),
+        commands=commands,
+        changelog=changelog,
+        partitions=counts[Topic.COMMANDS],
+        commands_id=topic_id(admin.client, commands, TIMEOUT_S),
+        changelog_id=topic_id(admin.client, changelog, TIMEOUT_S),
+        delete_retention_ms=int(retention) if retention else _DAY_MS,
     )
-    return Topics(
-        facts=facts,
-        slice_partitions=len(described[Topic.BATCH_SLICES].partitions),
-        dead_letter_partitions=len(described[Topic.DEAD_LETTERS].partitions),
-    )
-
-
-def described_topic(admin: Any, name: str) -> Any:
-    """The broker's description of a topic: its id and partitions.
-
-    Raises:
-        StreamsError: it does not exist, or may not be described.
-    """
-    try:
-        future = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)[name]
-        return future.result(_TIMEOUT_S)
-    except KafkaException as exc:
-        raise StreamsError(f"topic {name}: {exc.args[0].str()}: run `streams topics create`") from exc
-
-
-def _delete_retention(admin: Any, name: str) -> int:
-    resource = ConfigResource(ResourceType.TOPIC, name)
-    entries = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result(_TIMEOUT_S)
-    entry = entries.get("delete.retention.ms")
-    return int(entry.value) if entry is not None and entry.value else _DAY_MS
+    return Topics(facts, counts[Topic.BATCH_SLICES], counts[Topic.DEAD_LETTERS])
 
 
 def check_count(partition: int, facts: TopicFacts) -> None:

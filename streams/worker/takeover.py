@@ -12,11 +12,12 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from streams.codec import BadRecordError
 from streams.errors import PartitionError
 from streams.kafka.clients import changelog_reader
+from streams.kafka.errors import AUTO_OFFSET_RESET
 from streams.state.errors import ChangelogError
 from streams.worker.agreement import TopicFacts, beginning_gone, check_store, check_table
 from streams.worker.offsets import Offsets, passing
@@ -202,7 +203,7 @@ class Takeover:
 
     def _note(self, message: Any) -> None:
         error = message.error()
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+        if error.code() == AUTO_OFFSET_RESET:
             raise beginning_gone(self._facts.changelog, message.partition())
         if error.fatal():
             text = f"{self._facts.changelog}, partition {message.partition()}: {error.str()}"

@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from streams.errors import PartitionError
-from streams.kafka.clients import (
-    ConsumerFencedError,
-    KafkaClients,
-    KafkaFailureError,
-    ProducerFencedError,
-    TransactionAbortedError,
-)
+from streams.kafka.clients import KafkaClients
+from streams.kafka.errors import ConsumerFencedError, KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.worker.connections import Connections
 from streams.worker.culprit import Culprit
 from streams.worker.given_up import give_up, try_again

@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 from streams.cli import export as verb
 from streams.cli.app import app
 from streams.errors import StreamsError
-from streams.kafka.admin import Admin
 from streams.model import Act, Action, Filter, Invocation, Invoke, StartBatch
 from streams.offline import export as runtime
 from support.service.worker_world import World
@@ -39,7 +38,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         world.close()
         world.cluster.kill()
         monkeypatch.setattr(verb, "settings_of_command", lambda: world.settings)
-        monkeypatch.setattr(Admin, "partition_counts", lambda _: {})
         monkeypatch.setattr(runtime, "KafkaClients", lambda: world.cluster)
         yield world
 

@@ -168,5 +168,5 @@ def test_a_missing_topic_is_named() -> None:
     """With the way out."""
     world = ClientWorld()
     world.cluster.delete_topic(world.settings.topic(Topic.COMMANDS))
-    with pytest.raises(TopicMissingError, match=r"t\.commands does not exist .*topics create"):
+    with pytest.raises(TopicMissingError, match=r"t\.commands does not exist at .*topics create"):
         Client(world.settings, world.cluster)

@@ -9,12 +9,12 @@ from functools import partial
 from itertools import islice
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams import codec
 from streams.client import BatchTimeoutError, DeadLetterReader, ProgressReader, TopicMissingError
-from streams.client.tail import Tail
 from streams.config import Topic
+from streams.kafka.tail import Tail
 from streams.model import Act, Action, BatchProgress, BatchState, Filter, OnTimeout
 from support.kafka.fake_consumer import FakeConsumer
 from support.service.client_world import ClientWorld
@@ -27,6 +27,8 @@ HEADERS = [
     ("error-code", b"invalid_service"),
     ("error-message", "service is empty: é".encode()),
 ]
+
+PLACES = [TopicPartition("t", 0)]
 
 
 @pytest.fixture(autouse=True)
@@ -175,9 +177,9 @@ def test_only_errors_that_pass_are_waited_out() -> None:
             """The error, once."""
             return [type("Message", (), {"error": lambda _: self.error})()] if count == 1 else []
 
-    assert list(Tail(Failing(KafkaError(KafkaError._TRANSPORT, "x", False, True)), "t", {0}).poll()) == []
+    assert list(Tail(Failing(KafkaError(KafkaError._TRANSPORT, "x", False, True)), PLACES).poll()) == []
     with pytest.raises(KafkaException):
-        list(Tail(Failing(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), "t", {0}).poll())
+        list(Tail(Failing(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), PLACES).poll())
 
 
 def all_threads_gone(before: int) -> bool:

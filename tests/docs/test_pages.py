@@ -163,11 +163,11 @@ def test_every_message_that_stops_a_worker_is_on_the_page_of_operations() -> Non
     section = page.read_text(encoding="utf-8").partition("## A worker that will not start")[2].partition("\n## ")[0]
     rows = [line.split(" | ")[0].removeprefix("| ") for line in section.splitlines() if line.startswith("| ")]
     told = {row.replace("\\`", "`") for row in rows if not row.startswith(("it says", "---"))}
-    runtime = ROOT / "streams" / "runtime"
+    worker = ROOT / "streams" / "worker"
     raised = {
         text
         for _, text in pages.raised(
-            runtime, "StreamsError", "PartitionError", "KafkaFailureError", "ProducerFencedError"
+            worker, "StreamsError", "PartitionError", "KafkaFailureError", "ProducerFencedError"
         )
     }
     shared = {"another worker uses transactional.id ... (this one's state folder is ...). Give each worker its own "}

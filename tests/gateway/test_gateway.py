@@ -235,7 +235,7 @@ def test_it_says_in_one_line_why_it_cannot_start(broker: Broker, tmp_path: Path)
     """A wrong address and missing topics: exit code 1, the thing named, no traceback."""
     for name, address, message in (
         ("nobody", "127.0.0.1:1", "no Kafka broker at 127.0.0.1:1"),
-        ("topicless", broker.bootstrap, "topicless.batch-slices, topicless.batches does not exist"),
+        ("topicless", broker.bootstrap, "topics topicless.batch-slices, topicless.batches do not exist"),
     ):
         place = {"STREAMS_BOOTSTRAP_SERVERS": address, "STREAMS_TOPIC_PREFIX": f"{name}."}
         program = Program(name, ["gateway"], tmp_path, place)

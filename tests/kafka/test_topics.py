@@ -31,7 +31,9 @@ def test_a_missing_topic_is_named_with_the_way_out() -> None:
     """A topic that does not exist is never created on the way."""
     counts = {name: count for name, count in COUNTS.items() if name != "t.signals"}
     configs = {name: config for name, config in CONFIGS.items() if name != "t.signals"}
-    assert problems(SETTINGS, counts, configs) == ["topic t.signals does not exist: run `streams topics create`"]
+    assert problems(SETTINGS, counts, configs) == [
+        "topic t.signals does not exist at localhost:9092: run `streams topics create`"
+    ]
 
 
 def test_unequal_partition_counts_are_a_problem() -> None:

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from streams import codec
 from streams.cli.records import command_of, to_json
 from streams.config import Topic
+from streams.kafka import reading
 from streams.model import (
     ENGINE_VERSION,
     Act,
@@ -33,7 +34,6 @@ from streams.model import (
 from streams.offline.export import Exported, NotAtRestError, commands, restored
 from streams.offline.moves import Terms
 from streams.state.unfinished import status_counts
-from streams.worker import reading
 from support.kafka.fake_cluster import failure
 from support.kafka.fake_log import Log
 from support.service.worker_world import PARTITIONS, World

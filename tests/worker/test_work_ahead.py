@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from streams.config import Topic
-from streams.kafka.clients import TransactionAbortedError
+from streams.kafka.errors import TransactionAbortedError
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
 from support.service.worker_world import PARTITIONS, World
 

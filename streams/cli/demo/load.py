@@ -5,17 +5,16 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaError
-
 from streams import codec
 from streams.client import DeliveryError, routing_key
-from streams.client.connection import MAX_RECORD_BYTES, KafkaClients, Trouble, properties
 from streams.config import Topic
+from streams.kafka.clients import KafkaClients, Trouble, command_producer
+from streams.kafka.errors import QUEUE_FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from confluent_kafka import Message
+    from confluent_kafka import KafkaError, Message
 
     from streams.config import Settings
     from streams.model import Invoke
@@ -31,13 +30,7 @@ class Loader:
 
     def __init__(self, settings: Settings, advance: Callable[[int], None]) -> None:
         self._topic = settings.topic(Topic.COMMANDS)
-        own = {
-            "partitioner": "murmur2_random",
-            "enable_idempotence": True,
-            "message_max_bytes": MAX_RECORD_BYTES,
-            "linger_ms": 20,
-        }
-        self._producer = KafkaClients().producer(properties(settings, Trouble(), **own))
+        self._producer = KafkaClients().producer(command_producer(settings, Trouble(), linger_ms=20))
         self._advance = advance
         self._failed: list[tuple[str, str]] = []
         self._arrived = 0
@@ -71,7 +64,7 @@ class Loader:
             error = each.pop("_error", None)
             if error is None:
                 continue
-            if error.code() == KafkaError._QUEUE_FULL:  # noqa: SLF001 - the only name it has
+            if error.code() == QUEUE_FULL:
                 again.append(each)
             else:
                 self._failed.append((each["key"], error.str()))

@@ -121,10 +121,9 @@ class Story:
 
     def _require_answers(self) -> None:
         """Wait until the first orders have been started: the programs take a moment to begin."""
-        signals = self._settings.topic(Topic.SIGNALS)
-        before = ends(self._settings, signals)
+        before = ends(self._settings, Topic.SIGNALS)
         deadline = time.monotonic() + _PATIENCE_S
-        while ends(self._settings, signals) == before:
+        while ends(self._settings, Topic.SIGNALS) == before:
             self._children.require_running()
             if time.monotonic() > deadline:
                 raise StreamsError("no order was started: slow machine, or a bug")
@@ -138,14 +137,13 @@ class Story:
             _say("", each)
 
     def _kill(self) -> Killed:
-        commands = self._settings.topic(Topic.COMMANDS)
-        before = ends(self._settings, commands)
+        before = ends(self._settings, Topic.COMMANDS)
         began = time.time()
         progress, place = self._batch(Filter(services=DOOMED), dry_run=False)
         ended = time.time()
         records = tally(
             self._settings,
-            commands,
+            Topic.COMMANDS,
             lambda record: type(record).__name__ if isinstance(record, _OF_A_BATCH) else None,
             before,
         )
@@ -212,7 +210,7 @@ class Story:
         self._wait_for_lines(STOPPED, workload.running)
         left, _ = self._batch(Filter(services=OTHERS), dry_run=True)
         expect("others not ended afterwards", left.done, workload.size - workload.doomed)
-        signals = tally(self._settings, self._settings.topic(Topic.SIGNALS), _kind_of_signal)
+        signals = tally(self._settings, Topic.SIGNALS, _kind_of_signal)
         expect("START signals", signals[SignalKind.START], workload.started.total() + orders)
         expect("KILL signals", signals[SignalKind.KILL], workload.doomed_started)
         self._wait_for_orders()

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-
 from streams import codec
-from streams.client.connection import CONNECT_TIMEOUT, Trouble, properties
+from streams.kafka.clients import KafkaClients
+from streams.kafka.tail import tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from streams.config import Settings
-
-_CHUNK = 1_000
-_WAIT_S = 0.1
+    from streams.config import Settings, Topic
 
 
-def ends(settings: Settings, topic: str) -> dict[int, int]:
+def ends(settings: Settings, topic: Topic) -> dict[int, int]:
     """The offset after the last committed record, by partition."""
-    with _consumer(settings) as consumer:
-        places = [TopicPartition(topic, each) for each in _partitions(consumer, topic)]
-        return {each.partition: consumer.get_watermark_offsets(each, timeout=CONNECT_TIMEOUT)[1] for each in places}
+    with tail(settings, KafkaClients(), topic) as records:
+        return records.ends()
 
 
 def tally(
     settings: Settings,
-    topic: str,
+    topic: Topic,
     kind: Callable[[Any], str | None],
     since: Mapping[int, int] | None = None,
 ) -> Counter[str]:
     """Number of committed records of a topic, by kind, at present.
 
     Args:
-        settings: the brokers.
-        topic: the topic's full name.
+        settings: the brokers and the topics' prefix.
+        topic: the topic.
         kind: returns the kind of a decoded record, or None to skip it.
         since: first offset by partition; if absent, the beginning.
 
@@ -45,41 +40,6 @@ def tally(
         KafkaException: the topic cannot be read.
         BadRecordError: a record is not one of the protocol.
     """
-    with _consumer(settings) as consumer:
-        return Counter(
-            name for value in _values(consumer, topic, since or {}) if (name := kind(codec.decode(value))) is not None
-        )
-
-
-def _values(consumer: Consumer, topic: str, since: Mapping[int, int]) -> Iterator[bytes]:
-    partitions = _partitions(consumer, topic)
-    consumer.assign([TopicPartition(topic, each, since.get(each, OFFSET_BEGINNING)) for each in partitions])
-    unread = set(partitions)
-    while unread:
-        for message in consumer.consume(1, _WAIT_S) + consumer.consume(_CHUNK, 0):
-            error = message.error()
-            if error is None:
-                yield message.value() or b""
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the only name it has
-                unread.discard(message.partition())
-            elif error.fatal() or not error.retriable():
-                raise KafkaException(error)
-
-
-def _partitions(consumer: Consumer, topic: str) -> list[int]:
-    return list(consumer.list_topics(timeout=CONNECT_TIMEOUT).topics[topic].partitions)
-
-
-@contextmanager
-def _consumer(settings: Settings) -> Iterator[Consumer]:
-    own = {
-        "group_id": "streams-tally",  # never joined, but librdkafka needs a name
-        "enable_auto_commit": False,
-        "enable_partition_eof": True,
-        "isolation_level": "read_committed",
-    }
-    consumer = Consumer(properties(settings, Trouble(), **own))
-    try:
-        yield consumer
-    finally:
-        consumer.close()
+    with tail(settings, KafkaClients(), topic, since=since) as records:
+        values = (message.value() or b"" for message in records.read_to_end(math.inf))
+        return Counter(name for value in values if (name := kind(codec.decode(value))) is not None)

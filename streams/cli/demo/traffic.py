@@ -20,9 +20,10 @@ from confluent_kafka import OFFSET_END, TopicPartition
 from streams.cli.demo.workload import ORDERS, QUICK
 from streams.cli.show.console import settings_of_service
 from streams.client import Delivery, DeliveryError, new_invocation_id
-from streams.client.connection import KafkaClients, Trouble, properties, require_topics
 from streams.client.outlet import Outlet
 from streams.config import Topic
+from streams.kafka.clients import KafkaClients, Trouble, client_properties
+from streams.kafka.topics import require
 from streams.model import Invocation, Invoke
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Traffic:
         self._outlet = Outlet(settings, KafkaClients(), linger_ms=0)
         trouble = Trouble()
         own = {"group_id": "streams-demo", "enable_auto_commit": False, "isolation_level": "read_committed"}
-        self._consumer = KafkaClients().consumer(properties(settings, trouble, **own))
-        [(name, found)] = require_topics(self._consumer, settings, trouble, Topic.SIGNALS).items()
+        self._consumer = KafkaClients().consumer(client_properties(settings, trouble, **own))
+        [(name, found)] = require(self._consumer, settings, trouble, Topic.SIGNALS).items()
         self._consumer.assign([TopicPartition(name, each, OFFSET_END) for each in found.partitions])
 
     def run(self) -> None:

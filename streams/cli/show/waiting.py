@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from streams import codec
 from streams.cli.options.standing import standing_of
 from streams.cli.show.console import err
-from streams.client.connection import KafkaClients
-from streams.client.tail import tail
 from streams.config import Topic
 from streams.errors import StreamsError
 from streams.kafka.admin import Admin
+from streams.kafka.clients import KafkaClients
+from streams.kafka.tail import tail
 from streams.model import BatchState, SliceProgress, SliceState
 
 if TYPE_CHECKING:

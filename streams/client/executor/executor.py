@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from streams import codec
-from streams.client.connection import KafkaClients
 from streams.client.errors import UnreadableSignalError
 from streams.client.executor.ahead import Ahead
 from streams.client.executor.dispatcher import Dispatcher
@@ -20,15 +19,16 @@ from streams.client.executor.reports import Reporter, check_deployment_id
 from streams.client.executor.runner import Runner, Runs
 from streams.client.outlet import Outlet
 from streams.config import Topic
+from streams.kafka.clients import KafkaClients
 from streams.model import Signal
 from streams.stopping import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from streams.client.connection import Clients
     from streams.client.executor.run import Share
     from streams.config import Settings
+    from streams.kafka.clients import Clients
 
 log = logging.getLogger("streams.executor")
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.client.connection import MAX_RECORD_BYTES, Trouble, is_record, properties
-from streams.client.errors import TopicMissingError
 from streams.client.executor.run import Share
 from streams.client.executor.watermark import Watermark
 from streams.config import Topic
+from streams.kafka.clients import MAX_RECORD_BYTES, Trouble, client_properties
+from streams.kafka.errors import NO_OFFSET, TopicMissingError, is_record
 from streams.kafka.topic_ids import Remade, TopicIds, topic_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from streams.client.connection import Clients
     from streams.config import Settings
+    from streams.kafka.clients import Clients
 
 log = logging.getLogger("streams.executor")
 
@@ -76,7 +76,7 @@ class Group:
         Raises:
             KafkaException: the topic of signals cannot be described.
         """
-        admin = self._clients.admin(properties(self._settings, Trouble()))
+        admin = self._clients.admin(client_properties(self._settings, Trouble()))
         self._topic_id = topic_id(admin, self._topic, _ANSWER_S)
         self._ids = TopicIds(admin, {self._topic: self._topic_id})
         more: dict[str, Any] = {
@@ -233,7 +233,7 @@ class Group:
                 del self._asked[place.partition]
                 if fault is None:
                     self._committed[place.partition] = asked
-            if fault is not None and fault.code() != KafkaError._NO_OFFSET:  # noqa: SLF001 - the only name it has
+            if fault is not None and fault.code() != NO_OFFSET:
                 log.warning("offset %d@%d not committed: %s", place.partition, place.offset, fault.str())
 
 
@@ -254,7 +254,7 @@ def _committed(consumer: Any, partitions: list[TopicPartition]) -> list[TopicPar
 
 def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[str, Any]:
     """Properties of a consumer of signals; `more` has `_` for the dots."""
-    return properties(
+    return client_properties(
         settings,
         Trouble(),
         group_id=group_id,

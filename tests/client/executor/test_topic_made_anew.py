@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import TopicPartition
 
-from streams.client.errors import TopicMissingError
 from streams.config import Topic
 from streams.kafka import topic_ids
+from streams.kafka.errors import TopicMissingError
 from streams.model import Status
 from support.service.executor_world import PARTITIONS, ExecutorWorld
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import confluent_kafka
@@ -15,7 +15,9 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from support.kafka.fake_cluster import FakeCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from streams.kafka.clients import Clients
 
 _SPECS: Any = OffsetSpec  # its methods carry no types
 EARLIEST, LATEST = _SPECS.earliest(), _SPECS.latest()
@@ -24,36 +26,23 @@ QUIET = logging.getLogger("support.kafka.broker_world")
 QUIET.setLevel(logging.CRITICAL + 1)
 
 
-class Clients(Protocol):
-    """Makes the three clients."""
-
-    def consumer(self, conf: dict[str, Any]) -> Any:
-        """A consumer."""
-
-    def producer(self, conf: dict[str, Any]) -> Any:
-        """A producer."""
-
-    def admin(self, conf: dict[str, Any]) -> Any:
-        """An admin client."""
-
-
 class RealClients:
     """confluent_kafka's clients; librdkafka's own log is of no interest here."""
 
     def __init__(self, bootstrap: str) -> None:
         self._base: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0}
 
-    def consumer(self, conf: dict[str, Any]) -> Any:
+    def consumer(self, properties: Mapping[str, Any]) -> Any:
         """A consumer."""
-        return confluent_kafka.Consumer(self._base | conf, logger=QUIET)
+        return confluent_kafka.Consumer({**self._base, **properties}, logger=QUIET)
 
-    def producer(self, conf: dict[str, Any]) -> Any:
+    def producer(self, properties: Mapping[str, Any]) -> Any:
         """A producer."""
-        return confluent_kafka.Producer(self._base | conf, logger=QUIET)
+        return confluent_kafka.Producer({**self._base, **properties}, logger=QUIET)
 
-    def admin(self, conf: dict[str, Any]) -> Any:
+    def admin(self, properties: Mapping[str, Any]) -> Any:
         """An admin client."""
-        return AdminClient(self._base | conf, logger=QUIET)
+        return AdminClient({**self._base, **properties}, logger=QUIET)
 
 
 class World:

@@ -1,7 +1,7 @@
 """A Kafka cluster in memory, with transactions, for tests.
 
 Its clients duck-type the part of confluent_kafka that the worker uses, so code under test takes a factory and knows
-no difference: `cluster.consumer(conf)`, `cluster.producer(conf)`, `cluster.admin(conf)`. One contract suite
+no difference: it is a `Clients`. One contract suite
 (`tests/contract`) runs against this and against a real broker; what differs is marked there.
 
 Nothing ever waits: where a real client would block until a timeout, this one answers at once as if it had passed.
@@ -22,7 +22,7 @@ from support.kafka.fake_log import DEFAULT_CONFIG, Key, Log, Record, Topic, Tran
 from support.kafka.fake_producer import FakeProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Crash", "FakeAdminClient", "FakeCluster", "FakeConsumer", "FakeProducer", "failure"]
 
@@ -58,17 +58,17 @@ class FakeCluster:
         for group in self.groups.values():
             group.committed = {key: offset for key, offset in group.committed.items() if key[0] != name}
 
-    def consumer(self, conf: dict[str, Any]) -> FakeConsumer:
+    def consumer(self, properties: Mapping[str, Any]) -> FakeConsumer:
         """Take the place of `confluent_kafka.Consumer(conf)`."""
-        return FakeConsumer(self, conf)
+        return FakeConsumer(self, dict(properties))
 
-    def producer(self, conf: dict[str, Any]) -> FakeProducer:
+    def producer(self, properties: Mapping[str, Any]) -> FakeProducer:
         """Take the place of `confluent_kafka.Producer(conf)`."""
-        return FakeProducer(self, conf)
+        return FakeProducer(self, dict(properties))
 
-    def admin(self, conf: dict[str, Any]) -> FakeAdminClient:
+    def admin(self, properties: Mapping[str, Any]) -> FakeAdminClient:
         """Take the place of `confluent_kafka.admin.AdminClient(conf)`."""
-        return FakeAdminClient(self, conf)
+        return FakeAdminClient(self, dict(properties))
 
     def group(self, name: str) -> Group:
         """The consumer group, made when first named."""

@@ -1,34 +1,30 @@
-"""Reading of topics by partition, from offset to offset, without a group; and of a changelog into a table."""
+"""Reading of topics by partition, from offset to offset, without a group."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from streams.errors import StreamsError
-from streams.kafka.clients import changelog_reader
-from streams.state.store import passive_checkpoint
-from streams.worker.agreement import beginning_gone
+from streams.kafka.clients import TIMEOUT_S, changelog_reader
+from streams.kafka.errors import AUTO_OFFSET_RESET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from streams.config import Settings
     from streams.kafka.clients import Clients
-    from streams.state.store import Store
 
     Progress = Callable[[int, str, int, int], None]
     """Callback for progress: partition, what is being done there, position, and end."""
 
-_TIMEOUT_S: Final = 10.0
 _PATIENCE_S: Final = 60.0
 _AT_ONCE: Final = 5_000
 _WAIT_S: Final = 0.02
 """Longest wait for a record, seconds. Short, since at the end only a marker follows, for which nothing is returned."""
-_IN_A_TRANSACTION: Final = 10_000
 
 
 class StalledError(StreamsError):
@@ -58,8 +54,8 @@ class Reading:
         """First offset and end. The end is that of committed records, or under READ_UNCOMMITTED the high watermark."""
         place = TopicPartition(topic, partition)
         begin, end = (
-            self._admin.list_offsets({place: spec}, isolation_level=level, request_timeout=_TIMEOUT_S)[place]
-            .result(_TIMEOUT_S)
+            self._admin.list_offsets({place: spec}, isolation_level=level, request_timeout=TIMEOUT_S)[place]
+            .result(TIMEOUT_S)
             .offset
             for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
         )
@@ -79,7 +75,7 @@ class Reading:
         if begin >= end:
             return
         if topic not in self._known:
-            know(self._consumer, topic, _TIMEOUT_S)
+            load_metadata(self._consumer, topic, TIMEOUT_S)
             self._known.add(topic)
         self._consumer.assign([place])
         try:
@@ -102,35 +98,17 @@ class Reading:
         finally:
             self._consumer.unassign()
 
-    def restore(self, store: Store, topic: str, bounds: tuple[int, int]) -> None:
-        """Make a table from the records of the changelog `topic` within `bounds`.
-
-        Raises:
-            StalledError: nothing more came for a minute.
-            StreamsError: the changelog's beginning has been deleted, so the rest is not the whole table.
-        """
-        if bounds[0] > 0:
-            raise beginning_gone(topic, store.partition)
-        messages = self.read(topic, store.partition, bounds, "changelog")
-        records = ((message.key().decode(), message.value(), message.offset()) for message in messages)
-        for chunk in chunks(records, _IN_A_TRANSACTION):
-            store.begin()
-            store.apply_changelog(chunk)
-            store.commit(chunk[-1][2] + 1, 0)
-            # No other thread checkpoints a temporary table: its write-ahead file would grow as large as the table.
-            passive_checkpoint(store.path, truncate=True)
-
 
 def _require_passing(message: Any) -> None:
     """Ignore errors that pass; raise for the one after which nothing more comes."""
-    if message.error().code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 -- librdkafka's name for it
+    if message.error().code() == AUTO_OFFSET_RESET:
         raise DeletedError(
             f"{message.topic()}, partition {message.partition()}: what was to be read next has been deleted: "
             f"{message.error().str()}"
         )
 
 
-def know(consumer: Any, topic: str, timeout_s: float) -> None:
+def load_metadata(consumer: Any, topic: str, timeout_s: float) -> None:
     """Let a consumer learn the leaders of a topic's partitions before it is assigned the first of them.
 
     Otherwise librdkafka learns them at its next check of its topics, which it does once a second.

@@ -1,0 +1,118 @@
+"""A topic read to its end and on, committed records only, without joining a group."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+
+from streams.errors import StreamsError
+from streams.kafka.clients import MAX_RECORD_BYTES, TIMEOUT_S, Trouble, client_properties
+from streams.kafka.errors import PARTITION_EOF, BrokerUnavailableError, is_record
+from streams.kafka.topics import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from streams.config import Settings, Topic
+    from streams.kafka.clients import Clients
+
+_WAIT = 0.1
+_CHUNK = 1_000
+
+
+class Tail:
+    """A reader of partitions; `caught_up` once each has been read to the end that it had at the beginning."""
+
+    def __init__(self, consumer: Any, places: list[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._places = places
+        self._behind = {each.partition for each in places}
+        consumer.assign(places)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all records that were there at the beginning have been read."""
+        return not self._behind
+
+    def ends(self) -> dict[int, int]:
+        """The offset after the last committed record, by partition."""
+        return {
+            each.partition: self._consumer.get_watermark_offsets(each, timeout=TIMEOUT_S)[1] for each in self._places
+        }
+
+    def poll(self) -> Iterator[Any]:
+        """The messages that have arrived; waits a moment for the first."""
+        for message in self._consumer.consume(1, _WAIT) + self._consumer.consume(_CHUNK, 0):
+            error = message.error()
+            if error is not None and error.code() == PARTITION_EOF:
+                # The fetcher reports the end: the last offset may be a transaction's marker, which is no record.
+                self._behind.discard(message.partition() or 0)
+            elif is_record(message):
+                yield message
+
+    def read_to_end(self, timeout: float) -> Iterator[Any]:
+        """All messages until the end is reached.
+
+        Raises:
+            BrokerUnavailableError: that takes more than `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while not self.caught_up:
+            yield from self.poll()
+            if time.monotonic() >= deadline:
+                name = self._places[0].topic
+                raise BrokerUnavailableError(f"{name} could not be read to its end within {timeout:g} s")
+
+
+@contextmanager
+def tail(
+    settings: Settings,
+    clients: Clients,
+    topic: Topic,
+    *,
+    partition: int | None = None,
+    since: Mapping[int, int] | None = None,
+    last: int | None = None,
+) -> Iterator[Tail]:
+    """A `Tail` with a connection of its own, for the length of the context.
+
+    Args:
+        settings: the brokers and the topics' prefix.
+        clients: makes the consumer.
+        topic: the topic to read.
+        partition: read this one only.
+        since: first offset by partition; absent: the beginning.
+        last: begin this many offsets before each partition's end instead.
+
+    Raises:
+        BrokerUnavailableError, TopicMissingError: nothing to read from.
+        StreamsError: the topic has no such partition.
+    """
+    trouble = Trouble()
+    own = {
+        # librdkafka wants a name, but nothing here joins a group, commits or asks for its offsets.
+        "group_id": "streams-reader",
+        "enable_auto_commit": False,
+        "enable_partition_eof": True,
+        "isolation_level": "read_committed",
+        "fetch_message_max_bytes": MAX_RECORD_BYTES,
+        "auto_offset_reset": "earliest",  # records that were there when the end was asked for may be deleted by now
+        **({} if "fetch.wait.max.ms" in settings.kafka_properties() else {"fetch_wait_max_ms": 100}),
+    }
+    consumer = clients.consumer(client_properties(settings, trouble, **own))
+    try:
+        [(name, found)] = require(consumer, settings, trouble, topic).items()
+        if partition is not None and partition not in found.partitions:
+            raise StreamsError(f"{name} has no partition {partition}: it has 0 to {len(found.partitions) - 1}")
+        chosen = sorted(found.partitions) if partition is None else [partition]
+        places = [TopicPartition(name, each, (since or {}).get(each, OFFSET_BEGINNING)) for each in chosen]
+        if last is not None:
+            for place in places:
+                first, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+                place.offset = max(first, end - last)
+        yield Tail(consumer, places)
+    finally:
+        consumer.close()
