@@ -16,7 +16,7 @@ from streams.client.ids import new_batch_id, new_invocation_id, routing_key
 from streams.client.outlet import Delivery
 from streams.client.producer import Client
 from streams.client.progress import ProgressReader
-from streams.protocol.validation import FINAL_STATES
+from streams.model import FINAL_STATES
 
 __all__ = [
     "FINAL_STATES",

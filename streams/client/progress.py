@@ -11,8 +11,7 @@ from streams.client.connection import KafkaClients
 from streams.client.errors import BatchTimeoutError, BrokerUnavailableError, UnreadableProgressError
 from streams.client.tail import in_a_thread, tail
 from streams.config import Topic
-from streams.model import BatchProgress
-from streams.protocol.validation import FINAL_STATES
+from streams.model import FINAL_STATES, BatchProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
