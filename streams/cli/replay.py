@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, get_args
 
 from streams.client import DeliveryError
 from streams.client.connection import MAX_RECORD_BYTES, KafkaClients, Trouble, properties, require_topics
-from streams.client.ids import ClientCommand, command_key
 from streams.config import Topic
-from streams.model import Internal
+from streams.model import ClientCommand, Internal
+from streams.protocol.routing import command_key
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message

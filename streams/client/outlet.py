@@ -9,10 +9,10 @@ from confluent_kafka import KafkaError, KafkaException
 from streams import codec
 from streams.client.connection import MAX_RECORD_BYTES, Trouble, properties, require_topics
 from streams.client.errors import InvalidCommandError
-from streams.client.ids import command_key
 from streams.config import Topic
 from streams.model import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
 from streams.protocol import batch_validation, validation
+from streams.protocol.routing import command_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from streams.client.connection import Clients
-    from streams.client.ids import ClientCommand
     from streams.config import Settings
+    from streams.model import ClientCommand
 
 
 class Delivery(NamedTuple):

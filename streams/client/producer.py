@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from streams.client.connection import Clients
-    from streams.client.ids import ClientCommand
     from streams.config import Settings
-    from streams.model import ControlOperation, StartBatch
+    from streams.model import ClientCommand, ControlOperation, StartBatch
 
     OnDelivery = Callable[[Delivery], None]
 

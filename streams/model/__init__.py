@@ -5,7 +5,7 @@ Field names, order and defaults are those of `schemas/<Record>.avsc`; a test hol
 """
 
 from streams.model.base import ENGINE_VERSION, Record
-from streams.model.commands import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
+from streams.model.commands import Act, CancelFlow, ClientCommand, ControlBatch, Invoke, ReportTransition, StartBatch
 from streams.model.internal import (
     Command,
     ContinueSlice,
@@ -61,6 +61,7 @@ __all__ = [
     "CancelPolicy",
     "Cause",
     "Change",
+    "ClientCommand",
     "Command",
     "ContinueSlice",
     "ControlBatch",
