@@ -26,8 +26,8 @@ from bench import workload
 from bench.report import print_table
 from streams import codec
 from streams.config import Settings
-from streams.engine.routing import partition_of
 from streams.model import Action, ContinueSlice, Filter, StartBatch
+from streams.protocol.routing import partition_of
 from streams.protocol.validation import MAX_GRACE_MS
 from streams.state import overlay, table
 from streams.state.store import Store
@@ -86,7 +86,6 @@ class Clock:
 
 STEPS: tuple[tuple[str, Any, str], ...] = (
     ("decode and home", turn, "take_shares"),
-    ("decode and home", turn, "strays"),
     ("look up rows", table.Table, "load"),
     ("decide (engine)", turn, "apply"),
     ("absorb", table.Table, "absorb"),

@@ -26,7 +26,6 @@ STEPS = {
     "Worker._consume": "consume",
     "Records.decode_command": "decode",
     "take_shares": "take shares, routing",
-    "strays": "take shares, routing",
     "Table.load": "look up rows",
     "apply (streams/engine": "decide",
     "select_page": "page: SELECT",

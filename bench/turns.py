@@ -25,9 +25,9 @@ from bench.unlike import invoke, unlike
 from bench.workload import Record
 from streams import codec
 from streams.engine.effects import PutBatch, PutSlice
-from streams.engine.routing import partition_of
 from streams.engine.view import At
 from streams.model import Action, Filter, StartBatch
+from streams.protocol.routing import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

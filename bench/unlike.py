@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.workload import DAY_MS, Record
 from streams import codec
-from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from streams.protocol.routing import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

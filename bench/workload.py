@@ -9,7 +9,7 @@ import uuid_utils
 from msgspec.structs import replace
 
 from streams import codec
-from streams.engine.routing import partitions_of
+from streams.engine.partitioner import partitions_of
 from streams.model import Invocation, Invoke, ReportTransition, Status
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from streams.cli.show.follow import table
 from streams.cli.stdio import already_done
 from streams.client import BatchTimeoutError, Client, ProgressReader
 from streams.errors import StreamsError
-from streams.model import BatchState, ControlOperation
+from streams.model import PAGING_STATES, BatchState, ControlOperation
 from streams.protocol.validation import CommandRefusedError, check_rate
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.model import BatchProgress
 
-_PAGING = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
 _PATIENCE_S = 10.0
 
 _BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False, autocompletion=batch_ids)]
@@ -113,7 +112,7 @@ def _control(
 
 
 def _refuse_late(progress: BatchProgress, operation: ControlOperation) -> None:
-    if progress.state not in _PAGING:
+    if progress.state not in PAGING_STATES:
         raise StreamsError(
             f"batch {progress.batch_id} is {progress.state}: all that it was to do is done or given up, "
             f"{operation} would change nothing and was not sent"
@@ -132,7 +131,7 @@ def _await(settings: Settings, batch_id: str, shows: Callable[[BatchProgress], b
     """The batch's progress, once the command has taken effect or all pages are done."""
     with suppress(BatchTimeoutError):
         for progress in ProgressReader(settings).follow(batch_id, _PATIENCE_S):
-            if shows(progress) or progress.state not in _PAGING:
+            if shows(progress) or progress.state not in PAGING_STATES:
                 return progress
     raise StreamsError(
         f"batch {batch_id}: the command stands in the log, and has not taken effect within {_PATIENCE_S:g} s; "

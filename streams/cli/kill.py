@@ -22,9 +22,9 @@ from streams.cli.show.preview import DEFAULT_GRACE, confirm
 from streams.cli.show.times import duration_ms, duration_of
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, new_batch_id
-from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
+from streams.model import TERMINAL, Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
 from streams.protocol.batch_validation import check_start_batch
-from streams.protocol.validation import MAX_GRACE_MS, TERMINAL, CommandRefusedError
+from streams.protocol.validation import MAX_GRACE_MS, CommandRefusedError
 
 if TYPE_CHECKING:
     from streams.config import Settings

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 import msgspec
 
 from streams import model
-from streams.client.ids import ClientCommand
 from streams.errors import StreamsError
-from streams.model import Command, Record
+from streams.model import ClientCommand, Command, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

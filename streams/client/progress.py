@@ -12,8 +12,7 @@ from streams.client.threads import in_a_thread
 from streams.config import Topic
 from streams.kafka.clients import KafkaClients
 from streams.kafka.tail import tail
-from streams.model import BatchProgress
-from streams.protocol.validation import FINAL_STATES
+from streams.model import FINAL_STATES, BatchProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from streams.engine.effects import UpdateRow
 from streams.engine.filters import Facts, matching
-from streams.model import Action, SliceState
+from streams.model import ENDING_ACTIONS, SliceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ def guarding(slice_: Slice) -> bool:
     """Whether the slice will still end every matching row that its pages have not reached."""
     return (
         slice_.state is SliceState.RUNNING
-        and slice_.action in {Action.KILL, Action.CANCEL}
+        and slice_.action in ENDING_ACTIONS
         and slice_.budget is None
         and not slice_.dry_run
         and not slice_.pages_done

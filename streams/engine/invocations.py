@@ -16,8 +16,8 @@ from streams.engine.lifecycle import follows
 from streams.engine.objects import object_of, promotions
 from streams.engine.standing import turn_away
 from streams.engine.validate import check_invoke
-from streams.model import Ending, Row, SignalKind, Status
-from streams.protocol.validation import TERMINAL, check_report
+from streams.model import TERMINAL, Ending, Row, SignalKind, Status
+from streams.protocol.validation import check_report
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

@@ -10,7 +10,15 @@ from streams.engine.counters import SKIPPED_CONTROL
 from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
 from streams.engine.pace import FASTEST, SLOWEST
-from streams.model import ENGINE_VERSION, BatchState, ControlOperation, ControlSlice, SliceOperation, SlicePhase
+from streams.model import (
+    ENGINE_VERSION,
+    PAGING_STATES,
+    BatchState,
+    ControlOperation,
+    ControlSlice,
+    SliceOperation,
+    SlicePhase,
+)
 from streams.protocol.validation import check_control_batch, refuse
 
 if TYPE_CHECKING:
@@ -27,7 +35,6 @@ RANK: Final[dict[SlicePhase | None, int]] = {
 """Progress of a slice by the last phase it reported; a higher rank is further."""
 _PAGES_DONE: Final = RANK[SlicePhase.PAGES_DONE]
 _STATE_AT_RANK: Final = (BatchState.STARTING, BatchState.RUNNING, BatchState.DRAINING, BatchState.COMPLETED)
-_PAGING: Final = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
 
 EXPIRED: Final = "expired"
 """The error of a batch that was aborted by its `expires_at`."""
@@ -136,7 +143,7 @@ def hand_on(batch: Batch, partition: int, acted: int) -> tuple[Batch, list[Appen
 
 
 def _has_pages(batch: Batch) -> bool:
-    return batch.state in _PAGING and not batch.aborting
+    return batch.state in PAGING_STATES and not batch.aborting
 
 
 def _paging(batch: Batch) -> list[int]:

@@ -16,18 +16,16 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException
 from streams.codec import BadRecordError, decode_command
 from streams.config import Topic
 from streams.engine.errors import NewerEngineError
-from streams.engine.lifecycle import UNSTARTED
 from streams.errors import StreamsError
 from streams.kafka.admin import Admin
 from streams.kafka.clients import TIMEOUT_S, KafkaClients
 from streams.kafka.errors import COORDINATOR_ERRORS
 from streams.kafka.reading import Reading
 from streams.kafka.topics import require
-from streams.model import Tick
+from streams.model import TERMINAL, UNSTARTED, Tick
 from streams.offline.moves import commands_for
 from streams.offline.tables import restore
 from streams.state.errors import ChangelogError, StoreUnusableError
-from streams.state.schema import TERMINAL
 from streams.state.store import Store
 from streams.state.unfinished import live_rows, status_counts, unfinished_batches
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from streams.model import BatchState, ControlOperation, Status
+from streams.model import ControlOperation, Status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
         Invoke,
         ReportTransition,
     )
-
-TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
-"""Statuses of an invocation that has ended."""
-
-FINAL_STATES: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
-"""States of a batch that is over and no longer changes."""
 
 MAX_LONG: Final = 2**63 - 1
 """The highest integer that a record can hold."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from streams.model import PageDelta, Status
+from streams.model import TERMINAL, PageDelta, Status
 from streams.state.mapping import AMONG_SEQS, json_list, pack_ending, unpack_ending
-from streams.state.schema import CODES, TERMINAL
+from streams.state.schema import CODES
 
 if TYPE_CHECKING:
     import sqlite3

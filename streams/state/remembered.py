@@ -10,8 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from streams.codec import decode
-from streams.model import Batch, BatchState, Slice, SliceState
-from streams.protocol.validation import FINAL_STATES
+from streams.model import FINAL_SLICES, FINAL_STATES, Batch, BatchState, Slice, SliceState
 from streams.state.errors import ChangelogError
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ Kind = Literal["batches", "slices"]
 """The name of a table."""
 _R = TypeVar("_R", Batch, Slice)
 
-_FINAL_SLICES: Final = frozenset({SliceState.COMPLETED, SliceState.ABORTED})
 _COUNTED: Final = ("scanned", "matched", "done", "skipped", "failed")
 """Counters of a slice that is over; nothing of it is pending."""
 NUMBER: Final = "number"
@@ -45,7 +43,7 @@ class Written(NamedTuple):
 
 def over_since(record: Batch | Slice) -> int | None:
     """When the batch or slice was over, ms; None while it goes on."""
-    final = record.state in (FINAL_STATES if isinstance(record, Batch) else _FINAL_SLICES)
+    final = record.state in (FINAL_STATES if isinstance(record, Batch) else FINAL_SLICES)
     return record.updated_at if final else None
 
 

@@ -28,7 +28,6 @@ PENDING: Final = CODES[Status.PENDING]
 FIRST_STARTED: Final = CODES[Status.READY]
 PAUSED: Final = CODES[Status.PAUSED]
 FIRST_TERMINAL: Final = CODES[Status.COMPLETED]
-TERMINAL: Final = frozenset(STATUSES[FIRST_TERMINAL:])
 
 HOLDS: Final = f"""object_key IS NOT NULL AND status >= {FIRST_STARTED} AND status < {FIRST_TERMINAL}
     AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED})"""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from streams.engine.view import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
 from streams.model import Action, Status
-from streams.protocol.batch_validation import MOVING
+from streams.protocol.batch_validation import CHANGING
 from streams.state import lists
 from streams.state.mapping import (
     AMONG_SEQS,
@@ -102,7 +102,7 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     if left_out is not None:
         moving += map(_not, _moving(left_out))
         lasting += map(_not, _lasting(left_out))
-    if any(getattr(said, name) is not None for said in (filter_, left_out) if said for name in MOVING):
+    if any(getattr(said, name) is not None for said in (filter_, left_out) if said for name in CHANGING):
         moving.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
     if lasting:
         of_it = _all(lasting)

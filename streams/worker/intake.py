@@ -11,7 +11,6 @@ from confluent_kafka import murmur2
 
 from streams import codec
 from streams.engine.awaited import may_act
-from streams.engine.routing import home, routing_key
 from streams.engine.view import At
 from streams.kafka.headers import headers_of
 from streams.model import (
@@ -26,6 +25,7 @@ from streams.model import (
     StartSlice,
     Tick,
 )
+from streams.protocol.routing import home
 from streams.protocol.validation import MAX_COMMAND
 from streams.worker.task import Phase
 
@@ -55,13 +55,15 @@ class Bad(NamedTuple):
 class Item(Record, frozen=True):
     """A consumed record and its command, or, in `bad`, its fault.
 
-    `instead`: the command that is written to the log in place of a bad record.
+    `instead`: the command that is written to the log in place of a bad record. `home`: the partition that the command
+    belongs to, by its value, never by the record's key: another client's partitioner may have put it anywhere.
     """
 
     message: Any
     command: Command
     bad: Bad | None = None
     instead: Command | None = None
+    home: int | None = None
 
 
 class Share(NamedTuple):
@@ -224,6 +226,7 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
     backlog = task.backlog
     page = None
     raising = 0
+    partitions = task.running_table.partitions
     while backlog and (most is None or len(items) < most):
         message = backlog.popleft()
         command = _decoded(message)
@@ -242,7 +245,7 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
                 backlog.appendleft(message)
                 break
             page = len(items)
-        items.append(Item(message, command))
+        items.append(Item(message, command, home=home(command, partitions, murmur2)))
     return Share(task, items, ids, page)
 
 
@@ -251,28 +254,3 @@ def left_over(share: Share, done: int) -> Share:
     share.task.backlog.extendleft(item.message for item in reversed(share.items[done:]))
     page = share.page if share.page is not None and share.page < done else None
     return share._replace(items=share.items[:done], page=page)
-
-
-def strays(shares: Sequence[Share], partitions: int) -> dict[tuple[int, int], int]:
-    """Records on the wrong partition: (partition, offset) -> the partition that they belong to.
-
-    Computed from the record's value, never its key: another client's partitioner may have put it anywhere.
-    """
-    found: dict[tuple[int, int], int] = {}
-    for share in shares:
-        own = share.task.partition
-        for item in share.items:
-            if item.bad is None:
-                belongs = _home(item.command, partitions)
-                if belongs is not None and belongs != own:
-                    found[own, item.message.offset()] = belongs
-    return found
-
-
-def _home(command: Command, partitions: int) -> int | None:
-    """Like the engine's `home`, whose hash in plain Python is too slow for the most frequent commands."""
-    if isinstance(command, Invoke):
-        return murmur2(routing_key(command.invocation.invocation_id).encode(), partitions)
-    if isinstance(command, (ReportTransition, Act)):
-        return murmur2(routing_key(command.invocation_id).encode(), partitions)
-    return home(command, partitions)

@@ -15,7 +15,7 @@ from streams.cli.records import BadLineError, command_of, to_json
 from streams.model import Act, Action, Cause, Filter, Invocation, Invoke, Meta, StartBatch, Status
 
 if TYPE_CHECKING:
-    from streams.client.ids import ClientCommand
+    from streams.model import ClientCommand
 
 _TEXT = st.text(max_size=8)
 _INVOKES = st.builds(

@@ -13,9 +13,9 @@ from streams import codec
 from streams.cli.show import waiting
 from streams.cli.show.waiting import Waiting
 from streams.config import Topic
-from streams.engine import partition_of
 from streams.gateway.progress import Merge, add, progress
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
+from streams.protocol.routing import partition_of
 from support.records.progress_records import header, slice_progress
 from support.service.client_world import ClientWorld
 

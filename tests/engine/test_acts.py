@@ -7,8 +7,7 @@ from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_ACT
 from streams.engine.effects import RemoveRow, Send, UpdateRow
-from streams.engine.lifecycle import TERMINAL, UNSTARTED
-from streams.model import Act, Action, Cause, Ending, OnTimeout, Row, SignalKind, Status
+from streams.model import TERMINAL, UNSTARTED, Act, Action, Cause, Ending, OnTimeout, Row, SignalKind, Status
 from support.tables.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
 
 CAUSE = Cause(actor="ann", reason="wrong order")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
 from streams.engine.effects import Count, Send, SendAll
-from streams.engine.lifecycle import TERMINAL
 from streams.engine.view import At, PageSizes
 from streams.gateway import progress
 from streams.model import (
+    TERMINAL,
     Act,
     Action,
     BatchState,

@@ -8,9 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from streams.engine.filters import Facts, matches
-from streams.model import Action, Cause, Ending, Exclusion, Filter, Invocation, Status
+from streams.model import TERMINAL, Action, Cause, Ending, Exclusion, Filter, Invocation, Status
 from streams.protocol.batch_validation import filter_fault
-from streams.protocol.validation import TERMINAL
 from support.tables.engine_rows import row_at
 
 CUTOFF = 50

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from streams import codec
 from streams.engine.view import PageSizes
-from streams.model import Action, Exclusion, Filter, ReportTransition, StartBatch, Status
-from streams.protocol.validation import TERMINAL
+from streams.model import TERMINAL, Action, Exclusion, Filter, ReportTransition, StartBatch, Status
 from support.effort import examples
 from support.kafka.reading import Entry
 from support.service import oracle

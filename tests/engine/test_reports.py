@@ -6,8 +6,7 @@ import pytest
 
 from streams.engine.counters import STALE_REPORT
 from streams.engine.effects import UpdateRow
-from streams.engine.lifecycle import STARTED
-from streams.model import Cause, Ending, OnTimeout, ReportTransition, Status
+from streams.model import STARTED, Cause, Ending, OnTimeout, ReportTransition, Status
 from support.tables.engine_rows import NOW, SEQ, applied, row_at, table_with
 
 LIVE = {Status.READY, Status.RUNNING, Status.SUSPENDED}

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streams.engine.lifecycle import UNSTARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.engine.objects import holds, object_of
 from streams.model import (
+    TERMINAL,
+    UNSTARTED,
     Act,
     Action,
     Cause,
@@ -29,7 +31,7 @@ from streams.model import (
     Status,
 )
 from streams.offline.moves import Terms, commands_for
-from streams.protocol.validation import MAX_GRACE_MS, TERMINAL
+from streams.protocol.validation import MAX_GRACE_MS
 from support.effort import examples
 from support.tables.histories import START, long_histories
 from support.tables.memory_cluster import MemoryCluster

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.codec import encode_invocation, encode_signal
-from streams.engine import apply, routing_key
+from streams.engine import apply
 from streams.engine.effects import Append, Send, SendAll
 from streams.engine.view import At, PageSizes
 from streams.engine.weights import MAX_BYTES, of_start
@@ -35,6 +35,7 @@ from streams.model import (
     Status,
     Tick,
 )
+from streams.protocol.routing import routing_key
 from streams.state.store import Store
 from streams.state.table import Table
 from support.effort import examples

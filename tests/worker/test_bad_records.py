@@ -14,13 +14,15 @@ import pytest
 import streams.worker.worker  # noqa: F401 - so that every record of the worker is known
 from streams import codec
 from streams.config import Topic
-from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke
 from streams.model.base import Record
 from streams.protocol.batch_validation import filter_fault
+from streams.protocol.routing import partition_of
 from streams.protocol.validation import labels_fault
 from streams.state.store import Store
+from streams.state.table import Table
 from streams.worker import intake
+from streams.worker.page_sizes import FIRST
 from streams.worker.task import PartitionTask
 from support.service.worker_world import PARTITIONS, World
 
@@ -63,6 +65,7 @@ def test_no_record_can_hold_an_exception() -> None:
 def test_a_share_with_bad_records_of_every_kind_leaves_nothing_alive() -> None:
     """Undecodable, unknown, missing and too large: once the share is done, its messages are gone."""
     task = PartitionTask(0, Store.open(Path(":memory:"), 0), Path("x"))
+    task.table = Table(task.store, 0, PARTITIONS, FIRST)
     values = [codec.encode(Invoke(Invocation("a", "s", "h"))), b"bad", b"\xc3\x01" + b"\x01" * 20, None, b"x" * _MIB]
     messages = [_Message(value) for value in values]
     alive = [weakref.ref(message) for message in messages]

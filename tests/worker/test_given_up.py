@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.config import Topic
-from streams.engine import partition_of
 from streams.errors import PartitionError
 from streams.model import Invocation, Invoke
+from streams.protocol.routing import partition_of
 from streams.worker.observer import Observer
 from streams.worker.task import Phase
 from streams.worker.worker import Worker

@@ -11,7 +11,6 @@ import pytest
 
 from streams import codec
 from streams.config import Topic
-from streams.engine.routing import partition_of, routing_key
 from streams.model import (
     ENGINE_VERSION,
     Action,
@@ -25,6 +24,7 @@ from streams.model import (
     StartSlice,
     Tick,
 )
+from streams.protocol.routing import partition_of, routing_key
 from streams.worker.clock_ahead import CLOCK_AHEAD
 from support.records.strangers import Strangers
 from support.service.worker_world import PARTITIONS, World

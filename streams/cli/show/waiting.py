@@ -14,6 +14,7 @@ from streams.kafka.admin import Admin
 from streams.kafka.clients import KafkaClients
 from streams.kafka.tail import tail
 from streams.model import BatchState, SliceProgress, SliceState
+from streams.protocol.routing import partition_of
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -53,8 +54,6 @@ class Waiting:
         self._said = said
 
     def _reason(self, newest: BatchProgress | None) -> str:
-        from streams.engine import partition_of  # noqa: PLC0415 - only when it is needed
-
         topic = self._settings.topic(Topic.COMMANDS)
         total = Admin(self._settings).partition_counts()[topic]
         begun, slices = self._slices()

@@ -14,10 +14,10 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams import codec
-from streams.client.ids import command_key
 from streams.config import Topic, load_settings
 from streams.kafka import topics
 from streams.model import BatchHeader, BatchState, SliceProgress, StartBatch
+from streams.protocol.routing import command_key
 from support.kafka.reading import Entry, TopicReader
 from support.service import oracle
 from support.service.programs import ROOT, Program

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from streams import codec
 from streams.config import Topic
-from streams.engine.routing import partition_of, routing_key
 from streams.model import Signal
+from streams.protocol.routing import partition_of, routing_key
 from support.service.workload import invoke
 
 if TYPE_CHECKING:

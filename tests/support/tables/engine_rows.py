@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from streams.engine import apply
-from streams.engine.lifecycle import TERMINAL, UNSTARTED
 from streams.engine.view import At
-from streams.model import Cause, Ending, Invocation, Row, Status
+from streams.model import TERMINAL, UNSTARTED, Cause, Ending, Invocation, Row, Status
 from support.tables.memory_table import MemoryTable
 
 if TYPE_CHECKING:

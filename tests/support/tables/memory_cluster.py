@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streams.engine import apply, home, partition_of
+from streams.engine import apply
 from streams.engine.effects import Append, Count, PutSlice, Send, SendAll
 from streams.engine.errors import CommandRefusedError
-from streams.engine.routing import routing_key
 from streams.engine.view import At
 from streams.model import ENGINE_VERSION, Invocation, Invoke, Row, Tick
+from streams.protocol.routing import home, partition_of, routing_key
 from support.tables.memory_table import DEFAULT_SIZES, MemoryTable
 
 if TYPE_CHECKING:

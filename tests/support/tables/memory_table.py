@@ -28,11 +28,11 @@ from streams.engine.effects import (
 )
 from streams.engine.guards import Guard, guard_of, guarding
 from streams.engine.lead_control import expiry_of
-from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.engine.slices import takes_turns
 from streams.engine.view import Inbox, Page, PageSizes, StartedRow, Weighed
 from streams.engine.weights import MAX_BYTES
-from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
+from streams.model import FINAL_SLICES, FINAL_STATES, TERMINAL, UNSTARTED, Action, Meta, Row, SliceState, Status
 from support.reference.filters import Seen, matches
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import Effect
     from streams.engine.view import At, Object, PageQuery
-
-_OVER_SLICES = {SliceState.COMPLETED, SliceState.ABORTED}
-_OVER = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
-
+    from streams.model import Batch, Invocation, PageDelta, Slice
 
 DEFAULT_SIZES = PageSizes(100, 100)
 
@@ -183,13 +180,13 @@ class MemoryTable:
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices whose time has come."""
-        going_on = {name: slice_ for name, slice_ in self.slices.items() if slice_.state not in _OVER_SLICES}
+        going_on = {name: slice_ for name, slice_ in self.slices.items() if slice_.state not in FINAL_SLICES}
         due = [(slice_.due_at, name) for name, slice_ in going_on.items() if slice_.due_at is not None]
         return [self.slices[name] for time, name in sorted(due)[:limit] if time <= until]
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
         """Batches whose pages took too long."""
-        times = [(expiry_of(batch), name) for name, batch in self.batches.items() if batch.state not in _OVER]
+        times = [(expiry_of(batch), name) for name, batch in self.batches.items() if batch.state not in FINAL_STATES]
         due = sorted((time, name) for time, name in times if time is not None and time <= until)
         return [self.batches[name] for _, name in due[:limit]]
 
@@ -208,7 +205,7 @@ class MemoryTable:
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
         """Batches that were over before a time."""
-        over = [batch for batch in self.batches.values() if batch.state in _OVER and batch.updated_at < before]
+        over = [batch for batch in self.batches.values() if batch.state in FINAL_STATES and batch.updated_at < before]
         return [
             batch.start.batch_id
             for batch in sorted(over, key=lambda batch: (batch.updated_at, batch.start.batch_id))[:limit]

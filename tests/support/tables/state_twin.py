@@ -24,9 +24,9 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.guards import Guards
-from streams.engine.lifecycle import TERMINAL
 from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import (
+    TERMINAL,
     Action,
     Batch,
     BatchState,

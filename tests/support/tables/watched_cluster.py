@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from streams.engine.effects import InsertRow, PutSlice, Send
 from streams.engine.filters import Facts, matches
-from streams.engine.lifecycle import STARTED, TERMINAL, UNSTARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.model import (
+    STARTED,
+    TERMINAL,
+    UNSTARTED,
     Action,
     Command,
     ContinueSlice,

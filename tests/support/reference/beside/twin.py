@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from streams.codec import encode_invocation
-from streams.engine import apply, home, partition_of, routing_key
+from streams.engine import apply
 from streams.engine.effects import Append, Send, SendAll
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
@@ -23,6 +23,7 @@ from streams.model import (
     StartBatch,
     Tick,
 )
+from streams.protocol.routing import home, partition_of, routing_key
 from streams.state.store import Store
 from streams.state.table import Table
 from support.reference import apply as protocol

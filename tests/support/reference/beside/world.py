@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from streams import codec
 from streams.config import Topic
-from streams.engine import home
 from streams.engine.view import PageSizes
 from streams.model import ContinueSlice, Invoke, ReleaseHeld, Signal, SliceProgress, Tick
+from streams.protocol.routing import home
 from streams.state.store import Store
 from support.kafka.fake_cluster import Crash, failure
 from support.reference.beside import check
