@@ -18,7 +18,7 @@ from streams.model import Batch, Slice
 from streams.state import remembered
 from streams.state.deadlines import Deadlines
 from streams.state.held import HeldCounts
-from streams.state.mapping import batch_key, slice_key
+from streams.state.keys import batch_key, slice_key
 from streams.state.remembered import Written, over_since
 
 if TYPE_CHECKING:

@@ -12,18 +12,8 @@ from streams.engine.weights import RECORD, SEQ, SIGNAL
 from streams.model import Action, Status
 from streams.protocol.batch_validation import MOVING
 from streams.state import lists
-from streams.state.mapping import (
-    AMONG_SEQS,
-    BY_ID,
-    LABEL_END,
-    PAYLOAD_BYTES,
-    ROWS,
-    escape_label,
-    json_list,
-    label_head,
-    label_text,
-    with_id,
-)
+from streams.state.columns import AMONG_SEQS, BY_ID, PAYLOAD_BYTES, ROWS, json_list, with_id
+from streams.state.labels import LABEL_END, escape_label, label_head, label_text
 from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 from streams.codec import decode, encode, encode_row
 from streams.model import Meta, Payload
 from streams.state import lists
+from streams.state.columns import ROWS, SELECT_ROW, row_of
 from streams.state.deltas import Endings
 from streams.state.errors import StoreUnusableError
-from streams.state.mapping import META_KEY, ROWS, SELECT_ROW, batch_key, invocation_key, payload_key, row_of, slice_key
+from streams.state.keys import META_KEY, batch_key, invocation_key, payload_key, slice_key
 from streams.state.restore import Restore
-from streams.state.schema import APPLICATION_ID, SCHEMA, TABLES, VERSION
+from streams.state.schema import APPLICATION_ID, SCHEMA, TABLE_VERSION, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -239,14 +240,14 @@ def _ensure_schema(db: sqlite3.Connection, path: Path, partition: int) -> None:
             db.execute(statement)
         db.execute("INSERT INTO state VALUES (1, ?, 0, 0, NULL)", (partition,))
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute(f"PRAGMA user_version = {TABLE_VERSION}")
         db.execute("COMMIT")
         return
     (application,) = db.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
         raise StoreUnusableError(f"{path} is a database of another program: move it away")
-    if version != VERSION:
-        raise StoreUnusableError(f"{path} has table version {version}, this worker {VERSION}: rebuild it")
+    if version != TABLE_VERSION:
+        raise StoreUnusableError(f"{path} has table version {version}, this worker {TABLE_VERSION}: rebuild it")
     (found,) = db.execute("SELECT partition FROM state").fetchone()
     if found != partition:
         raise StoreUnusableError(f"{path} holds partition {found}, not {partition}: files were mixed up, rebuild it")

@@ -47,7 +47,7 @@ def made_from(log: Log, path: Path, *cuts: int) -> Store:
 
 def same(store: Store, twin: Twin) -> bool:
     """Whether rows, payloads, batches, slices, meta and what rests on which delta are the same."""
-    deltas = dict(store.db.execute("SELECT offset, live FROM deltas").fetchall())
+    deltas = dict(store.db.execute("SELECT offset, resting FROM deltas").fetchall())
     early = store.db.execute("SELECT count(*) FROM early_payloads").fetchone()
     meta = twin.store.meta
     return (list(store.dump()), deltas, early, store.meta) == (list(twin.store.dump()), twin.deltas(), (0,), meta)

@@ -10,7 +10,7 @@ import pytest
 from streams.codec import encode
 from streams.model import Meta
 from streams.state.errors import StoreUnusableError
-from streams.state.mapping import META_KEY
+from streams.state.keys import META_KEY
 from streams.state.store import Store, passive_checkpoint
 
 if TYPE_CHECKING:

@@ -134,7 +134,7 @@ class Twin:
 
     def deltas(self) -> dict[int, int]:
         """How many rows the store says rest on which delta."""
-        return dict(self.store.db.execute("SELECT offset, live FROM deltas").fetchall())
+        return dict(self.store.db.execute("SELECT offset, resting FROM deltas").fetchall())
 
     def expected(self) -> dict[str, bytes]:
         """The dump that the plain table calls for."""
