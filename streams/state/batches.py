@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from streams.engine.guards import Guard
     from streams.state.overlay import Changelog
-    from streams.state.remembered import Kind, Tally
+    from streams.state.remembered import Kind, OverCounts
 
 _R = TypeVar("_R", Batch, Slice)
 
@@ -45,7 +45,7 @@ class Batches:
         self._partition = partition
         self.running_batches: dict[str, Batch] = {}
         self.running_slices: dict[str, Slice] = {}
-        self.tally: Tally = remembered.tally(db)
+        self.over_counts: OverCounts = remembered.over_counts(db)
         self.held = HeldCounts(db)
         self.door = Door()
         self.due_slices = Deadlines()
@@ -86,7 +86,7 @@ class Batches:
             return []
         changelog = self._flush("slices", slice_key, self._changed_slices)
         changelog += self._flush("batches", batch_key, self._changed_batches)
-        self.tally = remembered.tally(self._db)
+        self.over_counts = remembered.over_counts(self._db)
         return changelog
 
     def published(self, next_offset: int, clock: int) -> Changelog:
@@ -126,7 +126,7 @@ class Batches:
         self.forget()
         self.running_batches = remembered.running(self._db, "batches", Batch)
         self.running_slices = remembered.running(self._db, "slices", Slice)
-        self.tally = remembered.tally(self._db)
+        self.over_counts = remembered.over_counts(self._db)
         self.held = HeldCounts(self._db)
         self.door, self.due_slices, self.expiring = Door(), Deadlines(), Deadlines()
         self._guarding.clear()

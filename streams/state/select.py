@@ -88,20 +88,20 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     """
     parts = [Condition(f"status {'>=' if action is Action.PURGE else '<'} {FIRST_TERMINAL}", ())]
     left_out = filter_.exclude
-    moving, lasting = _moving(filter_), _lasting(filter_)
+    changing, lasting = _changing(filter_), _lasting(filter_)
     if left_out is not None:
-        moving += map(_not, _moving(left_out))
+        changing += map(_not, _changing(left_out))
         lasting += map(_not, _lasting(left_out))
     if any(getattr(said, name) is not None for said in (filter_, left_out) if said for name in MOVING):
-        moving.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
+        changing.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
     if lasting:
         of_it = _all(lasting)
         other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {of_it.sql}"  # noqa: S608 - our own names
-        moving.append(of_it._replace(sql=f"EXISTS ({other_half})"))
-    return _all(parts + moving)
+        changing.append(of_it._replace(sql=f"EXISTS ({other_half})"))
+    return _all(parts + changing)
 
 
-def _moving(said: Filter | Exclusion) -> list[Condition]:
+def _changing(said: Filter | Exclusion) -> list[Condition]:
     """Its conditions on `rows`: one per list and per pair of times."""
     parts = []
     if said.statuses is not None:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from streams.engine.guards import Guard
     from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes, Weighed
     from streams.model import Invocation, Row
-    from streams.state.remembered import Tally
+    from streams.state.remembered import OverCounts
     from streams.state.select import Window
     from streams.state.store import Store
 
@@ -242,9 +242,9 @@ class Table(View):
         """Number of held rows, as last counted."""
         return self._batches.held.total
 
-    def over(self) -> Tally:
+    def over(self) -> OverCounts:
         """Counts of the batches and slices that are over and remembered."""
-        return self._batches.tally
+        return self._batches.over_counts
 
     def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
         """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that with the first cut-off."""
