@@ -133,8 +133,8 @@ class Batches:
         self._turns = None
         for slice_ in self.running_slices.values():
             self._derive(slice_)
-        for batch in self.running_batches.values():
-            self.expiring.set(batch.start.batch_id, expiry_of(batch) if over_since(batch) is None else None)
+        for batch_id, batch in self.running_batches.items():
+            self.expiring.set(batch_id, expiry_of(batch))
 
     # --- one of them ---
 

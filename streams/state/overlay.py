@@ -80,8 +80,8 @@ class Overlay:
 
     def forget(self) -> None:
         """Forget the turn's rows: the store has them now."""
-        for held in (self._rows, self._inserted, self._updated, self._removed, self._to_forget, self._released):
-            held.clear()
+        for changes in (self._rows, self._inserted, self._updated, self._removed, self._to_forget, self._released):
+            changes.clear()
         self._inboxes.forget()
         self._inboxes.reload()
         self._deltas.clear()
@@ -299,9 +299,9 @@ class Overlay:
         gone = "WHERE seq IN (SELECT value FROM json_each(?))"
         for half in HALVES:
             self._db.execute(f"DELETE FROM {half} {gone}", (seqs,))  # noqa: S608
-        paid = self._db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,)).fetchall()  # noqa: S608
+        had_payload = self._db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,)).fetchall()  # noqa: S608
         keys = dict.fromkeys(map(invocation_key, self._removed.values()))
-        keys |= dict.fromkeys(payload_key(self._removed[seq]) for (seq,) in paid)
+        keys |= dict.fromkeys(payload_key(self._removed[seq]) for (seq,) in had_payload)
         self._removed.clear()
         return keys
 

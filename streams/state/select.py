@@ -36,7 +36,7 @@ _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused
 _BATCH: Final = (
     "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
 )
-_PLACE: Final = itemgetter(1)
+_CODE: Final = itemgetter(1)
 _WEIGHT: Final = itemgetter(2)
 _ID_BYTES: Final = "length(CAST(i.id AS BLOB))"
 _SIZE: Final = f"length(i.rest) + 2 * {_ID_BYTES} + 1 + ({_ID_BYTES} > 63)"
@@ -175,11 +175,9 @@ def select_page(
         return Page(scanned, cursor, last, {}, [], [], weight=weight), None
     window = _window_of(query, condition, cursor, len(found))
     matched = Condition(AMONG_SEQS, (json_list([row[0] for row in found]),)) if window is None else window.condition
-    places = dict.fromkeys(map(_PLACE, found))
-    unstarted = {
-        STATUSES[place]: [seq for seq, stands, _ in found if stands == place] for place in places if place is not None
-    }
-    started = _started(db, matched, counted_by) if None in places else []
+    codes = dict.fromkeys(map(_CODE, found))
+    unstarted = {STATUSES[code]: [seq for seq, its, _ in found if its == code] for code in codes if code is not None}
+    started = _started(db, matched, counted_by) if None in codes else []
     samples = _ids_of(db, [row[0] for row in found[: query.samples]])
     objects = _objects_of(db, query.action, matched) if found else ()
     return Page(scanned, cursor, last, unstarted, started, samples, objects=objects, weight=weight), window

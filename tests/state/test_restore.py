@@ -24,7 +24,7 @@ Log = list[tuple[str, bytes | None, int]]
 
 
 def compacted(log: Log, *, tombstones: bool) -> Log:
-    """What compaction leaves: the last record of a key, and its tombstones only for a while."""
+    """The rest that compaction leaves: the last record of a key, and its tombstones only for a while."""
     last = {key: offset for key, _, offset in log}
     return [
         (key, value, offset) for key, value, offset in log if last[key] == offset and (tombstones or value is not None)

@@ -1,4 +1,4 @@
-"""What of a table is handed on: the order of it, and what is left out."""
+"""Rows that a table hands on: their order, and those left out."""
 
 from __future__ import annotations
 
