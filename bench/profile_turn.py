@@ -111,7 +111,7 @@ class Machine:
         self.pages: list[int] = []
         self._next = [0] * PARTITIONS
         self.tasks = [self._task(folder / f"{p}.sqlite3", p) for p in range(PARTITIONS)]
-        self._keeper = WalKeeper(lambda: [task.file for task in self.tasks])
+        self._keeper = WalKeeper(lambda: [task.store for task in self.tasks])
         self._collector = Collector()
 
     def close(self) -> None:

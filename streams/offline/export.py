@@ -27,7 +27,7 @@ from streams.offline.moves import commands_for
 from streams.offline.tables import restore
 from streams.state.errors import ChangelogError, StoreUnusableError
 from streams.state.store import Store
-from streams.state.unfinished import live_rows, status_counts, unfinished_batches
+from streams.state.unfinished import status_counts, unfinished_batches, unfinished_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ def commands(
         total = sum(count for status, count in counts.items() if status not in TERMINAL)
         exported.ended.update({status: count for status, count in counts.items() if status in TERMINAL})
         exported.batches += unfinished_batches(store.db)
-        for number, live in enumerate(live_rows(store.db), 1):
+        for number, live in enumerate(unfinished_rows(store.db), 1):
             exported.moved[live.row.status] += 1
             exported.shelved += live.row.paused_from in UNSTARTED
             for command in commands_for(*live, terms):

@@ -51,12 +51,12 @@ class Inboxes:
         if object_ is not None:
             self._rows.get(object_, {}).pop(row.seq, None)
 
-    def written(self) -> None:
+    def forget(self) -> None:
         """Forget the changed rows: the store has them."""
         self._rows.clear()
 
-    def forget(self) -> None:
-        """Forget the inboxes that were read: they may have changed."""
+    def reload(self) -> None:
+        """Read inboxes again when asked: they may have changed."""
         self._known.clear()
 
     def known(self, object_: Object) -> Inbox | None:

@@ -26,7 +26,7 @@ _COUNTED: Final = ("scanned", "matched", "done", "skipped", "failed")
 NUMBER: Final = "number"
 
 
-class Tally(NamedTuple):
+class OverCounts(NamedTuple):
     """Counts of what is over, by state: `NUMBER` of batches and of slices, and the sums of the slices' counters."""
 
     batches: Mapping[BatchState, Counter[str]]
@@ -96,7 +96,7 @@ def finished(db: sqlite3.Connection, before: int, limit: int) -> list[tuple[int,
     return db.execute(sql, (before, limit)).fetchall()
 
 
-def tally(db: sqlite3.Connection) -> Tally:
+def over_counts(db: sqlite3.Connection) -> OverCounts:
     """The running count of all batches and slices that are over."""
     batches: dict[BatchState, Counter[str]] = {}
     slices: dict[SliceState, Counter[str]] = {}
@@ -105,7 +105,7 @@ def tally(db: sqlite3.Connection) -> Tally:
             batches.setdefault(BatchState(state), Counter())[counter] = total
         else:
             slices.setdefault(SliceState(state), Counter())[counter] = total
-    return Tally(batches, slices)
+    return OverCounts(batches, slices)
 
 
 def _decoded(name: str, value: bytes, of: type[_R]) -> _R:

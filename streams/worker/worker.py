@@ -90,7 +90,7 @@ class Worker:
     def run(self) -> None:
         """Do turns until `stop()`, then close cleanly."""
         tell_start(self._settings, self._worker_id)
-        keeper = WalKeeper(lambda: [task.file for task in list(self.tasks.values())])
+        keeper = WalKeeper(lambda: [task.store for task in list(self.tasks.values())])
         collector = Collector()
         try:
             while not self._stopping.is_set():

@@ -1,4 +1,4 @@
-"""What time has to do with slices and batches: the table says when, and wakes the worker for it."""
+"""Slices and batches that are due: the table says when, and wakes the worker for it."""
 
 from __future__ import annotations
 

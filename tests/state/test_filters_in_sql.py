@@ -232,7 +232,7 @@ def _count(db: sqlite3.Connection, condition: Condition) -> int:
 
 
 def _steps(db: sqlite3.Connection, condition: Condition) -> int:
-    """How many hundreds of instructions of its virtual machine SQLite runs."""
+    """Hundreds of instructions that SQLite's virtual machine runs."""
     hundreds = 0
 
     def count() -> int:

@@ -1,4 +1,4 @@
-"""What an object costs the table: a few steps, however many of it wait or have ended."""
+"""Objects cost the table a few steps each, however many of their invocations wait or have ended."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_one_after_the_other_each_end_costs_the_same(counted: Counted) -> None:
 
 
 def test_a_turn_full_of_arrivals_asks_once(counted: Counted) -> None:
-    """What the turn itself has brought is known without the store."""
+    """The turn's own rows are known without the store."""
     statements: list[str] = []
     counted.store.db.set_trace_callback(statements.append)
     counted.turn(*(_other(number) for number in range(500)))

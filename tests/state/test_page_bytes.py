@@ -1,4 +1,4 @@
-"""What a page writes stays within its bytes, whatever rows it finds, and what it ends in does not depend on them."""
+"""A page stays within its bytes, whatever rows it finds, and where it leads does not depend on them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 NOW = 1_000_000
 LATER = NOW + 1_000
 OVERHEAD = 1_000
-"""What a page has once, whatever its rows: the delta's own fields."""
+"""Bytes that a page has once, whatever its rows: the delta's own fields."""
 
 
 class Wanted(NamedTuple):

@@ -56,7 +56,7 @@ RUNS = known(over=False, filter_=Filter(services=("mail",)))
 
 
 def table_with(remembered: int, path: Path = Path(":memory:")) -> Table:
-    """A table that remembers so many batches and runs one."""
+    """A table that remembers `remembered` batches and runs one."""
     table = Table(Store.open(path, 0), 0, 1, PageSizes(9, 9))
     table.begin()
     for number in range(remembered):
@@ -103,7 +103,7 @@ def takeover(table: Table) -> None:
 
 
 def steps_of(table: Table, work: Callable[[Table], None]) -> int:
-    """How many instructions SQLite takes for it."""
+    """Number of instructions that SQLite runs for it."""
     steps = 0
 
     def step() -> int:

@@ -48,7 +48,7 @@ def row_at(status: Status, invocation_id: str = "a", paused_from: Status | None 
 
 
 def table_with(*rows: Row, partitions: int = 1) -> MemoryTable:
-    """A partition that holds these rows, one of so many."""
+    """A partition, one of `partitions`, that holds these rows."""
     table = MemoryTable(partitions)
     for row in rows:
         table.rows[row.invocation_id] = row

@@ -75,7 +75,7 @@ class MemoryTable:
         return self.payloads.get(row.invocation_id)
 
     def row_total(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self.rows)
 
     def batch(self, batch_id: str) -> Batch | None:
@@ -152,7 +152,7 @@ class MemoryTable:
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
     ) -> dict[Object, Inbox]:
-        """How these objects stand, by looking at every row."""
+        """The inboxes of these objects, by looking at every row."""
         found = {}
         for each in objects:
             rows = [row for row in self.rows.values() if self.object_of(row) == each and row.seq not in without]
