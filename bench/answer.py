@@ -27,7 +27,7 @@ _AT_ONCE = 5_000
 def main() -> None:
     """Answer until SIGTERM."""
     bootstrap, prefix = sys.argv[1:]
-    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     servers = settings.kafka_properties()

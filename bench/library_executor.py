@@ -15,7 +15,7 @@ from streams.config import Settings
 def main() -> None:
     """Answer until SIGTERM."""
     bootstrap, prefix = sys.argv[1:]
-    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)
     Executor(settings, services=[workload.DOOMED], grace=1.0).run()
 
 

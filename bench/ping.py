@@ -94,7 +94,7 @@ def main() -> None:
     """Ping until SIGTERM."""
     bootstrap, prefix, partitions, file = sys.argv[1:]
     sys.setswitchinterval(0.0005)
-    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)
     pinger = Pinger(settings, int(partitions))
     signal.signal(signal.SIGTERM, lambda *_: pinger.stop())
     pinger.run()

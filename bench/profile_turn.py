@@ -106,7 +106,7 @@ class Machine:
     """A worker's four partitions in one process, with a command log in memory in place of Kafka."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(_env_file=None)  # type: ignore[call-arg]
+        self.settings = Settings(_env_file=None)
         self.pace = Pace(self.settings.tick_max_rows)
         self.turns = self.applied = self.signals = 0
         self.pages: list[int] = []

@@ -39,7 +39,7 @@ class Service:
     def __init__(self, bootstrap: str, name: str, folder: Path, workers: int = 1) -> None:
         self.folder = folder
         self.settings = Settings(
-            _env_file=None,  # type: ignore[call-arg]
+            _env_file=None,
             bootstrap_servers=bootstrap,
             topic_prefix=f"bench-{name}-{os.getpid()}-{time.time_ns() // 1_000_000}.",
             state_dir=folder / "state",

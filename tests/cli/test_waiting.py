@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -59,7 +59,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return said
 
 
-def _header(**changes: object) -> BatchHeader:
+def _header(**changes: Any) -> BatchHeader:
     return replace(header(partitions=PARTITIONS), **changes)
 
 

@@ -186,7 +186,7 @@ def test_what_is_not_matched_waits_for_the_matched_head_and_no_longer() -> None:
     cluster = MemoryCluster(1, PageSizes(2, 2))
     cluster.run(*_object(5), *_object(1, "other", 5), *_object(4, first=6))
     cluster.send(StartBatch("b", Action.KILL, Filter(handlers=("send",)), max_rate=None))
-    seen = []
+    seen: list[tuple[Status, Status]] = []
     while cluster.waiting():
         cluster.step(0)
         head = cluster.row("mail/k~4").status, cluster.row("mail/k~5").status

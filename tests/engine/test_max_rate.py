@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -74,11 +75,11 @@ class Paced(MemoryCluster):
             self.send(self.next_tick(partition, table))
 
 
-def started(max_rate: float, rows: int, **fields: object) -> Paced:
+def started(max_rate: float, rows: int, **fields: Any) -> Paced:
     """A kill of so many rows that has just begun."""
     cluster = Paced()
     cluster.run(*(invoke(f"i{number}") for number in range(rows)))
-    cluster.send(StartBatch("b", Action.KILL, ALL, max_rate=max_rate, **fields))  # type: ignore[arg-type]
+    cluster.send(StartBatch("b", Action.KILL, ALL, max_rate=max_rate, **fields))
     return cluster
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import Any
 
 import pytest
 
@@ -38,10 +39,10 @@ ALL = Filter(match_all=True)
 CAUSE = Cause(batch_id="b", reason="why")
 
 
-def start(batch_id: str = "b", action: Action = Action.KILL, filter_: Filter = ALL, **fields: object) -> StartSlice:
+def start(batch_id: str = "b", action: Action = Action.KILL, filter_: Filter = ALL, **fields: Any) -> StartSlice:
     """A slice for partition 0, led by partition 3."""
-    usual = {"dry_run": False, "grace_ms": 20_000, "on_timeout": OnTimeout.LEAVE, "cause": CAUSE}
-    return StartSlice(ENGINE_VERSION, 0, batch_id, 3, action, filter_, **(usual | fields))  # type: ignore[arg-type]
+    usual: dict[str, Any] = {"dry_run": False, "grace_ms": 20_000, "on_timeout": OnTimeout.LEAVE, "cause": CAUSE}
+    return StartSlice(ENGINE_VERSION, 0, batch_id, 3, action, filter_, **(usual | fields))
 
 
 def page(number: int = 1, batch_id: str = "b", scanned: int = 100, matched: int = 100) -> ContinueSlice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -44,9 +44,9 @@ RESTARTED = Terms(now=START, restart=True, no_start_before=START + HOUR)
 CAUSE = Cause(batch_id="b", reason="why")
 
 
-def _row(status: Status, paused_from: Status | None = None, **fields: object) -> Row:
+def _row(status: Status, paused_from: Status | None = None, **fields: Any) -> Row:
     known = {"due_at": None, "scheduled_at": None, "deployment_id": None, "ending": None} | fields
-    return Row("a", b"", 9, 0, status, 3, 5, 1, 2, paused_from=paused_from, **known)  # type: ignore[arg-type]
+    return Row("a", b"", 9, 0, status, 3, 5, 1, 2, paused_from=paused_from, **known)
 
 
 def _report(to: Status, retry_at: int | None = None, deployment_id: str | None = None) -> ReportTransition:

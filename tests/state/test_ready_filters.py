@@ -52,9 +52,9 @@ def table() -> Iterator[Table]:
 def filters() -> list[Filter]:
     """One that matches through every list, and one that leaves nothing out by any."""
     has, lacks = Counted(("a", "b")), Counted(("c", "d"))
-    wanted = Filter(**dict.fromkeys(LISTS, has), labels_in={"k": has})  # type: ignore[arg-type]
-    unwanted: dict[str, Any] = dict.fromkeys(LISTS, lacks)
-    return [wanted, Filter(match_all=True, exclude=Exclusion(**unwanted, labels_in={"k": lacks}))]
+    wanted: dict[str, Any] = {**dict.fromkeys(LISTS, has), "labels_in": {"k": has}}
+    unwanted: dict[str, Any] = {**dict.fromkeys(LISTS, lacks), "labels_in": {"k": lacks}}
+    return [Filter(**wanted), Filter(match_all=True, exclude=Exclusion(**unwanted))]
 
 
 def slice_of(filter_: Filter, **fields: Any) -> Slice:

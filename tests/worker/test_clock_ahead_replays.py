@@ -50,7 +50,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_a_comparison_beside_a_live_worker_knows_what_came_meanwhile(world: World) -> None:
     """Dead letters that are written while the first partition is compared count for the second."""
-    came = []
+    came: list[tuple[int, str]] = []
 
     def progress(partition: int, what: str, *_: int) -> None:
         if what == "commands" and not came:

@@ -202,9 +202,9 @@ def test_partitions_move_between_two_workers_and_nothing_is_lost(tmp_path: Path)
         settings = world.settings.model_copy(update={"state_dir": tmp_path / "other"})
         other = Worker(settings, world.cluster, lambda: world.cluster.now)
         world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 40)))
+        assert world.worker is not None
         for _ in range(30):
             other.step()
-            assert world.worker is not None
             world.worker.step()
         assert sorted([*other.tasks, *world.worker.tasks]) == list(range(PARTITIONS))
         assert len(other.tasks) == 1

@@ -46,7 +46,7 @@ def start_batch(p: Partition, command: StartBatch) -> None:
     for partition in phases:
         p.append(partition, _slice(p, command, partition))
     for partition, chosen in p.chosen(StartSlice, command.batch_id):
-        lead.budgets[partition], lead.shares[partition] = chosen.budget, chosen.max_rate  # type: ignore[union-attr]
+        lead.budgets[partition], lead.shares[partition] = chosen.budget, chosen.max_rate
     _check_shares(p, lead)
 
 
@@ -170,7 +170,6 @@ def slice_report(p: Partition, command: SliceReport) -> None:
 def _take_choices(p: Partition, lead: Lead) -> None:
     """Shares of limit and rate are the lead's to give, within what was asked for."""
     for partition, command in p.chosen(ControlSlice, lead.start.batch_id):
-        assert isinstance(command, ControlSlice)
         if command.operation is SliceOperation.GRANT:
             lead.budgets[partition] = command.budget
         elif command.operation is SliceOperation.SET_RATE:

@@ -24,7 +24,6 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.guards import Guards
-from streams.engine.lifecycle import TERMINAL
 from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import (
     Action,
@@ -43,6 +42,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from streams.protocol.validation import TERMINAL
 from streams.state.store import Store
 from streams.state.table import Table
 from support.tables.memory_table import MemoryTable

@@ -83,6 +83,6 @@ class WorkerMachine(Machine):
     """The same with a worker on the fake cluster, which dies at any of its steps."""
 
     @initialize()
-    def begin(self) -> None:  # type: ignore[override]
+    def begin(self) -> None:
         """A worker and its topics."""
         self.life = Life(WorkerWorld())

@@ -30,7 +30,7 @@ from support.reference.beside import check
 from support.reference.partition import Partition, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from streams.engine.effects import Effect
     from streams.model import Command
@@ -142,7 +142,7 @@ class Pair:
         self.table = Table(self.store, self.number, self.partitions, self.sizes)
         self.check()
 
-    def _engine(self, entries: Sequence[Entry]):  # noqa: ANN202
+    def _engine(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Did]]:
         self.table.begin()
         self.table.load([_id_of(entry.command) for entry in entries])
         clock = self.table.meta.clock
