@@ -22,8 +22,8 @@ from unittest.mock import patch
 
 from confluent_kafka import Message
 
-from bench import workload
-from bench.report import print_table
+from bench.lib import workload
+from bench.lib.report import print_table
 from streams import codec
 from streams.config import Settings
 from streams.engine.routing import partition_of
@@ -42,7 +42,7 @@ from streams.worker.task import PartitionTask, Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bench.workload import Record
+    from bench.lib.workload import Record
 
 PARTITIONS = 4
 _TOPICS = Topics(TopicFacts("commands", "changelog", PARTITIONS, "", "", 86_400_000), PARTITIONS, 1)

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from bench.lib.report import machine, percentile, print_table, write
+from bench.lib.unlike import invoke, unlike
+from bench.lib.workload import Record
 from bench.profile_turn import PARTITIONS, Machine
-from bench.report import machine, percentile, print_table, write
-from bench.unlike import invoke, unlike
-from bench.workload import Record
 from streams import codec
 from streams.engine.effects import PutBatch, PutSlice
 from streams.engine.routing import partition_of

@@ -22,7 +22,7 @@ from streams.kafka import topics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.workload import Record
+    from bench.lib.workload import Record
 
 PARTITIONS = 4
 _CHUNK = 20_000

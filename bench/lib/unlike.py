@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.workload import DAY_MS, Record
+from bench.lib.workload import DAY_MS, Record
 from streams import codec
 from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
