@@ -280,18 +280,12 @@ def test_samples_stop_at_twenty() -> None:
     assert cluster.slices("b")[0].samples == tuple(f"i{number:02}" for number in range(20))
 
 
-def cancelling(on_timeout: OnTimeout = OnTimeout.KILL) -> MemoryCluster:
-    """One partition on which batch `b` waits for `a` and `z`."""
-    cluster = MemoryCluster(1)
-    cluster.run(invoke("a"), invoke("z"))
-    cluster.run(StartBatch("b", Action.CANCEL, ALL, grace_ms=20_000, on_timeout=on_timeout))
-    assert cluster.batch("b").state is BatchState.DRAINING
-    return cluster
-
-
 def test_progress_says_what_the_slice_counts() -> None:
     """Every counter under its own name."""
-    slice_ = cancelling().slices("b")[0]
+    cluster = MemoryCluster(1)
+    cluster.run(invoke("a"), invoke("z"))
+    cluster.run(StartBatch("b", Action.CANCEL, ALL, grace_ms=20_000))
+    slice_ = cluster.slices("b")[0]
     progress = progress_of(slice_, partition=0, held=7)
     assert (progress.partition, progress.held) == (0, 7)
     for field in progress.__struct_fields__:

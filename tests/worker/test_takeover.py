@@ -22,18 +22,10 @@ from streams.worker.state_folder import StateFolder
 from streams.worker.task import Phase
 from streams.worker.worker import Worker
 from support.kafka.fake_group import GroupMetadata
-from support.service.worker_world import PARTITIONS, World, stopped_world
+from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A service with twenty invocations, its worker stopped in good order."""
-    with stopped_world(tmp_path) as made:
-        yield made
 
 
 def test_an_intact_folder_replays_nothing(world: World) -> None:
