@@ -90,7 +90,7 @@ def test_a_restart_on_an_intact_state_folder_reads_only_the_tail(
 def test_a_deleted_state_folder_is_restored_while_other_partitions_go_on(
     make_service: Callable[..., Service], rows: int
 ) -> None:
-    """All is read again, the log says how it gets on, and the other worker's invocations start as fast as before."""
+    """All is read again, the log says how far it is, and the other worker's invocations start as fast as before."""
     service = make_service()
     a, b = service.worker("a"), service.worker("b")
     service.await_partitions(a, b)

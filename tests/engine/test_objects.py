@@ -8,17 +8,7 @@ import pytest
 
 from streams.engine.effects import UpdateRow
 from streams.engine.view import PageSizes
-from streams.model import (
-    Act,
-    Action,
-    Filter,
-    Invoke,
-    OnTimeout,
-    ReportTransition,
-    SignalKind,
-    StartBatch,
-    Status,
-)
+from streams.model import Act, Action, Filter, Invoke, OnTimeout, ReportTransition, SignalKind, StartBatch, Status
 from support.tables.engine_rows import of
 from support.tables.memory_cluster import MemoryCluster, invoke
 from support.tables.memory_table import DEFAULT_SIZES

@@ -144,7 +144,7 @@ def _expected(row: Row, terms: Terms, taken: set[Object]) -> Status:
     restarted = terms.restart and status in {Status.READY, Status.RUNNING}
     overdue = status is Status.SCHEDULED and row.scheduled_at is not None and row.scheduled_at <= terms.now
     if restarted or overdue or status is Status.PENDING:
-        # Two of one object may have been started, one of them adopted: only one is started anew. And what a batch held
+        # Two of one object may have been started, one of them adopted: only one is started again. And what a batch held
         # is held no more, as the batch stays behind.
         status = Status.PENDING if object_ in taken else Status.READY
     elif status is Status.READY:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 20
 LIVES = 12
-"""A mistake must show in one of so many rounds of so many lives; most need one or two."""
+"""A mistake must show in one of these rounds of these lives; most need one or two."""
 
 
 def a_late_cutoff(patch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ LONG = (
     ids=lambda mistake: mistake.__name__,
 )
 def test_a_mistake_is_found(mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within so many lives the engine and the model differ."""
+    """Within these lives the engine and the model differ."""
     mistake(monkeypatch)
     with pytest.raises(Difference):
         _live()

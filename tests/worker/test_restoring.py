@@ -1,4 +1,4 @@
-"""A table that is made anew from its changelog: when it is, and when its changelog does not suffice."""
+"""A table that is made again from its changelog: when it is, and when its changelog does not suffice."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _break_pages(file: Path) -> None:
 
 
 def test_damage_that_shows_in_a_turn_costs_a_rebuild_and_no_stop(tmp_path: Path) -> None:
-    """A file that opens and breaks at a later touch is put aside too; a second time the worker stops."""
+    """A file that opens and breaks at a later touch is set apart too; a second time the worker stops."""
     with closing(World(tmp_path)) as world:
         file = world.settings.state_dir / "partition-0.sqlite3"
         world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run"), payload=b"x" * 300) for n in range(1_500)))
@@ -274,7 +274,7 @@ def test_a_partition_that_runs_does_not_wait_for_one_that_is_claimed(
         for _ in range(20):
             worker.step()
         assert (task.phase, worker.applied > before) == (Phase.CLAIMED, True)
-        # What was asked for before it was claimed anew is not what stands now.
+        # What was asked for before it was claimed again is not what stands now.
         task.claim()
         answers.set()
         for _ in range(20):

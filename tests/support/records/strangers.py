@@ -38,7 +38,7 @@ _FILTERS: tuple[dict[str, Any], ...] = (
 
 
 class Strange(NamedTuple):
-    """A record as it is to stand in the log; `kind` says what it was made as."""
+    """A record as it is to be in the log; `kind` says what it was made as."""
 
     kind: str
     partition: int
@@ -70,7 +70,7 @@ class Strangers:
         self._weights = [weight for weight, _, _ in self._kinds]
 
     def records(self, count: int, large: int = 1_000) -> Iterator[Strange]:
-        """So many records; one in `large` may have up to the largest size."""
+        """`count` records; one in `large` may have up to the largest size."""
         for number in range(count):
             if number % large == large // 2:
                 yield self._large()._replace(kind="large")

@@ -24,7 +24,7 @@ def tick(p: Partition, command: Tick) -> None:
     p.tick_no = command.tick_no
     asked, command = command, _by_the_log(p, command)
     work = [*_due(p, min(command.due_until, p.clock)), *_ended(p, command)]
-    # Rows that rest on old page deltas are written out anew: nothing shows but that less room is left for the rest.
+    # Rows that rest on old page deltas are written out again: nothing shows but that less room is left for the rest.
     resting = [
         row for row in p.rows.values() if row.paged_at is not None and row.paged_at < command.batches_ended_before
     ]

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from streams.model import (
-    ENGINE_VERSION,
-    Cause,
-    ControlOperation,
-    ControlSlice,
-    SliceOperation,
-    SlicePhase,
-    StartSlice,
-)
+from streams.model import ENGINE_VERSION, Cause, ControlOperation, ControlSlice, SliceOperation, SlicePhase, StartSlice
 from support.reference import standing
 from support.reference.filters import refused
 from support.reference.partition import Refused

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from streams.model import (
-    Action,
-    Cause,
-    Filter,
-    OnTimeout,
-    Slice,
-    SliceState,
-)
+from streams.model import Action, Cause, Filter, OnTimeout, Slice, SliceState
 from support.tables.engine_rows import AT
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(partitions=st.sampled_from((2, 3, 1)), scanned=st.integers(1, 5), matched=st.integers(1, 4))
     def begin(self, partitions: int, scanned: int, matched: int) -> None:
-        """So many partitions, and pages of such sizes."""
+        """Partitions, and the sizes of their pages."""
         self.life = Life(Cluster(partitions, PageSizes(scanned, matched)))
 
     @rule(seed=st.integers(0, 2**32), moves=st.integers(1, 20))

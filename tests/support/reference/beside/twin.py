@@ -42,7 +42,7 @@ BATCH_RETENTION_MS = 7 * RETENTION_MS
 
 
 class Entry(NamedTuple):
-    """A command where it stands in the log."""
+    """A command where it is in the log."""
 
     offset: int
     timestamp: int
@@ -221,7 +221,7 @@ class Cluster:
         return [entry.command for entry in self.logs[partition]] if partition < self.partitions else []
 
     def next_turn(self, partition: int, most: int) -> list[Entry]:
-        """What a turn of the partition takes: at most so many, up to the first page and what follows it."""
+        """What a turn of the partition takes: at most `most`, up to the first page and what follows it."""
         entries: list[Entry] = []
         pages = 0
         for entry in self.logs[partition][self.taken[partition] :][:most]:
