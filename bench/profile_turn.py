@@ -22,8 +22,8 @@ from unittest.mock import patch
 
 from confluent_kafka import Message
 
-from bench import workload
-from bench.report import print_table
+from bench.lib import workload
+from bench.lib.report import print_table
 from streams import codec
 from streams.config import Settings
 from streams.model import Action, ContinueSlice, Filter, StartBatch
@@ -42,7 +42,7 @@ from streams.worker.task import PartitionTask, Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bench.workload import Record
+    from bench.lib.workload import Record
 
 PARTITIONS = 4
 _TOPICS = Topics(TopicFacts("commands", "changelog", PARTITIONS, "", "", 86_400_000), PARTITIONS, 1)
@@ -105,7 +105,7 @@ class Machine:
     """A worker's four partitions in one process, with a command log in memory in place of Kafka."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(_env_file=None)  # type: ignore[call-arg]
+        self.settings = Settings(_env_file=None)
         self.pace = Pace(self.settings.tick_max_rows)
         self.turns = self.applied = self.signals = 0
         self.pages: list[int] = []

@@ -1,4 +1,4 @@
-"""Bad records, and records on the wrong partition: told, put aside or forwarded, and the partition goes on."""
+"""Bad records, and records on the wrong partition: dead letters or forwarded, and the partition goes on."""
 
 from __future__ import annotations
 

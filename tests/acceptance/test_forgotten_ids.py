@@ -60,7 +60,7 @@ def _await_forgotten(broker: Broker, *ids: str) -> None:
 
 
 def _await_lines(notes: Path, count: int) -> None:
-    """Until so many handlers have begun."""
+    """Until this number of handlers has begun."""
     deadline = time.monotonic() + 30
     while not notes.exists() or len(notes.read_text().splitlines()) < count:
         assert time.monotonic() < deadline, f"{count} handlers have not begun"

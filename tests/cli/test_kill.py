@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.cli import kill
 from streams.client import BatchTimeoutError
 from streams.model import Action, BatchProgress, BatchState, Exclusion, Filter, OnTimeout, StartBatch, Status
 from support.service.stand_in import Service, progress_of
@@ -68,7 +67,7 @@ def test_a_user_without_a_name_is_no_reason_to_stop(service: Service, monkeypatc
     def nameless() -> str:
         raise KeyError("uid not found: 1234")
 
-    monkeypatch.setattr(kill.getpass, "getuser", nameless)
+    monkeypatch.setattr("getpass.getuser", nameless)
     assert service.run("kill", "--all", "-y").exit_code == 0
     assert service.sent[0].actor == "unknown@desk"
 

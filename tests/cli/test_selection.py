@@ -96,7 +96,8 @@ def test_each_option_of_what_is_left_out_sets_its_field_and_no_other() -> None:
 def test_a_label_given_again_with_another_value_widens() -> None:
     """As every other option does: one of the values must fit, or fits what is left out."""
     words = ["tenant=gold", "region=eu", "tenant=silver", "tenant=gold"]
-    lists, one = {"tenant": ("gold", "silver")}, {"region": "eu"}
+    lists: dict[str, tuple[str, ...]] = {"tenant": ("gold", "silver")}
+    one = {"region": "eu"}
     assert Selection(label=words).filter() == Filter(labels=one, labels_in=lists)
     assert Selection(not_label=words, all=True).filter() == Filter(
         match_all=True, exclude=Exclusion(labels=one, labels_in=lists)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -173,6 +175,6 @@ def test_an_act_repeated_changes_nothing(action: Action, start: Status) -> None:
     assert table.rows == before
 
 
-def paused(paused_from: Status, **fields: object) -> Row:
+def paused(paused_from: Status, **fields: Any) -> Row:
     """A row paused from there."""
     return row_at(Status.PAUSED, paused_from=paused_from, **fields)

@@ -29,6 +29,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from streams.protocol.validation import TERMINAL
 from support.effort import examples
 from support.tables.histories import START, long_histories
 from support.tables.memory_cluster import MemoryCluster, invoke
@@ -148,7 +149,7 @@ def test_a_replay_of_the_log_gives_the_same(
 ) -> None:
     """The log alone decides: another worker with other page sizes comes to the same tables, signals and records."""
     cluster = MemoryCluster(partitions, page_sizes)
-    Watched.play(cluster, history)  # type: ignore[arg-type]
+    Watched.play(cluster, history)
     sent: list[tuple[int, Send]] = []
     for partition, log in enumerate(cluster.logs):
         table = MemoryTable(partitions, page_sizes)
@@ -175,7 +176,7 @@ def test_a_replay_of_the_log_gives_the_same(
 def test_a_command_changes_nothing_by_itself(history: list[Command | int | list[int]], command: Command) -> None:
     """Applying reads the table only: refused or not, it is the effects that change it."""
     cluster = MemoryCluster(1)
-    Watched.play(cluster, history)  # type: ignore[arg-type]
+    Watched.play(cluster, history)
     table = cluster.tables[0]
     before = {name: copy(value) for name, value in table.snapshot().items()}
     with suppress(CommandRefusedError):
@@ -188,7 +189,7 @@ def test_a_command_changes_nothing_by_itself(history: list[Command | int | list[
 def test_an_unknown_id_is_harmless(history: list[Command | int | list[int]], command: Command) -> None:
     """It is counted, and nothing else."""
     cluster = MemoryCluster(1)
-    Watched.play(cluster, history)  # type: ignore[arg-type]
+    Watched.play(cluster, history)
     effects = apply(command, At(0, 10_000, cluster.now), cluster.tables[0])
     assert [type(effect) for effect in effects] == [Count]
 
@@ -205,7 +206,7 @@ def test_a_dry_run_foretells_the_run(
 ) -> None:
     """On a table at rest it matches what the batch then matches, and its done is what the batch acts on."""
     cluster = MemoryCluster(2, page_sizes)
-    Watched.play(cluster, history)  # type: ignore[arg-type]
+    Watched.play(cluster, history)
     cluster.run(StartBatch("dry", action, filter_, dry_run=True))
     cluster.run(StartBatch("wet", action, filter_))
     dry, wet = cluster.total("dry"), cluster.total("wet")

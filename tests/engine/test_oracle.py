@@ -30,7 +30,7 @@ FILTERS = (
     Filter(match_all=True, exclude=Exclusion(handlers=("send",), labels={"tenant": "gold"})),
     Filter(services=("mail",), exclude=Exclusion(labels_in={"tenant": ("gold", "silver")})),
 )
-LABELS = ({}, {"tenant": "gold"}, {"tenant": "silver"}, {"tenant": "lead", "of": "gold"})
+LABELS: tuple[dict[str, str], ...] = ({}, {"tenant": "gold"}, {"tenant": "silver"}, {"tenant": "lead", "of": "gold"})
 REPORTED = (Status.RUNNING, Status.SUSPENDED, Status.COMPLETED)
 ACTIONS = (*Action, Action.PAUSE, Action.RESUME)
 

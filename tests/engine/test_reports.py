@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 
 from streams.engine.counters import STALE_REPORT
 from streams.engine.effects import UpdateRow
@@ -20,10 +23,10 @@ FOLLOWS = {
 RETRY_AT = NOW + 77
 
 
-def report(to: Status, **fields: object) -> ReportTransition:
+def report(to: Status, **fields: Any) -> ReportTransition:
     """A report of attempt 1 of invocation `a`."""
     retry_at = RETRY_AT if to is Status.BACKING_OFF else None
-    return ReportTransition(**({"invocation_id": "a", "attempt": 1, "to": to, "retry_at": retry_at} | fields))  # type: ignore[arg-type]
+    return replace(ReportTransition("a", 1, to=to, retry_at=retry_at), **fields)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.PAUSED])

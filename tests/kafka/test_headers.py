@@ -29,7 +29,7 @@ class _Broken:
 
 
 @pytest.mark.parametrize("headers", [None, [], [("a", b"1"), ("a", None)]])
-def test_headers_are_what_the_record_has(headers: list[tuple[str, bytes | None]] | None) -> None:
+def test_headers_are_what_the_record_has(headers: list[tuple[str, str | bytes | None]] | None) -> None:
     """None and an empty list are the same."""
     assert headers_of(Message(headers=headers)) == (headers or [])
 

@@ -25,7 +25,7 @@ def field(schema: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def added_field(act: dict[str, Any], **extra: object) -> None:
+def added_field(act: dict[str, Any], **extra: Any) -> None:
     """A new field in the middle."""
     act["fields"].insert(1, {"name": "added", "type": ["null", "string"], **extra})
 

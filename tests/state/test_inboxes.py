@@ -10,6 +10,7 @@ import pytest
 
 from streams.codec import encode_invocation
 from streams.engine import apply
+from streams.engine.effects import Append
 from streams.engine.view import At, PageSizes
 from streams.model import (
     Act,
@@ -88,7 +89,7 @@ def test_pages_over_one_full_inbox_all_cost_the_same(counted: Counted, action: A
     start = StartSlice(1, 0, "b", 0, action, filter_, False, 10, OnTimeout.KILL, Cause())
     effects, _ = counted.turn(start)
     costs = []
-    while pages := [e.command for e in effects if isinstance(getattr(e, "command", None), ContinueSlice)]:
+    while pages := [e.command for e in effects if isinstance(e, Append) and isinstance(e.command, ContinueSlice)]:
         effects, steps = counted.turn(*pages)
         costs.append(steps)
     full = costs[: ROWS // PAGE - 1]

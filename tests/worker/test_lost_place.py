@@ -53,7 +53,7 @@ def _lose_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _fence(world: World, monkeypatch: pytest.MonkeyPatch, *, after_s: float) -> None:
-    """The next transaction's producer is fenced, so many seconds after it began."""
+    """The next transaction's producer is fenced, `after_s` seconds after it began."""
     clock, faults = time.monotonic, world.cluster.faults
 
     def hook(step: str) -> None:

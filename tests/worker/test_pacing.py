@@ -129,7 +129,7 @@ def test_what_is_due_follows_the_budget_as_pages_do() -> None:
 
 @pytest.mark.parametrize(("took_ms", "most", "size"), [(0.1, 400, 400), (0.1, 7, 7), (500, 1_000, 50), (500, 30, 30)])
 def test_a_tick_never_does_more_than_it_may(took_ms: float, most: int, size: int) -> None:
-    """However fast it is, and one that is slow still gets on."""
+    """However fast it is, and one that is slow still makes progress."""
     tick = MeasuredTick(300, filled=True, took_ms=took_ms)
     assert tuned(PageSizes(400, 100, 300), [], 5, [tick], most).max_due == size
     assert first_sizes(most).max_due == min(most, FIRST.max_due)

@@ -150,7 +150,7 @@ def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> 
     """Numbers that are not awaited, or a size that no worker writes: they stand among other commands."""
     (alone, *_) = tasks
     tick = Tick(ENGINE_VERSION, 0, 1, 0, 0, 0, 1, 10)
-    idle = [
+    idle: list[Command] = [
         replace(_page(0), page=0),
         replace(_page(0), page=2**62),
         replace(_page(0), max_scanned=0),

@@ -1,4 +1,4 @@
-"""A topic that is deleted, or made anew, under a running worker: it ends and names it, and nothing is skipped."""
+"""A topic that is deleted, or created again, under a running worker: it ends and names it, and nothing is skipped."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_partition_that_comes_later_is_compared_with_the_topics_as_they_are(
 
 @pytest.mark.parametrize("topic", [Topic.COMMANDS, Topic.CHANGELOG])
 def test_a_topic_that_is_gone_is_named(world: World, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deleted and not made anew: not a word of deleted records, or of an error without a name."""
+    """Deleted and not created again: not a word of deleted records, or of an error without a name."""
     monkeypatch.setattr(topic_ids, "EVERY_S", 0.0)
     monkeypatch.setattr(topic_ids, "_GONE_S", 0.0)
     world.cluster.delete_topic(world.settings.topic(topic))

@@ -1,4 +1,4 @@
-"""Signals whose topic is deleted and made anew under an executor: none of the new ones is passed over."""
+"""Signals whose topic is deleted and created again under an executor: none of the new ones is passed over."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_kill_in_the_new_topic_reaches_what_began_by_the_old_one(world: Execut
     assert world.committed() == 1
 
 
-def test_what_was_started_already_is_not_started_again_when_read_anew(world: ExecutorWorld) -> None:
+def test_what_was_started_already_is_not_started_again_when_read_again(world: ExecutorWorld) -> None:
     """Read from the old place in the new topic first, and then from its beginning."""
     make_anew(world)
     for number in range(10):

@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 class TopicReader:
     """All committed records of a topic, in `entries`; each call adds what has come since.
 
-    It asks the broker anew every `wait_ms` when nothing comes, and only then learns that it has reached the end: few
+    It asks the broker again every `wait_ms` when nothing comes, and only then learns that it has reached the end: few
     for one that is read to its end, more for one that is kept open, which would keep the broker busy.
     """
 

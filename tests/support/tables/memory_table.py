@@ -28,12 +28,13 @@ from streams.engine.effects import (
 )
 from streams.engine.guards import Guard, guard_of, guarding
 from streams.engine.lead_control import expiry_of
-from streams.engine.lifecycle import stands_at
+from streams.engine.lifecycle import UNSTARTED, stands_at
 from streams.engine.slices import takes_turns
 from streams.engine.view import Inbox, Page, PageSizes, StartedRow, Weighed
 from streams.engine.weights import MAX_BYTES
-from streams.model import FINAL_SLICES, FINAL_STATES, TERMINAL, UNSTARTED, Action, Meta, Row, SliceState, Status
+from streams.model import FINAL_SLICES, FINAL_STATES, UNSTARTED, Action, Meta, Row, SliceState, Status
 from support.reference.filters import Seen, matches
+from support.reference.state import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -157,9 +158,8 @@ class MemoryTable:
         for each in objects:
             rows = [row for row in self.rows.values() if self.object_of(row) == each and row.seq not in without]
             waiting = [row for row in rows if row.status is Status.PENDING]
-            started = any(stands_at(row) not in {*UNSTARTED, *TERMINAL} for row in rows)
-            head = min(waiting, key=lambda row: row.seq, default=None)
-            found[each] = Inbox(started, None if started else head)
+            started = any(stands_at(row) not in {*UNSTARTED, *ENDED} for row in rows)
+            found[each] = Inbox(started, None if started else min(waiting, key=lambda row: row.seq, default=None))
         heads = [inbox.head for inbox in found.values() if inbox.head is not None]
         heavy = most is not None and sum(weight for _, weight in self._weighed(heads, 1 << 62)) > most
         return {} if heavy else found
@@ -192,7 +192,7 @@ class MemoryTable:
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """Rows that ended before a time."""
-        ended = [row for row in self.rows.values() if row.status in TERMINAL and row.modified_at < before]
+        ended = [row for row in self.rows.values() if row.status in ENDED and row.modified_at < before]
         return [(row.seq, row.invocation_id) for row in sorted(ended, key=lambda row: row.modified_at)[:limit]]
 
     def on_old_deltas(self, before: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:

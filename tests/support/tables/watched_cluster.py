@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streams.engine.effects import InsertRow, PutSlice, Send
 from streams.engine.filters import Facts, matches
-from streams.engine.lifecycle import stands_at
+from streams.engine.lifecycle import STARTED, UNSTARTED, stands_at
 from streams.model import (
     STARTED,
     TERMINAL,
@@ -24,6 +24,7 @@ from streams.model import (
     SliceState,
     Status,
 )
+from streams.protocol.validation import TERMINAL
 from support.tables.engine_rows import of
 from support.tables.memory_cluster import MemoryCluster
 
@@ -65,7 +66,7 @@ class Watched(MemoryCluster):
         self._one_page_is_outstanding(partition, table)
         return effects
 
-    def play(self, history: list[Command | int | list[int]]) -> None:
+    def play(self: MemoryCluster, history: list[Command | int | list[int]]) -> None:
         """Log commands, let time pass, apply a few here and there; then everything, until all graces are over."""
         for move in history:
             if isinstance(move, int):
