@@ -29,7 +29,6 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from streams.protocol.validation import TERMINAL
 from support.effort import examples
 from support.tables.histories import START, long_histories
 from support.tables.memory_cluster import MemoryCluster, invoke

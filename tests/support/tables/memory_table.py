@@ -28,7 +28,7 @@ from streams.engine.effects import (
 )
 from streams.engine.guards import Guard, guard_of, guarding
 from streams.engine.lead_control import expiry_of
-from streams.engine.lifecycle import UNSTARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.engine.slices import takes_turns
 from streams.engine.view import Inbox, Page, PageSizes, StartedRow, Weighed
 from streams.engine.weights import MAX_BYTES

@@ -43,7 +43,6 @@ from streams.model import (
     StartBatch,
     Status,
 )
-from streams.protocol.validation import TERMINAL
 from streams.state.store import Store
 from streams.state.table import Table
 from support.tables.memory_table import MemoryTable

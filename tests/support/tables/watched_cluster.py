@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streams.engine.effects import InsertRow, PutSlice, Send
 from streams.engine.filters import Facts, matches
-from streams.engine.lifecycle import STARTED, UNSTARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.model import (
     STARTED,
     TERMINAL,
@@ -24,7 +24,6 @@ from streams.model import (
     SliceState,
     Status,
 )
-from streams.protocol.validation import TERMINAL
 from support.tables.engine_rows import of
 from support.tables.memory_cluster import MemoryCluster
 
