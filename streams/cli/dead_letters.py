@@ -21,7 +21,7 @@ from streams.errors import StreamsError
 if TYPE_CHECKING:
     from streams.client import DeadLetter
 
-app = typer.Typer(no_args_is_help=True, help="Records that the workers put aside. Example: streams dead-letters list")
+app = typer.Typer(no_args_is_help=True, help="Records that became dead letters. Example: streams dead-letters list")
 
 _Code = Annotated[
     list[str] | None,

@@ -180,7 +180,7 @@ def _check_object(invocation_id: str, service: str, object_key: str) -> None:
     if not unique or head != f"{service}/{object_key}":
         refuse(
             "invocation_id",
-            f"{invocation_id} is none of object {object_key} of {service}: make it {service}/{object_key}~ and "
+            f"{invocation_id} does not belong to object {object_key} of {service}: make it {service}/{object_key}~ and "
             "something unique without a ~, or leave the object_key out",
         )
 

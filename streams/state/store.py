@@ -176,7 +176,7 @@ class Store:
         self.changelog_position, self.saved_at = position, saved_at
         decoded = None if meta is None else decode(meta)
         if decoded is not None and not isinstance(decoded, Meta):
-            raise StoreUnusableError("the table's own record is none: rebuild the table from the changelog")
+            raise StoreUnusableError("the table's own record cannot be read: rebuild the table from the changelog")
         self.meta = decoded
 
 

@@ -116,7 +116,7 @@ def check_table(task: PartitionTask, topics: TopicFacts) -> None:
         if kept and actual and kept != actual:
             raise StreamsError(
                 f"partition {partition}: the table was made from {name} with topic id {kept}, "
-                f"the broker has {actual}: the topic was made anew. Use another "
+                f"the broker has {actual}: the topic was created again. Use another "
                 "STREAMS_STATE_DIR and topic prefix",
             )
 

@@ -118,7 +118,7 @@ class Checkpoint:
         positions: dict[int, int] = {}
         _retrying(self._producer.begin_transaction)
         if not self._watch.confirmed(_GIVE_UP_S):
-            raise TransactionAbortedError(f"whether the topics are the same is not told within {_GIVE_UP_S:.0f} s")
+            raise TransactionAbortedError(f"no answer within {_GIVE_UP_S:.0f} s whether the topics are the same")
         self._began = began = time.monotonic()
         try:
             self._produce_all(outbox, tasks, positions)

@@ -102,7 +102,7 @@ class Standstill:
                     partition=key[1],
                     offset=known[0],
                     seconds=round(now - known[1]),
-                    whose="kafka-transactions.sh describe-producers tells",
+                    whose="kafka-transactions.sh describe-producers shows it",
                 )
 
     def _passed(self, key: tuple[str, int]) -> None:

@@ -74,7 +74,7 @@ def test_a_user_without_a_name_is_no_reason_to_stop(service: Service, monkeypatc
 
 
 def test_json_puts_one_object_on_stdout_and_nothing_else(service: Service) -> None:
-    """It holds the last progress and where the command stands in the log."""
+    """It holds the last progress and where the command is in the log."""
     result = service.run("kill", "--all", "-y", "--json", "--batch-id", "b")
     shown = json.loads(result.stdout)
     assert (shown["state"], shown["done"], shown["matched"]) == ("COMPLETED", 7, 7)

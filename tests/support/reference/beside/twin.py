@@ -42,7 +42,7 @@ BATCH_RETENTION_MS = 7 * RETENTION_MS
 
 
 class Entry(NamedTuple):
-    """A command where it stands in the log."""
+    """A command where it is in the log."""
 
     offset: int
     timestamp: int
