@@ -1,4 +1,4 @@
-"""`dead-letters`: the list of records that the workers moved aside, and their replay."""
+"""`dead-letters`: the records that became dead letters, and their replay."""
 
 from __future__ import annotations
 

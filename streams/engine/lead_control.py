@@ -89,7 +89,7 @@ def expiry_of(batch: Batch) -> int | None:
 
 
 def _stands(batch: Batch) -> bool:
-    """Whether the batch has a rule at the door; a dry run has none."""
+    """True if the batch has a rule at the door; a dry run has none."""
     return batch.start.standing_until is not None and not batch.start.dry_run and not batch.lifted
 
 

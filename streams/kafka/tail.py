@@ -34,7 +34,7 @@ class Tail:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all records that were there at the beginning have been read."""
+        """True if all records that were there at the beginning have been read."""
         return not self._behind
 
     def ends(self) -> dict[int, int]:

@@ -120,7 +120,7 @@ class Overlay:
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
     ) -> dict[Object, Inbox]:
-        """As `View.inboxes`."""
+        """As `View.inboxes`, with the turn's changes."""
         changed = self._inboxes
         if most is not None:
             self.write()
@@ -141,23 +141,23 @@ class Overlay:
         }
 
     def held(self, after: int, limit: int, max_bytes: int) -> list[Weighed]:
-        """As `View.held`."""
+        """As `View.held`, with the turn's changes."""
         self.write()
         return self._weighed(reads.held_rows(self._db, after, limit), of_start, max_bytes)
 
     def due(self, until: int, limit: int, max_bytes: int) -> list[Weighed]:
-        """As `View.due`."""
+        """As `View.due`, with the turn's changes."""
         self.write()
         return self._weighed(reads.due_rows(self._db, until, limit), of_start, max_bytes)
 
     def on_old_deltas(self, before: int, limit: int, max_bytes: int) -> list[Weighed]:
-        """As `View.on_old_deltas`."""
+        """As `View.on_old_deltas`, with the turn's changes."""
         self.write()
         found = reads.rows_on_deltas(self._db, self._old_deltas, before, limit)
         return self._weighed(found, lambda row, _: of_record(row), max_bytes)
 
     def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
-        """As `View.ended`."""
+        """As `View.ended`, with the turn's changes."""
         self.write()
         found = reads.ended_rows(self._db, self._old_deltas, before, limit)
         self._standing.update((standing.seq, standing) for standing in found)

@@ -78,11 +78,11 @@ class Store:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
+        """True if a transaction is open."""
         return self.db.in_transaction
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Open a transaction that writes; waits for the lock of another writer."""
         self.db.execute("BEGIN IMMEDIATE")
 
     def commit(self, changelog_position: int, saved_at: int) -> None:
@@ -110,7 +110,7 @@ class Store:
         self.db.close()
 
     def damaged(self) -> bool:
-        """Whether SQLite finds the file's structure broken; reads the whole file."""
+        """True if SQLite finds the file's structure broken; reads the whole file."""
         try:
             (found,) = self.db.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
@@ -215,7 +215,7 @@ def move_away(path: Path, to: Path) -> None:
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the error says that the file is broken, as opposed to a full disk or a lock."""
+    """True if the error says that the file is broken, as opposed to a full disk or a lock."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 

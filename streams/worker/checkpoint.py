@@ -77,7 +77,7 @@ class Checkpoint:
         self._began = time.monotonic()
         self.transaction_s = 0.0
         self.forgotten = False
-        """Whether Kafka has forgotten the transactional id, as it does after days without use."""
+        """True if Kafka has forgotten the transactional id, as it does after days without use."""
 
     def prepare(self, dead_letter_partitions: int) -> None:
         """Take over the transactional id: this fences any older producer and settles its last transaction."""
@@ -152,7 +152,7 @@ class Checkpoint:
         return time.monotonic()
 
     def overdue(self) -> bool:
-        """Whether the last transaction began so long ago that the broker itself ends it, and fences its producer."""
+        """True if the last transaction began so long ago that the broker itself ends it, and fences its producer."""
         return time.monotonic() - self._began >= self._timeout_s
 
     def close(self) -> None:

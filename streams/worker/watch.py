@@ -29,7 +29,7 @@ class TopicWatch:
         _refuse(self._ids.look())
 
     def confirmed(self, seconds: float) -> bool:
-        """Whether the topics were the same a moment ago; if unknown, waits at most `seconds` for an answer.
+        """True if the topics were the same a moment ago; if unknown, waits at most `seconds` for an answer.
 
         Applies and commits depend on it: after a pause of the worker, its offsets might belong to another log.
         """

@@ -285,5 +285,5 @@ def _told_of(committed: str | None) -> tuple[str, str]:
 
 
 def _passes(error: KafkaError) -> bool:
-    """Whether the same commit may succeed a little later."""
+    """True if the same commit may succeed a little later."""
     return bool(error.retriable()) or error.code() == KafkaError.REBALANCE_IN_PROGRESS
