@@ -246,7 +246,7 @@ def _line(field: str, message: str, value: object) -> str:
     info = Settings.model_fields[field]
     default = "" if info.default_factory or info.default is None else f" (by default {info.default})"
     if field.endswith("_http"):
-        message = "is no address: write HOST:PORT, like 0.0.0.0:8080"
+        message = "is not an address: write HOST:PORT, like 0.0.0.0:8080"
     return f"{variable(field)}={value}: {message[:1].lower()}{message[1:]}; it is {info.description}{default}"
 
 
@@ -256,7 +256,7 @@ def _misspelt() -> list[str]:
     for name in _environment():
         if name.startswith(PREFIX) and not name.startswith(KAFKA_PREFIX) and name not in known:
             meant = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-            problems += [f"{name} is no setting: did you mean {meant[0]}?"] if meant else []
+            problems += [f"{name} is not a setting: did you mean {meant[0]}?"] if meant else []
     return problems
 
 

@@ -141,7 +141,7 @@ def _chosen(letters: list[DeadLetter], places: list[tuple[int, int]]) -> list[De
 def _parsed(place: str) -> tuple[int, int]:
     partition, colon, offset = place.partition(":")
     if not (colon and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
-        raise typer.BadParameter(f"{place!r} is no place of a dead letter: write {_PLACE}, like 0:17")
+        raise typer.BadParameter(f"{place!r} is not a place of a dead letter: write {_PLACE}, like 0:17")
     return int(partition), int(offset)
 
 

@@ -40,7 +40,7 @@ def control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
     if batch is None:
         raise CommandRefusedError(
             "unknown_batch",
-            f"batch_id {command.batch_id} is no batch that is known here: check the id; finished ones are forgotten",
+            f"batch_id {command.batch_id} is not a batch that is known here: check the id; finished ones are forgotten",
         )
     if not _has_pages(batch) or _outdated(command, batch):
         return [SKIPPED_CONTROL]

@@ -250,5 +250,5 @@ def test_a_word_alone_is_answered_with_the_option_it_may_be_meant_for(service: S
     result = service.run(verb, "emails", "--yes")
     assert (result.exit_code, service.sent) == (2, [])
     said = " ".join(result.stderr.replace("\u2502", " ").split())
-    assert "'emails' is no option: write -s emails for a service, --id emails for an id" in said
+    assert "'emails' is not an option: write -s emails for a service, --id emails for an id" in said
     assert "No such option" in service.run(verb, "emails", "--nothing").stderr
