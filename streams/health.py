@@ -45,10 +45,10 @@ class Probe(Protocol):
     registry: CollectorRegistry
 
     def live(self) -> Verdict:
-        """Whether the process makes progress; if not, only a restart helps."""
+        """True if the process makes progress; if not, only a restart helps."""
 
     def ready(self) -> Verdict:
-        """Whether the process does its work at present."""
+        """True if the process does its work at present."""
 
 
 @contextmanager

@@ -32,7 +32,7 @@ _BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=Fa
 _NoWait = Annotated[
     bool,
     typer.Option(
-        "--no-wait", metavar="", help="Return once the command stands in the log, whether or not the batch is known."
+        "--no-wait", metavar="", help="Return once the command is in the log, whether or not the batch is known."
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
@@ -134,15 +134,15 @@ def _await(settings: Settings, batch_id: str, shows: Callable[[BatchProgress], b
             if shows(progress) or progress.state not in PAGING_STATES:
                 return progress
     raise StreamsError(
-        f"batch {batch_id}: the command stands in the log, and has not taken effect within {_PATIENCE_S:g} s; "
-        f"`streams batch show {batch_id}` tells later"
+        f"batch {batch_id}: the command is in the log, and has not taken effect within {_PATIENCE_S:g} s; "
+        f"`streams batch show {batch_id}` shows it later"
     )
 
 
 def _print_sent(batch_id: str, operation: ControlOperation, *, as_json: bool) -> None:
-    with already_done(f"{operation} of batch {batch_id} stands in the log"):
+    with already_done(f"{operation} of batch {batch_id} is in the log"):
         if as_json:
             print_json({"batch_id": batch_id, "operation": operation})
             return
-        out.print(f"{operation} of batch {batch_id} stands in the log", markup=False)
+        out.print(f"{operation} of batch {batch_id} is in the log", markup=False)
     err.print(f"see it: streams batch show {batch_id}", markup=False)

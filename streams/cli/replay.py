@@ -22,7 +22,7 @@ APPLIED = "with the code clock_ahead, the records were applied and there is noth
 
 
 def was_applied(letter: DeadLetter) -> bool:
-    """Whether it only names places of records that were applied although their timestamps were too far ahead."""
+    """True if it only names places of records that were applied although their timestamps were too far ahead."""
     return letter.code == "clock_ahead"
 
 

@@ -52,7 +52,7 @@ _LISTS: Final = (
 
 
 def matches(filter_: Filter, action: Action, cutoff: int, facts: Facts) -> bool:
-    """Whether a page of a slice with this cut-off acts on the row."""
+    """True if a page of a slice with this cut-off acts on the row."""
     return matching(filter_, action, cutoff)(facts)
 
 

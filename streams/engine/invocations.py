@@ -127,7 +127,7 @@ def report(command: ReportTransition, at: At, view: View) -> list[Effect]:
 
 
 def _stale(command: ReportTransition, row: Row) -> bool:
-    """Whether the report is of another attempt or an earlier life of the id, or was overtaken by a later report."""
+    """True if the report is of another attempt or an earlier life of the id, or was overtaken by a later report."""
     return (
         command.attempt != row.attempt
         or (command.seq is not None and command.seq != row.seq)

@@ -47,7 +47,7 @@ def control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
     if batch is None:
         raise CommandRefusedError(
             "unknown_batch",
-            f"batch_id {command.batch_id} is no batch that is known here: check the id; finished ones are forgotten",
+            f"batch_id {command.batch_id} is not a batch that is known here: check the id; finished ones are forgotten",
         )
     if not _has_pages(batch) or _outdated(command, batch):
         return [SKIPPED_CONTROL]
@@ -96,7 +96,7 @@ def expiry_of(batch: Batch) -> int | None:
 
 
 def _stands(batch: Batch) -> bool:
-    """Whether the batch has a rule at the door; a dry run has none."""
+    """True if the batch has a rule at the door; a dry run has none."""
     return batch.start.standing_until is not None and not batch.start.dry_run and not batch.lifted
 
 

@@ -81,7 +81,7 @@ def verdict(action: Action, row: Row) -> Verdict:
 
 
 def follows(row: Row, to: Status) -> bool:
-    """Whether `row` can move to the reported status. A paused row can only end."""
+    """True if `row` can move to the reported status. A paused row can only end."""
     allowed = REPORTS.get(to)
     if allowed is None:
         return False

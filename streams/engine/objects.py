@@ -32,7 +32,7 @@ def object_of(row: Row) -> Object | None:
 
 
 def holds(row: Row) -> bool:
-    """Whether this row occupies its object."""
+    """True if this row occupies its object."""
     return stands_at(row) in STARTED
 
 

@@ -59,7 +59,7 @@ def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folde
             key = parse_key(record.key)
             content = None if record.value is None else _decode(record.value, record.place)
         except (ValueError, codec.BadRecordError) as error:
-            log.error("%s is no progress and is left out: %s", record.place, error)  # noqa: TRY400 - nothing to trace
+            log.error("%s is not a progress record and is left out: %s", record.place, error)  # noqa: TRY400 - nothing to trace
             continue
         partitions[key.batch_id] = record.partition
         merge = merges[key.batch_id] if key.batch_id in merges else saved(key.batch_id)

@@ -96,14 +96,14 @@ class Observer(Collector):
         yield from (age, lag, batches)
 
     def live(self) -> Verdict:
-        """Whether the loop comes round."""
+        """True if the loop comes round."""
         age = self._age_s()
         live = age < LIVE_WITHIN_S
         why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}
         return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
 
     def ready(self) -> Verdict:
-        """Whether its table is complete and it merges new records; False without a partition."""
+        """True if its table is complete and it merges new records; False without a partition."""
         seen = self._seen
         why = seen.hindered_by if self.live().ok else "the loop does not come round"
         reasons = {} if why is None else {"why": why}

@@ -45,7 +45,7 @@ class ControlSlice(Record, frozen=True):
     """The lead's change to a partition's slice.
 
     `budget`: with GRANT, number of rows of the limit left for this slice; 0 ends it. `max_rate`: with
-    SET_RATE, the slice's share, rows a second.
+    SET_RATE, the slice's share, rows per second.
     """
 
     engine_version: int

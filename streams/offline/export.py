@@ -188,7 +188,7 @@ def _waiting(reading: Reading, log: str, partition: int, meta: Meta | None) -> s
 
 
 def _is_tick(value: bytes | None) -> bool:
-    """Whether the record is a tick. Ticks need not be applied: in the other service, time goes on by itself."""
+    """True if the record is a tick. Ticks need not be applied: in the other service, time goes on by itself."""
     try:
         return isinstance(decode_command(value), Tick)
     except BadRecordError:

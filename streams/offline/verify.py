@@ -57,7 +57,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether log and changelog agree."""
+        """True if log and changelog agree."""
         return self.trimmed_to is None and self.earlier_to is None and not self.differences
 
 

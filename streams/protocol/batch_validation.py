@@ -150,7 +150,7 @@ def _given(said: Filter | Exclusion) -> dict[str, Any]:
 
 
 def _is_empty(value: object) -> bool:
-    """Whether the value is an empty list or map, or a map with an empty list."""
+    """True if the value is an empty list or map, or a map with an empty list."""
     return value in ((), {}) or (isinstance(value, dict) and () in value.values())
 
 

@@ -64,7 +64,7 @@ class Inboxes:
         return self._known.get(object_)
 
     def too_many(self, objects: Sequence[Object]) -> bool:
-        """Whether one of these objects has enough changed rows that writing them is cheaper."""
+        """True if one of these objects has enough changed rows that writing them is cheaper."""
         return any(len(self._rows.get(each, ())) > _MANY for each in objects)
 
     def seqs(self, objects: Sequence[Object]) -> set[int]:

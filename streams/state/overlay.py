@@ -124,7 +124,7 @@ class Overlay:
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
     ) -> dict[Object, Inbox]:
-        """As `View.inboxes`."""
+        """As `View.inboxes`, with the turn's changes."""
         changed = self._inboxes
         if most is not None:
             self.write()
@@ -145,7 +145,7 @@ class Overlay:
         }
 
     def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
-        """As `View.ended`."""
+        """As `View.ended`, with the turn's changes."""
         self.write()
         found = reads.ended_rows(self._db, self.old_deltas, before, limit)
         self._to_forget.update((ended.seq, ended) for ended in found)

@@ -109,7 +109,7 @@ def rows_on_deltas(db: sqlite3.Connection, old: OldDeltas, before: int, limit: i
 
 
 def anything_to_forget(db: sqlite3.Connection, ended_before: int, deltas_before: int) -> bool:
-    """Whether `ended_rows` or `rows_on_deltas` would find something."""
+    """True if `ended_rows` or `rows_on_deltas` would find something."""
     sql = f"""SELECT EXISTS (SELECT 1 FROM rows WHERE {_ENDED} AND modified_at < ?)
         OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ? AND ends)
         OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ?)"""  # noqa: S608

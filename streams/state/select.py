@@ -238,7 +238,7 @@ def _objects_of(db: sqlite3.Connection, action: Action, matched: Condition) -> t
 
 
 def _anything_waits(db: sqlite3.Connection) -> bool:
-    """Whether any object has a row in its inbox."""
+    """True if any object has a row in its inbox."""
     # Every service sorts after the empty text: the index is entered at its first row instead of being scanned.
     first = f"SELECT 1 FROM rows WHERE service > '' AND {WAITS} LIMIT 1"  # noqa: S608 - our own names
     return db.execute(first).fetchone() is not None

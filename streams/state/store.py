@@ -79,11 +79,11 @@ class Store:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
+        """True if a transaction is open."""
         return self.db.in_transaction
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Open a transaction that writes; waits for the lock of another writer."""
         self.db.execute("BEGIN IMMEDIATE")
 
     def commit(self, changelog_position: int, saved_at: int) -> None:
@@ -132,7 +132,7 @@ class Store:
         self.db.close()
 
     def damaged(self) -> bool:
-        """Whether SQLite finds the file's structure broken; reads the whole file."""
+        """True if SQLite finds the file's structure broken; reads the whole file."""
         try:
             (found,) = self.db.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
@@ -198,7 +198,7 @@ class Store:
         self.changelog_position, self.saved_at = position, saved_at
         decoded = None if meta is None else decode(meta)
         if decoded is not None and not isinstance(decoded, Meta):
-            raise StoreUnusableError("the table's own record is none: rebuild the table from the changelog")
+            raise StoreUnusableError("the table's own record cannot be read: rebuild the table from the changelog")
         self.meta = decoded
 
 
@@ -211,7 +211,7 @@ def move_away(path: Path, to: Path) -> None:
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the error says that the file is broken, as opposed to a full disk or a lock."""
+    """True if the error says that the file is broken, as opposed to a full disk or a lock."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 

@@ -321,7 +321,7 @@ class Table(View):
         return min((time for time in times if time is not None), default=None)
 
     def retention_due(self, ended_before: int, batches_before: int) -> bool:
-        """Whether a Tick with these limits (ms) would find rows or batches to forget or write out."""
+        """True if a Tick with these limits (ms) would find rows or batches to forget or write out."""
         return reads.anything_to_forget(self._db, ended_before, batches_before) or bool(
             self.finished_batches(batches_before, 1)
         )

@@ -212,7 +212,7 @@ def forward_fault(message: Any) -> Bad | None:
 
 
 def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
-    """Whether the command may raise the awaited number of a page after it, as each page does."""
+    """True if the command may raise the awaited number of a page after it, as each page does."""
     return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
 
 

@@ -149,14 +149,14 @@ class Observer(Collector):
             yield from gauges(self._seen, self._wall_clock())
 
     def live(self) -> Verdict:
-        """Whether the loop comes round."""
+        """True if the loop comes round."""
         age = self._age_s()
         live = age < LIVE_WITHIN_S
         why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}
         return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
 
     def ready(self) -> Verdict:
-        """Whether every partition given to this worker applies commands; False without partitions.
+        """True if every partition given to this worker applies commands; False without partitions.
 
         A partition whose log stands at an open transaction does not.
         """

@@ -132,7 +132,7 @@ class Offsets:
 
 
 def passing(exc: KafkaException | FuturesTimeoutError) -> bool:
-    """Whether the error passes by itself, as those of a restarting or overloaded broker do."""
+    """True if the error passes by itself, as those of a restarting or overloaded broker do."""
     if isinstance(exc, FuturesTimeoutError):
         return True
     error = kafka_error(exc)

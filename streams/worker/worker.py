@@ -41,7 +41,7 @@ _PLENTY = 50
 
 
 def wall_clock() -> int:
-    """Milliseconds since 1970."""
+    """This machine's clock, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
@@ -104,7 +104,7 @@ class Worker:
 
     @property
     def stopping(self) -> bool:
-        """Whether `stop()` was called."""
+        """True if `stop()` was called."""
         return self._stopping.is_set()
 
     def stop(self) -> None:

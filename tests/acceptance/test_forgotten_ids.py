@@ -97,8 +97,8 @@ def test_worker_executor_and_gateway_go_on_after_their_ids_are_forgotten(
         assert life == 0 or took < 8, took
         service.settle()
         _await_forgotten(forgetful, *ids)
-    assert not gateway.events("gateway begins anew")
-    assert len(gateway.events("Kafka has forgotten an idle transactional id: it is taken anew")) >= 2
+    assert not gateway.events("gateway starts again")
+    assert len(gateway.events("Kafka has forgotten an idle transactional id: it is taken again")) >= 2
     assert len(worker.events("producer replaced")) >= 2
     assert not worker.events("turn aborted, its input is read again")
     assert [each.terminate() for each in (worker, gateway, executor)] == [0, 0, 0]

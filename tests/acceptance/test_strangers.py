@@ -64,7 +64,7 @@ def test_strangers_neither_stop_a_worker_nor_hold_it_up(make_service: Callable[.
     assert not worker.events("turn aborted, its input is read again")
     assert len(worker.events("partition running")) == service.partitions
     assert gateway.running
-    assert not gateway.events("gateway begins anew")
+    assert not gateway.events("gateway starts again")
     service.verify()
     worker.kill9()
     service.await_partitions(service.worker("b"))

@@ -143,10 +143,10 @@ def test_a_batch_that_nobody_knows_is_not_controlled(service: Service) -> None:
 
 
 def test_a_control_that_does_not_show_says_so(service: Service) -> None:
-    """It stands in the log all the same."""
+    """It is in the log all the same."""
     service.after = [RUNNING]
     result = service.run("pause", "b-7")
-    assert "stands in the log, and has not taken effect" in str(result.exception)
+    assert "is in the log, and has not taken effect" in str(result.exception)
     assert len(service.sent) == 1
 
 

@@ -106,7 +106,7 @@ def test_nothing_is_written_when_it_is_refused_or_broken_off(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--import-within", "soon"), "'soon' is no duration"),
+        (("--import-within", "soon"), "'soon' is not a duration"),
         (("--started", "perhaps"), "'perhaps' is not one of"),
         (("-o", "."), "is a directory"),
     ],

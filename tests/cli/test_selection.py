@@ -129,7 +129,7 @@ def test_no_id_of_a_file_made_elsewhere_is_lost_or_cut(tmp_path: Path, encoding:
         (b'{"invocation_id":"a"}\n', r"ids, line 1: .* is quoted"),
         ("\u201cb\u201d\n".encode(), "ids, line 1: .* is quoted"),
         (b"a\rb\rc", "ids, line 1: holds a carriage return within"),
-        (b"a\nb\xe4\n", "ids, line 2: byte E4 at 2 is no UTF-8"),
+        (b"a\nb\xe4\n", "ids, line 2: byte E4 at 2 is not UTF-8"),
         ("a\nb\n".encode("utf-16-le"), "ids, line 1: this is UTF-16 or UTF-32 without a byte order mark"),
     ],
 )

@@ -203,7 +203,7 @@ def test_a_record_of_a_newer_version_stops_it(gateway: Program, settings: Settin
     assert committed.get(0, 0) <= 2
 
 
-def test_slices_made_anew_under_a_running_gateway_stop_it_by_name(
+def test_slices_created_again_under_a_running_gateway_stop_it_by_name(
     gateway: Program, settings: Settings, slices: Slices
 ) -> None:
     """It would go on from its old offset in the new topic: one line says how it is built again."""

@@ -93,7 +93,7 @@ def test_what_is_no_progress_is_left_out_with_an_error_in_the_log(caplog: pytest
             SliceRecord(b"b/lead", b"", 3, "place 3"),
             record(header()),
         )
-    assert [each.getMessage().split(" is no progress")[0] for each in caplog.records] == [
+    assert [each.getMessage().split(" is not a progress record")[0] for each in caplog.records] == [
         "place 1",
         "place 2",
         "place 3",

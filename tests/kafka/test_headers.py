@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "streams"
 
 
 class _Broken:
-    """Fails as the library does where a header's name is no UTF-8; asked again, Python itself would crash."""
+    """Fails as the library does where a header's name is not UTF-8; asked again, Python itself would crash."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[str, bytes | None]] | None = None

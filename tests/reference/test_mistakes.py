@@ -88,7 +88,7 @@ def an_overtaken_control(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_page_done_twice(patch: pytest.MonkeyPatch) -> None:
-    """A page that stands in the log twice is done twice."""
+    """A page that is in the log twice is done twice."""
     once = dispatch.HANDLERS[ContinueSlice]
 
     def wrong(command: Any, at: Any, view: Any) -> Any:

@@ -95,7 +95,7 @@ def test_a_table_that_is_made_again_of_the_log_is_the_same_though_the_stamps_hav
     world.assert_log_and_changelog_agree()
 
 
-def test_a_log_that_is_made_anew_has_nothing_at_the_old_places(world: World, tmp_path: Path) -> None:
+def test_a_log_that_is_created_again_has_nothing_at_the_old_places(world: World, tmp_path: Path) -> None:
     """Dead letters of the former topic say nothing of what stands there now."""
     with world.broker_ahead_by(TEN_YEARS):
         world.invoke(*(invoke(f"i{n}") for n in range(10)))

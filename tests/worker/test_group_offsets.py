@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def test_a_partition_that_another_writes_meanwhile_is_taken_over_anew(
+def test_a_partition_that_another_writes_meanwhile_is_taken_over_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An offset that moves while the changelog is replayed was reset by nobody."""

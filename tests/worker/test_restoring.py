@@ -65,7 +65,7 @@ def test_a_changelog_without_its_beginning_stops_whoever_needs_that(world: World
     assert len(world.statuses()) == 20
 
 
-def test_a_table_that_could_not_be_made_anew_is_not_thrown_away(world: World) -> None:
+def test_a_table_that_could_not_be_created_again_is_not_thrown_away(world: World) -> None:
     """It may lack tombstones, and stays for whoever is to look into it."""
     kept = _state(world)
     for log in world.cluster.topics[world.changelog].logs:

@@ -103,7 +103,7 @@ def test_a_committed_offset_that_somebody_moved_stops_the_worker(world: World) -
     assert "the group's committed offset is" in world.refusal()
 
 
-def test_a_topic_made_anew_stops_the_worker(world: World) -> None:
+def test_a_topic_created_again_stops_the_worker(world: World) -> None:
     """The table remembers the ids of its two topics."""
     logs = world.cluster.topics[world.commands].logs
     group = world.cluster.group(world.settings.group_id)
@@ -112,7 +112,7 @@ def test_a_topic_made_anew_stops_the_worker(world: World) -> None:
     world.cluster.create_topic(world.commands, PARTITIONS, {"message.timestamp.type": "LogAppendTime"})
     world.cluster.topics[world.commands].logs[:] = logs
     group.committed.update(committed)
-    assert "the topic was made anew" in world.refusal()
+    assert "the topic was created again" in world.refusal()
 
 
 def test_another_partition_count_stops_the_worker(world: World) -> None:
@@ -176,7 +176,7 @@ def test_a_second_worker_on_the_same_folder_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n"])
-def test_an_id_that_a_full_disk_kept_from_being_written_is_made_anew(tmp_path: Path, content: str) -> None:
+def test_an_id_that_a_full_disk_kept_from_being_written_is_created_again(tmp_path: Path, content: str) -> None:
     """An empty one would be every such worker's; it then stays the same."""
     (tmp_path / "worker-id").write_text(content)
     with closing(StateFolder(tmp_path)) as folder:

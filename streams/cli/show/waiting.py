@@ -66,7 +66,7 @@ class Waiting:
         return _question(topic, late) if late else ""
 
     def _slices(self) -> tuple[bool, dict[int, SliceState]]:
-        """Whether the batch was begun, and the state of each slice; a partition that has not begun it is absent."""
+        """The batch has begun, and the state of each slice; a partition that has not begun it is absent."""
         begun, found = False, {}
         deadline = time.monotonic() + _READ_S
         with tail(self._settings, KafkaClients(), Topic.BATCH_SLICES) as records:
@@ -82,7 +82,7 @@ class Waiting:
 
 
 def _waits(newest: BatchProgress | None) -> bool:
-    """Whether silence is suspicious: a batch that stands, is paused or drains may well be quiet for hours."""
+    """True if silence is suspicious: a batch that stands, is paused or drains may well be quiet for hours."""
     return newest is None or (newest.state in _AT_WORK and standing_of(newest) is None)
 
 

@@ -68,7 +68,7 @@ class TopicReader:
         self._consumer.close()
 
     def more(self, wait: float = 0.02) -> list[Entry]:
-        """What has arrived, waiting at most `wait` seconds for the first of it; a broker that is away is no error."""
+        """What has arrived, waiting at most `wait` seconds for the first of it; a missing broker is not an error."""
         found: list[Entry] = []
         messages: list[Any] = self._consumer.consume(1, wait) + self._consumer.consume(10_000, 0)
         for message in messages:
