@@ -270,7 +270,7 @@ def test_a_control_that_changes_nothing_still_counts_by_its_number() -> None:
 @pytest.mark.parametrize("operation", [PAUSE, RESUME, ABORT])
 def test_a_control_of_an_unknown_batch_is_refused(operation: ControlOperation) -> None:
     """Whoever sent it may have mistyped the id: the dead letter names it."""
-    with pytest.raises(CommandRefusedError, match="batch_id b is no batch") as refused:
+    with pytest.raises(CommandRefusedError, match="batch_id b is not a batch") as refused:
         apply(control(operation), AT, MemoryTable(2))
     assert refused.value.code == "unknown_batch"
 
