@@ -41,6 +41,7 @@ _SEQ = attrgetter("seq")
 _BY_STATUS_AND_BATCH = attrgetter("status", "counted_by")
 _SHELVED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].items() if found is Verdict.SHELVE)
 _HALTED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].items() if found is Verdict.HALT)
+_ASKED: Final = frozenset(status for status, found in VERDICTS[Action.CANCEL].items() if found is Verdict.SKIP)
 
 
 class _Plan(NamedTuple):
@@ -137,7 +138,7 @@ def _plan(action: Action, page: Page) -> _Plan:
     never_started = chain.from_iterable(page.unstarted.values())
     if action is Action.KILL:
         return _Plan(sorted(chain(never_started, map(_SEQ, page.started))), [], page.started, 0)
-    asked = [row for row in page.started if row.status is not Status.CANCELLING]
+    asked = [row for row in page.started if row.status not in _ASKED]
     return _Plan(sorted(never_started), list(map(_SEQ, asked)), asked, len(page.started) - len(asked))
 
 
