@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_ACT
-from streams.engine.effects import RemoveRow, Send, UpdateRow
+from streams.engine.effects import RemoveRow, UpdateRow
 from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
-from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, Verdict, next_repeat, verdict
+from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, Verdict, verdict
 from streams.engine.objects import promotions
+from streams.engine.rows import asked, ended, paused, signal
 from streams.engine.starts import resume
 from streams.model import Action, Ending, SignalKind, Status
 from streams.protocol.validation import check_act
@@ -40,9 +41,9 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
         case Verdict.ASK:
             effects = _ask(row, command, at)
         case Verdict.SHELVE:
-            effects = [UpdateRow(_paused(row, at.now))]
+            effects = [UpdateRow(paused(row, at.now))]
         case Verdict.HALT:
-            effects = [UpdateRow(_paused(row, at.now)), signal(SignalKind.PAUSE, row, 0, at.now, command.cause)]
+            effects = [UpdateRow(paused(row, at.now)), signal(SignalKind.PAUSE, row, 0, at.now, command.cause)]
         case Verdict.GO_ON:
             effects = [SKIPPED_ACT] if guards.against(row) else resume(row, at, view, guards)
         case Verdict.REMOVE:
@@ -55,36 +56,8 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
 def _skip(row: Row, command: Act) -> list[Effect]:
     """Nothing to do; but a PAUSE clears `held` of a paused row that an older engine held for its RESUME."""
     if command.action is Action.PAUSE and row.status is Status.PAUSED and row.held:
-        return [UpdateRow(replace(row, held=False, delta=None))]
+        return [UpdateRow(replace(row, held=False))]
     return [SKIPPED_ACT]
-
-
-def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:
-    """The row with its terminal status: nothing is due, held or paused any longer."""
-    return replace(
-        row,
-        status=status,
-        modified_at=now,
-        due_at=None,
-        paused_from=None,
-        held=False,
-        ending=ending,
-        delta=None,
-    )
-
-
-def _paused(row: Row, now: int) -> Row:
-    """The row as PAUSED, with the status it is paused from."""
-    return replace(
-        row,
-        status=Status.PAUSED,
-        modified_at=now,
-        due_at=None,
-        paused_from=row.status,
-        held=False,
-        ending=None,
-        delta=None,
-    )
 
 
 def _stop(row: Row, cause: Cause, at: At, view: View) -> list[Effect]:
@@ -98,20 +71,6 @@ def _stop(row: Row, cause: Cause, at: At, view: View) -> list[Effect]:
 
 
 def _ask(row: Row, command: Act, at: At) -> list[Effect]:
-    grace_until = at.now + (DEFAULT_GRACE_MS if command.grace_ms is None else command.grace_ms)
-    asked = replace(
-        row,
-        status=Status.CANCELLING,
-        modified_at=at.now,
-        due_at=next_repeat(at.now, 0, grace_until),
-        paused_from=None,
-        held=False,
-        ending=Ending(command.cause, command.on_timeout, grace_until),
-        delta=None,
-    )
-    return [UpdateRow(asked), signal(SignalKind.CANCEL, row, 0, at.now, command.cause)]
-
-
-def signal(kind: SignalKind, row: Row, repeat: int, now: int, cause: Cause | None) -> Send:
-    """A signal to the executor of the row's attempt."""
-    return Send(kind, row.invocation_id, row.encoded, row.seq, row.attempt, repeat, now, None, cause)
+    grace_ms = DEFAULT_GRACE_MS if command.grace_ms is None else command.grace_ms
+    cancelling = asked(row, command.cause, command.on_timeout, grace_ms, at.now)
+    return [UpdateRow(cancelling), signal(SignalKind.CANCEL, row, 0, at.now, command.cause)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.engine.errors import CommandRefusedError
 from streams.engine.validate import check_internal
 from streams.model import ContinueSlice, ReleaseHeld
+from streams.protocol.validation import CommandRefusedError
 
 if TYPE_CHECKING:
     from streams.engine.view import At

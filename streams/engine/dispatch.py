@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streams.engine import acts, invocations, lead, lead_control, pages, refusals, release, slice_control, slices, ticks
+from streams.engine import acts, invocations, lead, lead_control, pages, release, slice_control, slices, ticks, validate
 from streams.model import (
     Act,
     CancelFlow,
@@ -34,7 +34,7 @@ HANDLERS: dict[type, Handler] = {
     Act: acts.act,
     StartBatch: lead.start_batch,
     ControlBatch: lead_control.control_batch,
-    CancelFlow: refusals.refuse_cancel_flow,
+    CancelFlow: validate.refuse_cancel_flow,
     StartSlice: slices.start_slice,
     ContinueSlice: pages.continue_slice,
     ControlSlice: slice_control.control_slice,

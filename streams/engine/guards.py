@@ -65,7 +65,7 @@ class Guards:
 
 def hold(row: Row) -> list[Effect]:
     """Hold the row instead of starting it: only its `held` mark changes."""
-    return [] if row.held else [UpdateRow(replace(row, held=True, delta=None))]
+    return [] if row.held else [UpdateRow(replace(row, held=True))]
 
 
 def _to_come(slice_: Slice, row: Row) -> bool:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_INVOKE, STALE_REPORT
 from streams.engine.effects import InsertRow, Send, UpdateRow
-from streams.engine.errors import CommandRefusedError
 from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import follows
 from streams.engine.objects import object_of, promotions
+from streams.engine.rows import reported
 from streams.engine.standing import turn_away
 from streams.engine.validate import check_invoke
 from streams.model import TERMINAL, Ending, Row, SignalKind, Status
-from streams.protocol.validation import check_report
+from streams.protocol.validation import CommandRefusedError, check_report
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -123,7 +121,7 @@ def report(command: ReportTransition, at: At, view: View) -> list[Effect]:
         due_at = command.retry_at
     elif to is _RUNNING and row.lease_ms is not None:
         due_at = at.now + row.lease_ms
-    return [UpdateRow(_reported(row, command, at.now, due_at, row.ending))]
+    return [UpdateRow(reported(row, command, at.now, due_at, row.ending))]
 
 
 def _stale(command: ReportTransition, row: Row) -> bool:
@@ -135,21 +133,6 @@ def _stale(command: ReportTransition, row: Row) -> bool:
     )
 
 
-def _reported(row: Row, command: ReportTransition, now: int, due_at: int | None, ending: Ending | None) -> Row:
-    return replace(
-        row,
-        status=command.to,
-        last_report_no=row.last_report_no if command.report_no is None else command.report_no,
-        modified_at=now,
-        deployment_id=row.deployment_id if command.deployment_id is None else command.deployment_id,
-        due_at=due_at,
-        paused_from=None,
-        held=False,
-        ending=ending,
-        delta=None,
-    )
-
-
 def _ended(command: ReportTransition, row: Row, at: At, view: View) -> list[Effect]:
     """Apply a report of the end. A batch that waits for the row counts it as done only if it was cancelled."""
     error = command.error
@@ -158,7 +141,7 @@ def _ended(command: ReportTransition, row: Row, at: At, view: View) -> list[Effe
         ending = None if error is None else Ending(error=error)
     else:
         ending = Ending(asked.cause, asked.on_timeout, asked.grace_until, asked.repeat, None, error)
-    effects: list[Effect] = [UpdateRow(_reported(row, command, at.now, None, ending))]
+    effects: list[Effect] = [UpdateRow(reported(row, command, at.now, None, ending))]
     if asked is not None and asked.counted_by is not None:
         ledger = Ledger(at, view)
         ledger.settle(asked.counted_by, "done" if command.to is Status.CANCELLED else "skipped")

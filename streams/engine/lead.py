@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
-from streams.engine.errors import CommandRefusedError
 from streams.engine.lead_control import RANK, hand_on, put, share_of_rate
 from streams.engine.lifecycle import DEFAULT_GRACE_MS
 from streams.engine.partitioner import partitions_of
@@ -27,7 +26,7 @@ from streams.model import (
 )
 from streams.protocol.batch_validation import check_start_batch
 from streams.protocol.routing import routing_key
-from streams.protocol.validation import check_id
+from streams.protocol.validation import CommandRefusedError, check_id
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_CONTROL
 from streams.engine.effects import Append, PutBatch
-from streams.engine.errors import CommandRefusedError
 from streams.engine.pace import FASTEST, SLOWEST
 from streams.model import (
     ENGINE_VERSION,
@@ -19,7 +18,7 @@ from streams.model import (
     SliceOperation,
     SlicePhase,
 )
-from streams.protocol.validation import check_control_batch, refuse
+from streams.protocol.validation import CommandRefusedError, check_control_batch, refuse
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

@@ -6,53 +6,19 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec.structs import replace
 
-from streams.engine.effects import Append, PutSlice
-from streams.model import ENGINE_VERSION, Filter, SlicePhase, SliceReport, SliceState
+from streams.engine.effects import PutSlice
+from streams.engine.slices import report_of_end, without_pages
+from streams.model import SliceState
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
     from streams.model import Slice
 
-_NOTHING: Final = Filter(invocation_ids=())
-"""The filter of a slice without pages: it matches nothing."""
-
 Outcome = Literal["done", "skipped", "failed"]
 
 MAX_SAMPLES: Final = 20
 """Maximum number of ids that a slice keeps as samples, and likewise as failures."""
-
-
-def report_of(slice_: Slice, at: At, phase: SlicePhase) -> Append:
-    """The report to the lead about the progress of `slice_`."""
-    report = SliceReport(
-        ENGINE_VERSION,
-        slice_.lead,
-        slice_.batch_id,
-        at.partition,
-        phase,
-        slice_.cutoff,
-        slice_.acted,
-        slice_.aborted,
-    )
-    return Append(slice_.lead, slice_.batch_id, report)
-
-
-def report_of_end(slice_: Slice, at: At) -> Append:
-    """The report to the lead that `slice_` has no pages left; its phase says whether rows are still pending."""
-    return report_of(slice_, at, SlicePhase.PAGES_DONE if slice_.state is SliceState.DRAINING else SlicePhase.DRAINED)
-
-
-def without_pages(slice_: Slice) -> Slice:
-    """The slice after its pages were done or given up. It is over once nothing is pending."""
-    state = SliceState.ABORTED if slice_.aborted else SliceState.COMPLETED
-    # The filter is no longer needed, and would be written again with every change of a counter.
-    return replace(slice_, filter=_NOTHING, state=SliceState.DRAINING if slice_.pending else state)
-
-
-def pages_over(slice_: Slice) -> Slice:
-    """The slice after its last page. While its rule stands, the slice goes on."""
-    return without_pages(slice_) if slice_.standing_until is None else replace(slice_, pages_done=True)
 
 
 class Ledger:

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from streams.engine.counters import STALE_PAGE
 from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll, UpdateRow
 from streams.engine.guards import Guards
-from streams.engine.ledger import MAX_SAMPLES, Ledger, pages_over, report_of_end
+from streams.engine.ledger import MAX_SAMPLES, Ledger
 from streams.engine.lifecycle import ENDED_BY, VERDICTS, Verdict, next_repeat
 from streams.engine.objects import promotions_within
 from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.release import let_go
-from streams.engine.slices import next_in_rotation, next_page, takes_turns
+from streams.engine.slices import next_in_rotation, next_page, pages_over, report_of_end, takes_turns
 from streams.engine.starts import resume
 from streams.engine.validate import check_internal
 from streams.engine.view import PageQuery
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from streams.model import ContinueSlice, Slice
 
 _SEQ = attrgetter("seq")
-_STANDING = attrgetter("status", "counted_by")
+_BY_STATUS_AND_BATCH = attrgetter("status", "counted_by")
 _SHELVED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].items() if found is Verdict.SHELVE)
 _HALTED: Final = frozenset(status for status, found in VERDICTS[Action.PAUSE].items() if found is Verdict.HALT)
+_ASKED: Final = frozenset(status for status, found in VERDICTS[Action.CANCEL].items() if found is Verdict.SKIP)
 
 
 class _Plan(NamedTuple):
@@ -137,7 +138,7 @@ def _plan(action: Action, page: Page) -> _Plan:
     never_started = chain.from_iterable(page.unstarted.values())
     if action is Action.KILL:
         return _Plan(sorted(chain(never_started, map(_SEQ, page.started))), [], page.started, 0)
-    asked = [row for row in page.started if row.status is not Status.CANCELLING]
+    asked = [row for row in page.started if row.status not in _ASKED]
     return _Plan(sorted(never_started), list(map(_SEQ, asked)), asked, len(page.started) - len(asked))
 
 
@@ -190,7 +191,7 @@ def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
             places[status] = seqs
     for row in plan.signalled:
         places[row.status].append(row.seq)
-    unmarked: list[Effect] = [UpdateRow(replace(row, held=False, delta=None)) for row in page.rows]
+    unmarked: list[Effect] = [UpdateRow(replace(row, held=False)) for row in page.rows]
     if not places:
         return unmarked
     changes = tuple(Change(Status.PAUSED, status, seqs=_differences(seqs)) for status, seqs in places.items())
@@ -204,7 +205,7 @@ def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
 def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
     """One delta for all rows, a signal for each started one, and the counts of batches that lose rows by it."""
     effects: list[Effect] = []
-    standing = Counter(map(_STANDING, plan.signalled))
+    signalled = Counter(map(_BY_STATUS_AND_BATCH, plan.signalled))
     grace_until = at.now + slice_.grace_ms
     changes = []
     if plan.done:
@@ -216,12 +217,12 @@ def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Eff
         ending = Ending(slice_.cause)
         if plan.asked:
             ending = Ending(slice_.cause, slice_.on_timeout, grace_until, counted_by=slice_.batch_id)
-        effects.append(PutDelta(PageDelta(at.now, ending, tuple(changes)), _left(page, standing)))
+        effects.append(PutDelta(PageDelta(at.now, ending, tuple(changes)), _left(page, signalled)))
     kind = SignalKind.KILL if slice_.action is Action.KILL else SignalKind.CANCEL
     if plan.signalled:
         effects.append(SendAll(kind, plan.signalled, at.now, slice_.cause))
     ledger = Ledger(at, view)
-    for (status, batch_id), rows in standing.items():
+    for (status, batch_id), rows in signalled.items():
         if status is Status.CANCELLING and batch_id is not None:
             ledger.settle(batch_id, "skipped", rows)
     return effects + ledger.effects()

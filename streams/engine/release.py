@@ -75,7 +75,7 @@ def _released(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
         return []
     match row.status:
         case Status.PENDING:
-            return [UpdateRow(replace(row, held=False, delta=None))]
+            return [UpdateRow(replace(row, held=False))]
         case Status.PAUSED:
             return resume(row, at, view, guards)
         case Status.SCHEDULED:

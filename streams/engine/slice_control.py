@@ -8,10 +8,9 @@ from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
 from streams.engine.effects import PutSlice, RemoveSlice
-from streams.engine.ledger import report_of_end, without_pages
 from streams.engine.pace import at_rate, first_tokens, paced, refilled, used_up
 from streams.engine.release import let_go
-from streams.engine.slices import next_page, takes_turns
+from streams.engine.slices import next_page, report_of_end, takes_turns, without_pages
 from streams.engine.validate import check_internal
 from streams.model import PAGING_SLICES, SliceOperation, SliceState
 from streams.protocol.validation import MAX_LONG

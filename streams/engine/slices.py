@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from streams.engine.counters import REPEATED_SLICE
 from streams.engine.effects import Append, PutSlice, SetPage
-from streams.engine.ledger import report_of
 from streams.engine.pace import first_tokens, paced
 from streams.engine.validate import check_internal, check_partition
 from streams.model import (
     ENGINE_VERSION,
     ContinueSlice,
+    Filter,
     Slice,
     SlicePhase,
     SliceProgress,
+    SliceReport,
     SliceState,
 )
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
     from streams.model import StartSlice
+
+_NOTHING: Final = Filter(invocation_ids=())
+"""The filter of a slice without pages: it matches nothing."""
 
 
 def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
@@ -96,6 +102,38 @@ def next_in_rotation(batch_id: str, running: Sequence[str], goes_on: bool) -> st
     if others:
         return others[0]
     return batch_id if goes_on else None
+
+
+def report_of(slice_: Slice, at: At, phase: SlicePhase) -> Append:
+    """The report to the lead about the progress of `slice_`."""
+    report = SliceReport(
+        ENGINE_VERSION,
+        slice_.lead,
+        slice_.batch_id,
+        at.partition,
+        phase,
+        slice_.cutoff,
+        slice_.acted,
+        slice_.aborted,
+    )
+    return Append(slice_.lead, slice_.batch_id, report)
+
+
+def report_of_end(slice_: Slice, at: At) -> Append:
+    """The report to the lead that `slice_` has no pages left; its phase says whether rows are still pending."""
+    return report_of(slice_, at, SlicePhase.PAGES_DONE if slice_.state is SliceState.DRAINING else SlicePhase.DRAINED)
+
+
+def without_pages(slice_: Slice) -> Slice:
+    """The slice after its pages were done or given up. It is over once nothing is pending."""
+    state = SliceState.ABORTED if slice_.aborted else SliceState.COMPLETED
+    # The filter is no longer needed, and would be written again with every change of a counter.
+    return replace(slice_, filter=_NOTHING, state=SliceState.DRAINING if slice_.pending else state)
+
+
+def pages_over(slice_: Slice) -> Slice:
+    """The slice after its last page. While its rule stands, the slice goes on."""
+    return without_pages(slice_) if slice_.standing_until is None else replace(slice_, pages_done=True)
 
 
 def progress_of(slice_: Slice, partition: int, held: int = 0) -> SliceProgress:

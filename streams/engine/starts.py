@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from streams.engine.effects import Send, UpdateRow
+from streams.engine.effects import UpdateRow
 from streams.engine.guards import hold
 from streams.engine.lifecycle import stands_at
+from streams.engine.rows import signal, started, waiting
 from streams.model import UNSTARTED, SignalKind, Status
 
 if TYPE_CHECKING:
@@ -22,30 +21,8 @@ def start(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
     """Begin the row's next attempt: READY, with a START signal that carries its payload. A guarded row is held."""
     if guards.against(row):
         return hold(row)
-    attempt = row.attempt + 1
-    started = replace(
-        row,
-        status=Status.READY,
-        attempt=attempt,
-        last_report_no=-1,
-        modified_at=at.now,
-        started_seq=at.offset if row.started_seq is None else row.started_seq,
-        due_at=None if row.lease_ms is None else at.now + row.lease_ms,
-        paused_from=None,
-        held=False,
-        delta=None,
-    )
-    signal = Send(
-        SignalKind.START,
-        row.invocation_id,
-        row.encoded,
-        row.seq,
-        attempt,
-        0,
-        at.now,
-        view.payload(row),
-    )
-    return [UpdateRow(started), signal]
+    begun = started(row, at)
+    return [UpdateRow(begun), signal(SignalKind.START, begun, 0, at.now, None, view.payload(row))]
 
 
 def resume(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
@@ -55,7 +32,7 @@ def resume(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
     scheduled_at = row.scheduled_at
     if scheduled_at is None or scheduled_at <= at.now:
         return arrive(row, at, view, guards)
-    return [UpdateRow(_waiting(row, Status.SCHEDULED, scheduled_at, at))]
+    return [UpdateRow(waiting(row, Status.SCHEDULED, scheduled_at, at.now))]
 
 
 def arrive(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
@@ -65,16 +42,4 @@ def arrive(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
     if guards.against(row):
         # The inbox would change its status and modified time, so that the guarding batch might not match it any longer.
         return hold(row)
-    return [UpdateRow(_waiting(row, Status.PENDING, None, at))]
-
-
-def _waiting(row: Row, status: Status, due_at: int | None, at: At) -> Row:
-    return replace(
-        row,
-        status=status,
-        modified_at=at.now,
-        due_at=due_at,
-        paused_from=None,
-        held=False,
-        delta=None,
-    )
+    return [UpdateRow(waiting(row, Status.PENDING, None, at.now))]

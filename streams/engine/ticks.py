@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from msgspec.structs import replace
 
-from streams.engine.acts import ended, signal
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, PutSlice, RemoveBatch, RemoveRow, SetTick, UpdateRow
 from streams.engine.guards import Guards
@@ -16,6 +15,7 @@ from streams.engine.lead_control import expiry_of, lapse
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import next_repeat
 from streams.engine.objects import promotions_within
+from streams.engine.rows import ended, signal
 from streams.engine.slices import next_page
 from streams.engine.starts import arrive, start
 from streams.engine.validate import check_internal
@@ -180,7 +180,7 @@ def _unanswered(row: Row, at: At, ledger: Ledger) -> list[Effect]:
     if at.now < ending.grace_until:
         repeat = ending.repeat + 1
         due_at = next_repeat(at.now, repeat, ending.grace_until)
-        asked = replace(row, due_at=due_at, ending=replace(ending, repeat=repeat), delta=None)
+        asked = replace(row, due_at=due_at, ending=replace(ending, repeat=repeat))
         return [UpdateRow(asked), signal(SignalKind.CANCEL, row, repeat, at.now, ending.cause)]
     over = replace(ending, counted_by=None)
     match ending.on_timeout:
@@ -192,7 +192,7 @@ def _unanswered(row: Row, at: At, ledger: Ledger) -> list[Effect]:
         case OnTimeout.LEAVE:
             if ending.counted_by is not None:
                 ledger.settle(ending.counted_by, "failed", failure=row.invocation_id)
-            return [UpdateRow(replace(row, modified_at=at.now, due_at=None, ending=over, delta=None))]
+            return [UpdateRow(replace(row, modified_at=at.now, due_at=None, ending=over))]
         case _:
             assert_never(ending.on_timeout)
 
@@ -211,7 +211,7 @@ def _forget_rows(command: Tick, handled: set[int], left: _Left, view: View) -> l
     for row, weight in resting:
         left.take(weight)
         if row.seq not in handled:
-            effects.append(UpdateRow(replace(row, delta=None)))
+            effects.append(UpdateRow(row))
     return effects
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from msgspec.structs import replace
 
-from streams.engine.errors import CommandRefusedError
 from streams.engine.pace import FASTEST, SLOWEST
 from streams.model import (
     ENGINE_VERSION,
@@ -19,11 +18,12 @@ from streams.model import (
     Tick,
 )
 from streams.protocol import batch_validation, validation
-from streams.protocol.validation import refuse
+from streams.protocol.validation import CommandRefusedError, check_id, refuse
 
 if TYPE_CHECKING:
-    from streams.engine.view import At
-    from streams.model import Filter, Internal, Invoke
+    from streams.engine.effects import Effect
+    from streams.engine.view import At, View
+    from streams.model import CancelFlow, Filter, Internal, Invoke
 
 MAX_PAGE_ROWS: Final = 100_000
 """Most rows or pieces of work of one page. No worker asks for more, and more would hold up everything else."""
@@ -35,6 +35,13 @@ MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 def not_supported(what: str, instead: str) -> NoReturn:
     """Refuse, by name, a feature that this version does not have."""
     raise CommandRefusedError("not_supported", f"{what} is not supported by this version: {instead}")
+
+
+def refuse_cancel_flow(command: CancelFlow, at: At, view: View) -> list[Effect]:
+    """Refuse a `CancelFlow`: this version has no flows."""
+    del at, view
+    check_id("flow_id", command.flow_id)
+    not_supported("CancelFlow", "cancel the invocations by a batch")
 
 
 def check_invoke(command: Invoke) -> None:

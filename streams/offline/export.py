@@ -15,7 +15,6 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException
 
 from streams.codec import BadRecordError, decode_command
 from streams.config import Topic
-from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
 from streams.kafka.admin import Admin
 from streams.kafka.clients import TIMEOUT_S, KafkaClients
@@ -25,7 +24,7 @@ from streams.kafka.topics import require
 from streams.model import TERMINAL, UNSTARTED, Tick
 from streams.offline.moves import commands_for
 from streams.offline.tables import restore
-from streams.state.errors import ChangelogError, StoreUnusableError
+from streams.state.errors import ChangelogError, NewerEngineError, StoreUnusableError
 from streams.state.store import Store
 from streams.state.unfinished import status_counts, unfinished_batches, unfinished_rows
 

@@ -13,10 +13,10 @@ from streams.engine.guards import guard_of, guarding
 from streams.engine.lead import header_of
 from streams.engine.lead_control import expiry_of
 from streams.engine.slices import progress_of, takes_turns
-from streams.engine.standing import Door
 from streams.model import Batch, Slice
 from streams.state import remembered
 from streams.state.deadlines import Deadlines
+from streams.state.door import Door
 from streams.state.held import HeldCounts
 from streams.state.keys import batch_key, slice_key
 from streams.state.remembered import Written, over_since

@@ -9,3 +9,12 @@ class StoreUnusableError(Exception):
 
 class ChangelogError(Exception):
     """A changelog record that this engine cannot apply. No record may be skipped silently."""
+
+
+class NewerEngineError(Exception):
+    """The table was written by a newer engine: this worker would misread it and must be upgraded."""
+
+    def __init__(self, version: int, own: int) -> None:
+        super().__init__(
+            f"the table was written by engine version {version}, this worker is {own}: upgrade this worker"
+        )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from streams.codec import decode, decode_row
-from streams.engine.errors import NewerEngineError
 from streams.model import ENGINE_VERSION, Batch, Meta, PageDelta, Payload, Record, Slice
 from streams.state.columns import BY_ID, insert_rows, json_list, update_rows
 from streams.state.deltas import apply_delta, count_resting, release, seqs_of
-from streams.state.errors import ChangelogError
+from streams.state.errors import ChangelogError, NewerEngineError
 from streams.state.keys import split_key
 from streams.state.remembered import Written, write
 from streams.state.schema import HALVES

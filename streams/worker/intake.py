@@ -245,7 +245,7 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
                 backlog.appendleft(message)
                 break
             page = len(items)
-        items.append(Item(message, command, home=home(command, partitions, murmur2)))
+        items.append(Item(message, command, None, None, home(command, partitions, murmur2)))
     return Share(task, items, ids, page)
 
 

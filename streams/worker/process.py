@@ -13,11 +13,11 @@ import structlog
 from confluent_kafka import KafkaException
 
 from streams.config import variable
-from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
 from streams.health import serving
 from streams.kafka import topics
 from streams.kafka.errors import KafkaFailureError, ProducerFencedError, TransactionAbortedError
+from streams.state.errors import NewerEngineError
 from streams.stopping import Limit
 from streams.worker.observer import Observer
 from streams.worker.worker import Worker, wall_clock

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from streams.engine import apply
 from streams.engine.effects import Append, Count, InsertRow, SeldomEffect, Send, SendAll, UpdateRow
-from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
+from streams.protocol.validation import CommandRefusedError
 from streams.worker.clock_ahead import runs_of
 from streams.worker.intake import forward_fault, left_over
 from streams.worker.outbox import Outbox

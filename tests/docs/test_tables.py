@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import CommandRefusedError, content_hash
+from streams.engine import content_hash
 from streams.engine.effects import Count, Effect, RemoveRow, Send, SendAll
 from streams.model import (
     ENGINE_VERSION,
@@ -27,6 +27,7 @@ from streams.model import (
     Status,
     Tick,
 )
+from streams.protocol.validation import CommandRefusedError
 from support.service.programs import script
 from support.tables.engine_rows import NOW, applied, of, row_at, table_with
 from support.tables.memory_cluster import MemoryCluster

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.engine import CommandRefusedError, apply, header_of, progress_of
+from streams.engine import apply, header_of, progress_of
 from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
 from streams.engine.effects import Append, PutSlice
 from streams.engine.lead_control import abort
@@ -32,6 +32,7 @@ from streams.model import (
     StartSlice,
     Status,
 )
+from streams.protocol.validation import CommandRefusedError
 from support.tables.engine_rows import AT, applied, of
 from support.tables.memory_cluster import MemoryCluster, invoke
 from support.tables.memory_table import MemoryTable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import CommandRefusedError, header_of
+from streams.engine import header_of
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
 from streams.engine.view import At
@@ -24,6 +24,7 @@ from streams.model import (
 )
 from streams.protocol.batch_validation import check_start_batch
 from streams.protocol.routing import partition_of
+from streams.protocol.validation import CommandRefusedError
 from support.tables.engine_rows import AT, NOW, applied, of
 from support.tables.memory_table import MemoryTable
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streams.engine.standing import Door
 from streams.model import (
     Action,
     Cause,
@@ -24,6 +23,7 @@ from streams.model import (
     SliceState,
     Status,
 )
+from streams.state.door import Door
 from support.tables.memory_cluster import MemoryCluster, invoke
 from support.tables.memory_table import MemoryTable
 from support.tables.standing_rules import counted, rule, told

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.engine import CommandRefusedError, apply, header_of, progress_of
+from streams.engine import apply, header_of, progress_of
 from streams.engine.effects import Count, Send, SendAll
 from streams.engine.view import At, PageSizes
 from streams.gateway import progress
@@ -29,6 +29,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from streams.protocol.validation import CommandRefusedError
 from support.effort import examples
 from support.tables.histories import START, long_histories
 from support.tables.memory_cluster import MemoryCluster, invoke

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from streams.engine.counters import REPEATED_INVOKE
 from streams.engine.effects import InsertRow, Send
-from streams.engine.errors import CommandRefusedError
 from streams.model import SignalKind, Status
+from streams.protocol.validation import CommandRefusedError
 from support.tables.engine_rows import AT, NOW, applied, of
 from support.tables.memory_cluster import invoke
 from support.tables.memory_table import MemoryTable

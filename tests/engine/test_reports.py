@@ -114,7 +114,7 @@ def test_a_report_stands_on_a_record_of_its_own() -> None:
     table = table_with(row_at(Status.RUNNING, delta=3, held=True))
     (update,) = applied(report(Status.SUSPENDED), table)
     assert isinstance(update, UpdateRow)
-    assert (update.row.delta, update.row.held) == (None, False)
+    assert (table.rows["a"].delta, table.rows["a"].held) == (None, False)
 
 
 def test_a_cancelled_row_keeps_why_it_was_cancelled() -> None:

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, RemoveBatch, RemoveRow, Send, SetTick, UpdateRow
-from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At
 from streams.model import (
     ENGINE_VERSION,
@@ -24,6 +23,7 @@ from streams.model import (
     Status,
     Tick,
 )
+from streams.protocol.validation import CommandRefusedError
 from support.tables.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
 from support.tables.memory_cluster import BATCH_RETENTION_MS, RETENTION_MS, MemoryCluster, invoke
 

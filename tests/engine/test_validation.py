@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import CommandRefusedError, apply
+from streams.engine import apply
 from streams.model import (
     ENGINE_VERSION,
     Act,
@@ -31,6 +31,7 @@ from streams.model import (
     Status,
     Tick,
 )
+from streams.protocol.validation import CommandRefusedError
 from support.tables.engine_rows import AT, row_at, table_with
 from support.tables.memory_cluster import invoke
 

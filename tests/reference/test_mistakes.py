@@ -21,13 +21,14 @@ from streams.engine import (
     pace,
     pages,
     slice_control,
+    slices,
     standing,
     starts,
     ticks,
 )
 from streams.engine.effects import UpdateRow
 from streams.model import ContinueSlice, Status
-from streams.state import batches, restore, select
+from streams.state import batches, door, restore, select
 from support.reference.beside.check import Difference
 from support.reference.beside.machine import Machine
 
@@ -122,7 +123,7 @@ def started_too_early(patch: pytest.MonkeyPatch) -> None:
 
 def an_abort_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A slice that was aborted before its last page says that it is complete."""
-    whole = ledger.without_pages
+    whole = slices.without_pages
     patch.setattr(slice_control, "without_pages", lambda slice_: whole(replace(slice_, aborted=False)))
 
 
@@ -155,7 +156,7 @@ def a_limit_that_guards(patch: pytest.MonkeyPatch) -> None:
 
 def a_door_that_is_never_open(patch: pytest.MonkeyPatch) -> None:
     """A rule goes on at the door while its batch is paused."""
-    patch.setattr(standing, "stands", lambda slice_: slice_.standing_until is not None)
+    patch.setattr(door, "stands", lambda slice_: slice_.standing_until is not None)
 
 
 def uncounted_at_the_door(patch: pytest.MonkeyPatch) -> None:
@@ -205,7 +206,7 @@ def left_out_and_yet_guarded(patch: pytest.MonkeyPatch) -> None:
 def left_out_and_yet_ended_at_the_door(patch: pytest.MonkeyPatch) -> None:
     """A rule ends what its filter leaves out."""
     saying = filters.saying
-    patch.setattr(standing, "saying", lambda filter_: saying(replace(filter_, exclude=None)))
+    patch.setattr(door, "saying", lambda filter_: saying(replace(filter_, exclude=None)))
 
 
 QUICK = (

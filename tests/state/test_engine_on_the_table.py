@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from streams.codec import encode_invocation
 from streams.engine import apply
-from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import (
     Act,
@@ -27,6 +26,7 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from streams.protocol.validation import CommandRefusedError
 from streams.state.store import Store
 from streams.state.table import Table
 from support.effort import examples

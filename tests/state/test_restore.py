@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.codec import encode, encode_invocation, encode_row
-from streams.engine.errors import NewerEngineError
 from streams.model import ENGINE_VERSION, Invocation, Meta, Payload, Row, Status
-from streams.state.errors import ChangelogError
+from streams.state.errors import ChangelogError, NewerEngineError
 from streams.state.store import Store
 from support.effort import examples
 from support.tables.state_twin import Twin

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from streams.engine import apply
 from streams.engine.effects import Append, Count, PutSlice, Send, SendAll
-from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At
 from streams.model import ENGINE_VERSION, Invocation, Invoke, Row, Tick
 from streams.protocol.routing import home, partition_of, routing_key
+from streams.protocol.validation import CommandRefusedError
 from support.tables.memory_table import DEFAULT_SIZES, MemoryTable
 
 if TYPE_CHECKING:

@@ -254,8 +254,7 @@ class MemoryTable:
                     self.payloads[row.invocation_id] = payload
             case UpdateRow(row):
                 assert self.rows[row.invocation_id].seq == row.seq
-                assert row.delta is None
-                self.rows[row.invocation_id] = row
+                self.rows[row.invocation_id] = replace(row, delta=None)
             case RemoveRow(seq, invocation_id):
                 assert self.rows.pop(invocation_id).seq == seq
                 del self.invocations[invocation_id]

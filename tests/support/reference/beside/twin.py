@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from streams.codec import encode_invocation
 from streams.engine import apply
 from streams.engine.effects import Append, Send, SendAll
-from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import (
     ENGINE_VERSION,
@@ -24,6 +23,7 @@ from streams.model import (
     Tick,
 )
 from streams.protocol.routing import home, partition_of, routing_key
+from streams.protocol.validation import CommandRefusedError
 from streams.state.store import Store
 from streams.state.table import Table
 from support.reference import apply as protocol
