@@ -19,7 +19,7 @@ from streams.health import serving
 from streams.kafka import topics
 from streams.kafka.errors import KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.stopping import Limit
-from streams.worker.observer import Observer
+from streams.worker.observer import WorkerObserver
 from streams.worker.worker import Worker, wall_clock
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run(settings: Settings) -> int:
         StreamsError: it cannot start or go on; the message says why.
     """
     topics.require_sound(settings)
-    observer = Observer(wall_clock)
+    observer = WorkerObserver(wall_clock)
     with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
         _run_until_signal(Worker(settings, observer=observer))
     # All is done: a second Ctrl-C that comes only now has nothing left to stop, and must not look like a failure.

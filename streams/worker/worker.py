@@ -17,7 +17,7 @@ from streams.worker.culprit import Culprit
 from streams.worker.given_up import give_up, try_again
 from streams.worker.housekeeping import Collector, WalKeeper
 from streams.worker.intake import await_pages, late_pages, pages_a_turn, sort_in, take_pages, take_shares, with_pages
-from streams.worker.observer import Observer
+from streams.worker.observer import WorkerObserver
 from streams.worker.outbox import tell_dead_letters
 from streams.worker.page_sizes import Budget, Pace
 from streams.worker.rebalance import Rebalance
@@ -57,12 +57,12 @@ class Worker:
         settings: Settings,
         clients: Clients | None = None,
         wall_clock: Callable[[], int] = wall_clock,
-        observer: Observer | None = None,
+        observer: WorkerObserver | None = None,
     ) -> None:
         self._settings = settings
         clients = clients or KafkaClients()
         self._wall_clock = wall_clock
-        self._observer = observer or Observer(wall_clock)
+        self._observer = observer or WorkerObserver(wall_clock)
         self._stopping = threading.Event()
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
