@@ -34,8 +34,8 @@ from streams.state.store import Store
 from streams.worker import outbox, turn
 from streams.worker.agreement import TopicFacts
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import pages_a_turn, take_shares
-from streams.worker.page_sizes import FIRST, Pace
+from streams.worker.intake import pages_a_turn, take_inputs
+from streams.worker.page_sizes import FIRST, TunedSizes
 from streams.worker.startup import Topics
 from streams.worker.task import PartitionTask, Phase
 
@@ -85,7 +85,7 @@ class Clock:
 
 
 STEPS: tuple[tuple[str, Any, str], ...] = (
-    ("decode and home", turn, "take_shares"),
+    ("decode and home", turn, "take_inputs"),
     ("decode and home", turn, "strays"),
     ("look up rows", table.Table, "load"),
     ("decide (engine)", turn, "apply"),
@@ -107,7 +107,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(_env_file=None)  # type: ignore[call-arg]
-        self.pace = Pace(self.settings.tick_max_rows)
+        self.sizes = TunedSizes(self.settings.tick_max_rows)
         self.turns = self.applied = self.signals = 0
         self.pages: list[int] = []
         self._next = [0] * PARTITIONS
@@ -138,26 +138,26 @@ class Machine:
         waiting = [task.backlog.copy() for task in self.tasks]
         for task in self.tasks:
             task.backlog.clear()
-        share = self.settings.max_turn_records // PARTITIONS
+        input_ = self.settings.max_turn_records // PARTITIONS
         began = time.thread_time()
         while any(waiting) or any(task.backlog for task in self.tasks):
             for task, rest in zip(self.tasks, waiting, strict=True):
-                while rest and len(task.backlog) < share:
+                while rest and len(task.backlog) < input_:
                     task.backlog.append(rest.popleft())
             self.turn()
         return time.thread_time() - began
 
     def turn(self) -> None:
         """One turn over what stands in the backlogs."""
-        shares = turn.take_shares(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
-        done = turn.Turn(self.settings, _TOPICS, self.pace)
-        done.apply(shares)
+        inputs = turn.take_inputs(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
+        done = turn.Turn(self.settings, _TOPICS, self.sizes)
+        done.apply(inputs)
         for position, task in enumerate(done.tasks):
             task.running_table.commit(position, 0)
         self.pages += [
             item.command.max_matched
-            for share in shares
-            for item in share.items
+            for input_ in inputs
+            for item in input_.items
             if isinstance(item.command, ContinueSlice)
         ]
         done.tune(self.settings.page_budget_ms)
@@ -302,7 +302,7 @@ def _print_functions(job: Any) -> None:
     pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
 
-turn.take_shares = take_shares  # type: ignore[attr-defined]  # so that STEPS can put a clock around it
+turn.take_inputs = take_inputs  # type: ignore[attr-defined]  # so that STEPS can put a clock around it
 
 if __name__ == "__main__":
     main()

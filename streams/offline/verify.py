@@ -23,9 +23,9 @@ from streams.model import ENGINE_VERSION
 from streams.offline.tables import restore
 from streams.state.store import Store
 from streams.state.table import Table
-from streams.worker.dead_letter_places import PutAside
-from streams.worker.intake import take_share
-from streams.worker.page_sizes import FIRST, Pace
+from streams.worker.dead_letter_places import DeadLetterPlaces
+from streams.worker.intake import take_input
+from streams.worker.page_sizes import FIRST, TunedSizes
 from streams.worker.startup import Topics, learn_topics
 from streams.worker.task import PartitionTask, Phase
 from streams.worker.turn import Turn
@@ -88,7 +88,7 @@ class _Comparison:
         self._settings = settings
         self._topics = topics
         self._reading = Reading(settings, clients, progress)
-        self._put_aside = PutAside(settings, topics, self._reading)
+        self._places = DeadLetterPlaces(settings, topics, self._reading)
 
     def close(self) -> None:
         self._reading.close()
@@ -110,7 +110,7 @@ class _Comparison:
                 if verdict.earlier_to is not None:
                     return verdict
                 # After the changelog: a transaction that was just restored may have written dead letters as well.
-                self._put_aside.read()
+                self._places.read()
                 if kept.meta is not None:
                     verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset)
                 self._diff(verdict, kept, replayed)
@@ -131,14 +131,14 @@ class _Comparison:
             changelog_topic_id=facts.changelog_id,
         )
         task.phase = Phase.RUNNING
-        task.known_ahead, dead = self._put_aside.ahead[partition], self._put_aside.skipped[partition]
+        task.known_ahead, dead = self._places.ahead[partition], self._places.skipped[partition]
         count = 0
         bounds = (0, end)
         for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
             task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
             count += len(chunk)
             while task.backlog:
-                Turn(self._settings, self._topics, Pace(self._settings.tick_max_rows)).apply([take_share(task)])
+                Turn(self._settings, self._topics, TunedSizes(self._settings.tick_max_rows)).apply([take_input(task)])
                 task.table.commit(0, 0)
         return count
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
     from streams.config import Settings
-    from streams.worker.outbox import DeadLetter, Forwarded, Outbox, Records
+    from streams.worker.outbox import Forwarded, Outbox, OutgoingDeadLetter, Records
     from streams.worker.task import PartitionTask
     from streams.worker.watch import TopicWatch
 
@@ -122,10 +122,10 @@ class Checkpoint:
         self._began = began = time.monotonic()
         try:
             self._produce_all(outbox, tasks, positions)
-        except KafkaException as exc:
+        except KafkaException as error:
             # Not retried: part of it is in the transaction already.
-            error = kafka_error(exc)
-            raise TransactionAbortedError(str(exc)) if error is None else _refused(error) from exc
+            why = kafka_error(error)
+            raise TransactionAbortedError(str(error)) if why is None else _refused(why) from error
         offsets = [
             TopicPartition(self._topics[Topic.COMMANDS], t.partition, t.running_table.meta.next_offset) for t in tasks
         ]
@@ -190,7 +190,7 @@ class Checkpoint:
                         raise _refused(error, f"{topic}, partition {partition}, key {record['key']}: ")
                 self._producer.poll(0.1)
 
-    def _produce_one(self, topic: Topic, record: DeadLetter | Forwarded, partition: int) -> None:
+    def _produce_one(self, topic: Topic, record: OutgoingDeadLetter | Forwarded, partition: int) -> None:
         """Queue a record with headers, which `produce_batch` does not take."""
         name, headers = self._topics[topic], record.headers
         while True:
@@ -216,14 +216,14 @@ def _retrying(call: Callable[[], object]) -> None:
     while True:
         try:
             call()
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is None:
+        except KafkaException as error:
+            why = kafka_error(error)
+            if why is None:
                 raise
-            if not error.retriable() or error.fatal() or error.txn_requires_abort():
-                raise _failure(error) from exc
+            if not why.retriable() or why.fatal() or why.txn_requires_abort():
+                raise _failure(why) from error
             if time.monotonic() > give_up:
-                raise ProducerFencedError(f"outcome unknown after {_GIVE_UP_S:.0f} s: {error.str()}") from exc
+                raise ProducerFencedError(f"outcome unknown after {_GIVE_UP_S:.0f} s: {why.str()}") from error
         else:
             return
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.worker.startup import Topics
 
 
-class PutAside:
+class DeadLetterPlaces:
     """Places in `commands`, by partition, from the dead letters read so far.
 
     `skipped`: offsets of records that became dead letters. `ahead`: places of records that were applied although they

@@ -78,5 +78,5 @@ class WalKeeper:
             for file in self._files():
                 try:
                     passive_checkpoint(file)
-                except Exception as exc:  # noqa: BLE001 -- a missed checkpoint only lets the file grow
-                    log.warning("checkpoint of the write-ahead file failed", file=str(file), error=str(exc))
+                except Exception as error:  # noqa: BLE001 - a missed checkpoint only lets the file grow
+                    log.warning("checkpoint of the write-ahead file failed", file=str(file), error=str(error))

@@ -41,7 +41,7 @@ One that cannot act, because its number is not awaited, does not count: the log 
 """
 
 
-class Bad(NamedTuple):
+class RecordFault(NamedTuple):
     """The fault of a record: the dead letter's code, and its message.
 
     Never the exception itself: its traceback refers to the records at hand, and a `Record`, which the garbage collector
@@ -60,17 +60,17 @@ class Item(Record, frozen=True):
 
     message: Any
     command: Command
-    bad: Bad | None = None
+    bad: RecordFault | None = None
     instead: Command | None = None
 
 
-class Share(NamedTuple):
+class PartitionInput(NamedTuple):
     """The work of one partition in a turn."""
 
     task: PartitionTask
     items: list[Item]
-    ids: list[str]
-    page: int | None
+    ids: Sequence[str] = ()
+    page: int | None = None
     """Index of the page in `items`; None without one."""
 
 
@@ -98,14 +98,14 @@ def sort_in(tasks: Mapping[int, PartitionTask], messages: Iterable[Any]) -> None
             task.backlog.append(message)
 
 
-def take_shares(
+def take_inputs(
     tasks: Sequence[PartitionTask],
     turn: int,
     pages: int,
     had: Container[PartitionTask],
     most: int | None = None,
-) -> list[Share]:
-    """The share of each partition in this turn. `pages` of them do a page, those first that have waited longest.
+) -> list[PartitionInput]:
+    """The input of each partition in this turn. `pages` of them do a page, those first that have waited longest.
 
     The other half does its pages while Kafka commits this turn, when the loop would only wait. For now, they do the
     commands before their page.
@@ -113,30 +113,30 @@ def take_shares(
     `turn` is a number that rises from turn to turn. `had`: partitions that have had a page in this turn. `most`: limit
     on the records of all partitions together.
     """
-    shares = []
+    inputs = []
     left = most
     for task in sorted(tasks, key=attrgetter("page_turn")):
-        share = take_share(task, with_page=pages > 0 and task not in had, most=left)
+        input_ = take_input(task, with_page=pages > 0 and task not in had, most=left)
         if left is not None:
-            left -= len(share.items)
-        if share.page is not None:
+            left -= len(input_.items)
+        if input_.page is not None:
             pages -= 1
             task.page_turn = turn
-        if share.items:
-            shares.append(share)
-    return shares
+        if input_.items:
+            inputs.append(input_)
+    return inputs
 
 
-def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Share]:
-    """The shares of partitions whose backlog begins with a page; at most `pages` of them."""
-    shares: list[Share] = []
+def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[PartitionInput]:
+    """The inputs of partitions whose backlog begins with a page; at most `pages` of them."""
+    inputs: list[PartitionInput] = []
     for task in sorted(tasks, key=attrgetter("page_turn")):
-        if len(shares) == pages:
+        if len(inputs) == pages:
             break
         if task.backlog and _begins_with_page(task):
-            shares.append(take_share(task))
+            inputs.append(take_input(task))
             task.page_turn = turn
-    return shares
+    return inputs
 
 
 def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:
@@ -180,19 +180,21 @@ def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, mess
     return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
 
 
-def _decoded(message: Any) -> Command | Bad:
+def _decoded(message: Any) -> Command | RecordFault:
     """The record's command. Its size is checked first: a broker limits only the compressed size."""
     key, value = message.key(), message.value()
     size = len(key or b"") + len(value or b"")
     if size > MAX_COMMAND:
-        return Bad("too_large", f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one")
+        return RecordFault(
+            "too_large", f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one"
+        )
     try:
         return codec.decode_command(value)
     except codec.BadRecordError as bad:
-        return Bad(bad.code, bad.message)
+        return RecordFault(bad.code, bad.message)
 
 
-def forward_fault(message: Any) -> Bad | None:
+def forward_fault(message: Any) -> RecordFault | None:
     """The reason why the record cannot be written to another partition; None if it can.
 
     The broker also counts headers and framing, and may have taken the record compressed. A refused record would abort
@@ -206,7 +208,9 @@ def forward_fault(message: Any) -> Bad | None:
     if size <= MAX_COMMAND:
         return None
     rule = f"with headers and framing it has {size} bytes, at most {MAX_COMMAND} can be forwarded"
-    return Bad("too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner")
+    return RecordFault(
+        "too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner"
+    )
 
 
 def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
@@ -214,7 +218,7 @@ def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
     return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
 
 
-def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> Share:
+def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> PartitionInput:
     """Decode the backlog up to the partition's first page, or, with that page, up to the second; the rest stays.
 
     `most`: records.
@@ -227,7 +231,7 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
     while backlog and (most is None or len(items) < most):
         message = backlog.popleft()
         command = _decoded(message)
-        if isinstance(command, Bad):
+        if isinstance(command, RecordFault):
             items.append(Item(message, _NONE, command))
             continue
         if isinstance(command, Invoke):
@@ -243,25 +247,25 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
                 break
             page = len(items)
         items.append(Item(message, command))
-    return Share(task, items, ids, page)
+    return PartitionInput(task, items, ids, page)
 
 
-def left_over(share: Share, done: int) -> Share:
-    """The first `done` records of a share; the others go back to the backlog."""
-    share.task.backlog.extendleft(item.message for item in reversed(share.items[done:]))
-    page = share.page if share.page is not None and share.page < done else None
-    return share._replace(items=share.items[:done], page=page)
+def left_over(input_: PartitionInput, done: int) -> PartitionInput:
+    """The first `done` records of an input; the others go back to the backlog."""
+    input_.task.backlog.extendleft(item.message for item in reversed(input_.items[done:]))
+    page = input_.page if input_.page is not None and input_.page < done else None
+    return input_._replace(items=input_.items[:done], page=page)
 
 
-def strays(shares: Sequence[Share], partitions: int) -> dict[tuple[int, int], int]:
+def strays(inputs: Sequence[PartitionInput], partitions: int) -> dict[tuple[int, int], int]:
     """Records on the wrong partition: (partition, offset) -> the partition that they belong to.
 
     Computed from the record's value, never its key: another client's partitioner may have put it anywhere.
     """
     found: dict[tuple[int, int], int] = {}
-    for share in shares:
-        own = share.task.partition
-        for item in share.items:
+    for input_ in inputs:
+        own = input_.task.partition
+        for item in input_.items:
             if item.bad is None:
                 belongs = _home(item.command, partitions)
                 if belongs is not None and belongs != own:

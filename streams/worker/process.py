@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from confluent_kafka import KafkaException
 
+from streams.clock import wall_clock
 from streams.config import variable
 from streams.engine.errors import NewerEngineError
 from streams.errors import StreamsError
@@ -20,7 +21,7 @@ from streams.kafka import topics
 from streams.kafka.errors import KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.stopping import Limit
 from streams.worker.observer import WorkerObserver
-from streams.worker.worker import Worker, wall_clock
+from streams.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,17 +77,17 @@ def _clear_errors(settings: Settings) -> Iterator[None]:
     """Turn an error that ends a worker into one line that says what to do."""
     try:
         yield
-    except (NewerEngineError, KafkaFailureError) as exc:
-        raise StreamsError(str(exc)) from exc
-    except (ProducerFencedError, TransactionAbortedError) as exc:
+    except (NewerEngineError, KafkaFailureError) as error:
+        raise StreamsError(str(error)) from error
+    except (ProducerFencedError, TransactionAbortedError) as error:
         raise StreamsError(
-            f"Kafka at {settings.bootstrap_servers} does not settle the last transaction ({exc}): start the worker "
+            f"Kafka at {settings.bootstrap_servers} does not settle the last transaction ({error}): start the worker "
             "again when it answers; nothing is lost",
-        ) from exc
-    except KafkaException as exc:
-        raise StreamsError(f"Kafka: {exc.args[0].str() if exc.args else exc}") from exc
-    except sqlite3.Error as exc:
+        ) from error
+    except KafkaException as error:
+        raise StreamsError(f"Kafka: {error.args[0].str() if error.args else error}") from error
+    except sqlite3.Error as error:
         raise StreamsError(
-            f"state folder {settings.state_dir}: SQLite says {exc}. Nothing is lost: what Kafka has committed is "
+            f"state folder {settings.state_dir}: SQLite says {error}. Nothing is lost: what Kafka has committed is "
             "replayed from the changelog at the next start. Free disk space or choose another STREAMS_STATE_DIR",
-        ) from exc
+        ) from error

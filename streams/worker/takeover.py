@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.kafka.clients import Clients
     from streams.worker.clock_ahead import Places
-    from streams.worker.offsets import Bounds
+    from streams.worker.offsets import PartitionOffsets
 
 log = structlog.get_logger("streams.restore")
 
@@ -49,7 +49,7 @@ class _Asked(NamedTuple):
     """Partitions whose bounds were asked for, each with the number of its claim at that time."""
 
     claims: dict[PartitionTask, int]
-    answer: Future[Bounds | None]
+    answer: Future[PartitionOffsets | None]
 
 
 class Takeover:
@@ -108,10 +108,10 @@ class Takeover:
         """Ignore errors that pass by themselves: the next step tries again."""
         try:
             yield
-        except (KafkaException, FuturesTimeoutError) as exc:
-            if not passing(exc):
+        except (KafkaException, FuturesTimeoutError) as error:
+            if not passing(error):
                 raise
-            self._tell_waiting(str(exc))
+            self._tell_waiting(str(error))
 
     def _tell_waiting(self, why: str) -> None:
         if time.monotonic() - self._waiting_told >= _WAITING_EVERY_S:
@@ -173,7 +173,7 @@ class Takeover:
             if task in claimed and task.claims == claim:
                 self._claim(task, bounds)
 
-    def _claim(self, task: PartitionTask, bounds: Bounds) -> None:
+    def _claim(self, task: PartitionTask, bounds: PartitionOffsets) -> None:
         partition = task.partition
         task.committed = bounds.committed[partition]
         task.target = bounds.changelog_end[partition]
@@ -219,12 +219,12 @@ class Takeover:
             store.begin()
         try:
             task.restored += store.apply_changelog(records)
-        except (ChangelogError, BadRecordError) as exc:
+        except (ChangelogError, BadRecordError) as error:
             raise PartitionError(
-                f"partition {task.partition}: {self._facts.changelog} holds what no worker wrote ({exc}): find out who "
-                "else may write there, and restore the topic",
+                f"partition {task.partition}: {self._facts.changelog} holds what no worker wrote ({error}): find out "
+                "who else may write there, and restore the topic",
                 task.partition,
-            ) from exc
+            ) from error
         task.replayed_to = records[-1][2] + 1
         if before // _SAVE_EVERY != task.restored // _SAVE_EVERY:
             # Not the current time: if the replay ends here, the store is only as recent as when it began.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from streams.clock import wall_clock
 from streams.errors import PartitionError
 from streams.kafka.clients import KafkaClients
 from streams.kafka.errors import ConsumerFencedError, KafkaFailureError, ProducerFencedError, TransactionAbortedError
@@ -16,10 +17,10 @@ from streams.worker.connections import Connections
 from streams.worker.culprit import Culprit
 from streams.worker.given_up import give_up, try_again
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import await_pages, late_pages, pages_a_turn, sort_in, take_pages, take_shares, with_pages
+from streams.worker.intake import await_pages, late_pages, pages_a_turn, sort_in, take_inputs, take_pages, with_pages
 from streams.worker.observer import WorkerObserver
 from streams.worker.outbox import tell_dead_letters
-from streams.worker.page_sizes import Budget, Pace
+from streams.worker.page_sizes import Budget, TunedSizes
 from streams.worker.rebalance import Rebalance
 from streams.worker.repair import Repair
 from streams.worker.startup import check_count, learn_topics, tell_start
@@ -38,11 +39,6 @@ log = structlog.get_logger("streams.worker")
 
 _PLENTY = 50
 """With this many commands at hand, there is enough to do without a page."""
-
-
-def wall_clock() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Worker:
@@ -69,8 +65,8 @@ class Worker:
         self._repair = Repair()
         self._ahead: Turn | None = None
         self._metadata: Any = None
-        self.pace = Pace(settings.tick_max_rows)
-        self._culprit = Culprit(self.pace)
+        self.sizes = TunedSizes(settings.tick_max_rows)
+        self._culprit = Culprit(self.sizes)
         self._budget = Budget(settings.page_budget_ms)
         self.turns = 0
         self.applied = 0
@@ -116,9 +112,9 @@ class Worker:
         try:
             busy = self._step()
             standing = self.connections.standstill.look(self.tasks.keys())
-            self._observer.came_round(self.tasks.values(), self.pace.smallest(), self.connections.log_end, standing)
-        except sqlite3.DatabaseError as exc:
-            for partition in self._repair.replace(self.tasks, exc):
+            self._observer.came_round(self.tasks.values(), self.sizes.smallest(), self.connections.log_end, standing)
+        except sqlite3.DatabaseError as error:
+            for partition in self._repair.replace(self.tasks, error):
                 self.connections.pause(partition)
             self._abort()
             return False
@@ -127,8 +123,8 @@ class Worker:
     def _step(self) -> bool:
         try:
             messages = self._consume()
-        except ConsumerFencedError as exc:
-            self._replace_consumer(str(exc))
+        except ConsumerFencedError as error:
+            self._replace_consumer(str(error))
             return False
         self._metadata = metadata = self.connections.consumer.consumer_group_metadata()
         self._follow_group()
@@ -145,17 +141,17 @@ class Worker:
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
                 self._after(turn, time.perf_counter() - began)
                 return True
-        except TransactionAbortedError as exc:
-            log.warning("turn aborted, its input is read again", why=str(exc))
-            fault = self._failed(turn, exc)
+        except TransactionAbortedError as error:
+            log.warning("turn aborted, its input is read again", why=str(error))
+            fault = self._failed(turn, error)
             self._abort()
             self._give_up(fault)
-        except ProducerFencedError as exc:
-            fault = self._failed(turn, exc)
-            self._replace_producer(str(exc))
+        except ProducerFencedError as error:
+            fault = self._failed(turn, error)
+            self._replace_producer(str(error))
             self._give_up(fault)
-        except PartitionError as exc:
-            self._give_up(exc)
+        except PartitionError as error:
+            self._give_up(error)
         return False
 
     def close(self) -> None:
@@ -171,7 +167,7 @@ class Worker:
     def _consume(self) -> list[Any]:
         """Consume up to a turn's worth of records. Wait for the first one if none is left over, and for late pages."""
         left_over = sum(len(task.backlog) for task in self.tasks.values())
-        room = self.pace.room(self._settings.max_turn_records) - left_over
+        room = self.sizes.room(self._settings.max_turn_records) - left_over
         if room <= 0:
             # Polling keeps the membership alive, so even with a full backlog one record is asked for.
             room = 1
@@ -213,7 +209,7 @@ class Worker:
             self._start(task)
 
     def _start(self, task: PartitionTask) -> None:
-        task.open_table(self._topics.facts, self.pace.others(task.partition))
+        task.open_table(self._topics.facts, self.sizes.others(task.partition))
         next_offset = task.running_table.meta.next_offset
         if not self.connections.seek(task.partition, next_offset):
             # The next poll shows whether the partition was lost, or the consumer's place in the group.
@@ -234,7 +230,7 @@ class Worker:
         turn, self._ahead = self._ahead or self._new_turn(), None
         had = turn.had_a_page()
         pages = pages_a_turn(len(running)) - len(had)
-        turn.apply(self._culprit.marked(take_shares(suspects, self.turns, pages, had, self._culprit.most)))
+        turn.apply(self._culprit.marked(take_inputs(suspects, self.turns, pages, had, self._culprit.most)))
         turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), self._wall_clock())
         return turn if turn.tasks or turn.outbox.commands else None
 
@@ -248,11 +244,11 @@ class Worker:
             return []
         running, had = self._running(), committing.had_a_page()
         others = [task for task in running if task not in had and not self.stopping]
-        shares = take_pages(others, self.turns + 1, pages_a_turn(len(running)))
-        if not shares:
+        inputs = take_pages(others, self.turns + 1, pages_a_turn(len(running)))
+        if not inputs:
             return []
         self._ahead = self._new_turn()
-        self._ahead.apply(self._culprit.marked(shares))
+        self._ahead.apply(self._culprit.marked(inputs))
         return self._ahead.tasks
 
     def _give_up_ahead(self) -> None:
@@ -268,14 +264,14 @@ class Worker:
             try:
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, self._metadata)
                 self._after(turn, self.connections.checkpoint.transaction_s)
-            except (TransactionAbortedError, ProducerFencedError) as exc:
-                log.warning("turn aborted, its input is read again", why=str(exc))
+            except (TransactionAbortedError, ProducerFencedError) as error:
+                log.warning("turn aborted, its input is read again", why=str(error))
 
     def _running(self) -> list[PartitionTask]:
         return [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
 
     def _new_turn(self) -> Turn:
-        return Turn(self._settings, self._topics, self.pace, self._wall_clock)
+        return Turn(self._settings, self._topics, self.sizes, self._wall_clock)
 
     def _after(self, turn: Turn, took_s: float) -> None:
         transaction_s = self.connections.checkpoint.transaction_s
@@ -293,8 +289,8 @@ class Worker:
         try:
             if turn is not None:
                 self._culprit.failed(turn.taken, why, overdue=self.connections.checkpoint.overdue())
-        except PartitionError as exc:
-            return exc
+        except PartitionError as error:
+            return error
         return None
 
     def _give_up(self, fault: PartitionError | None) -> None:
@@ -308,8 +304,8 @@ class Worker:
         self._observer.gave_up("turn")
         try:
             self.connections.checkpoint.abort()
-        except (ProducerFencedError, KafkaFailureError) as exc:
-            self._replace_producer(str(exc))
+        except (ProducerFencedError, KafkaFailureError) as error:
+            self._replace_producer(str(error))
             return
         self._claim_all()
 

@@ -146,7 +146,7 @@ def test_the_table_is_told_by_status_and_batches_by_state(world: World) -> None:
     }
     assert value(world, "streams_page_matched_rows_sum") == 42
     assert value(world, "streams_page_seconds_count") == value(world, "streams_page_scanned_rows_count")
-    assert value(world, "streams_page_limit_rows", limit="scanned") == worker_of(world).pace.smallest().max_scanned
+    assert value(world, "streams_page_limit_rows", limit="scanned") == worker_of(world).sizes.smallest().max_scanned
 
 
 def test_lag_and_clock_tell_how_far_behind_a_partition_is(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_worker_is_ready_when_all_its_partitions_run(world: World) -> None:
     world.run_until_idle()
     assert observer.ready() == (True, {"ready": True, "partitions": {"0": "RUNNING", "1": "RUNNING"}})
     worker.tasks[1].claim()
-    observer.came_round(worker.tasks.values(), worker.pace.smallest(), worker.connections.log_end)
+    observer.came_round(worker.tasks.values(), worker.sizes.smallest(), worker.connections.log_end)
     verdict = observer.ready()
     assert not verdict.ok
     assert verdict.body["why"] == "1 of 2 partitions are not running yet"

@@ -56,7 +56,7 @@ def test_a_missing_folder_is_restored_from_the_changelog(world: World) -> None:
     world.assert_log_and_changelog_agree()
 
 
-def test_a_damaged_file_is_put_aside_and_rebuilt(world: World) -> None:
+def test_a_damaged_file_is_moved_aside_and_rebuilt(world: World) -> None:
     """Bytes that are no database cost a rebuild, nothing else; the file is kept for whoever wants to look."""
     file = world.settings.state_dir / "partition-0.sqlite3"
     file.write_bytes(b"no database" * 1_000)

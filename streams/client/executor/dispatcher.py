@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from streams.client.executor.context import Context
 from streams.client.executor.run import INTERRUPTED, STOPS, Early, Outcome, Run, Share, Stop, told
+from streams.clock import wall_clock
 from streams.errors import StreamsError
 from streams.model import SignalKind, Status
 
@@ -104,7 +105,7 @@ class Dispatcher:
         if self._fail_missing:
             return Outcome(Status.FAILED, text)
         after = min(_MOST_BACKOFF_MS, 1_000 << min(signal.attempt, 20))
-        return Outcome(Status.BACKING_OFF, text, time.time_ns() // 1_000_000 + after)
+        return Outcome(Status.BACKING_OFF, text, wall_clock() + after)
 
     def _start(self, share: Share, offset: int, signal: Signal) -> None:
         older = share.runs.get(signal.seq)

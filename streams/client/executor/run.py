@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.client.executor.context import Context, HandlerCancelledError, Retry, Suspend
 from streams.client.executor.watermark import Watermark
+from streams.clock import wall_clock
 from streams.model import SignalKind, Status
 from streams.protocol.validation import MAX_TEXT
 
@@ -142,7 +142,7 @@ def _outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool
         case Suspend():
             return Outcome(Status.SUSPENDED)
         case Retry():
-            return Outcome(Status.BACKING_OFF, retry_at=said.due(time.time_ns() // 1_000_000))
+            return Outcome(Status.BACKING_OFF, retry_at=said.due(wall_clock()))
         case HandlerCancelledError() | asyncio.CancelledError() if error is not None:
             return INTERRUPTED if asked_to_stop else Outcome(Status.FAILED, "it stopped, and nobody had asked it to")
         case _ if error is not None:
