@@ -15,7 +15,7 @@ import functools
 import pstats
 import tempfile
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -34,7 +34,7 @@ from streams.state.store import Store
 from streams.worker import outbox, turn
 from streams.worker.agreement import TopicFacts
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import pages_a_turn, take_inputs
+from streams.worker.intake import decoded, pages_a_turn, take_inputs
 from streams.worker.page_sizes import FIRST, TunedSizes
 from streams.worker.startup import Topics
 from streams.worker.task import PartitionTask, Phase
@@ -85,6 +85,7 @@ class Clock:
 
 
 STEPS: tuple[tuple[str, Any, str], ...] = (
+    ("decode and home", turn, "decoded"),
     ("decode and home", turn, "take_inputs"),
     ("decode and home", turn, "strays"),
     ("look up rows", table.Table, "load"),
@@ -124,28 +125,28 @@ class Machine:
 
     def log(self, partition: int, key: str, value: bytes) -> None:
         """Append a command."""
-        offset, self._next[partition] = self._next[partition], self._next[partition] + 1
-        stamp = (2, time.time_ns() // 1_000_000)
-        message = Message(
-            topic="commands", partition=partition, offset=offset, key=key.encode(), value=value, timestamp=stamp
-        )
-        self.tasks[partition].backlog.append(message)
+        self.tasks[partition].backlog += turn.decoded([self._message(partition, key, value)])  # type: ignore[attr-defined]
 
     def run(self, records: Iterable[Record]) -> float:
         """Apply all of them, turns as large as a worker's; returns the CPU seconds it took."""
+        waiting: list[deque[Any]] = [deque() for _ in self.tasks]
         for partition, key, value in records:
-            self.log(partition, key, value)
-        waiting = [task.backlog.copy() for task in self.tasks]
-        for task in self.tasks:
-            task.backlog.clear()
-        input_ = self.settings.max_turn_records // PARTITIONS
+            waiting[partition].append(self._message(partition, key, value))
+        most = self.settings.max_turn_records // PARTITIONS
         began = time.thread_time()
         while any(waiting) or any(task.backlog for task in self.tasks):
             for task, rest in zip(self.tasks, waiting, strict=True):
-                while rest and len(task.backlog) < input_:
-                    task.backlog.append(rest.popleft())
+                room = max(0, min(len(rest), most - len(task.backlog)))
+                task.backlog += turn.decoded(rest.popleft() for _ in range(room))  # type: ignore[attr-defined]
             self.turn()
         return time.thread_time() - began
+
+    def _message(self, partition: int, key: str, value: bytes) -> Message:
+        offset, self._next[partition] = self._next[partition], self._next[partition] + 1
+        stamp = (2, time.time_ns() // 1_000_000)
+        return Message(
+            topic="commands", partition=partition, offset=offset, key=key.encode(), value=value, timestamp=stamp
+        )
 
     def turn(self) -> None:
         """One turn over what stands in the backlogs."""
@@ -173,7 +174,8 @@ class Machine:
     def _task(file: Path, partition: int) -> PartitionTask:
         task = PartitionTask(partition, Store.open(file, partition), file)
         task.table = table.Table(task.store, partition, PARTITIONS, FIRST)
-        task.phase = Phase.RUNNING
+        task.transit(Phase.RESTORING)
+        task.transit(Phase.RUNNING)
         return task
 
 
@@ -302,7 +304,7 @@ def _print_functions(job: Any) -> None:
     pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
 
-turn.take_inputs = take_inputs  # type: ignore[attr-defined]  # so that STEPS can put a clock around it
+turn.take_inputs, turn.decoded = take_inputs, decoded  # type: ignore[attr-defined]  # for the clocks of STEPS
 
 if __name__ == "__main__":
     main()

@@ -22,12 +22,11 @@ from streams.kafka.reading import Reading, chunks
 from streams.model import ENGINE_VERSION
 from streams.offline.tables import restore
 from streams.state.store import Store
-from streams.state.table import Table
 from streams.worker.dead_letter_places import DeadLetterPlaces
-from streams.worker.intake import take_input
+from streams.worker.intake import decoded, take_input
 from streams.worker.page_sizes import FIRST, TunedSizes
 from streams.worker.startup import Topics, learn_topics
-from streams.worker.task import PartitionTask, Phase
+from streams.worker.task import PartitionTask
 from streams.worker.turn import Turn
 
 if TYPE_CHECKING:
@@ -120,26 +119,17 @@ class _Comparison:
         return verdict
 
     def _replay(self, store: Store, file: Path, partition: int, end: int) -> int:
-        facts = self._topics.facts
         task = PartitionTask(partition, store, file)
-        task.table = Table(
-            store,
-            partition,
-            facts.partitions,
-            FIRST,
-            commands_topic_id=facts.commands_id,
-            changelog_topic_id=facts.changelog_id,
-        )
-        task.phase = Phase.RUNNING
+        task.open_table(self._topics.facts, FIRST)
         task.known_ahead, dead = self._places.ahead[partition], self._places.skipped[partition]
         count = 0
         bounds = (0, end)
         for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
-            task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
+            task.backlog += decoded(_Skipped(message) if message.offset() in dead else message for message in chunk)
             count += len(chunk)
             while task.backlog:
                 Turn(self._settings, self._topics, TunedSizes(self._settings.tick_max_rows)).apply([take_input(task)])
-                task.table.commit(0, 0)
+                task.running_table.commit(0, 0)
         return count
 
     @staticmethod

@@ -116,6 +116,7 @@ class Checkpoint:
         meanwhile: Callable[[], Container[PartitionTask]],
     ) -> None:
         positions: dict[int, int] = {}
+        # 1
         _retrying(self._producer.begin_transaction)
         if not self._watch.confirmed(_GIVE_UP_S):
             raise TransactionAbortedError(f"whether the topics are the same is not told within {_GIVE_UP_S:.0f} s")
@@ -126,6 +127,7 @@ class Checkpoint:
             # Not retried: part of it is in the transaction already.
             why = kafka_error(error)
             raise TransactionAbortedError(str(error)) if why is None else _refused(why) from error
+        # 4, 5
         offsets = [
             TopicPartition(self._topics[Topic.COMMANDS], t.partition, t.running_table.meta.next_offset) for t in tasks
         ]
@@ -135,6 +137,7 @@ class Checkpoint:
         finally:
             wait([committed])
         self.transaction_s = committed.result() - began
+        # 6
         for task in tasks:
             if task in ahead:
                 continue
@@ -164,6 +167,7 @@ class Checkpoint:
         _retrying(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S))
 
     def _produce_all(self, outbox: Outbox, tasks: Sequence[PartitionTask], positions: dict[int, int]) -> None:
+        # 2
         for task in tasks:
             outbox.changelog[task.partition][-1]["callback"] = _noting(positions)
         self._produce(Topic.CHANGELOG, outbox.changelog)
@@ -171,6 +175,7 @@ class Checkpoint:
         self._produce(Topic.BATCH_SLICES, outbox.progress)
         for letter in outbox.dead_letters:
             self._produce_one(Topic.DEAD_LETTERS, letter, letter.partition % self._dead_letter_partitions)
+        # 3
         for record in outbox.forwarded:
             self._produce_one(Topic.COMMANDS, record, record.partition)
         self._produce(Topic.COMMANDS, outbox.commands)

@@ -90,12 +90,17 @@ def pages_a_turn(partitions: int) -> int:
     return ceil(partitions / _PAGE_EVERY)
 
 
-def sort_in(tasks: Mapping[int, PartitionTask], messages: Iterable[Any]) -> None:
+def decoded(messages: Iterable[Any]) -> list[Item]:
+    """The records and their commands. Each record is decoded here, and never again."""
+    return [_decoded(message) for message in messages]
+
+
+def sort_in(tasks: Mapping[int, PartitionTask], items: Iterable[Item]) -> None:
     """Append each record to the backlog of its partition, if that is RUNNING."""
-    for message in messages:
-        task = tasks.get(message.partition())
+    for item in items:
+        task = tasks.get(item.message.partition())
         if task is not None and task.phase is Phase.RUNNING:
-            task.backlog.append(message)
+            task.backlog.append(item)
 
 
 def take_inputs(
@@ -144,7 +149,7 @@ def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:
     return {task.partition for task in tasks if not task.backlog and task.running_table.meta.page_outstanding}
 
 
-def await_pages(consume: Callable[[int, float], list[Any]], late: set[int], room: int) -> list[Any]:
+def await_pages(consume: Callable[[int, float], list[Item]], late: set[int], room: int) -> list[Item]:
     """Wait a moment for the pages of the `late` partitions; returns all that arrives, about `room` records at most.
 
     The pages could be done in this turn, or ahead of the next. They were written in the turn before this one: readers
@@ -160,19 +165,14 @@ def await_pages(consume: Callable[[int, float], list[Any]], late: set[int], room
     return more
 
 
-def with_pages(messages: Iterable[Any]) -> set[int]:
-    """The partitions that have a page among these messages."""
-    return {message.partition() for message in messages if _is_page(message)}
-
-
-def _is_page(message: Any) -> bool:
-    return isinstance(_decoded(message), PAGES)
+def with_pages(items: Iterable[Item]) -> set[int]:
+    """The partitions that have a page among these records."""
+    return {item.message.partition() for item in items if isinstance(item.command, PAGES)}
 
 
 def _begins_with_page(task: PartitionTask) -> bool:
-    message = task.backlog[0]
-    command = _decoded(message)
-    return isinstance(command, PAGES) and _may_act(command, task, message, 0)
+    item = task.backlog[0]
+    return isinstance(item.command, PAGES) and _may_act(item.command, task, item.message, 0)
 
 
 def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, message: Any, before: int) -> bool:
@@ -180,18 +180,17 @@ def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, mess
     return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
 
 
-def _decoded(message: Any) -> Command | RecordFault:
-    """The record's command. Its size is checked first: a broker limits only the compressed size."""
+def _decoded(message: Any) -> Item:
+    """The record and its command. Its size is checked first: a broker limits only the compressed size."""
     key, value = message.key(), message.value()
     size = len(key or b"") + len(value or b"")
     if size > MAX_COMMAND:
-        return RecordFault(
-            "too_large", f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one"
-        )
+        text = f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one"
+        return Item(message, _NONE, RecordFault("too_large", text))
     try:
-        return codec.decode_command(value)
+        return Item(message, codec.decode_command(value))
     except codec.BadRecordError as bad:
-        return RecordFault(bad.code, bad.message)
+        return Item(message, _NONE, RecordFault(bad.code, bad.message))
 
 
 def forward_fault(message: Any) -> RecordFault | None:
@@ -219,7 +218,7 @@ def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
 
 
 def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> PartitionInput:
-    """Decode the backlog up to the partition's first page, or, with that page, up to the second; the rest stays.
+    """Take the backlog up to the partition's first page, or, with that page, up to the second; the rest stays.
 
     `most`: records.
     """
@@ -229,30 +228,27 @@ def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None 
     page = None
     raising = 0
     while backlog and (most is None or len(items) < most):
-        message = backlog.popleft()
-        command = _decoded(message)
-        if isinstance(command, RecordFault):
-            items.append(Item(message, _NONE, command))
-            continue
+        item = backlog.popleft()
+        command = item.command
         if isinstance(command, Invoke):
             ids.append(command.invocation.invocation_id)
         elif isinstance(command, (ReportTransition, Act)):
             ids.append(command.invocation_id)
         elif isinstance(command, (StartSlice, ControlSlice)):
             raising += _may_raise(command, task)
-        elif isinstance(command, PAGES) and _may_act(command, task, message, raising):
+        elif isinstance(command, PAGES) and _may_act(command, task, item.message, raising):
             raising += 1
             if page is not None or not with_page:
-                backlog.appendleft(message)
+                backlog.appendleft(item)
                 break
             page = len(items)
-        items.append(Item(message, command))
+        items.append(item)
     return PartitionInput(task, items, ids, page)
 
 
 def left_over(input_: PartitionInput, done: int) -> PartitionInput:
     """The first `done` records of an input; the others go back to the backlog."""
-    input_.task.backlog.extendleft(item.message for item in reversed(input_.items[done:]))
+    input_.task.backlog.extendleft(reversed(input_.items[done:]))
     page = input_.page if input_.page is not None and input_.page < done else None
     return input_._replace(items=input_.items[:done], page=page)
 

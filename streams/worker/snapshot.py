@@ -70,7 +70,7 @@ def _partition(task: PartitionTask, log_end: Callable[[int], int | None]) -> Par
         task.phase,
         task.fault,
         None if end is None or table is None else max(0, end - table.meta.next_offset),
-        task.restored,
+        task.replay.records,
         task.restore_ratio,
         task.store.meta if table is None else table.meta,
         () if table is None else table.batches(),

@@ -17,22 +17,24 @@ from streams.worker.connections import Connections
 from streams.worker.culprit import Culprit
 from streams.worker.given_up import give_up, try_again
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import await_pages, late_pages, pages_a_turn, sort_in, take_inputs, take_pages, with_pages
+from streams.worker.intake import await_pages, decoded, late_pages, sort_in, with_pages
 from streams.worker.observer import WorkerObserver
 from streams.worker.outbox import tell_dead_letters
 from streams.worker.page_sizes import Budget, TunedSizes
+from streams.worker.pipeline import Pipeline
 from streams.worker.rebalance import Rebalance
 from streams.worker.repair import Repair
 from streams.worker.startup import check_count, learn_topics, tell_start
 from streams.worker.state_folder import StateFolder, open_store
 from streams.worker.task import PartitionTask, Phase, with_time
-from streams.worker.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from streams.config import Settings
     from streams.kafka.clients import Clients
+    from streams.worker.intake import Item
+    from streams.worker.turn import Turn
 
 log = structlog.get_logger("streams.worker")
 
@@ -63,7 +65,6 @@ class Worker:
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
         self._repair = Repair()
-        self._ahead: Turn | None = None
         self._metadata: Any = None
         self.sizes = TunedSizes(settings.tick_max_rows)
         self._culprit = Culprit(self.sizes)
@@ -74,6 +75,7 @@ class Worker:
         try:
             self._worker_id = self._folder.worker_id(settings.worker_id)
             self._topics = learn_topics(clients, settings)
+            self.pipeline = Pipeline(settings, self._topics, self.sizes, self._culprit, wall_clock)
             self.connections = Connections(
                 clients, settings, self._topics, self._worker_id, self.rebalance, self._wall_clock
             )
@@ -122,13 +124,13 @@ class Worker:
 
     def _step(self) -> bool:
         try:
-            messages = self._consume()
+            items = self._consume()
         except ConsumerFencedError as error:
             self._replace_consumer(str(error))
             return False
         self._metadata = metadata = self.connections.consumer.consumer_group_metadata()
         self._follow_group()
-        sort_in(self.tasks, messages)
+        sort_in(self.tasks, items)
         for lost in self.connections.lost():
             self._give_up(lost)
         turn = None
@@ -164,22 +166,25 @@ class Worker:
 
     # --- consume ---
 
-    def _consume(self) -> list[Any]:
+    def _consume(self) -> list[Item]:
         """Consume up to a turn's worth of records. Wait for the first one if none is left over, and for late pages."""
         left_over = sum(len(task.backlog) for task in self.tasks.values())
         room = self.sizes.room(self._settings.max_turn_records) - left_over
         if room <= 0:
             # Polling keeps the membership alive, so even with a full backlog one record is asked for.
             room = 1
-        busy = left_over or self._ahead is not None
+        busy = left_over or self.pipeline.tasks
         takes_over = any(task.comes for task in self.tasks.values())
         busy = busy or (takes_over and not self.connections.takeover.waits)
-        messages = self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
-        if len(messages) >= _PLENTY:
-            return messages
-        ahead = () if self._ahead is None else self._ahead.tasks
-        late = late_pages(task for task in self._running() if task not in ahead) - with_pages(messages)
-        return messages + await_pages(self.connections.consume, late, room)
+        items = self._decoded(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
+        if len(items) >= _PLENTY:
+            return items
+        ahead = self.pipeline.tasks
+        late = late_pages(task for task in self._running() if task not in ahead) - with_pages(items)
+        return items + await_pages(self._decoded, late, room)
+
+    def _decoded(self, most: int, wait_s: float) -> list[Item]:
+        return decoded(self.connections.consume(most, wait_s))
 
     # --- partitions come and go ---
 
@@ -189,7 +194,7 @@ class Worker:
         for partition in sorted(revoked | lost):
             task = self.tasks.get(partition)
             if task is not None:
-                if self._ahead is not None and task in self._ahead.tasks:
+                if task in self.pipeline.tasks:
                     self._give_up_ahead()
                 del self.tasks[partition]
                 log.info("partition lost" if partition in lost else "partition revoked", partition=partition)
@@ -216,7 +221,7 @@ class Worker:
             log.info("partition was taken away", partition=task.partition)
             task.claim()
             return
-        task.phase = Phase.RUNNING
+        task.transit(Phase.RUNNING)
         task.runs_since = time.monotonic()
         log.info(
             "partition running", partition=task.partition, next_offset=next_offset, rows=task.running_table.row_total()
@@ -226,40 +231,25 @@ class Worker:
 
     def _apply(self) -> Turn | None:
         """Apply what there is; None if there is nothing to write."""
-        running, suspects = self._running(), self._culprit.suspects(self.tasks)
-        turn, self._ahead = self._ahead or self._new_turn(), None
-        had = turn.had_a_page()
-        pages = pages_a_turn(len(running)) - len(had)
-        turn.apply(self._culprit.marked(take_inputs(suspects, self.turns, pages, had, self._culprit.most)))
+        running = self._running()
+        turn = self.pipeline.turn(self._culprit.suspects(self.tasks), len(running), self.turns)
         turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), self._wall_clock())
         return turn if turn.tasks or turn.outbox.commands else None
 
-    def _work_ahead(self, committing: Turn) -> list[PartitionTask]:
-        """Do the next turn's pages while this one is committed; returns their partitions.
-
-        Only partitions without a page in this turn take part, so that each commits its SQLite transaction with the next
-        turn at the latest.
-        """
-        if self._culprit.most is not None:
-            return []
-        running, had = self._running(), committing.had_a_page()
-        others = [task for task in running if task not in had and not self.stopping]
-        inputs = take_pages(others, self.turns + 1, pages_a_turn(len(running)))
-        if not inputs:
-            return []
-        self._ahead = self._new_turn()
-        self._ahead.apply(self._culprit.marked(inputs))
-        return self._ahead.tasks
+    def _work_ahead(self, committing: Turn) -> Sequence[PartitionTask]:
+        if self.stopping or self._culprit.most is not None:
+            return ()
+        return self.pipeline.work_ahead(committing, self._running(), self.turns + 1)
 
     def _give_up_ahead(self) -> None:
         """Give up the work done ahead: one of its partitions is going away."""
-        turn, self._ahead = self._ahead, None
+        turn = self.pipeline.take()
         if turn is not None:
             self._claim(turn.tasks)
 
     def finish_ahead(self) -> None:
         """Commit the work done ahead, so that tables whose last turn waits for it end where their changelogs do."""
-        turn, self._ahead = self._ahead, None
+        turn = self.pipeline.take()
         if turn is not None:
             try:
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, self._metadata)
@@ -269,9 +259,6 @@ class Worker:
 
     def _running(self) -> list[PartitionTask]:
         return [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
-
-    def _new_turn(self) -> Turn:
-        return Turn(self._settings, self._topics, self.sizes, self._wall_clock)
 
     def _after(self, turn: Turn, took_s: float) -> None:
         transaction_s = self.connections.checkpoint.transaction_s
@@ -296,7 +283,7 @@ class Worker:
     def _give_up(self, fault: PartitionError | None) -> None:
         if fault is not None:
             self._observer.gave_up("partition")
-            if self._ahead is not None and any(task.partition == fault.partition for task in self._ahead.tasks):
+            if any(task.partition == fault.partition for task in self.pipeline.tasks):
                 self._give_up_ahead()
             give_up(self.tasks, fault, self.connections.pause)
 
@@ -318,7 +305,7 @@ class Worker:
     def _replace_consumer(self, why: str) -> None:
         """Replace the consumer. Meanwhile, every partition may have gone to another worker."""
         self._observer.gave_up("consumer")
-        self._ahead = None
+        self.pipeline.take()
         for task in self.tasks.values():
             task.close()
         self.tasks.clear()
@@ -326,7 +313,7 @@ class Worker:
 
     def _claim_all(self) -> None:
         """Claim every partition again: table and backlog go back to the last checkpoint."""
-        self._ahead = None
+        self.pipeline.take()
         self._claim(self.tasks.values())
 
     def _claim(self, tasks: Iterable[PartitionTask]) -> None:

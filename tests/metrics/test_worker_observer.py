@@ -224,7 +224,7 @@ def test_a_restore_tells_how_far_it_is(world: World, monkeypatch: pytest.MonkeyP
     assert shares[-1] == 1
     assert sum(0 < share < 1 for share in shares) > 1
     assert any(each.startswith("RESTORING ") and each.endswith("%") for each in told)
-    assert value(world, "streams_restored_records", partition=0) == worker.tasks[0].restored > 0
+    assert value(world, "streams_restored_records", partition=0) == worker.tasks[0].replay.records > 0
     assert value(world, "streams_partition_phase", partition=0, phase="RUNNING") == 1
 
 

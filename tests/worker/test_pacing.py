@@ -32,11 +32,11 @@ def tuned(
     most: int = 1_000,
 ) -> PageSizes:
     """The sizes of a batch after a turn with these pages, `sizes` before it."""
-    sizes = TunedSizes(most)
-    sizes._batches[0][""] = sizes
-    sizes._due[0] = sizes.max_due
-    sizes.learn(pages, ticks or [], budget_ms)
-    return sizes.batches(0)[""]._replace(max_due=sizes.others(0).max_due)
+    known = TunedSizes(most)
+    known._batches[0][""] = sizes
+    known._due[0] = sizes.max_due
+    known.learn(pages, ticks or [], budget_ms)
+    return known.batches(0)[""]._replace(max_due=known.others(0).max_due)
 
 
 def _dense(size: int, took_ms: float) -> Measured:

@@ -40,7 +40,7 @@ def test_an_intact_folder_replays_nothing(world: World) -> None:
     """After a clean stop the table is as it was, and no changelog record is read again."""
     world.run_until_idle()
     assert world.worker is not None
-    assert [task.restored for task in world.worker.tasks.values()] == [0] * PARTITIONS
+    assert [task.replay.records for task in world.worker.tasks.values()] == [0] * PARTITIONS
     assert len(world.statuses()) == 20
 
 
