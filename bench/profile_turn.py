@@ -34,7 +34,7 @@ from streams.state.store import Store
 from streams.worker import outbox, turn
 from streams.worker.agreement import TopicFacts
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import decoded, pages_a_turn, take_inputs
+from streams.worker.intake import items_of, pages_a_turn, take_inputs
 from streams.worker.page_sizes import FIRST, TunedSizes
 from streams.worker.startup import Topics
 from streams.worker.task import PartitionTask, Phase
@@ -85,7 +85,7 @@ class Clock:
 
 
 STEPS: tuple[tuple[str, Any, str], ...] = (
-    ("decode and home", turn, "decoded"),
+    ("decode and home", turn, "items_of"),
     ("decode and home", turn, "take_inputs"),
     ("decode and home", turn, "strays"),
     ("look up rows", table.Table, "load"),
@@ -125,7 +125,7 @@ class Machine:
 
     def log(self, partition: int, key: str, value: bytes) -> None:
         """Append a command."""
-        self.tasks[partition].backlog += turn.decoded([self._message(partition, key, value)])  # type: ignore[attr-defined]
+        self.tasks[partition].backlog += turn.items_of([self._message(partition, key, value)])  # type: ignore[attr-defined]
 
     def run(self, records: Iterable[Record]) -> float:
         """Apply all of them, turns as large as a worker's; returns the CPU seconds it took."""
@@ -137,7 +137,7 @@ class Machine:
         while any(waiting) or any(task.backlog for task in self.tasks):
             for task, rest in zip(self.tasks, waiting, strict=True):
                 room = max(0, min(len(rest), most - len(task.backlog)))
-                task.backlog += turn.decoded(rest.popleft() for _ in range(room))  # type: ignore[attr-defined]
+                task.backlog += turn.items_of(rest.popleft() for _ in range(room))  # type: ignore[attr-defined]
             self.turn()
         return time.thread_time() - began
 
@@ -304,7 +304,7 @@ def _print_functions(job: Any) -> None:
     pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
 
-turn.take_inputs, turn.decoded = take_inputs, decoded  # type: ignore[attr-defined]  # for the clocks of STEPS
+turn.take_inputs, turn.items_of = take_inputs, items_of  # type: ignore[attr-defined]  # for the clocks of STEPS
 
 if __name__ == "__main__":
     main()

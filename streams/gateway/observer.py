@@ -46,10 +46,10 @@ class GatewayObserver(LoopProbe):
         self._app: Any = None
         self._topic = ""
         self._rebalanced = 0
-        self._records = OfGateway.RECORDS.tally()
-        self._published = OfGateway.PUBLISHED.tally()
+        self._records = OfGateway.RECORDS.total()
+        self._published = OfGateway.PUBLISHED.total()
         self._merge_seconds = OfGateway.MERGE_SECONDS.distribution()
-        self._rebalances = OfGateway.REBALANCES.tally()
+        self._rebalances = OfGateway.REBALANCES.total()
         self.registry.register(self)
 
     def merged(self, records: int, published: int, took_s: float) -> None:

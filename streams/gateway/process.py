@@ -53,7 +53,7 @@ _CHATTY = ("aiokafka", "faust", "mode", "streams.gateway.faust_fixes")
 log = structlog.get_logger("streams.gateway")
 
 
-def run(settings: Settings) -> int:
+def run_gateway(settings: Settings) -> int:
     """Run the gateway until SIGTERM or Ctrl-C; a second one ends the process at once. Returns the exit code.
 
     When Kafka has ended its transaction, as it does after an outage of a minute, the process restarts itself.

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from streams.config import Topic
 from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
-from streams.kafka.reading import Reading, chunks
+from streams.kafka.reading import TopicReader, chunks
 from streams.model import ENGINE_VERSION
 from streams.offline.tables import restore
 from streams.state.store import Store
 from streams.worker.dead_letter_places import DeadLetterPlaces
-from streams.worker.intake import decoded, take_input
+from streams.worker.intake import items_of, take_input
 from streams.worker.page_sizes import FIRST, TunedSizes
 from streams.worker.startup import Topics, learn_topics
 from streams.worker.task import PartitionTask
@@ -86,7 +86,7 @@ class _Comparison:
     ) -> None:
         self._settings = settings
         self._topics = topics
-        self._reading = Reading(settings, clients, progress)
+        self._reading = TopicReader(settings, clients, progress)
         self._places = DeadLetterPlaces(settings, topics, self._reading)
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class _Comparison:
         count = 0
         bounds = (0, end)
         for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
-            task.backlog += decoded(_Skipped(message) if message.offset() in dead else message for message in chunk)
+            task.backlog += items_of(_Skipped(message) if message.offset() in dead else message for message in chunk)
             count += len(chunk)
             while task.backlog:
                 Turn(self._settings, self._topics, TunedSizes(self._settings.tick_max_rows)).apply([take_input(task)])

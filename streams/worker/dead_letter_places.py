@@ -14,7 +14,7 @@ from streams.worker.clock_ahead import CHANGELOG, CLOCK_AHEAD, SOURCE, Places
 
 if TYPE_CHECKING:
     from streams.config import Settings
-    from streams.kafka.reading import Reading
+    from streams.kafka.reading import TopicReader
     from streams.worker.startup import Topics
 
 
@@ -25,7 +25,7 @@ class DeadLetterPlaces:
     were stamped too far ahead. `of_any_table`: even if applied to a table whose changelog no longer exists.
     """
 
-    def __init__(self, settings: Settings, topics: Topics, reading: Reading, *, of_any_table: bool = False) -> None:
+    def __init__(self, settings: Settings, topics: Topics, reading: TopicReader, *, of_any_table: bool = False) -> None:
         self._topic = settings.topic(Topic.DEAD_LETTERS)
         self._topics = topics
         self._reading = reading

@@ -90,9 +90,9 @@ def pages_a_turn(partitions: int) -> int:
     return ceil(partitions / _PAGE_EVERY)
 
 
-def decoded(messages: Iterable[Any]) -> list[Item]:
+def items_of(messages: Iterable[Any]) -> list[Item]:
     """The records and their commands. Each record is decoded here, and never again."""
-    return [_decoded(message) for message in messages]
+    return [_item(message) for message in messages]
 
 
 def sort_in(tasks: Mapping[int, PartitionTask], items: Iterable[Item]) -> None:
@@ -180,7 +180,7 @@ def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, mess
     return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
 
 
-def _decoded(message: Any) -> Item:
+def _item(message: Any) -> Item:
     """The record and its command. Its size is checked first: a broker limits only the compressed size."""
     key, value = message.key(), message.value()
     size = len(key or b"") + len(value or b"")

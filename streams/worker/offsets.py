@@ -97,11 +97,11 @@ class Offsets:
         asked = [TopicPartition(self._facts.commands, partition) for partition in partitions]
         try:
             answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is None or error.code() != TIMED_OUT:
+        except KafkaException as error:
+            why = kafka_error(error)
+            if why is None or why.code() != TIMED_OUT:
                 raise
-            self._tell(error.str())
+            self._tell(why.str())
             return {}
         for tp in answer:
             if tp.error is not None:
@@ -131,9 +131,9 @@ class Offsets:
                     raise
 
 
-def passing(exc: KafkaException | FuturesTimeoutError) -> bool:
+def passing(error: KafkaException | FuturesTimeoutError) -> bool:
     """Whether the error passes by itself, as those of a restarting or overloaded broker do."""
-    if isinstance(exc, FuturesTimeoutError):
+    if isinstance(error, FuturesTimeoutError):
         return True
-    error = kafka_error(exc)
-    return error is not None and (error.retriable() or error.code() in TRANSIENT_ERRORS)
+    why = kafka_error(error)
+    return why is not None and (why.retriable() or why.code() in TRANSIENT_ERRORS)

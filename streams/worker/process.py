@@ -35,7 +35,7 @@ _SWITCH_S = 0.0005
 """Longest time a thread may keep the interpreter, s: the committing thread must not wait 5 ms between two requests."""
 
 
-def run(settings: Settings) -> int:
+def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles the open turn.
 
     Returns the exit code. A stop that takes longer than 20 s ends the process with exit code 1.

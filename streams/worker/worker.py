@@ -15,9 +15,9 @@ from streams.kafka.clients import KafkaClients
 from streams.kafka.errors import ConsumerFencedError, KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.worker.connections import Connections
 from streams.worker.culprit import Culprit
-from streams.worker.given_up import give_up, try_again
+from streams.worker.given_up import give_up_partition, try_again
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import await_pages, decoded, late_pages, sort_in, with_pages
+from streams.worker.intake import await_pages, items_of, late_pages, sort_in, with_pages
 from streams.worker.observer import WorkerObserver
 from streams.worker.outbox import tell_dead_letters
 from streams.worker.page_sizes import Budget, TunedSizes
@@ -176,15 +176,15 @@ class Worker:
         busy = left_over or self.pipeline.tasks
         takes_over = any(task.comes for task in self.tasks.values())
         busy = busy or (takes_over and not self.connections.takeover.waits)
-        items = self._decoded(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
+        items = self._items(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
         if len(items) >= _PLENTY:
             return items
         ahead = self.pipeline.tasks
         late = late_pages(task for task in self._running() if task not in ahead) - with_pages(items)
-        return items + await_pages(self._decoded, late, room)
+        return items + await_pages(self._items, late, room)
 
-    def _decoded(self, most: int, wait_s: float) -> list[Item]:
-        return decoded(self.connections.consume(most, wait_s))
+    def _items(self, most: int, wait_s: float) -> list[Item]:
+        return items_of(self.connections.consume(most, wait_s))
 
     # --- partitions come and go ---
 
@@ -285,7 +285,7 @@ class Worker:
             self._observer.gave_up("partition")
             if any(task.partition == fault.partition for task in self.pipeline.tasks):
                 self._give_up_ahead()
-            give_up(self.tasks, fault, self.connections.pause)
+            give_up_partition(self.tasks, fault, self.connections.pause)
 
     def _abort(self) -> None:
         self._observer.gave_up("turn")

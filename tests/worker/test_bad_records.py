@@ -66,7 +66,7 @@ def test_a_share_with_bad_records_of_every_kind_leaves_nothing_alive() -> None:
     values = [codec.encode(Invoke(Invocation("a", "s", "h"))), b"bad", b"\xc3\x01" + b"\x01" * 20, None, b"x" * _MIB]
     messages = [_Message(value) for value in values]
     alive = [weakref.ref(message) for message in messages]
-    task.backlog += intake.decoded(messages)
+    task.backlog += intake.items_of(messages)
     del messages
     input_ = intake.take_input(task)
     assert [item.bad is not None for item in input_.items] == [False, True, True, True, True]
