@@ -71,11 +71,11 @@ bench: $(READY) ## measure: applied a second, killed a second, latency beside it
 
 .PHONY: docs
 docs: export PYTHONPATH = .
-docs: $(READY) ## make the generated pages of docs/ anew: configuration, command line, tables, metrics, fingerprints
+docs: $(READY) ## make the generated pages of docs/ again: configuration, command line, tables, metrics, fingerprints
 	@set -e; for page in scripts/*_page.py; do $(BIN)/python $$page; done
 
 .PHONY: picture
-picture: $(READY) ## record the demo anew, as docs/demo.svg
+picture: $(READY) ## record the demo again, as docs/demo.svg
 	@$(BIN)/python scripts/picture.py
 
 .PHONY: clean

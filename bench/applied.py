@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bench import workload
-from bench.report import load_average, percentile
-from bench.service import PARTITIONS, by, say, service
-from bench.shares import profiled
+from bench.lib import workload
+from bench.lib.options import add_profile, add_workers
+from bench.lib.report import load_average, print_table, rates
+from bench.lib.service import PARTITIONS, by, say, service
+from bench.lib.shares import profiled, show_profiles
 from streams.config import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
-    from bench.workload import Record
+    from bench.lib.workload import Record
 
-HEAD = ("job", "commands", "a second", "median second", "best second", "workers' CPU us each", "signals", "load")
+NAME = "applied"
+_HEAD = ("job", "commands", "a second", "median second", "best second", "workers' CPU us each", "signals", "load")
 
 
-def measure(bootstrap: str, commands: int, counts: Sequence[int], *, profile: bool = False) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("--commands", type=int, default=400_000, help="to apply")
+    add_workers(parser)
+    add_profile(parser)
+
+
+def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     """Figures of both jobs, with each count of workers: invocations that start at once, and whole lives.
 
     A life is invoke, running, completed.
     """
     say("making commands")
-    names = workload.ids(commands)
+    names = workload.ids(options.commands)
     started = list(workload.started(names, PARTITIONS))
-    lives = list(workload.lives(names[: commands // 3], PARTITIONS))
+    lives = list(workload.lives(names[: options.commands // 3], PARTITIONS))
     figures = {}
-    for workers in counts:
+    for workers in options.workers:
         for job, records in (("invoke", started), ("mixed life", lives)):
-            figures[by(workers, job)] = _apply(bootstrap, job, records, workers, profile=profile)
+            figures[by(workers, job)] = _apply(bootstrap, job, records, workers, profile=options.profile)
     return figures
 
 
-def rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD`."""
+def show(figures: dict[str, Any]) -> None:
+    """Print the tables."""
     keys = ("commands", "per_second", "median_second", "best_second", "cpu_us_each", "signals", "load_average")
-    return [[name, *[each[key] for key in keys]] for name, each in figures.items()]
+    print_table("Commands applied", _HEAD, [[name, *[each[key] for key in keys]] for name, each in figures.items()])
+    show_profiles(figures)
 
 
 def _apply(bootstrap: str, name: str, records: list[Record], workers: int, *, profile: bool) -> dict[str, Any]:
@@ -60,21 +69,3 @@ def _apply(bootstrap: str, name: str, records: list[Record], workers: int, *, pr
             "load_average": load_average(),
             "profile": shares,
         }
-
-
-def rates(samples: Sequence[tuple[float, int]]) -> dict[str, float]:
-    """Commands a second, from (seconds, commands so far): over all from the first applied on, and by seconds."""
-    begin = next(index for index, (_, done) in enumerate(samples) if done)
-    (began, first), (ended, last) = samples[begin], samples[-1]
-    seconds = []
-    mark = samples[begin]
-    for now in samples[begin:]:
-        if now[0] - mark[0] >= 1:
-            seconds.append((now[1] - mark[1]) / (now[0] - mark[0]))
-            mark = now
-    overall = (last - first) / max(ended - began, 1e-9)
-    return {
-        "per_second": overall,
-        "median_second": median(seconds) if seconds else overall,
-        "best_second": percentile(seconds, 1) if seconds else overall,
-    }

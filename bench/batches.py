@@ -9,44 +9,69 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bench import workload
-from bench.batch import Ran, latency, pings, run
-from bench.report import load_average
-from bench.service import PARTITIONS, BenchError, Service, by, say, service
-from bench.unlike import unlike
+from bench.lib import workload
+from bench.lib.batch import Ran, latency, pings, run
+from bench.lib.options import add_rows, add_workers
+from bench.lib.report import load_average, print_table
+from bench.lib.service import PARTITIONS, BenchError, Service, by, say, service
+from bench.lib.unlike import unlike
 from streams.client import new_batch_id
 from streams.model import Action, Filter, StartBatch
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
-    from bench.batch import Pings
+    from bench.lib.batch import Pings
 
+NAME = "batches"
 _WARM_UP_S = 12.0
 _IDLE_S = 5.0
 _REST_S = 2.0
 _GRACE_MS = 1_000
-ROUNDS = 5
+_ROUNDS = 5
 
-HEAD = ("round", "rows", "seconds", "idle p50", "p99", "during p50", "p99", "x p50", "x p99", "load")
+_HEAD = ("round", "rows", "seconds", "idle p50", "p99", "during p50", "p99", "x p50", "x p99", "load")
 
 
-def measure(bootstrap: str, count: int, batches: int) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    add_rows(parser)
+    add_workers(parser, "with --unlike: ")
+    parser.add_argument("--batches", type=int, default=20, help="how many at once")
+    parser.add_argument("--unlike", action="store_true", help="of unlike kinds, each on rows of its own")
+
+
+def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Figures of the batches on the same rows, or of those of unlike kinds with each count of workers."""
+    if options.unlike:
+        return _unlike(bootstrap, options.rows, options.batches, options.workers)
+    return {"on the same rows": _alike(bootstrap, options.rows, options.batches)}
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print a table of each."""
+    for name, each in figures.items():
+        title = f"{each['batches']} batches at once, pings beside them, ms: {name}"
+        print_table(title, _HEAD, _rows(each))
+
+
+def _alike(bootstrap: str, count: int, batches: int) -> dict[str, Any]:
     """Figures of each round: a fifth of the table is killed by all of the batches together."""
     say(f"making {count:,} commands")
-    records = list(workload.rounds(workload.ids(count), PARTITIONS, ROUNDS))
+    records = list(workload.rounds(workload.ids(count), PARTITIONS, _ROUNDS))
     with service(bootstrap, "batches") as made:
         ends = made.preload(records, "batches")
         made.start_workers()
         made.await_applied(ends, "batches")
-        sets = [_alike(number, batches) for number in range(ROUNDS)]
+        sets = [_kills(number, batches) for number in range(_ROUNDS)]
         figures = _measure(made, sets)
     for number, each in enumerate(figures["rounds"]):
-        _require_sum(each, sum(1 for row in range(count) if row % ROUNDS == number))
+        _require_sum(each, sum(1 for row in range(count) if row % _ROUNDS == number))
     return {"batches": batches, **figures}
 
 
-def measure_unlike(bootstrap: str, count: int, batches: int, counts: Sequence[int]) -> dict[str, Any]:
+def _unlike(bootstrap: str, count: int, batches: int, counts: Sequence[int]) -> dict[str, Any]:
     """Figures of each round with each count of workers: each of a round's batches has its part of a fifth of the table.
 
     What a cancel waits for is over after a second: nobody answers it.
@@ -54,10 +79,10 @@ def measure_unlike(bootstrap: str, count: int, batches: int, counts: Sequence[in
     figures: dict[str, Any] = {}
     for workers in counts:
         say(f"making {count:,} commands")
-        each = count // ROUNDS // batches
+        each = count // _ROUNDS // batches
         sets = [
             list(unlike(each, PARTITIONS, count=batches, name=f"round-{number}-", grace_ms=_GRACE_MS))
-            for number in range(ROUNDS)
+            for number in range(_ROUNDS)
         ]
         name = by(workers, "unlike")
         with service(bootstrap, "unlike", workers) as made:
@@ -73,8 +98,8 @@ def measure_unlike(bootstrap: str, count: int, batches: int, counts: Sequence[in
     return figures
 
 
-def rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD`; milliseconds. The last line has the medians of the ratios."""
+def _rows(figures: dict[str, Any]) -> list[list[Any]]:
+    """Milliseconds. The last line has the medians of the ratios."""
     shown: list[list[Any]] = []
     for number, each in enumerate(figures["rounds"]):
         parts = [each[when][part] for when in ("idle", "during") for part in ("p50", "p99")]
@@ -100,7 +125,7 @@ def _measure(made: Service, sets: Sequence[Sequence[StartBatch]]) -> dict[str, A
     return {"rounds": rounds, "ratio": ratio}
 
 
-def _alike(number: int, count: int) -> list[StartBatch]:
+def _kills(number: int, count: int) -> list[StartBatch]:
     """All of them match the same rows, so that each row is wanted by all and ended by one."""
     wanted = Filter(services=(workload.round_service(number),))
     return [StartBatch(new_batch_id(), Action.KILL, wanted) for _ in range(count)]

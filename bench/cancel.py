@@ -7,46 +7,59 @@ applied: so each invocation costs a signal, a report and two changes of its row.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench import workload
-from bench.batch import Ran, latency, pings, program, run
-from bench.report import load_average
-from bench.service import PARTITIONS, BenchError, Service, say, service
+from bench.lib import workload
+from bench.lib.batch import Ran, latency, pings, print_pings, program, run
+from bench.lib.options import add_rows
+from bench.lib.report import load_average, print_table
+from bench.lib.service import PARTITIONS, BenchError, Service, say, service
 from streams import codec
 from streams.client import new_batch_id
 from streams.config import Topic
 from streams.model import Action, Filter, Signal, SignalKind, StartBatch
 
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "cancel"
 _WARM_UP_S = 12.0
 _IDLE_S = 10.0
 _AFTER_S = 2.0
 _GRACE_MS = 600_000
 """Nothing is to be killed: what is measured is that all have answered."""
 
-HEAD = ("executor", "rows", "ended", "seconds", "ended/s", "CPU us each", "CANCEL signals", "load")
-EXECUTORS = {"plain": "bench.answer", "library": "bench.library_executor"}
+_HEAD = ("executor", "rows", "ended", "seconds", "ended/s", "CPU us each", "CANCEL signals", "load")
+_EXECUTORS = {"plain": "bench.lib.answer", "library": "bench.lib.library_executor"}
 
 
-def measure(bootstrap: str, rows: int, executor: str) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    add_rows(parser)
+    parser.add_argument("--executor", choices=_EXECUTORS, default="plain", help="what answers")
+
+
+def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     """Figures for a table of suspended invocations, eight tenths of which are cancelled."""
-    say(f"making {2 * rows:,} commands")
-    records = list(workload.suspended(workload.ids(rows), PARTITIONS))
+    say(f"making {2 * options.rows:,} commands")
+    records = list(workload.suspended(workload.ids(options.rows), PARTITIONS))
     with service(bootstrap, "cancel") as made:
         ends = made.preload(records, "suspended")
         made.start_workers()
         made.await_applied(ends, "suspended")
-        return {executor: _measure(made, rows, executor)}
+        return {options.executor: _measure(made, options.rows, options.executor)}
 
 
-def rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD`."""
+def show(figures: dict[str, Any]) -> None:
+    """Print the tables."""
     keys = ("rows", "ended", "seconds", "ended_per_second", "cpu_us_each", "signals", "load_average")
-    return [[name, *[each[key] for key in keys]] for name, each in figures.items()]
+    shown = [[name, *[each[key] for key in keys]] for name, each in figures.items()]
+    print_table("Cancelled by one batch, answered by an executor", _HEAD, shown)
+    print_pings(figures)
 
 
 def _measure(made: Service, count: int, executor: str) -> dict[str, Any]:
-    with pings(made) as found, program(made, EXECUTORS[executor]):
+    with pings(made) as found, program(made, _EXECUTORS[executor]):
         time.sleep(_WARM_UP_S)
         signals = made.ends(Topic.SIGNALS)
         say("cancel: idle")

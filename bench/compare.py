@@ -13,38 +13,47 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import workload
-from bench.applied import rates
-from bench.report import load_average
-from bench.service import PARTITIONS, BenchError, Service, say, service
+from bench.lib import workload
+from bench.lib.report import load_average, print_table, rates
+from bench.lib.service import PARTITIONS, BenchError, Service, say, service
 from streams.config import Topic
 
 if TYPE_CHECKING:
-    from bench.workload import Record
+    import argparse
 
-HEAD = ("who", "commands", "a second", "best second", "this service is x", "load")
+    from bench.lib.workload import Record
+
+NAME = "compare"
+_HEAD = ("who", "commands", "a second", "best second", "this service is x", "load")
 _WITHIN_S = 900.0
 _STILL_S = 4.0
 _ROOT = Path(__file__).parent.parent
 
 
-def measure(bootstrap: str, commands: int, faust_commands: int, quix_python: str | None) -> dict[str, Any]:
-    """Figures of each; without `quix_python`, an interpreter that has quixstreams, Quix is left out."""
-    records = list(workload.started(workload.ids(commands), PARTITIONS))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("--commands", type=int, default=400_000, help="to apply")
+    parser.add_argument("--quix-python", help="an interpreter that has quixstreams and fastavro")
+    parser.add_argument("--faust-commands", type=int, default=40_000, help="fewer, as Faust takes long")
+
+
+def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Figures of each; without `--quix-python`, an interpreter that has quixstreams, Quix is left out."""
+    records = list(workload.started(workload.ids(options.commands), PARTITIONS))
     figures = {"this service": _run(bootstrap, "streams", records, None)}
-    if quix_python is not None:
+    if options.quix_python is not None:
         figures["Quix Streams"] = _run(
-            bootstrap, "quix", records, [quix_python, str(_ROOT / "bench" / "naive_quix.py")]
+            bootstrap, "quix", records, [options.quix_python, str(_ROOT / "bench" / "lib" / "naive_quix.py")]
         )
-    faust = [sys.executable, "-m", "bench.naive_faust"]
-    figures["Faust"] = _run(bootstrap, "faust", records[:faust_commands], faust)
+    faust = [sys.executable, "-m", "bench.lib.naive_faust"]
+    figures["Faust"] = _run(bootstrap, "faust", records[: options.faust_commands], faust)
     return figures
 
 
-def rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD`."""
+def show(figures: dict[str, Any]) -> None:
+    """Print the table."""
     own = figures["this service"]["per_second"]
-    return [
+    shown = [
         [
             name,
             each["commands"],
@@ -55,6 +64,7 @@ def rows(figures: dict[str, Any]) -> list[list[Any]]:
         ]
         for name, each in figures.items()
     ]
+    print_table("The same job: Avro in, row, signal out, exactly once", _HEAD, shown)
 
 
 def _run(bootstrap: str, name: str, records: list[Record], program: list[str] | None) -> dict[str, Any]:

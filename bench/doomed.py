@@ -10,21 +10,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from bench import workload
-from bench.batch import Ran, run
-from bench.report import load_average
-from bench.service import PARTITIONS, BenchError, Service, say, service
+from bench.lib import workload
+from bench.lib.batch import Ran, run
+from bench.lib.options import add_rows
+from bench.lib.report import load_average, print_table
+from bench.lib.service import PARTITIONS, BenchError, Service, say, service
 from streams import codec
 from streams.client import new_batch_id
 from streams.config import Topic
 from streams.model import Action, Filter, Signal, SignalKind, StartBatch, StartSlice
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
-    from bench.workload import Record
+    from bench.lib.workload import Record
 
-HEAD = (
+NAME = "doomed"
+_HEAD = (
     "doomed",
     "rows",
     "matched",
@@ -41,23 +44,30 @@ _HEAD_START_MS = 500
 _LOADED_A_SECOND = 8_000
 """So fast a worker fills its table on any machine."""
 _SETTLE_S = 30.0
-FORMS = ("scheduled", "objects")
+_FORMS = ("scheduled", "objects")
 
 
-def measure(bootstrap: str, rows: int, forms: Sequence[str]) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    add_rows(parser)
+    parser.add_argument("--form", choices=_FORMS, action="append", help="one of them; both if absent")
+
+
+def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     """Figures of each form: invocations that fall due, and such as wait for their object."""
     figures = {}
-    for form in forms:
-        say(f"making {rows:,} commands")
+    for form in options.form or _FORMS:
+        say(f"making {options.rows:,} commands")
         with service(bootstrap, f"doomed-{form}") as made:
-            figures[form] = _scheduled(made, rows) if form == "scheduled" else _objects(made, rows)
+            figures[form] = (_scheduled if form == "scheduled" else _objects)(made, options.rows)
     return figures
 
 
-def rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD`."""
+def show(figures: dict[str, Any]) -> None:
+    """Print the table."""
     keys = ("rows", "matched", "ended", "seconds", "fell_due", "started_before", "started_doomed")
-    return [[name, *[each.get(key, "-") for key in keys]] for name, each in figures.items()]
+    shown = [[name, *[each.get(key, "-") for key in keys]] for name, each in figures.items()]
+    print_table("Started although a running batch matches it", _HEAD, shown)
 
 
 def _scheduled(made: Service, count: int) -> dict[str, Any]:

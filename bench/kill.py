@@ -7,34 +7,28 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bench import workload
-from bench.applied import rates
-from bench.batch import Ran, latency, pings, run
-from bench.report import load_average
-from bench.service import PARTITIONS, BenchError, Service, by, say, service
-from bench.shares import profiled
+from bench.lib import workload
+from bench.lib.batch import Ran, latency, pings, print_pings, run
+from bench.lib.options import add_profile, add_rows, add_workers
+from bench.lib.report import load_average, print_table, rates
+from bench.lib.service import PARTITIONS, BenchError, Service, by, say, service
+from bench.lib.shares import profiled, show_profiles
 from streams import codec
 from streams.client import new_batch_id
 from streams.config import Topic
 from streams.model import Action, ContinueSlice, Filter, StartBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
-    from bench.workload import Record
+    from bench.lib.workload import Record
 
-_WARM_UPS = 3
-_BROKER_WARMS_S = 20.0
-"""A broker in Java compiles what is used often, on the processors it shares: thousands of transactions at first.
-
-It goes on with it during the first kills: the first of two in turn took four times the compiler's time of the second.
-"""
+NAME = "kill"
 _WARM_UP_S = 12.0
-_WARM_UP_ROWS = 200_000
 _IDLE_S = 10.0
 _AFTER_S = 2.0
 
-HEAD_KILL = (
+_HEAD_KILL = (
     "killed",
     "rows",
     "ended",
@@ -46,44 +40,43 @@ HEAD_KILL = (
     "largest",
     "load",
 )
-HEAD_PING = ("pings", "idle p50", "p99", "max", "during p50", "p99", "max", "x p50", "x p99", "x max")
-HEAD_STATE = ("table", "loaded/s", "disk MB", "memory MB", "most", "restart s", "to 1st command s", "restore rows/s")
+_HEAD_STATE = ("table", "loaded/s", "disk MB", "memory MB", "most", "restart s", "to 1st command s", "restore rows/s")
 
 
-def measure(
-    bootstrap: str, rows: int, counts: Sequence[int], *, restore: bool = True, profile: bool = False
-) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    add_rows(parser)
+    add_workers(parser)
+    add_profile(parser)
+    parser.add_argument("--no-restore", action="store_true", help="without restart and restore of the table")
+
+
+def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     """Figures for a table of invocations that never started, and for one of running ones, with each count of workers.
 
     Restart and restore are measured with one worker.
     """
     figures = {}
-    for workers in counts:
+    for workers in options.workers:
         for job, running in (("never started", False), ("running", True)):
             name = by(workers, job)
-            say(f"making {rows:,} commands")
-            records = list(workload.table(workload.ids(rows), PARTITIONS, running=running))
+            say(f"making {options.rows:,} commands")
+            records = list(workload.table(workload.ids(options.rows), PARTITIONS, running=running))
             with service(bootstrap, job.replace(" ", "-"), workers) as made:
-                alone = restore and workers == 1
-                figures[name] = _measure(made, name, records, restore=alone, profile=profile)
+                restore = workers == 1 and not options.no_restore
+                figures[name] = _measure(made, name, records, restore=restore, profile=options.profile)
     return figures
 
 
-def warm_up(bootstrap: str, workers: int) -> None:
-    """Pings and kills that are not measured, for a broker that has just started."""
-    records = list(workload.table(workload.ids(_WARM_UP_ROWS), PARTITIONS, running=True))
-    for _ in range(_WARM_UPS):
-        with service(bootstrap, "warm-up", workers) as made:
-            ends = made.preload(records, "warm-up")
-            made.start_workers()
-            made.await_applied(ends, "warm-up")
-            with pings(made):
-                time.sleep(_BROKER_WARMS_S)
-                run(made, [StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))])
+def show(figures: dict[str, Any]) -> None:
+    """Print the tables."""
+    print_table("Killed by one batch, pings beside it", _HEAD_KILL, _kill_rows(figures))
+    print_pings(figures)
+    print_table("The table", _HEAD_STATE, _state_rows(figures))
+    show_profiles(figures)
 
 
-def kill_rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD_KILL`."""
+def _kill_rows(figures: dict[str, Any]) -> list[list[Any]]:
     keys = (
         "ended",
         "seconds",
@@ -99,19 +92,7 @@ def kill_rows(figures: dict[str, Any]) -> list[list[Any]]:
     ]
 
 
-def ping_rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD_PING`; milliseconds."""
-    shown = []
-    for name, each in figures.items():
-        idle, during = each["idle"], each["during"]
-        parts = ("p50", "p99", "max")
-        ratios = [during[part] / idle[part] for part in parts]
-        shown.append([name, *[idle[part] for part in parts], *[during[part] for part in parts], *ratios])
-    return shown
-
-
-def state_rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD_STATE`."""
+def _state_rows(figures: dict[str, Any]) -> list[list[Any]]:
     return [
         [
             name,

@@ -22,12 +22,12 @@ from unittest.mock import patch
 
 from confluent_kafka import Message
 
-from bench import workload
-from bench.report import print_table
+from bench.lib import workload
+from bench.lib.report import print_table
 from streams import codec
 from streams.config import Settings
-from streams.engine.routing import partition_of
 from streams.model import Action, ContinueSlice, Filter, StartBatch
+from streams.protocol.routing import partition_of
 from streams.protocol.validation import MAX_GRACE_MS
 from streams.state import overlay, table
 from streams.state.store import Store
@@ -42,7 +42,7 @@ from streams.worker.task import PartitionTask, Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bench.workload import Record
+    from bench.lib.workload import Record
 
 PARTITIONS = 4
 _TOPICS = Topics(TopicFacts("commands", "changelog", PARTITIONS, "", "", 86_400_000), PARTITIONS, 1)
@@ -87,7 +87,6 @@ class Clock:
 STEPS: tuple[tuple[str, Any, str], ...] = (
     ("decode and home", turn, "items_of"),
     ("decode and home", turn, "take_inputs"),
-    ("decode and home", turn, "strays"),
     ("look up rows", table.Table, "load"),
     ("decide (engine)", turn, "apply"),
     ("absorb", table.Table, "absorb"),
@@ -107,13 +106,13 @@ class Machine:
     """A worker's four partitions in one process, with a command log in memory in place of Kafka."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(_env_file=None)  # type: ignore[call-arg]
+        self.settings = Settings(_env_file=None)
         self.sizes = TunedSizes(self.settings.tick_max_rows)
         self.turns = self.applied = self.signals = 0
         self.pages: list[int] = []
         self._next = [0] * PARTITIONS
         self.tasks = [self._task(folder / f"{p}.sqlite3", p) for p in range(PARTITIONS)]
-        self._keeper = WalKeeper(lambda: [task.file for task in self.tasks])
+        self._keeper = WalKeeper(lambda: [task.store for task in self.tasks])
         self._collector = Collector()
 
     def close(self) -> None:
@@ -125,7 +124,7 @@ class Machine:
 
     def log(self, partition: int, key: str, value: bytes) -> None:
         """Append a command."""
-        self.tasks[partition].backlog += turn.items_of([self._message(partition, key, value)])  # type: ignore[attr-defined]
+        self.tasks[partition].backlog += turn.items_of([self._message(partition, key, value)], PARTITIONS)  # type: ignore[attr-defined]
 
     def run(self, records: Iterable[Record]) -> float:
         """Apply all of them, turns as large as a worker's; returns the CPU seconds it took."""
@@ -137,7 +136,7 @@ class Machine:
         while any(waiting) or any(task.backlog for task in self.tasks):
             for task, rest in zip(self.tasks, waiting, strict=True):
                 room = max(0, min(len(rest), most - len(task.backlog)))
-                task.backlog += turn.items_of(rest.popleft() for _ in range(room))  # type: ignore[attr-defined]
+                task.backlog += turn.items_of((rest.popleft() for _ in range(room)), PARTITIONS)  # type: ignore[attr-defined]
             self.turn()
         return time.thread_time() - began
 

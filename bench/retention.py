@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench import workload
-from bench.batch import latency, pings, run
-from bench.report import load_average
-from bench.service import PARTITIONS, BenchError, Service, say, service
+from bench.lib import workload
+from bench.lib.batch import latency, pings, print_pings, run
+from bench.lib.options import add_rows
+from bench.lib.report import load_average, print_table
+from bench.lib.service import PARTITIONS, BenchError, Service, say, service
 from streams import codec
 from streams.client import new_batch_id
 from streams.config import Topic
 from streams.model import Action, Filter, StartBatch, Tick
 
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "retention"
 _WARM_UP_S = 12.0
 _IDLE_S = 10.0
 _AFTER_S = 2.0
 _KILLED_A_SECOND = 15_000
 """So fast a table is killed on any machine."""
 
-HEAD = ("forgotten", "rows", "gone", "seconds", "gone/s", "CPU us each", "ticks", "load")
+_HEAD = ("forgotten", "rows", "gone", "seconds", "gone/s", "CPU us each", "ticks", "load")
 
 
-def measure(bootstrap: str, count: int) -> dict[str, Any]:
+add_arguments = add_rows
+
+
+def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     """Figures for a table of invocations that never started, eight tenths of which are killed and then forgotten."""
+    count = options.rows
     say(f"making {count:,} commands")
     records = list(workload.table(workload.ids(count), PARTITIONS, running=False))
     retention_s = _IDLE_S + _AFTER_S + count / _KILLED_A_SECOND
@@ -36,10 +45,12 @@ def measure(bootstrap: str, count: int) -> dict[str, Any]:
         return {"never started": _measure(made, count, retention_s)}
 
 
-def rows(figures: dict[str, Any]) -> list[list[Any]]:
-    """For the table of `HEAD`."""
+def show(figures: dict[str, Any]) -> None:
+    """Print the tables."""
     keys = ("rows", "gone", "seconds", "gone_per_second", "cpu_us_each", "ticks", "load_average")
-    return [[name, *[each[key] for key in keys]] for name, each in figures.items()]
+    shown = [[name, *[each[key] for key in keys]] for name, each in figures.items()]
+    print_table("Forgotten once its retention is over", _HEAD, shown)
+    print_pings(figures)
 
 
 def _measure(made: Service, count: int, retention_s: float) -> dict[str, Any]:

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from bench.lib.report import machine, percentile, print_table, write
+from bench.lib.unlike import invoke, unlike
+from bench.lib.workload import Record
 from bench.profile_turn import PARTITIONS, Machine
-from bench.report import machine, percentile, print_table, write
-from bench.unlike import invoke, unlike
-from bench.workload import Record
 from streams import codec
 from streams.engine.effects import PutBatch, PutSlice
-from streams.engine.routing import partition_of
 from streams.engine.view import At
 from streams.model import Action, Filter, StartBatch
+from streams.protocol.routing import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ _KEYS = 10_000
 _FIRST_S = 1.0
 """After so long sizes have been learned."""
 _IDLE_TURNS = 10
-"""So many turns without a page: the batches are over, or their cancels wait for answers."""
+"""Turns without a page: the batches are over, or their cancels wait for answers."""
 _BESIDE = 20
 """Commands that have nothing to do with the batches, in each turn."""
 _REMEMBERED, _LARGE = 30_000, 100
@@ -94,7 +94,7 @@ def unlike_turns() -> dict[str, Any]:
 
 
 def _remember(made: Machine, count: int) -> None:
-    """So many batches that are over, a hundred of them with long filters, as each partition's table remembers them."""
+    """`count` batches that are over, a hundred of them with long filters, as each partition's table remembers them."""
     large = Filter(services=("none",), object_keys=tuple(str(each) for each in range(_KEYS)))
     for name, filter_ in (("small", Filter(services=("none",))), ("large", large)):
         made.run([_start(name, Action.KILL, filter_)])
@@ -116,7 +116,7 @@ def _remember(made: Machine, count: int) -> None:
 
 
 class _Beside:
-    """A machine that remembers so many batches, and what its parts take."""
+    """A machine that remembers `count` batches, and what its parts take."""
 
     def __init__(self, folder: Path, count: int) -> None:
         folder.mkdir()
@@ -171,7 +171,7 @@ def remembered() -> dict[str, Any]:
 
 
 def _memory_of(count: int) -> float:
-    """MiB of a process that opens the tables of a worker that remembers so many, and runs a batch."""
+    """MiB of a process that opens the tables of a worker that remembers `count` batches, and runs a batch."""
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
         made = Machine(Path(folder))
         made.run(invoke("rows", each, PARTITIONS, later=True) for each in range(40_000))

@@ -1,4 +1,4 @@
-"""Write the reference at the end of `docs/command-line.md` anew, from the program's own help.
+"""Write the reference at the end of `docs/command-line.md` again, from the program's own help.
 
 make docs
 """  # noqa: INP001 - a program, no package

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.engine.dispatch import HANDLERS
-from streams.engine.lifecycle import ENDED_BY, REPORTS, STARTED, UNSTARTED, VERDICTS, Verdict
-from streams.model import Action, Status
-from streams.protocol.validation import TERMINAL
+from streams.engine.lifecycle import ENDED_BY, REPORTS, VERDICTS, Verdict
+from streams.model import STARTED, TERMINAL, UNSTARTED, Action, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

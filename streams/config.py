@@ -102,19 +102,21 @@ class Settings(BaseSettings):
     )
 
     bootstrap_servers: str = Field(
-        "localhost:9092", min_length=1, description="the Kafka brokers to begin with, HOST:PORT, separated by commas"
+        "localhost:9092",
+        min_length=1,
+        description="the Kafka brokers to connect to first, HOST:PORT, separated by commas",
     )
     topic_prefix: str = Field(
         "invocations.",
         pattern=r"^[A-Za-z0-9._-]{0,200}$",
         description="what every topic's name begins with: letters, digits, '.', '_' and '-'",
     )
-    state_dir: Path = Field(Path(".state"), description="the worker's folder for its tables; one worker a folder")
+    state_dir: Path = Field(Path(".state"), description="the worker's folder for its tables; one folder per worker")
     worker_id: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
-        description="the worker's name, the same at each restart and no other worker's; kept in the state folder "
-        "when absent",
+        description="the worker's name, the same at each restart and no other worker's; when absent, one is made and "
+        "kept in the state folder",
     )
     group_id: str = Field(
         default_factory=lambda data: f"{data.get('topic_prefix', '')}workers",
@@ -125,17 +127,17 @@ class Settings(BaseSettings):
         15.0,
         gt=0,
         le=1_000,
-        description="time that a turn's pages of batches may take; where Kafka takes longer to commit, as long as "
-        "that, at most twice what is set",
+        description="time budget for the batch pages of one turn; follows Kafka's commit time where that is longer, "
+        "up to twice this value",
     )
-    max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands taken in one turn")
-    idle_poll_ms: int = Field(20, ge=1, le=1_000, description="how long an idle worker waits for commands at a time")
+    max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands per turn")
+    idle_poll_ms: int = Field(20, ge=1, le=1_000, description="how long one wait of an idle worker for commands takes")
     retention_ms: int = Field(24 * _HOURS, ge=0, description="how long an ended invocation stays in the table")
     batch_retention_ms: int = Field(
         7 * 24 * _HOURS, ge=60_000, description="how long a finished batch and its id are remembered"
     )
-    reconcile_interval_ms: int = Field(15_000, ge=100, description="how often unanswered cancels are looked after")
-    tick_max_rows: int = Field(1_000, ge=1, le=100_000, description="most pieces of work that are done when time acts")
+    reconcile_interval_ms: int = Field(15_000, ge=100, description="how often unanswered cancels are reconciled")
+    tick_max_rows: int = Field(1_000, ge=1, le=100_000, description="most due items one tick handles")
     transaction_timeout_ms: int = Field(
         10_000, ge=1_000, le=900_000, description="after this the broker aborts the transaction of a dead worker"
     )
@@ -244,7 +246,7 @@ def _line(field: str, message: str, value: object) -> str:
     info = Settings.model_fields[field]
     default = "" if info.default_factory or info.default is None else f" (by default {info.default})"
     if field.endswith("_http"):
-        message = "is no address: write HOST:PORT, like 0.0.0.0:8080"
+        message = "is not an address: write HOST:PORT, like 0.0.0.0:8080"
     return f"{variable(field)}={value}: {message[:1].lower()}{message[1:]}; it is {info.description}{default}"
 
 
@@ -254,7 +256,7 @@ def _misspelt() -> list[str]:
     for name in _environment():
         if name.startswith(PREFIX) and not name.startswith(KAFKA_PREFIX) and name not in known:
             meant = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-            problems += [f"{name} is no setting: did you mean {meant[0]}?"] if meant else []
+            problems += [f"{name} is not a setting: did you mean {meant[0]}?"] if meant else []
     return problems
 
 

@@ -47,10 +47,10 @@ class Probe(Protocol):
     registry: CollectorRegistry
 
     def live(self) -> Health:
-        """Whether the process makes progress; if not, only a restart helps."""
+        """True if the process makes progress; if not, only a restart helps."""
 
     def ready(self) -> Health:
-        """Whether the process does its work at present."""
+        """True if the process does its work at present."""
 
 
 class LoopProbe(Collector):
@@ -66,7 +66,7 @@ class LoopProbe(Collector):
         self._came_round = clock()
 
     def live(self) -> Health:
-        """Whether the loop comes round."""
+        """True if the loop comes round."""
         age = self._age_s()
         live = age < self._stuck_after_s
         why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}

@@ -68,7 +68,7 @@ class Seldom(logging.Filter):
         self._next: dict[tuple[str, ...], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written."""
+        """True if the record is to be written."""
         if not record.name.startswith(self._loggers):
             return True
         telling = record.args[: self._telling] if isinstance(record.args, tuple) else ()

@@ -150,20 +150,18 @@ class OfWorker:
     DEAD_LETTERS: Final = CounterOf("streams_dead_letters_total", "Bad records put into dead-letters.", (CODE,))
     CLOCK_AHEAD: Final = CounterOf(
         "streams_clock_ahead_total",
-        "Commands stamped too far ahead of this machine's clock, which time did not follow.",
+        "Commands stamped too far ahead of this machine's clock, which did not move the partition's clock.",
     )
-    FORWARDED: Final = CounterOf(
-        "streams_forwarded_total", "Records that stood on a wrong partition and were sent to their own."
-    )
+    FORWARDED: Final = CounterOf("streams_forwarded_total", "Records on a wrong partition, forwarded to their own.")
     WITHOUT_EFFECT: Final = CounterOf(
         "streams_without_effect_total", "Commands that changed nothing, such as late or repeated ones.", (WHY,)
     )
     WRITTEN: Final = CounterOf("streams_written_total", "Records written, in committed transactions.", (TOPIC,))
     TURN_SECONDS: Final = HistogramOf(
-        "streams_turn_seconds", "From a turn's consumed records to its checkpoint.", buckets=_SECONDS
+        "streams_turn_seconds", "A turn, from its consumed records to its checkpoint.", buckets=_SECONDS
     )
     TRANSACTION_SECONDS: Final = HistogramOf(
-        "streams_transaction_seconds", "A turn's Kafka transaction, from its begin to its commit.", buckets=_SECONDS
+        "streams_transaction_seconds", "A turn's Kafka transaction, from begin to commit.", buckets=_SECONDS
     )
     PAGE_SECONDS: Final = HistogramOf(
         "streams_page_seconds", "A page of a batch, as it counts against STREAMS_PAGE_BUDGET_MS.", buckets=_SECONDS
@@ -183,7 +181,7 @@ class OfWorker:
     )
     CLOCK_BEHIND: Final = GaugeOf(
         "streams_clock_behind_seconds",
-        "Wall clock less partition clock: age of the newest command applied. Below 0: this machine's clock is late.",
+        "Wall clock less partition clock: age of the newest command applied. Below 0: this machine's clock is behind.",
         (PARTITION,),
     )
     PHASES: Final = GaugeOf("streams_partition_phase", "1 for the phase the partition is in.", (PARTITION, PHASE))
@@ -213,7 +211,7 @@ class OfWorker:
         "replaced.",
         (FAULT,),
     )
-    LOOP_AGE: Final = GaugeOf("streams_loop_age_seconds", "Since the worker's loop last came round.")
+    LOOP_AGE: Final = GaugeOf("streams_loop_age_seconds", "Seconds since the worker's loop last came round.")
 
 
 class OfGateway:
@@ -222,7 +220,7 @@ class OfGateway:
     RECORDS: Final = CounterOf("streams_gateway_records_total", "Records of batch-slices merged.")
     PUBLISHED: Final = CounterOf("streams_gateway_published_total", "Records of batches written, tombstones included.")
     MERGE_SECONDS: Final = HistogramOf(
-        "streams_gateway_merge_seconds", "From the records of a merge to all that they led to.", buckets=_SECONDS
+        "streams_gateway_merge_seconds", "A merge, from its records to the last that it writes.", buckets=_SECONDS
     )
     LAG: Final = GaugeOf(
         "streams_gateway_lag_records",
@@ -232,7 +230,7 @@ class OfGateway:
     )
     BATCHES: Final = GaugeOf("streams_gateway_batches", "Batches in the gateway's table.")
     REBALANCES: Final = CounterOf("streams_gateway_rebalances_total", "Times the group gave or took partitions.")
-    LOOP_AGE: Final = GaugeOf("streams_gateway_loop_age_seconds", "Since the gateway's loop last came round.")
+    LOOP_AGE: Final = GaugeOf("streams_gateway_loop_age_seconds", "Seconds since the gateway's loop last came round.")
 
 
 def counted(owner: object) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:

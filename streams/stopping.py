@@ -32,7 +32,7 @@ class Limit:
 
     @property
     def begun(self) -> bool:
-        """Whether the limit was started: a stop was asked for."""
+        """True if the limit was started: a stop was asked for."""
         return self._timer is not None
 
     def lift(self) -> None:

@@ -78,7 +78,7 @@ def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
         except UnicodeDecodeError as error:
             byte = f"byte {line[error.start]:02X} at {error.start + 1}"
             raise UnreadableError(
-                f"{name}, line {number}: {byte} is no UTF-8, as of Latin-1 or Windows-1252: save it as UTF-8"
+                f"{name}, line {number}: {byte} is not UTF-8, as of Latin-1 or Windows-1252: save it as UTF-8"
             ) from None
         yield text.removesuffix("\n").removesuffix("\r")
 

@@ -62,7 +62,7 @@ def test_a_byte_order_mark_does_not_hide_the_first_variable(monkeypatch: pytest.
         ("STREAMS_WORKER_ID=w\n".encode("utf-16"), r"^\.env is UTF-16: save it as UTF-8$"),
         ("STREAMS_WORKER_ID=w\n".encode("utf-16-le"), r"^\.env is UTF-16 or UTF-32 without a byte order mark: save"),
         ("STREAMS_WORKER_ID=w\n".encode("utf-32"), r"^\.env is UTF-32"),
-        (b"# fine\nSTREAMS_WORKER_ID=\xe4\n", r"^\.env, line 2: byte E4 at 19 is no UTF-8"),
+        (b"# fine\nSTREAMS_WORKER_ID=\xe4\n", r"^\.env, line 2: byte E4 at 19 is not UTF-8"),
     ],
 )
 def test_an_env_file_of_another_encoding_is_refused_by_name(
@@ -126,7 +126,7 @@ def test_several_bad_values_are_told_together(monkeypatch: pytest.MonkeyPatch) -
 def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt name would otherwise be a setting silently ignored."""
     monkeypatch.setenv("STREAMS_BOOTSTRAP_SERVER", "kafka:9092")
-    assert _refused() == ["STREAMS_BOOTSTRAP_SERVER is no setting: did you mean STREAMS_BOOTSTRAP_SERVERS?"]
+    assert _refused() == ["STREAMS_BOOTSTRAP_SERVER is not a setting: did you mean STREAMS_BOOTSTRAP_SERVERS?"]
 
 
 def test_a_variable_that_resembles_no_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_settings_cannot_be_changed_once_they_are_made() -> None:
 def test_an_address_that_is_none_says_how_one_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A port alone is what most people try first."""
     monkeypatch.setenv("STREAMS_WORKER_HTTP", "8080")
-    with pytest.raises(ConfigError, match=r"STREAMS_WORKER_HTTP=8080: is no address: write HOST:PORT") as told:
+    with pytest.raises(ConfigError, match=r"STREAMS_WORKER_HTTP=8080: is not an address: write HOST:PORT") as told:
         load_settings()
     assert "None" not in str(told.value)
 

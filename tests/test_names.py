@@ -19,7 +19,7 @@ SHARED = {
     "start": "the beginning of what its module is about: a broker, an attempt",
 }
 # These get other names.
-PENDING = {"Standing", "Verdict", "routing_key", "run"}
+PENDING = {"Verdict", "run"}
 
 
 def test_no_two_public_names_are_the_same() -> None:

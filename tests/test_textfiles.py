@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -61,7 +62,7 @@ def test_an_empty_file_has_no_id_in_it(content: bytes) -> None:
         ("a\nb\n".encode("utf-32"), "f, line 1: this is UTF-32: save it as UTF-8"),
         ("a\nb\n".encode("utf-16-le"), "f, line 1: this is UTF-16 or UTF-32 without a byte order mark"),
         ("a\nb\n".encode("utf-16-be"), "f, line 1: this is UTF-16 or UTF-32 without a byte order mark"),
-        ("a\nb\u00e4\n".encode("latin-1"), "f, line 2: byte E4 at 2 is no UTF-8, as of Latin-1 or Windows-1252"),
+        ("a\nb\u00e4\n".encode("latin-1"), "f, line 2: byte E4 at 2 is not UTF-8, as of Latin-1 or Windows-1252"),
         ("a\nb\n".encode("utf-16") + b"c", "f, line 3: broken UTF-16 (truncated data): save it as UTF-8"),
         ("a\n".encode("utf-16") + b"\x00\xdc\x0a\x00", "f, line 2: broken UTF-16 (illegal encoding)"),
     ],
@@ -91,7 +92,7 @@ def test_a_file_that_fails_on_the_way_is_not_at_its_end() -> None:
         def readable(self) -> bool:
             return True
 
-        def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        def readinto(self, buffer: Any) -> int:
             for found in self.reads:
                 memoryview(buffer)[: len(found)] = found
                 return len(found)

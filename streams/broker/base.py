@@ -221,7 +221,7 @@ class ProcessBroker(LocalBroker):
 
 
 def serves(bootstrap: str, seconds: float) -> bool:
-    """Whether a Kafka broker answers at the address within the time."""
+    """True if a Kafka broker answers at the address within the time."""
     client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
         return bool(client.list_topics(timeout=seconds).brokers)
@@ -237,7 +237,7 @@ def free_port() -> int:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server can listen on the port."""
+    """True if a server can listen on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

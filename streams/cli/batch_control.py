@@ -16,7 +16,7 @@ from streams.cli.show.follow import table
 from streams.cli.stdio import already_done
 from streams.client import BatchTimeoutError, Client, ProgressReader
 from streams.errors import StreamsError
-from streams.model import BatchState, ControlOperation
+from streams.model import PAGING_STATES, BatchState, ControlOperation
 from streams.protocol.validation import CommandRefusedError, check_rate
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.model import BatchProgress
 
-_PAGING = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
 _PATIENCE_S = 10.0
 
 _BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False, autocompletion=batch_ids)]
 _NoWait = Annotated[
     bool,
     typer.Option(
-        "--no-wait", metavar="", help="Return once the command stands in the log, whether or not the batch is known."
+        "--no-wait", metavar="", help="Return once the command is in the log, whether or not the batch is known."
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
@@ -113,7 +112,7 @@ def _control(
 
 
 def _refuse_late(progress: BatchProgress, operation: ControlOperation) -> None:
-    if progress.state not in _PAGING:
+    if progress.state not in PAGING_STATES:
         raise StreamsError(
             f"batch {progress.batch_id} is {progress.state}: all that it was to do is done or given up, "
             f"{operation} would change nothing and was not sent"
@@ -132,18 +131,18 @@ def _await(settings: Settings, batch_id: str, shows: Callable[[BatchProgress], b
     """The batch's progress, once the command has taken effect or all pages are done."""
     with suppress(BatchTimeoutError):
         for progress in ProgressReader(settings).follow(batch_id, _PATIENCE_S):
-            if shows(progress) or progress.state not in _PAGING:
+            if shows(progress) or progress.state not in PAGING_STATES:
                 return progress
     raise StreamsError(
-        f"batch {batch_id}: the command stands in the log, and has not taken effect within {_PATIENCE_S:g} s; "
-        f"`streams batch show {batch_id}` tells later"
+        f"batch {batch_id}: the command is in the log, and has not taken effect within {_PATIENCE_S:g} s; "
+        f"`streams batch show {batch_id}` shows it later"
     )
 
 
 def _print_sent(batch_id: str, operation: ControlOperation, *, as_json: bool) -> None:
-    with already_done(f"{operation} of batch {batch_id} stands in the log"):
+    with already_done(f"{operation} of batch {batch_id} is in the log"):
         if as_json:
             print_json({"batch_id": batch_id, "operation": operation})
             return
-        out.print(f"{operation} of batch {batch_id} stands in the log", markup=False)
+        out.print(f"{operation} of batch {batch_id} is in the log", markup=False)
     err.print(f"see it: streams batch show {batch_id}", markup=False)

@@ -1,4 +1,4 @@
-"""`dead-letters`: the list of records that the workers moved aside, and their replay."""
+"""`dead-letters`: the records that became dead letters, and their replay."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streams.errors import StreamsError
 if TYPE_CHECKING:
     from streams.client import DeadLetter
 
-app = typer.Typer(no_args_is_help=True, help="Records that the workers put aside. Example: streams dead-letters list")
+app = typer.Typer(no_args_is_help=True, help="Records that became dead letters. Example: streams dead-letters list")
 
 _Code = Annotated[
     list[str] | None,
@@ -141,7 +141,7 @@ def _chosen(letters: list[DeadLetter], places: list[tuple[int, int]]) -> list[De
 def _parsed(place: str) -> tuple[int, int]:
     partition, colon, offset = place.partition(":")
     if not (colon and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
-        raise typer.BadParameter(f"{place!r} is no place of a dead letter: write {_PLACE}, like 0:17")
+        raise typer.BadParameter(f"{place!r} is not a place of a dead letter: write {_PLACE}, like 0:17")
     return int(partition), int(offset)
 
 

@@ -76,7 +76,7 @@ def export(
 
     So one moves to more partitions. Kept: ids, service, handler, labels and the like, payloads, schedules, SUSPENDED,
     BACKING_OFF with its time, PAUSED, CANCELLING with its cause and what is left of its grace. Attempt, seq and times
-    begin anew; what has ended, and batches, stay behind, and stderr says how many. All workers must be stopped, with
+    start again; what has ended, and batches, stay behind, and stderr says how many. All workers must be stopped, with
     every command applied.
 
     Example: streams export --output table.jsonl

@@ -74,7 +74,7 @@ def invoke(
     except CommandRefusedError as refusal:
         raise typer.BadParameter(refusal.message) from None
     place = _append(command)
-    with already_done(f"invocation {invocation.invocation_id} stands in the log"):
+    with already_done(f"invocation {invocation.invocation_id} is in the log"):
         if json:
             command_place = {"partition": place.partition, "offset": place.offset}
             print_json({"invocation_id": invocation.invocation_id, "command": command_place})

@@ -22,9 +22,9 @@ from streams.cli.show.preview import DEFAULT_GRACE, confirm
 from streams.cli.show.times import duration_ms, duration_of
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, new_batch_id
-from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
+from streams.model import TERMINAL, Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
 from streams.protocol.batch_validation import check_start_batch
-from streams.protocol.validation import MAX_GRACE_MS, TERMINAL, CommandRefusedError
+from streams.protocol.validation import MAX_GRACE_MS, CommandRefusedError
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -59,9 +59,9 @@ class Sending:
         ),
     ] = None
     yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Neither preview nor question.")] = False
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", metavar="", help="Return once the command stands in the log.")
-    ] = False
+    no_wait: Annotated[bool, typer.Option("--no-wait", metavar="", help="Return once the command is in the log.")] = (
+        False
+    )
     timeout: Annotated[
         str | None, _duration("--timeout", meaning="Wait at most this long, like 10m; the batch goes on.")
     ] = None
@@ -195,18 +195,18 @@ def _append(settings: Settings, start: StartBatch) -> Delivery:
         with Client(settings) as client:
             client.send(start, deliveries.append)
     except KeyboardInterrupt:
-        err.print(f"batch {start.batch_id} may stand in the log already", markup=False)
+        err.print(f"batch {start.batch_id} may be in the log already", markup=False)
         tell_ways_back(start.batch_id)
         raise typer.Exit(Exit.INTERRUPTED) from None
     return deliveries[0]
 
 
 def _print_sent(start: StartBatch, place: Delivery, *, as_json: bool) -> None:
-    with already_done(f"batch {start.batch_id} stands in the log"):
+    with already_done(f"batch {start.batch_id} is in the log"):
         if as_json:
             print_json({"batch_id": start.batch_id, "command": _command(place)})
             return
-        out.print(f"batch {start.batch_id} stands in the log: partition {place.partition}, offset {place.offset}")
+        out.print(f"batch {start.batch_id} is in the log: partition {place.partition}, offset {place.offset}")
         out.print(f"watch it: streams batch watch {start.batch_id}", markup=False)
 
 

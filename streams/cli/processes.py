@@ -22,7 +22,7 @@ def worker() -> None:
 
 
 def gateway() -> None:
-    """Run the gateway, which merges the partitions' progress into one record a batch.
+    """Run the gateway, which merges the partitions' progress into one record per batch.
 
     Example: streams gateway
     """

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 import msgspec
 
 from streams import model
-from streams.client.ids import ClientCommand
 from streams.errors import StreamsError
-from streams.model import Command, Record
+from streams.model import ClientCommand, Command, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +63,7 @@ def _kind(name: object) -> type[Record]:
         raise BadLineError(f"type is missing: give one of {allowed}")
     if isinstance(name, str) and name in _WORKERS:
         raise BadLineError(f"type {name} is for workers to write: give one of {allowed}")
-    raise BadLineError(f"type {name!r} is no command: give one of {allowed}")
+    raise BadLineError(f"type {name!r} is not a command: give one of {allowed}")
 
 
 def _require_known(fields: Mapping[str, Any], kind: type[Record], path: str) -> None:
@@ -73,7 +72,7 @@ def _require_known(fields: Mapping[str, Any], kind: type[Record], path: str) -> 
     for name, value in fields.items():
         if name not in kind.__struct_fields__ or name == _NOT_IN_THE_SCHEMA:
             known = ", ".join(each for each in kind.__struct_fields__ if each != _NOT_IN_THE_SCHEMA)
-            raise BadLineError(f"{path}{name} is no field of {kind.__name__}, which has {known}")
+            raise BadLineError(f"{path}{name} is not a field of {kind.__name__}, which has {known}")
         if isinstance(value, dict) and name in inner:
             _require_known(value, inner[name], f"{path}{name}.")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from streams.client.ids import ClientCommand, command_key
 from streams.client.outlet import BY_KEY, Outlet
 from streams.client.producer import Failures
 from streams.kafka.clients import KafkaClients
-from streams.model import Internal
+from streams.model import ClientCommand, Internal
+from streams.protocol.routing import command_key
 
 if TYPE_CHECKING:
     from streams.client import DeadLetter
@@ -22,7 +22,7 @@ APPLIED = "with the code clock_ahead, the records were applied and there is noth
 
 
 def was_applied(letter: DeadLetter) -> bool:
-    """Whether it only names places of records that were applied although their timestamps were too far ahead."""
+    """True if it only names places of records that were applied although their timestamps were too far ahead."""
     return letter.code == "clock_ahead"
 
 

@@ -53,7 +53,7 @@ class Sink:
                 os.fchmod(made, stat.S_IMODE(found.st_mode))
 
     def write(self, line: bytes) -> None:
-        """Write a line."""
+        """Write a line, its line feed included; raises `StreamsError` where that fails."""
         with self._told():
             self._file.write(line)
 
@@ -92,7 +92,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _is_descriptor(path: Path) -> bool:
-    """Whether a path is, or links to, an open descriptor, whose file must not be replaced."""
+    """True if a path is, or links to, an open descriptor, whose file must not be replaced."""
     for _ in range(_MOST_LINKS):
         folder = os.path.realpath(path.parent)
         if _DESCRIPTORS.fullmatch(folder):

@@ -37,7 +37,7 @@ class OutputError(StreamsError):
 
     @property
     def reader_gone(self) -> bool:
-        """Whether the reader has gone. That is not a failure: a reader that has seen enough ends."""
+        """True if the reader has gone. That is not a failure: a reader that has seen enough ends."""
         return self.why.errno == errno.EPIPE
 
 

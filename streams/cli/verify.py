@@ -11,8 +11,8 @@ from streams.cli.show.partition_bars import partition_bars
 def verify() -> None:
     """Replay the command log through a fresh engine and compare the table with the changelog's.
 
-    It may run beside live workers. Exit code 1 when they differ, 2 when it cannot be told: the log no longer begins at
-    its start, or an earlier engine applied its beginning.
+    It may run beside live workers. Exit code 1 when they differ, 2 when they cannot be compared: the log no longer
+    begins at its start, or an earlier engine applied its beginning.
 
     Example: streams verify
     """

@@ -10,12 +10,13 @@ from streams.client.errors import (
     UnreadableSignalError,
 )
 from streams.client.executor import Context, Executor, HandlerCancelledError, Retry, Suspend
-from streams.client.ids import new_batch_id, new_invocation_id, routing_key
+from streams.client.ids import new_batch_id, new_invocation_id
 from streams.client.outlet import Delivery
 from streams.client.producer import Client
 from streams.client.progress import ProgressReader
 from streams.kafka.errors import BrokerUnavailableError, TopicMissingError
-from streams.protocol.validation import FINAL_STATES
+from streams.model import FINAL_STATES
+from streams.protocol.routing import routing_key
 
 __all__ = [
     "FINAL_STATES",

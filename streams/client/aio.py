@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from streams.client.ids import ClientCommand
     from streams.config import Settings
     from streams.kafka.clients import Clients
-    from streams.model import ControlOperation, StartBatch
+    from streams.model import ClientCommand, ControlOperation, StartBatch
 
 _EVERY_S = 0.002
 

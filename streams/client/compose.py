@@ -45,7 +45,7 @@ class CancelOptions(ActOptions, total=False):
 
 
 class ControlOptions(TypedDict, total=False):
-    """max_rate: rows a second, with SET_RATE."""
+    """max_rate: rows per second, with SET_RATE."""
 
     max_rate: float
     actor: str

@@ -8,12 +8,12 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streams import codec
 from streams.client.errors import InvalidCommandError
-from streams.client.ids import command_key
 from streams.config import Topic
 from streams.kafka.clients import Trouble, command_producer
 from streams.kafka.topics import require
 from streams.model import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
 from streams.protocol import batch_validation, validation
+from streams.protocol.routing import command_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from streams.client.ids import ClientCommand
     from streams.config import Settings
     from streams.kafka.clients import Clients
+    from streams.model import ClientCommand
 
 
 BY_KEY: Final = -1

@@ -12,8 +12,7 @@ from streams.client.threads import in_a_thread
 from streams.config import Topic
 from streams.kafka.clients import KafkaClients
 from streams.kafka.tail import tail
-from streams.model import BatchProgress
-from streams.protocol.validation import FINAL_STATES
+from streams.model import FINAL_STATES, BatchProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -129,6 +128,6 @@ def _not_ended(batch_id: str, progress: BatchProgress | None, timeout: float | N
     if progress is None:
         return (
             f"batch {batch_id}: no progress within {timeout:g} s; are a worker and a gateway running?"
-            f" `streams batch show {batch_id}` tells later"
+            f" `streams batch show {batch_id}` shows it later"
         )
     return f"batch {batch_id} has not ended within {timeout:g} s; it goes on: `streams batch show {batch_id}`"

@@ -30,7 +30,7 @@ class Source:
         self.fields: list[str] = []
 
     def line(self, text: str) -> None:
-        """Add a line."""
+        """Add a line of code, at the depth of the block that is open."""
         self.lines.append("    " * self._depth + text)
         self.fields.append(self.field)
 

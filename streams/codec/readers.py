@@ -53,7 +53,7 @@ def reason(error: Exception) -> str:
         trace = trace.tb_next
     match error:
         case KeyError(args=(0,)):
-            rule = "UNKNOWN is no value"
+            rule = "UNKNOWN is not a value"
         case KeyError():
             rule = f"no value has the byte {error}"
         case IndexError() | struct.error():

@@ -88,7 +88,7 @@ class Records:
         return invocation
 
     def _schema(self, header: bytes) -> Schema:
-        """The writer's schema."""
+        """The writer's schema, by the fingerprint in the header; raises `BadRecordError`."""
         if not header:
             raise BadRecordError("empty_value", "the value is empty")
         if not header.startswith(schemas.MARKER) or len(header) < _HEADER:

@@ -5,7 +5,6 @@ from streams.engine.dispatch import HANDLERS, apply
 from streams.engine.errors import CommandRefusedError, NewerEngineError
 from streams.engine.filters import Facts, matches
 from streams.engine.lead import header_of
-from streams.engine.routing import home, partition_of, partitions_of, routing_key
 from streams.engine.slices import progress_of
 
 __all__ = [
@@ -16,10 +15,6 @@ __all__ = [
     "apply",
     "content_hash",
     "header_of",
-    "home",
     "matches",
-    "partition_of",
-    "partitions_of",
     "progress_of",
-    "routing_key",
 ]

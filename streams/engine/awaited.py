@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def may_act(page: ContinueSlice | ReleaseHeld | Tick, at: At, meta: Meta, before: int) -> bool:
-    """Whether a page may do more than be counted or become a dead letter.
+    """True if a page may do more than be counted or become a dead letter.
 
     Args:
         page: the page, as the log has it.

@@ -1,4 +1,4 @@
-"""The effects of a command, as data: the engine decides, the table and the runtime act.
+"""The effects of a command, as data: the engine decides, the table and the worker act.
 
 Effects are listed in the order in which they take place. A later command of the same turn sees them.
 """

@@ -8,9 +8,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from streams.model import Action, Filter, Record
-from streams.protocol.batch_validation import MOVING
-from streams.protocol.validation import TERMINAL
+from streams.model import TERMINAL, Action, Filter, Record
+from streams.protocol.batch_validation import CHANGING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -53,7 +52,7 @@ _LISTS: Final = (
 
 
 def matches(filter_: Filter, action: Action, cutoff: int, facts: Facts) -> bool:
-    """Whether a page of a slice with this cut-off acts on the row."""
+    """True if a page of a slice with this cut-off acts on the row."""
     return matching(filter_, action, cutoff)(facts)
 
 
@@ -65,13 +64,13 @@ def matching(filter_: Filter, action: Action, cutoff: int) -> Test:
     cut-off.
     """
     says, ended = saying(filter_), action is Action.PURGE
-    moving = any(getattr(part, name) is not None for part in (filter_, filter_.exclude) if part for name in MOVING)
+    changing = any(getattr(part, name) is not None for part in (filter_, filter_.exclude) if part for name in CHANGING)
 
     def acts_on(facts: Facts) -> bool:
         row = facts.row
         if row.seq >= cutoff or (row.status in TERMINAL) is not ended:
             return False
-        if moving and row.started_seq is not None and row.started_seq > cutoff:
+        if changing and row.started_seq is not None and row.started_seq > cutoff:
             return False
         return says(facts)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from streams.engine.effects import UpdateRow
 from streams.engine.filters import Facts, matching
-from streams.model import Action, SliceState
+from streams.model import ENDING_ACTIONS, SliceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def guarding(slice_: Slice) -> bool:
-    """Whether the slice will still end every matching row that its pages have not reached."""
+    """True if the slice will still end every matching row that its pages have not reached."""
     return (
         slice_.state is SliceState.RUNNING
-        and slice_.action in {Action.KILL, Action.CANCEL}
+        and slice_.action in ENDING_ACTIONS
         and slice_.budget is None
         and not slice_.dry_run
         and not slice_.pages_done
@@ -55,7 +55,7 @@ class Guards:
         self._guards = view.guarding()
 
     def against(self, row: Row) -> bool:
-        """Whether the pages of some slice have not reached the row yet, and its filter matches the row as it is now."""
+        """True if the pages of some slice have not reached the row yet, and its filter matches the row as it is now."""
         to_come = [guard for guard in self._guards if _to_come(guard.slice, row)]
         if not to_come:
             return False

@@ -16,8 +16,8 @@ from streams.engine.lifecycle import follows
 from streams.engine.objects import object_of, promotions
 from streams.engine.standing import turn_away
 from streams.engine.validate import check_invoke
-from streams.model import Ending, Row, SignalKind, Status
-from streams.protocol.validation import TERMINAL, check_report
+from streams.model import TERMINAL, Ending, Row, SignalKind, Status
+from streams.protocol.validation import check_report
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
@@ -127,7 +127,7 @@ def report(command: ReportTransition, at: At, view: View) -> list[Effect]:
 
 
 def _stale(command: ReportTransition, row: Row) -> bool:
-    """Whether the report is of another attempt or an earlier life of the id, or was overtaken by a later report."""
+    """True if the report is of another attempt or an earlier life of the id, or was overtaken by a later report."""
     return (
         command.attempt != row.attempt
         or (command.seq is not None and command.seq != row.seq)

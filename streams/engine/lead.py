@@ -13,7 +13,7 @@ from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
 from streams.engine.lead_control import RANK, hand_on, put, share_of_rate
 from streams.engine.lifecycle import DEFAULT_GRACE_MS
-from streams.engine.routing import partitions_of, routing_key
+from streams.engine.partitioner import partitions_of
 from streams.engine.validate import check_internal, check_partition
 from streams.model import (
     ENGINE_VERSION,
@@ -26,6 +26,7 @@ from streams.model import (
     StartSlice,
 )
 from streams.protocol.batch_validation import check_start_batch
+from streams.protocol.routing import routing_key
 from streams.protocol.validation import check_id
 
 if TYPE_CHECKING:

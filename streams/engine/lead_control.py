@@ -10,7 +10,15 @@ from streams.engine.counters import SKIPPED_CONTROL
 from streams.engine.effects import Append, PutBatch
 from streams.engine.errors import CommandRefusedError
 from streams.engine.pace import FASTEST, SLOWEST
-from streams.model import ENGINE_VERSION, BatchState, ControlOperation, ControlSlice, SliceOperation, SlicePhase
+from streams.model import (
+    ENGINE_VERSION,
+    PAGING_STATES,
+    BatchState,
+    ControlOperation,
+    ControlSlice,
+    SliceOperation,
+    SlicePhase,
+)
 from streams.protocol.validation import check_control_batch, refuse
 
 if TYPE_CHECKING:
@@ -27,7 +35,6 @@ RANK: Final[dict[SlicePhase | None, int]] = {
 """Progress of a slice by the last phase it reported; a higher rank is further."""
 _PAGES_DONE: Final = RANK[SlicePhase.PAGES_DONE]
 _STATE_AT_RANK: Final = (BatchState.STARTING, BatchState.RUNNING, BatchState.DRAINING, BatchState.COMPLETED)
-_PAGING: Final = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
 
 EXPIRED: Final = "expired"
 """The error of a batch that was aborted by its `expires_at`."""
@@ -40,7 +47,7 @@ def control_batch(command: ControlBatch, at: At, view: View) -> list[Effect]:
     if batch is None:
         raise CommandRefusedError(
             "unknown_batch",
-            f"batch_id {command.batch_id} is no batch that is known here: check the id; finished ones are forgotten",
+            f"batch_id {command.batch_id} is not a batch that is known here: check the id; finished ones are forgotten",
         )
     if not _has_pages(batch) or _outdated(command, batch):
         return [SKIPPED_CONTROL]
@@ -89,7 +96,7 @@ def expiry_of(batch: Batch) -> int | None:
 
 
 def _stands(batch: Batch) -> bool:
-    """Whether the batch has a rule at the door; a dry run has none."""
+    """True if the batch has a rule at the door; a dry run has none."""
     return batch.start.standing_until is not None and not batch.start.dry_run and not batch.lifted
 
 
@@ -136,7 +143,7 @@ def hand_on(batch: Batch, partition: int, acted: int) -> tuple[Batch, list[Appen
 
 
 def _has_pages(batch: Batch) -> bool:
-    return batch.state in _PAGING and not batch.aborting
+    return batch.state in PAGING_STATES and not batch.aborting
 
 
 def _paging(batch: Batch) -> list[int]:

@@ -5,17 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from streams.model import Action, Status
-from streams.protocol.validation import TERMINAL
+from streams.model import STARTED, TERMINAL, UNSTARTED, Action, Status
 
 if TYPE_CHECKING:
     from streams.model import Row
-
-UNSTARTED: Final = frozenset({Status.SCHEDULED, Status.PENDING})
-STARTED: Final = frozenset(
-    {Status.READY, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.CANCELLING},
-)
-"""Statuses of rows that an executor may know. A PAUSED row counts by the status it was paused from."""
 
 DEFAULT_GRACE_MS: Final = 30_000
 FIRST_REPEAT_MS: Final = 5_000
@@ -63,12 +56,12 @@ VERDICTS: Final[dict[Action, dict[Status, Verdict]]] = {
 ENDED_BY: Final = {Action.KILL: Status.KILLED, Action.CANCEL: Status.CANCELLED}
 """The status of a row that an action ended at once."""
 
-_LIVE = frozenset({Status.READY, Status.RUNNING, Status.SUSPENDED})
+_REPORTABLE = frozenset({Status.READY, Status.RUNNING, Status.SUSPENDED})
 
 REPORTS: Final[dict[Status, frozenset[Status]]] = {
-    Status.RUNNING: _LIVE,
-    Status.SUSPENDED: _LIVE,
-    Status.BACKING_OFF: _LIVE,
+    Status.RUNNING: _REPORTABLE,
+    Status.SUSPENDED: _REPORTABLE,
+    Status.BACKING_OFF: _REPORTABLE,
     Status.COMPLETED: STARTED,
     Status.FAILED: STARTED,
     Status.CANCELLED: STARTED,
@@ -88,7 +81,7 @@ def verdict(action: Action, row: Row) -> Verdict:
 
 
 def follows(row: Row, to: Status) -> bool:
-    """Whether `row` can move to the reported status. A paused row can only end."""
+    """True if `row` can move to the reported status. A paused row can only end."""
     allowed = REPORTS.get(to)
     if allowed is None:
         return False

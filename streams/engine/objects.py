@@ -6,9 +6,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from streams.engine.effects import UpdateRow
-from streams.engine.lifecycle import STARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.engine.starts import start
-from streams.model import Status
+from streams.model import STARTED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ def object_of(row: Row) -> Object | None:
 
 
 def holds(row: Row) -> bool:
-    """Whether this row occupies its object."""
+    """True if this row occupies its object."""
     return stands_at(row) in STARTED
 
 

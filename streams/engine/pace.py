@@ -22,10 +22,10 @@ So the rate holds where turns are slow, and a stall never ends in a burst of a t
 """
 
 SLOWEST: Final = 1e-6
-"""Lowest rate of a slice, rows a second: one row in 11 days. Below it, a due time could overflow a timestamp."""
+"""Lowest rate of a slice, rows per second: one row in 11 days. Below it, a due time could overflow a timestamp."""
 
 FASTEST: Final = 1e9
-"""Highest rate of a slice, rows a second; no slice comes near it. Above it, a number of rows could overflow."""
+"""Highest rate of a slice, rows per second; no slice comes near it. Above it, a number of rows could overflow."""
 
 _ROUNDING: Final = 1e-6
 
@@ -71,7 +71,7 @@ def room(slice_: Slice, most: int) -> int:
 
 
 def used_up(slice_: Slice) -> bool:
-    """Whether nothing is left of the slice's budget."""
+    """True if nothing is left of the slice's budget."""
     return slice_.budget is not None and slice_.acted >= slice_.budget
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
@@ -13,16 +13,13 @@ from streams.engine.pace import at_rate, first_tokens, paced, refilled, used_up
 from streams.engine.release import let_go
 from streams.engine.slices import next_page, takes_turns
 from streams.engine.validate import check_internal
-from streams.model import SliceOperation, SliceState
+from streams.model import PAGING_SLICES, SliceOperation, SliceState
 from streams.protocol.validation import MAX_LONG
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import At, View
     from streams.model import ControlSlice, Slice
-
-_PAGING: Final = frozenset({SliceState.WAITING, SliceState.RUNNING, SliceState.PAUSED})
-"""States of a slice that has pages to do."""
 
 
 def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
@@ -33,12 +30,12 @@ def control_slice(command: ControlSlice, at: At, view: View) -> list[Effect]:
         return [UNKNOWN_SLICE]
     if command.operation is SliceOperation.FORGET:
         return [RemoveSlice(command.batch_id), *let_go(slice_, None, at, view)]
-    if slice_.state not in _PAGING:
+    if slice_.state not in PAGING_SLICES:
         return [SKIPPED_CONTROL]
     changed = _changed(refilled(slice_, at.now), command, at, view)
     changed = replace(paced(changed, at.now), revision=at.offset, updated_at=at.now)
     effects: list[Effect] = [PutSlice(changed), *let_go(slice_, changed, at, view)]
-    if changed.state not in _PAGING:
+    if changed.state not in PAGING_SLICES:
         effects.append(report_of_end(changed, at))
     elif takes_turns(changed) and not view.meta.page_outstanding:
         effects += next_page(command.batch_id, at, view)

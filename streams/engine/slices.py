@@ -71,7 +71,7 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
 
 
 def takes_turns(slice_: Slice) -> bool:
-    """Whether the slice has a page to do now."""
+    """True if the slice has a page to do now."""
     return slice_.state is SliceState.RUNNING and slice_.due_at is None and not slice_.pages_done
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def stands(slice_: Slice) -> bool:
-    """Whether the slice's rule ends matching arrivals. A paused slice lets everything in."""
+    """True if the slice's rule ends matching arrivals. A paused slice lets everything in."""
     return slice_.standing_until is not None and slice_.state is SliceState.RUNNING
 
 

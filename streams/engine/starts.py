@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from streams.engine.effects import Send, UpdateRow
 from streams.engine.guards import hold
-from streams.engine.lifecycle import UNSTARTED, stands_at
-from streams.model import SignalKind, Status
+from streams.engine.lifecycle import stands_at
+from streams.model import UNSTARTED, SignalKind, Status
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect

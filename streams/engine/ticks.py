@@ -81,7 +81,7 @@ class _Left:
 
     @property
     def nothing(self) -> bool:
-        """Whether the allowance is used up."""
+        """True if the allowance is used up."""
         return self.pieces <= 0 or self.bytes <= 0
 
     def take(self, weight: int) -> None:

@@ -129,7 +129,7 @@ def _check_share(field: str, value: int | None) -> None:
 
 def _check_rate(max_rate: float | None) -> None:
     if max_rate is not None and not SLOWEST <= max_rate <= FASTEST:
-        refuse("max_rate", f"is {max_rate}: it must be {SLOWEST:g} to {FASTEST:g} rows a second")
+        refuse("max_rate", f"is {max_rate}: it must be {SLOWEST:g} to {FASTEST:g} rows per second")
 
 
 def check_partition(field: str, value: int, partitions: int) -> None:

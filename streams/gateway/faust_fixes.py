@@ -118,7 +118,7 @@ class RenewingSender(Sender):  # type: ignore[misc] # aiokafka has no types here
         if not self._txn_manager.is_empty_transaction():
             raise error
         transactional_id = self._txn_manager.transactional_id
-        log.info("Kafka has forgotten an idle transactional id: it is taken anew", transactional_id=transactional_id)
+        log.info("Kafka has forgotten an idle transactional id: it is taken again", transactional_id=transactional_id)
         while True:
             node = await self._find_coordinator(CoordinationType.TRANSACTION, transactional_id)
             if await _Renewal(self).do(node):

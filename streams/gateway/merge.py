@@ -60,7 +60,7 @@ def merge_chunk(records: Iterable[SliceRecord], saved: Callable[[str], BatchReco
             key = parse_key(record.key)
             content = None if record.value is None else _decode(record.value, record.place)
         except (ValueError, codec.BadRecordError) as error:
-            log.error("a record is no progress and is left out", place=record.place, why=str(error))  # noqa: TRY400 - nothing to trace
+            log.error("not a progress record, it is left out", place=record.place, why=str(error))  # noqa: TRY400 - nothing to trace
             continue
         partitions[key.batch_id] = record.partition
         batch = batches[key.batch_id] if key.batch_id in batches else saved(key.batch_id)

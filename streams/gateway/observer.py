@@ -92,7 +92,7 @@ class GatewayObserver(LoopProbe):
         yield from (age, lag, batches)
 
     def ready(self) -> Health:
-        """Whether its table is complete and it merges new records; False without a partition."""
+        """True if its table is complete and it merges new records; False without a partition."""
         now = self._snapshot
         why = now.hindered_by if self.live().ok else "the loop does not come round"
         reasons = {} if why is None else {"why": why}

@@ -80,11 +80,11 @@ def run_gateway(settings: Settings) -> int:
     return 0
 
 
-def _restart(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
+def _start_again(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
     """Replace this process by the same program: Faust's producers and threads outlive its app."""
     if lasted < RESTART_S:
         raise StreamsError(f"the gateway cannot go on: {error!r}") from error
-    log.warning("gateway begins anew", reason=repr(error))
+    log.warning("gateway starts again", reason=repr(error))
     shutil.rmtree(scratch, ignore_errors=True)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
 
@@ -102,7 +102,7 @@ def _require_source(settings: Settings) -> tuple[SliceTopic, TopicIds]:
         raise StreamsError(
             f"topic {changelog_name(settings)} has {existing} partitions, "
             f"{settings.topic(Topic.BATCH_SLICES)} has {len(slices.partitions)}: they must be equal; with all gateways "
-            "stopped, delete the first one and the gateway's consumer group, and it is built anew"
+            "stopped, delete the first one and the gateway's consumer group, and it is built again"
         )
     ids = TopicIds(admin.client, {name: topic_id(admin.client, name, TIMEOUT_S) for name in found})
     return SliceTopic(len(slices.partitions), max(len(each.replicas) for each in slices.partitions.values())), ids
@@ -118,11 +118,11 @@ async def _watch_topics(settings: Settings, ids: TopicIds, failed: Callable[[Bas
 
 
 def _remade(settings: Settings, found: Remade) -> StreamsError:
-    what = "deleted" if found.now is None else "made anew"
+    what = "deleted" if found.now is None else "created again"
     return StreamsError(
         f"topic {found.topic} was {what} while the gateway ran: with all gateways stopped, delete the topic "
         f"{changelog_name(settings)} and the consumer group {app_id(settings)}, then start them; progress is built "
-        "anew of what the topics have"
+        "again from the topics"
     )
 
 
@@ -178,7 +178,7 @@ async def _serve(
             raise _remade(settings, found) from error
         if not isinstance(error, _LOST):
             raise
-        _restart(error, time.monotonic() - began, scratch)
+        _start_again(error, time.monotonic() - began, scratch)
     finally:
         for each in watching:
             each.cancel()

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streams import codec
-from streams.model import BatchHeader, BatchProgress, BatchState, Record, SliceProgress, SliceState
+from streams.model import (
+    FINAL_SLICES,
+    PAGING_SLICES,
+    BatchHeader,
+    BatchProgress,
+    BatchState,
+    Record,
+    SliceProgress,
+    SliceState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,8 +28,6 @@ if TYPE_CHECKING:
 MAX_SAMPLES = 20
 
 _LEAD = "lead"
-_OVER = frozenset({SliceState.COMPLETED, SliceState.ABORTED})
-_PAGING = frozenset({SliceState.RUNNING, SliceState.WAITING, SliceState.PAUSED})
 
 
 class SliceKey(Record, frozen=True):
@@ -92,7 +99,7 @@ def batch_progress(batch: BatchRecords) -> BatchProgress | None:
         **{name: getattr(header, name) for name in _FROM_HEADER},
         **{name: sum(getattr(each, name) for each in slices) for name in _SUMMED},
         state=state,
-        partitions_done=sum(each.state in _OVER for each in slices),
+        partitions_done=sum(each.state in FINAL_SLICES for each in slices),
         rate=rate,
         eta_ms=eta_ms,
         samples=_first(each.samples for each in slices),
@@ -136,7 +143,7 @@ def _state(header: BatchHeader, slices: Collection[SliceProgress]) -> BatchState
         return header.state
     if len(slices) < header.partitions_total:
         return BatchState.STARTING
-    if states & _PAGING:
+    if states & PAGING_SLICES:
         return BatchState.RUNNING
     if SliceState.DRAINING in states:
         return BatchState.DRAINING

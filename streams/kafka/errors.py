@@ -95,7 +95,7 @@ def kafka_error(exc: KafkaException | BufferError) -> KafkaError | None:
 
 
 def is_record(message: Any) -> bool:
-    """Whether a consumed message is a record, not the report of an error that passes.
+    """True if a consumed message is a record, not the report of an error that passes.
 
     Raises:
         KafkaException: the message reports an error that does not pass.

@@ -45,7 +45,7 @@ class TopicReader:
         self._known: set[str] = set()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the consumer; nothing can be read afterwards."""
         self._consumer.close()
 
     def bounds(

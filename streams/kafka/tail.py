@@ -34,7 +34,7 @@ class Tail:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all records that were there at the beginning have been read."""
+        """True if all records that were there at the beginning have been read."""
         return not self._behind
 
     def ends(self) -> dict[int, int]:
@@ -48,7 +48,7 @@ class Tail:
         for message in self._consumer.consume(1, _WAIT) + self._consumer.consume(_CHUNK, 0):
             error = message.error()
             if error is not None and error.code() == PARTITION_EOF:
-                # The fetcher reports the end: the last offset may be a transaction's marker, which is no record.
+                # The fetcher reports the end: the last offset may be a transaction's marker, which is not a record.
                 self._behind.discard(message.partition() or 0)
             elif is_record(message):
                 yield message

@@ -60,7 +60,7 @@ class TopicIds:
 
     @property
     def fresh(self) -> bool:
-        """Whether the topics were the same less than `FRESH_S` ago."""
+        """True if the topics were the same less than `FRESH_S` ago."""
         return not self._known or time.monotonic() - self._confirmed_at <= FRESH_S
 
     def await_answer(self, seconds: float) -> Remade | None:

@@ -184,7 +184,7 @@ def _unequal(settings: Settings, counts: Mapping[str, int]) -> list[str]:
     if len(set(found.values())) <= 1:
         return []
     listed = ", ".join(f"{name} has {count}" for name, count in found.items())
-    return [f"partition counts differ, and must not: {listed}; create them anew under another STREAMS_TOPIC_PREFIX"]
+    return [f"partition counts differ, and must not: {listed}; create them again under another STREAMS_TOPIC_PREFIX"]
 
 
 def _wrong(spec: Spec, config: Mapping[str, str], settings: Settings) -> list[str]:

@@ -5,7 +5,7 @@ Field names, order and defaults are those of `schemas/<Record>.avsc`; a test hol
 """
 
 from streams.model.base import ENGINE_VERSION, Record
-from streams.model.commands import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
+from streams.model.commands import Act, CancelFlow, ClientCommand, ControlBatch, Invoke, ReportTransition, StartBatch
 from streams.model.internal import (
     Command,
     ContinueSlice,
@@ -20,6 +20,14 @@ from streams.model.published import BatchHeader, BatchProgress, Signal, SlicePro
 from streams.model.shared import Cause, Ending, Exclusion, Filter, Invocation
 from streams.model.table import Batch, Change, InvocationRow, Meta, PageDelta, Payload, Row, Slice
 from streams.model.vocabulary import (
+    ENDING_ACTIONS,
+    FINAL_SLICES,
+    FINAL_STATES,
+    PAGING_SLICES,
+    PAGING_STATES,
+    STARTED,
+    TERMINAL,
+    UNSTARTED,
     Action,
     BatchState,
     CancelPolicy,
@@ -34,7 +42,15 @@ from streams.model.vocabulary import (
 )
 
 __all__ = [
+    "ENDING_ACTIONS",
     "ENGINE_VERSION",
+    "FINAL_SLICES",
+    "FINAL_STATES",
+    "PAGING_SLICES",
+    "PAGING_STATES",
+    "STARTED",
+    "TERMINAL",
+    "UNSTARTED",
     "Act",
     "Action",
     "Batch",
@@ -45,6 +61,7 @@ __all__ = [
     "CancelPolicy",
     "Cause",
     "Change",
+    "ClientCommand",
     "Command",
     "ContinueSlice",
     "ControlBatch",

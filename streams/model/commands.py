@@ -82,3 +82,7 @@ class CancelFlow(Record, frozen=True):
     on_timeout: OnTimeout = OnTimeout.KILL
     reason: str | None = None
     actor: str | None = None
+
+
+ClientCommand = Invoke | ReportTransition | Act | StartBatch | ControlBatch | CancelFlow
+"""Commands that clients and executors may send."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.model.base import Record
-from streams.model.commands import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
+from streams.model.commands import ClientCommand
 from streams.model.shared import Cause, Filter
 from streams.model.vocabulary import Action, OnTimeout, SliceOperation, SlicePhase
 
@@ -45,7 +45,7 @@ class ControlSlice(Record, frozen=True):
     """The lead's change to a partition's slice.
 
     `budget`: with GRANT, number of rows of the limit left for this slice; 0 ends it. `max_rate`: with
-    SET_RATE, the slice's share, rows a second.
+    SET_RATE, the slice's share, rows per second.
     """
 
     engine_version: int
@@ -101,21 +101,8 @@ class Tick(Record, frozen=True):
     max_bytes: int = 0
 
 
-Command = (
-    Invoke
-    | ReportTransition
-    | Act
-    | StartBatch
-    | ControlBatch
-    | CancelFlow
-    | StartSlice
-    | ContinueSlice
-    | ControlSlice
-    | SliceReport
-    | ReleaseHeld
-    | Tick
-)
-"""Every record that the command log may hold."""
-
 Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | ReleaseHeld | Tick
 """Commands that only workers write; each carries its partition and the engine's version."""
+
+Command = ClientCommand | Internal
+"""Every record that the command log may hold."""

@@ -119,7 +119,7 @@ class Slice(Record, frozen=True):
 
     `cursor`: the seq up to which rows are handled (-1 at the start); with a filter by ids, the number of handled ids.
     `acted`: rows that its pages and its rule have acted on, with any outcome. `budget`: the most it may act on in all,
-    None without a limit. `max_rate`: its share, rows a second; `tokens`: rows that this rate allowed up to `tokens_at`
+    None without a limit. `max_rate`: its share, rows per second; `tokens`: rows that it allowed up to `tokens_at`
     and that are not used yet. `due_at`: when the tokens allow its next page; until then it takes no turn.
     `standing_until`: until then its rule ends matching arrivals; None without a rule, or once it is lifted.
     `pages_done`: only its rule goes on.

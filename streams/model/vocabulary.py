@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Status(StrEnum):
@@ -22,6 +23,15 @@ class Status(StrEnum):
     KILLED = "KILLED"
 
 
+UNSTARTED: Final = frozenset({Status.SCHEDULED, Status.PENDING})
+STARTED: Final = frozenset(
+    {Status.READY, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.CANCELLING},
+)
+"""Statuses of rows that an executor may know. A PAUSED row counts by the status it was paused from."""
+TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
+"""Statuses of an invocation that has ended."""
+
+
 class Action(StrEnum):
     """An operator's action on invocations."""
 
@@ -30,6 +40,10 @@ class Action(StrEnum):
     PAUSE = "PAUSE"
     RESUME = "RESUME"
     PURGE = "PURGE"
+
+
+ENDING_ACTIONS: Final = frozenset({Action.CANCEL, Action.KILL})
+"""Actions that end what they match."""
 
 
 class OnTimeout(StrEnum):
@@ -94,6 +108,12 @@ class SliceState(StrEnum):
     ABORTED = "ABORTED"
 
 
+PAGING_SLICES: Final = frozenset({SliceState.WAITING, SliceState.RUNNING, SliceState.PAUSED})
+"""States of a slice that has pages to do."""
+FINAL_SLICES: Final = frozenset({SliceState.COMPLETED, SliceState.ABORTED})
+"""States of a slice that is over."""
+
+
 class BatchState(StrEnum):
     """State of a whole batch."""
 
@@ -104,6 +124,12 @@ class BatchState(StrEnum):
     COMPLETED = "COMPLETED"
     ABORTED = "ABORTED"
     REJECTED = "REJECTED"
+
+
+PAGING_STATES: Final = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
+"""States of a batch that has pages to do."""
+FINAL_STATES: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
+"""States of a batch that is over and no longer changes."""
 
 
 class SignalKind(StrEnum):

@@ -16,20 +16,18 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException
 from streams.codec import BadRecordError, decode_command
 from streams.config import Topic
 from streams.engine.errors import NewerEngineError
-from streams.engine.lifecycle import UNSTARTED
 from streams.errors import StreamsError
 from streams.kafka.admin import Admin
 from streams.kafka.clients import TIMEOUT_S, KafkaClients
 from streams.kafka.errors import COORDINATOR_ERRORS
 from streams.kafka.reading import TopicReader
 from streams.kafka.topics import require
-from streams.model import Tick
+from streams.model import TERMINAL, UNSTARTED, Tick
 from streams.offline.moves import commands_for
 from streams.offline.tables import restore
 from streams.state.errors import ChangelogError, StoreUnusableError
-from streams.state.schema import TERMINAL
 from streams.state.store import Store
-from streams.state.unfinished import live_rows, status_counts, unfinished_batches
+from streams.state.unfinished import status_counts, unfinished_batches, unfinished_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -126,7 +124,7 @@ def commands(
         total = sum(count for status, count in counts.items() if status not in TERMINAL)
         exported.ended.update({status: count for status, count in counts.items() if status in TERMINAL})
         exported.batches += unfinished_batches(store.db)
-        for number, live in enumerate(live_rows(store.db), 1):
+        for number, live in enumerate(unfinished_rows(store.db), 1):
             exported.moved[live.row.status] += 1
             exported.shelved += live.row.paused_from in UNSTARTED
             for command in commands_for(*live, terms):
@@ -190,7 +188,7 @@ def _waiting(reading: TopicReader, log: str, partition: int, meta: Meta | None) 
 
 
 def _is_tick(value: bytes | None) -> bool:
-    """Whether the record is a tick. Ticks need not be applied: in the other service, time goes on by itself."""
+    """True if the record is a tick. Ticks need not be applied: in the other service, time goes on by itself."""
     try:
         return isinstance(decode_command(value), Tick)
     except BadRecordError:

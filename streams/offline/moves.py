@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from streams.engine.lifecycle import UNSTARTED, stands_at
-from streams.model import Act, Action, Invoke, ReportTransition, Status
+from streams.engine.lifecycle import stands_at
+from streams.model import UNSTARTED, Act, Action, Invoke, ReportTransition, Status
 from streams.protocol.validation import MAX_GRACE_MS
 
 if TYPE_CHECKING:

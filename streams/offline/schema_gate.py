@@ -85,7 +85,7 @@ def _parse(text: str, file: Path | str) -> Schema:
         avro.schema.parse(text)
         schema: Schema = json.loads(text)
     except (json.JSONDecodeError, avro.errors.AvroException) as error:
-        raise SchemasError(f"{file} is no Avro schema: {error}") from error
+        raise SchemasError(f"{file} is not an Avro schema: {error}") from error
     return schema
 
 
@@ -93,7 +93,7 @@ def _git(folder: Path, ref: str, *arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603, S607
     except FileNotFoundError as error:
-        raise SchemasError(f"{ref} is no folder, and there is no git to look it up as a ref") from error
+        raise SchemasError(f"{ref} is not a folder, and there is no git to look it up as a ref") from error
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["git failed"])[0]
         raise SchemasError(f"{ref} is neither a folder nor a git ref with schemas: {reason}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streams.kafka.reading import chunks
-from streams.state.store import passive_checkpoint
 from streams.worker.agreement import beginning_gone
 
 if TYPE_CHECKING:
@@ -30,5 +29,5 @@ def restore(reading: TopicReader, store: Store, topic: str, bounds: tuple[int, i
         store.begin()
         store.apply_changelog(chunk)
         store.commit(chunk[-1][2] + 1, 0)
-        # No other thread checkpoints a temporary table: its write-ahead file would grow as large as the table.
-        passive_checkpoint(store.path, truncate=True)
+        # Nobody else does a temporary table's WAL checkpoints: its write-ahead file would grow as large as it.
+        store.wal_checkpoint(truncate=True)

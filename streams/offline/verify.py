@@ -56,7 +56,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether log and changelog agree."""
+        """True if log and changelog agree."""
         return self.trimmed_to is None and self.earlier_to is None and not self.differences
 
 
@@ -125,7 +125,8 @@ class _Comparison:
         count = 0
         bounds = (0, end)
         for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
-            task.backlog += items_of(_Skipped(message) if message.offset() in dead else message for message in chunk)
+            messages = (_Skipped(message) if message.offset() in dead else message for message in chunk)
+            task.backlog += items_of(messages, self._topics.facts.partitions)
             count += len(chunk)
             while task.backlog:
                 Turn(self._settings, self._topics, TunedSizes(self._settings.tick_max_rows)).apply([take_input(task)])

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streams.model import Action, Status
+from streams.model import ENDING_ACTIONS, TERMINAL, Action, Status
 from streams.protocol.validation import (
     MAX_LABELS,
-    TERMINAL,
     CommandRefusedError,
     are_ids,
     check_grace,
@@ -43,21 +42,20 @@ _ID_LISTS: Final = (
     "invocation_ids",
     "batch_ids",
 )
-_LIVE: Final = (frozenset(Status) - TERMINAL, "what has not ended")
+_NOT_ENDED: Final = (frozenset(Status) - TERMINAL, "what has not ended")
 _LOOKED_AT: Final = {
     Action.PURGE: (TERMINAL, "what has ended"),
     Action.RESUME: (frozenset({Status.PAUSED}), "what is PAUSED"),
 }
-"""The statuses of rows on which a batch of an action may act, and those in words; every other action has `_LIVE`."""
+"""The statuses of rows on which a batch of an action may act, and those in words; any other has `_NOT_ENDED`."""
 _NOTHING_TO_DO: Final = {
     Action.PAUSE: frozenset({Status.PAUSED, Status.CANCELLING}),
     Action.CANCEL: frozenset({Status.CANCELLING}),
 }
 """Statuses that an action matches only to skip them."""
-_STANDING: Final = frozenset({Action.CANCEL, Action.KILL})
-MOVING: Final = ("statuses", "modified_from", "modified_until")
+CHANGING: Final = ("statuses", "modified_from", "modified_until")
 """Fields of a filter, and of its exclusions, about values that change while a batch runs."""
-_NEVER_STANDING: Final = (*MOVING, "invocation_ids", "batch_ids")
+_NEVER_STANDING: Final = (*CHANGING, "invocation_ids", "batch_ids")
 _AT_THE_DOOR: Final = "it says nothing of an invocation that arrives"
 _UNBOUNDED: Final = "what arrives is ended at once, however much it is"
 _RANGES: Final = (("created_from", "created_until"), ("modified_from", "modified_until"))
@@ -91,7 +89,7 @@ def check_standing(command: StartBatch) -> None:
     """Check a standing batch: only a CANCEL or KILL may stand, and its filter may only ask what arrivals can answer."""
     if command.standing_until is None:
         return
-    if command.action not in _STANDING:
+    if command.action not in ENDING_ACTIONS:
         refuse("standing_until", f"is set with {command.action}: leave it out, only CANCEL and KILL stand")
     for path, said in _parts(command.filter):
         for field in _NEVER_STANDING:
@@ -152,7 +150,7 @@ def _given(said: Filter | Exclusion) -> dict[str, Any]:
 
 
 def _is_empty(value: object) -> bool:
-    """Whether the value is an empty list or map, or a map with an empty list."""
+    """True if the value is an empty list or map, or a map with an empty list."""
     return value in ((), {}) or (isinstance(value, dict) and () in value.values())
 
 
@@ -196,7 +194,7 @@ def _labels_fault(path: str, said: Filter | Exclusion) -> str | None:
 
 def _statuses_fault(filter_: Filter, action: Action) -> str | None:
     """The fault of a filter with a status that the action never looks at, or without any that it could act on."""
-    found, what = _LOOKED_AT.get(action, _LIVE)
+    found, what = _LOOKED_AT.get(action, _NOT_ENDED)
     for path, said in _parts(filter_):
         for status in said.statuses or ():
             if status not in found:

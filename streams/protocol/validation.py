@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from streams.model import BatchState, ControlOperation, Status
+from streams.model import ControlOperation, Status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
         Invoke,
         ReportTransition,
     )
-
-TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
-"""Statuses of an invocation that has ended."""
-
-FINAL_STATES: Final = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
-"""States of a batch that is over and no longer changes."""
 
 MAX_LONG: Final = 2**63 - 1
 """The highest integer that a record can hold."""
@@ -78,7 +72,7 @@ def id_fault(value: str) -> str | None:
 
 
 def are_ids(values: Collection[str]) -> bool:
-    """Whether all are certainly valid ids, checked at once for thousands. False also for some rare valid ones."""
+    """True if all are certainly valid ids, checked at once for thousands. False also for some rare valid ones."""
     if not values:
         return True
     return min(map(len, values)) > 0 and max(map(len, values)) <= MAX_ID and "".join(values).isprintable()
@@ -137,9 +131,9 @@ def check_limit(limit: int | None) -> None:
 
 
 def check_rate(max_rate: float | None) -> None:
-    """Check a rate: a number of rows a second above 0; it may be absent."""
+    """Check a rate: a number of rows per second, above 0; it may be absent."""
     if max_rate is not None and not 0 < max_rate < inf:
-        refuse("max_rate", f"is {max_rate}: give rows a second, a number above 0, or leave it out")
+        refuse("max_rate", f"is {max_rate}: give rows per second, a number above 0, or leave it out")
 
 
 def check_cause(cause: Cause) -> None:
@@ -180,7 +174,7 @@ def _check_object(invocation_id: str, service: str, object_key: str) -> None:
     if not unique or head != f"{service}/{object_key}":
         refuse(
             "invocation_id",
-            f"{invocation_id} is none of object {object_key} of {service}: make it {service}/{object_key}~ and "
+            f"{invocation_id} does not belong to object {object_key} of {service}: make it {service}/{object_key}~ and "
             "something unique without a ~, or leave the object_key out",
         )
 
@@ -216,7 +210,7 @@ def check_control_batch(command: ControlBatch) -> None:
     check_text("actor", command.actor)
     sets_rate = command.operation is ControlOperation.SET_RATE
     if sets_rate and command.max_rate is None:
-        refuse("max_rate", "is missing from a SET_RATE: say how many rows a second")
+        refuse("max_rate", "is missing from a SET_RATE: say how many rows per second")
     if not sets_rate and command.max_rate is not None:
         refuse("max_rate", f"is set with {command.operation}: leave it out, only SET_RATE takes one")
     check_rate(command.max_rate)

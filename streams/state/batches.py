@@ -18,7 +18,7 @@ from streams.model import Batch, Slice
 from streams.state import remembered
 from streams.state.deadlines import Deadlines
 from streams.state.held import HeldCounts
-from streams.state.mapping import batch_key, slice_key
+from streams.state.keys import batch_key, slice_key
 from streams.state.remembered import Written, over_since
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from streams.engine.guards import Guard
     from streams.state.overlay import Changelog
-    from streams.state.remembered import Kind, Tally
+    from streams.state.remembered import Kind, OverCounts
 
 _R = TypeVar("_R", Batch, Slice)
 
@@ -45,7 +45,7 @@ class Batches:
         self._partition = partition
         self.running_batches: dict[str, Batch] = {}
         self.running_slices: dict[str, Slice] = {}
-        self.tally: Tally = remembered.tally(db)
+        self.over_counts: OverCounts = remembered.over_counts(db)
         self.held = HeldCounts(db)
         self.door = Door()
         self.due_slices = Deadlines()
@@ -86,7 +86,7 @@ class Batches:
             return []
         changelog = self._flush("slices", slice_key, self._changed_slices)
         changelog += self._flush("batches", batch_key, self._changed_batches)
-        self.tally = remembered.tally(self._db)
+        self.over_counts = remembered.over_counts(self._db)
         return changelog
 
     def published(self, next_offset: int, clock: int) -> Changelog:
@@ -126,15 +126,15 @@ class Batches:
         self.forget()
         self.running_batches = remembered.running(self._db, "batches", Batch)
         self.running_slices = remembered.running(self._db, "slices", Slice)
-        self.tally = remembered.tally(self._db)
+        self.over_counts = remembered.over_counts(self._db)
         self.held = HeldCounts(self._db)
         self.door, self.due_slices, self.expiring = Door(), Deadlines(), Deadlines()
         self._guarding.clear()
         self._turns = None
         for slice_ in self.running_slices.values():
             self._derive(slice_)
-        for batch in self.running_batches.values():
-            self.expiring.set(batch.start.batch_id, expiry_of(batch) if over_since(batch) is None else None)
+        for batch_id, batch in self.running_batches.items():
+            self.expiring.set(batch_id, expiry_of(batch))
 
     # --- one of them ---
 

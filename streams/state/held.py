@@ -31,7 +31,7 @@ class HeldCounts:
         self.total = 0
         self.by_batch: dict[str, int] = {}
         self.unknown = True
-        """Whether nothing has been counted yet: what was published before may be something else."""
+        """True if nothing has been counted yet: what was published before may be something else."""
         self._turns_left = 0
 
     def count(self, guarding: Collection[Slice]) -> Mapping[str, int]:

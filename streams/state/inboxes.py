@@ -51,12 +51,12 @@ class Inboxes:
         if object_ is not None:
             self._rows.get(object_, {}).pop(row.seq, None)
 
-    def written(self) -> None:
+    def forget(self) -> None:
         """Forget the changed rows: the store has them."""
         self._rows.clear()
 
-    def forget(self) -> None:
-        """Forget the inboxes that were read: they may have changed."""
+    def reload(self) -> None:
+        """Read inboxes again when asked: they may have changed."""
         self._known.clear()
 
     def known(self, object_: Object) -> Inbox | None:
@@ -64,7 +64,7 @@ class Inboxes:
         return self._known.get(object_)
 
     def too_many(self, objects: Sequence[Object]) -> bool:
-        """Whether one of these objects has enough changed rows that writing them is cheaper."""
+        """True if one of these objects has enough changed rows that writing them is cheaper."""
         return any(len(self._rows.get(each, ())) > _MANY for each in objects)
 
     def seqs(self, objects: Sequence[Object]) -> set[int]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from streams.state.mapping import json_list
+from streams.state.columns import json_list
 
 if TYPE_CHECKING:
     import sqlite3

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from streams.codec import encode, encode_row
 from streams.engine.view import Inbox, Weighed
-from streams.engine.weights import of_record, of_start
+from streams.engine.weights import of_start
 from streams.model import Payload
 from streams.state import reads
-from streams.state.deltas import RESTING, Endings, apply_delta, count_resting, drop_deserted, release, seqs_of
-from streams.state.inboxes import Inboxes
-from streams.state.mapping import (
-    delta_key,
-    insert_rows,
-    invocation_key,
-    json_list,
-    payload_key,
-    row_of,
-    update_rows,
+from streams.state.columns import insert_rows, json_list, row_of, update_rows
+from streams.state.deltas import (
+    RESTING,
+    Endings,
+    OldDeltas,
+    apply_delta,
+    count_resting,
+    drop_deserted,
+    release,
+    seqs_of,
 )
-from streams.state.old_deltas import OldDeltas
+from streams.state.inboxes import Inboxes
+from streams.state.keys import delta_key, invocation_key, payload_key
 from streams.state.schema import HALVES, STATUSES
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
     from streams.engine.view import Object
     from streams.model import Row, Status
+    from streams.state.columns import Params
     from streams.state.select import Window
 
 Changelog = list[tuple[str, bytes | None]]
@@ -56,32 +58,32 @@ class Overlay:
         self.counts_changed = False
         self.total = 0
         self._db = db
-        self._old_deltas = OldDeltas(db)
+        self.old_deltas = OldDeltas(db)
         self._rows: dict[str, Row | None] = {}
         self._inserted: dict[int, InsertRow] = {}
         self._updated: dict[int, Row] = {}
         self._removed: dict[int, str] = {}
-        self._standing: dict[int, reads.Standing] = {}
+        self._to_forget: dict[int, reads.EndedRow] = {}
         self._released: dict[int, int] = {}
         self._inboxes = Inboxes()
         self._deltas: set[int] = set()
         self._changelog: Changelog = []
 
-    def reset(self, counts: Mapping[str, int]) -> None:
-        """Begin without any changes; `counts`: rows of the store by status."""
+    def reload(self, counts: Mapping[str, int]) -> None:
+        """Begin again without any changes; `counts`: rows of the store by status."""
         self.counts = dict(counts)
         self.counts_changed = False
         self.total = sum(counts.values())
-        self.endings.clear()
-        self._old_deltas.clear()
+        self.endings.reload()
+        self.old_deltas.reload()
         self.forget()
 
     def forget(self) -> None:
         """Forget the turn's rows: the store has them now."""
-        for held in (self._rows, self._inserted, self._updated, self._removed, self._standing, self._released):
-            held.clear()
-        self._inboxes.written()
+        for changes in (self._rows, self._inserted, self._updated, self._removed, self._to_forget, self._released):
+            changes.clear()
         self._inboxes.forget()
+        self._inboxes.reload()
         self._deltas.clear()
         self._changelog = []
 
@@ -115,12 +117,14 @@ class Overlay:
 
     def rows(self, seqs: list[int]) -> tuple[Row, ...]:
         """The rows with these seqs, in order of seq; their changes must be written first."""
-        return tuple(self._adopt(reads.rows_by_seqs(self._db, seqs))) if seqs else ()
+        rows = tuple(row_of(columns, self.endings) for columns in reads.rows_by_seqs(self._db, seqs)) if seqs else ()
+        self._rows.update((row.invocation_id, row) for row in rows)
+        return rows
 
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
     ) -> dict[Object, Inbox]:
-        """As `View.inboxes`."""
+        """As `View.inboxes`, with the turn's changes."""
         changed = self._inboxes
         if most is not None:
             self.write()
@@ -131,7 +135,7 @@ class Overlay:
         found = reads.inboxes(self._db, objects, [*without, *changed.seqs(objects)])
         seqs = [seq for _, seq in found if seq is not None]
         # One byte above the limit marks the result as too large.
-        weighed = self._weighed(reads.weighed_by_seqs(self._db, seqs), of_start, _ANY if most is None else most + 1)
+        weighed = self.weighed(reads.weighed_by_seqs(self._db, seqs), of_start, _ANY if most is None else most + 1)
         if most is not None and sum(weight for _, weight in weighed) > most:
             return {}
         heads = {row.seq: row for row, _ in weighed}
@@ -140,33 +144,20 @@ class Overlay:
             for each, (started, seq) in zip(objects, found, strict=True)
         }
 
-    def held(self, after: int, limit: int, max_bytes: int) -> list[Weighed]:
-        """As `View.held`."""
-        self.write()
-        return self._weighed(reads.held_rows(self._db, after, limit), of_start, max_bytes)
-
-    def due(self, until: int, limit: int, max_bytes: int) -> list[Weighed]:
-        """As `View.due`."""
-        self.write()
-        return self._weighed(reads.due_rows(self._db, until, limit), of_start, max_bytes)
-
-    def on_old_deltas(self, before: int, limit: int, max_bytes: int) -> list[Weighed]:
-        """As `View.on_old_deltas`."""
-        self.write()
-        found = reads.rows_on_deltas(self._db, self._old_deltas, before, limit)
-        return self._weighed(found, lambda row, _: of_record(row), max_bytes)
-
     def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
-        """As `View.ended`."""
+        """As `View.ended`, with the turn's changes."""
         self.write()
-        found = reads.ended_rows(self._db, self._old_deltas, before, limit)
-        self._standing.update((standing.seq, standing) for standing in found)
-        return [(standing.seq, standing.invocation_id) for standing in found]
+        found = reads.ended_rows(self._db, self.old_deltas, before, limit)
+        self._to_forget.update((ended.seq, ended) for ended in found)
+        return [(ended.seq, ended.invocation_id) for ended in found]
 
-    def _weighed(
-        self, found: Iterable[tuple[Any, ...]], weight_of: Callable[[Row, int | None], int], max_bytes: int
+    def weighed(
+        self, found: Iterable[Params], weight_of: Callable[[Row, int | None], int], max_bytes: int
     ) -> list[Weighed]:
-        """The rows up to the one that brings their weight to `max_bytes`; later rows are not even read."""
+        """Rows from the columns of `SELECT_WEIGHED`, up to the row that brings their weight to `max_bytes`.
+
+        Later rows are not even read. Changes must be written first.
+        """
         rows, reached = [], 0
         for columns in found:
             row = row_of(columns[:-1], self.endings)
@@ -176,11 +167,6 @@ class Overlay:
             if reached >= max_bytes:
                 break
         self._rows.update((row.invocation_id, row) for row, _ in rows)
-        return rows
-
-    def _adopt(self, found: Iterable[tuple[object, ...]]) -> list[Row]:
-        rows = [row_of(columns, self.endings) for columns in found]
-        self._rows.update((row.invocation_id, row) for row in rows)
         return rows
 
     # --- changing ---
@@ -206,8 +192,8 @@ class Overlay:
             self._count(row.status, 1)
         if known.delta is not None:
             self._release({known.delta: 1})
-        if self._standing:
-            self._standing.pop(row.seq, None)
+        if self._to_forget:
+            self._to_forget.pop(row.seq, None)
         if row.delta is not None:
             row = replace(row, delta=None)
         if row.object_key is not None:
@@ -218,7 +204,7 @@ class Overlay:
     def remove(self, effect: RemoveRow) -> None:
         """Remove the row and its payload."""
         seq, invocation_id = effect.seq, effect.invocation_id
-        status, delta = self._stands(seq, invocation_id)
+        status, delta = self._status_and_delta(seq, invocation_id)
         self._count(status, -1)
         self.total -= 1
         if delta is not None:
@@ -226,7 +212,7 @@ class Overlay:
         self._rows[invocation_id] = None
         self._updated.pop(seq, None)
         inserted = self._inserted.pop(seq, None)
-        self._inboxes.forget()
+        self._inboxes.reload()
         if inserted is None:
             self._removed[seq] = invocation_id
         else:
@@ -243,25 +229,25 @@ class Overlay:
             self._release(count_resting(self._db, seqs))
         record = encode(delta)
         whole = page is not None and len(delta.changes) == 1 and page.matched == len(seqs)
-        live = apply_delta(self._db, offset, delta, record, page.condition if page is not None and whole else None)
-        if not len(seqs) == live == sum(left.values()):
-            raise AssertionError(f"delta {offset} lists {len(seqs)} rows, {live} are there, {left} were counted")
+        there = apply_delta(self._db, offset, delta, record, page.condition if page is not None and whole else None)
+        if not len(seqs) == there == sum(left.values()):
+            raise AssertionError(f"delta {offset} lists {len(seqs)} rows, {there} are there, {left} were counted")
         self._deltas.add(offset)
         self._changelog.append((delta_key(offset), record))
         for status, count in left.items():
             self._count(status, -count)
         for change in delta.changes:
             self._count(change.status, len(change.seqs))
-        self._standing.clear()
-        self._inboxes.forget()
+        self._to_forget.clear()
+        self._inboxes.reload()
         if self._rows:
             changed = set(seqs)
             self._rows = {name: row for name, row in self._rows.items() if row is None or row.seq not in changed}
 
-    def _stands(self, seq: int, invocation_id: str) -> tuple[Status, int | None]:
-        standing = self._standing.pop(seq, None)
-        if standing is not None:
-            return STATUSES[standing.status], standing.delta
+    def _status_and_delta(self, seq: int, invocation_id: str) -> tuple[Status, int | None]:
+        ended = self._to_forget.pop(seq, None)
+        if ended is not None:
+            return STATUSES[ended.status], ended.delta
         row = self.row(invocation_id)
         if row is None or row.seq != seq:
             raise AssertionError(f"invocation {invocation_id} with seq {seq} is removed and has no row")
@@ -290,7 +276,7 @@ class Overlay:
         changelog += self._payloads_of_inserted(tombstones)
         changelog += [(key, None) for key in tombstones]
         self._inserted.clear()
-        self._inboxes.written()
+        self._inboxes.forget()
 
     def finish(self) -> Changelog:
         """Write everything; returns the turn's changelog of rows, payloads and deltas."""
@@ -313,9 +299,9 @@ class Overlay:
         gone = "WHERE seq IN (SELECT value FROM json_each(?))"
         for half in HALVES:
             self._db.execute(f"DELETE FROM {half} {gone}", (seqs,))  # noqa: S608
-        paid = self._db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,)).fetchall()  # noqa: S608
+        had_payload = self._db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,)).fetchall()  # noqa: S608
         keys = dict.fromkeys(map(invocation_key, self._removed.values()))
-        keys |= dict.fromkeys(payload_key(self._removed[seq]) for (seq,) in paid)
+        keys |= dict.fromkeys(payload_key(self._removed[seq]) for (seq,) in had_payload)
         self._removed.clear()
         return keys
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streams.state.mapping import AMONG_SEQS, BY_ID, ROWS, SELECT_ROW, SELECT_WEIGHED, Params, json_list
+from streams.state.columns import AMONG_SEQS, BY_ID, ROWS, SELECT_ROW, SELECT_WEIGHED, Params, json_list
 from streams.state.schema import FIRST_TERMINAL, HOLDS, PAUSED, WAITS
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streams.engine.view import Object
-    from streams.state.old_deltas import OldDeltas
+    from streams.state.deltas import OldDeltas
 
 _DUE: Final = f"due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}"
 _ENDED: Final = f"status >= {FIRST_TERMINAL} AND delta IS NULL"
@@ -71,7 +71,7 @@ def next_due(db: sqlite3.Connection) -> int | None:
     return None if found is None else int(found[0])
 
 
-class Standing(NamedTuple):
+class EndedRow(NamedTuple):
     """All that is needed to forget a row."""
 
     modified_at: int
@@ -81,7 +81,7 @@ class Standing(NamedTuple):
     delta: int | None
 
 
-def ended_rows(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> list[Standing]:
+def ended_rows(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> list[EndedRow]:
     """Terminal rows with `modified_at < before`, in order of modified_at, then seq."""
     columns = f"SELECT r.modified_at, r.seq, i.id, r.status, r.delta FROM {ROWS}"  # noqa: S608 - our own names
     sql = f"{columns} WHERE {_ENDED} AND modified_at < ? ORDER BY 1, 2 LIMIT ?"
@@ -94,7 +94,7 @@ def ended_rows(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) 
         paged += [(modified_at, seq) for seq in islice(ended, limit)]
     seqs = [seq for _, seq in sorted(paged)[:limit]]
     own += db.execute(f"{columns} WHERE {AMONG_SEQS}", (json_list(seqs),)).fetchall()
-    return [Standing(*row) for row in sorted(own)[:limit]]
+    return [EndedRow(*row) for row in sorted(own)[:limit]]
 
 
 def rows_on_deltas(db: sqlite3.Connection, old: OldDeltas, before: int, limit: int) -> Iterator[Params]:
@@ -109,7 +109,7 @@ def rows_on_deltas(db: sqlite3.Connection, old: OldDeltas, before: int, limit: i
 
 
 def anything_to_forget(db: sqlite3.Connection, ended_before: int, deltas_before: int) -> bool:
-    """Whether `ended_rows` or `rows_on_deltas` would find something."""
+    """True if `ended_rows` or `rows_on_deltas` would find something."""
     sql = f"""SELECT EXISTS (SELECT 1 FROM rows WHERE {_ENDED} AND modified_at < ?)
         OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ? AND ends)
         OR EXISTS (SELECT 1 FROM deltas WHERE modified_at < ?)"""  # noqa: S608

@@ -10,8 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from streams.codec import decode
-from streams.model import Batch, BatchState, Slice, SliceState
-from streams.protocol.validation import FINAL_STATES
+from streams.model import FINAL_SLICES, FINAL_STATES, Batch, BatchState, Slice, SliceState
 from streams.state.errors import ChangelogError
 
 if TYPE_CHECKING:
@@ -22,13 +21,12 @@ Kind = Literal["batches", "slices"]
 """The name of a table."""
 _R = TypeVar("_R", Batch, Slice)
 
-_FINAL_SLICES: Final = frozenset({SliceState.COMPLETED, SliceState.ABORTED})
 _COUNTED: Final = ("scanned", "matched", "done", "skipped", "failed")
 """Counters of a slice that is over; nothing of it is pending."""
 NUMBER: Final = "number"
 
 
-class Tally(NamedTuple):
+class OverCounts(NamedTuple):
     """Counts of what is over, by state: `NUMBER` of batches and of slices, and the sums of the slices' counters."""
 
     batches: Mapping[BatchState, Counter[str]]
@@ -45,7 +43,7 @@ class Written(NamedTuple):
 
 def over_since(record: Batch | Slice) -> int | None:
     """When the batch or slice was over, ms; None while it goes on."""
-    final = record.state in (FINAL_STATES if isinstance(record, Batch) else _FINAL_SLICES)
+    final = record.state in (FINAL_STATES if isinstance(record, Batch) else FINAL_SLICES)
     return record.updated_at if final else None
 
 
@@ -98,7 +96,7 @@ def finished(db: sqlite3.Connection, before: int, limit: int) -> list[tuple[int,
     return db.execute(sql, (before, limit)).fetchall()
 
 
-def tally(db: sqlite3.Connection) -> Tally:
+def over_counts(db: sqlite3.Connection) -> OverCounts:
     """The running count of all batches and slices that are over."""
     batches: dict[BatchState, Counter[str]] = {}
     slices: dict[SliceState, Counter[str]] = {}
@@ -107,7 +105,7 @@ def tally(db: sqlite3.Connection) -> Tally:
             batches.setdefault(BatchState(state), Counter())[counter] = total
         else:
             slices.setdefault(SliceState(state), Counter())[counter] = total
-    return Tally(batches, slices)
+    return OverCounts(batches, slices)
 
 
 def _decoded(name: str, value: bytes, of: type[_R]) -> _R:

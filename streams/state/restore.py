@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from streams.codec import decode, decode_row
 from streams.engine.errors import NewerEngineError
 from streams.model import ENGINE_VERSION, Batch, Meta, PageDelta, Payload, Record, Slice
+from streams.state.columns import BY_ID, insert_rows, json_list, update_rows
 from streams.state.deltas import apply_delta, count_resting, release, seqs_of
 from streams.state.errors import ChangelogError
-from streams.state.mapping import BY_ID, insert_rows, json_list, split_key, update_rows
+from streams.state.keys import split_key
 from streams.state.remembered import Written, write
 from streams.state.schema import HALVES
 
@@ -108,7 +109,7 @@ class Restore:
 
     def _write_rows(self) -> None:
         rows = self._rows
-        old = self._standing(list(rows))
+        old = self._existing(list(rows))
         released: dict[int, int] = {}
         leaving: list[tuple[int]] = []
         updates: list[tuple[Row, Invocation]] = []
@@ -134,7 +135,7 @@ class Restore:
         self._adopt_payloads([row.invocation_id for row, _ in inserts])
         rows.clear()
 
-    def _standing(self, ids: list[str]) -> dict[str, _Old]:
+    def _existing(self, ids: list[str]) -> dict[str, _Old]:
         found = f"json_each(?) j CROSS JOIN invocations i ON i.id = j.value {BY_ID}"
         sql = f"SELECT i.id, r.seq, r.delta FROM {found}"  # noqa: S608 - our own names
         return {old[0]: _Old(*old) for old in self._db.execute(sql, (json_list(ids),)).fetchall()}
@@ -165,7 +166,7 @@ class Restore:
         self._db.execute("DELETE FROM early_payloads WHERE id IN (SELECT value FROM json_each(?))", (ids,))
 
     def _write_payloads(self) -> None:
-        old = self._standing(list(self._payloads))
+        old = self._existing(list(self._payloads))
         put = [(old[name].seq, value) for name, value in self._payloads.items() if value is not None and name in old]
         early = [(name, value) for name, value in self._payloads.items() if value is not None and name not in old]
         gone = [name for name, value in self._payloads.items() if value is None]

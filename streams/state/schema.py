@@ -1,6 +1,7 @@
 """The tables of a partition's SQLite file.
 
-A status is stored as its place in `STATUSES`: live statuses below `FIRST_TERMINAL`, those never started first.
+A status is stored as its place in `STATUSES`: those of rows never started first, then, from `FIRST_STARTED`,
+those of rows an executor may know, then, from `FIRST_TERMINAL`, those of ended rows.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ PENDING: Final = CODES[Status.PENDING]
 FIRST_STARTED: Final = CODES[Status.READY]
 PAUSED: Final = CODES[Status.PAUSED]
 FIRST_TERMINAL: Final = CODES[Status.COMPLETED]
-TERMINAL: Final = frozenset(STATUSES[FIRST_TERMINAL:])
 
 HOLDS: Final = f"""object_key IS NOT NULL AND status >= {FIRST_STARTED} AND status < {FIRST_TERMINAL}
     AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED})"""
@@ -37,7 +37,7 @@ WAITS: Final = f"object_key IS NOT NULL AND status = {PENDING}"
 """SQL for the rows in the inbox of their object; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
-VERSION: Final = 4
+TABLE_VERSION: Final = 5
 
 # A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
 # never does. A page rewrites thousands of rows at a time, and its cost is the bytes of the rows it touches.
@@ -85,11 +85,11 @@ SCHEMA: Final = (
     "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     # Compaction can leave a row's record behind its payload's: on restore, such a payload waits here for its row.
     "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    # `live`: how many rows rest on the delta. `ends`: whether it ended any. `record`: its changelog value.
+    # `resting`: how many rows rest on the delta. `ends`: whether it ended any. `record`: its changelog value.
     """CREATE TABLE deltas(
         offset INTEGER PRIMARY KEY,
         modified_at INTEGER NOT NULL,
-        live INTEGER NOT NULL,
+        resting INTEGER NOT NULL,
         ends INTEGER NOT NULL,
         batch_id TEXT,
         ending BLOB,

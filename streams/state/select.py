@@ -10,20 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from streams.engine.view import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
 from streams.model import Action, Status
-from streams.protocol.batch_validation import MOVING
+from streams.protocol.batch_validation import CHANGING
 from streams.state import lists
-from streams.state.mapping import (
-    AMONG_SEQS,
-    BY_ID,
-    LABEL_END,
-    PAYLOAD_BYTES,
-    ROWS,
-    escape_label,
-    json_list,
-    label_head,
-    label_text,
-    with_id,
-)
+from streams.state.columns import AMONG_SEQS, BY_ID, PAYLOAD_BYTES, ROWS, json_list, with_id
+from streams.state.labels import LABEL_END, escape_label, label_head, label_text
 from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:
@@ -46,7 +36,7 @@ _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused
 _BATCH: Final = (
     "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
 )
-_PLACE: Final = itemgetter(1)
+_CODE: Final = itemgetter(1)
 _WEIGHT: Final = itemgetter(2)
 _ID_BYTES: Final = "length(CAST(i.id AS BLOB))"
 _SIZE: Final = f"length(i.rest) + 2 * {_ID_BYTES} + 1 + ({_ID_BYTES} > 63)"
@@ -98,20 +88,20 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     """
     parts = [Condition(f"status {'>=' if action is Action.PURGE else '<'} {FIRST_TERMINAL}", ())]
     left_out = filter_.exclude
-    moving, lasting = _moving(filter_), _lasting(filter_)
+    changing, lasting = _changing(filter_), _lasting(filter_)
     if left_out is not None:
-        moving += map(_not, _moving(left_out))
+        changing += map(_not, _changing(left_out))
         lasting += map(_not, _lasting(left_out))
-    if any(getattr(said, name) is not None for said in (filter_, left_out) if said for name in MOVING):
-        moving.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
+    if any(getattr(said, name) is not None for said in (filter_, left_out) if said for name in CHANGING):
+        changing.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
     if lasting:
         of_it = _all(lasting)
         other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {of_it.sql}"  # noqa: S608 - our own names
-        moving.append(of_it._replace(sql=f"EXISTS ({other_half})"))
-    return _all(parts + moving)
+        changing.append(of_it._replace(sql=f"EXISTS ({other_half})"))
+    return _all(parts + changing)
 
 
-def _moving(said: Filter | Exclusion) -> list[Condition]:
+def _changing(said: Filter | Exclusion) -> list[Condition]:
     """Its conditions on `rows`: one per list and per pair of times."""
     parts = []
     if said.statuses is not None:
@@ -185,11 +175,9 @@ def select_page(
         return Page(scanned, cursor, last, {}, [], [], weight=weight), None
     window = _window_of(query, condition, cursor, len(found))
     matched = Condition(AMONG_SEQS, (json_list([row[0] for row in found]),)) if window is None else window.condition
-    places = dict.fromkeys(map(_PLACE, found))
-    unstarted = {
-        STATUSES[place]: [seq for seq, stands, _ in found if stands == place] for place in places if place is not None
-    }
-    started = _started(db, matched, counted_by) if None in places else []
+    codes = dict.fromkeys(map(_CODE, found))
+    unstarted = {STATUSES[code]: [seq for seq, its, _ in found if its == code] for code in codes if code is not None}
+    started = _started(db, matched, counted_by) if None in codes else []
     samples = _ids_of(db, [row[0] for row in found[: query.samples]])
     objects = _objects_of(db, query.action, matched) if found else ()
     return Page(scanned, cursor, last, unstarted, started, samples, objects=objects, weight=weight), window
@@ -250,7 +238,7 @@ def _objects_of(db: sqlite3.Connection, action: Action, matched: Condition) -> t
 
 
 def _anything_waits(db: sqlite3.Connection) -> bool:
-    """Whether any object has a row in its inbox."""
+    """True if any object has a row in its inbox."""
     # Every service sorts after the empty text: the index is entered at its first row instead of being scanned.
     first = f"SELECT 1 FROM rows WHERE service > '' AND {WAITS} LIMIT 1"  # noqa: S608 - our own names
     return db.execute(first).fetchone() is not None

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 from streams.codec import decode, encode, encode_row
 from streams.model import Meta, Payload
 from streams.state import lists
+from streams.state.columns import ROWS, SELECT_ROW, row_of
 from streams.state.deltas import Endings
 from streams.state.errors import StoreUnusableError
-from streams.state.mapping import META_KEY, ROWS, SELECT_ROW, batch_key, invocation_key, payload_key, row_of, slice_key
+from streams.state.keys import META_KEY, batch_key, invocation_key, payload_key, slice_key
 from streams.state.restore import Restore
-from streams.state.schema import APPLICATION_ID, SCHEMA, TABLES, VERSION
+from streams.state.schema import APPLICATION_ID, SCHEMA, TABLE_VERSION, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,8 +29,6 @@ _DUMPED_AT_ONCE: Final = 2_000
 _LONG_FRAMES: Final = 8_192
 """A write-ahead file of this many pages (4 KiB each) is long and should start over."""
 
-_moved: Final[set[Path]] = set()
-"""Stores whose long write-ahead file another thread has just checkpointed, except for the newest turns."""
 _by_path: Final = threading.Lock()
 """Held while another thread has a file open: the last to close it removes the write-ahead file by its name."""
 
@@ -37,8 +36,8 @@ _by_path: Final = threading.Lock()
 class Store:
     """A SQLite file in WAL mode. A power cut rolls back to an older commit and never damages it.
 
-    Use it only from the thread that opened it; `passive_checkpoint` alone belongs to another thread. Nothing changes
-    outside `begin` and `commit`.
+    Use it only from the thread that opened it; `wal_checkpoint` alone is for another. Nothing changes outside `begin`
+    and `commit`.
     """
 
     meta: Meta | None
@@ -52,6 +51,8 @@ class Store:
         self.db = db
         self.path = path
         self.partition = partition
+        self._wal_moved = threading.Event()
+        """Another thread has just moved a long write-ahead file, except for the newest turns."""
         self._read_state()
 
     @classmethod
@@ -78,11 +79,11 @@ class Store:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
+        """True if a transaction is open."""
         return self.db.in_transaction
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Open a transaction that writes; waits for the lock of another writer."""
         self.db.execute("BEGIN IMMEDIATE")
 
     def commit(self, changelog_position: int, saved_at: int) -> None:
@@ -95,8 +96,8 @@ class Store:
         self.db.execute("UPDATE state SET changelog_position = ?, saved_at = ?", (changelog_position, saved_at))
         self.db.execute("COMMIT")
         self.changelog_position, self.saved_at = changelog_position, saved_at
-        if self.path in _moved:
-            _moved.discard(self.path)
+        if self._wal_moved.is_set():
+            self._wal_moved.clear()
             self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def rollback(self) -> None:
@@ -105,12 +106,33 @@ class Store:
             self.db.execute("ROLLBACK")
         self._read_state()
 
+    def wal_checkpoint(self, *, truncate: bool = False) -> None:
+        """Move committed pages from the write-ahead file into the database; nothing happens if the file is gone.
+
+        It uses a connection of its own: any thread may call it. The write-ahead file starts over only if a transaction
+        begins when all of it has been moved, which rarely happens by chance in a busy store. So for a long file, a
+        second pass moves what came during the first, and the store itself, after its next commit, moves the little
+        that came during the second.
+
+        Args:
+            truncate: also empty the write-ahead file. That waits for the store's own thread: only when idle.
+        """
+        with _by_path:
+            if not self.path.exists():
+                return
+            with closing(sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)) as db:
+                checkpoint = f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})"
+                _, frames, _ = db.execute(checkpoint).fetchone()
+                if frames > _LONG_FRAMES:
+                    db.execute(checkpoint).fetchone()
+                    self._wal_moved.set()
+
     def close(self) -> None:
         """Close the file; uncommitted changes are rolled back."""
         self.db.close()
 
     def damaged(self) -> bool:
-        """Whether SQLite finds the file's structure broken; reads the whole file."""
+        """True if SQLite finds the file's structure broken; reads the whole file."""
         try:
             (found,) = self.db.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
@@ -176,34 +198,8 @@ class Store:
         self.changelog_position, self.saved_at = position, saved_at
         decoded = None if meta is None else decode(meta)
         if decoded is not None and not isinstance(decoded, Meta):
-            raise StoreUnusableError("the table's own record is none: rebuild the table from the changelog")
+            raise StoreUnusableError("the table's own record cannot be read: rebuild the table from the changelog")
         self.meta = decoded
-
-
-def passive_checkpoint(path: Path, *, truncate: bool = False) -> None:
-    """Move committed pages from the write-ahead file into the database; for another thread, on a connection of its own.
-
-    The write-ahead file starts over only if a transaction begins when all of it has been moved, which rarely happens by
-    chance in a busy store. So for a long file, a second pass moves what came during the first, and the store itself,
-    after its next commit, moves the little that came during the second.
-
-    Args:
-        path: the store's file, as it was opened; nothing happens if it is missing.
-        truncate: also empty the write-ahead file. That waits for the store's own thread: only when idle.
-    """
-    with _by_path:
-        _checkpoint(path, truncate=truncate)
-
-
-def _checkpoint(path: Path, *, truncate: bool) -> None:
-    if not path.exists():
-        return
-    with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as db:
-        checkpoint = f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})"
-        _, frames, _ = db.execute(checkpoint).fetchone()
-        if frames > _LONG_FRAMES:
-            db.execute(checkpoint).fetchone()
-            _moved.add(path)
 
 
 def move_away(path: Path, to: Path) -> None:
@@ -215,7 +211,7 @@ def move_away(path: Path, to: Path) -> None:
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the error says that the file is broken, as opposed to a full disk or a lock."""
+    """True if the error says that the file is broken, as opposed to a full disk or a lock."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -239,14 +235,14 @@ def _ensure_schema(db: sqlite3.Connection, path: Path, partition: int) -> None:
             db.execute(statement)
         db.execute("INSERT INTO state VALUES (1, ?, 0, 0, NULL)", (partition,))
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute(f"PRAGMA user_version = {TABLE_VERSION}")
         db.execute("COMMIT")
         return
     (application,) = db.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
         raise StoreUnusableError(f"{path} is a database of another program: move it away")
-    if version != VERSION:
-        raise StoreUnusableError(f"{path} has table version {version}, this worker {VERSION}: rebuild it")
+    if version != TABLE_VERSION:
+        raise StoreUnusableError(f"{path} has table version {version}, this worker {TABLE_VERSION}: rebuild it")
     (found,) = db.execute("SELECT partition FROM state").fetchone()
     if found != partition:
         raise StoreUnusableError(f"{path} holds partition {found}, not {partition}: files were mixed up, rebuild it")

@@ -28,11 +28,12 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.view import View
-from streams.engine.weights import MAX_BYTES
+from streams.engine.weights import MAX_BYTES, of_record, of_start
 from streams.model import ENGINE_VERSION, Action, Batch, Meta, Slice
 from streams.state import reads
 from streams.state.batches import Batches
-from streams.state.mapping import META_KEY, unpack_ending
+from streams.state.columns import unpack_ending
+from streams.state.keys import META_KEY
 from streams.state.overlay import Changelog, Overlay
 from streams.state.schema import STATUSES
 from streams.state.select import select_page, written_row_by_row
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from streams.engine.guards import Guard
     from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes, Weighed
     from streams.model import Invocation, Row
-    from streams.state.remembered import Tally
+    from streams.state.remembered import OverCounts
     from streams.state.select import Window
     from streams.state.store import Store
 
@@ -121,14 +122,6 @@ class Table(View):
                 self._overlay.remove(effect)
             case PutSlice() | RemoveSlice() | PutBatch() | RemoveBatch():
                 self._batches.absorb(effect)
-            case SetPage() | SetRelease() | SetTick():
-                self._mark(effect)
-            case _:
-                if not isinstance(effect, Outgoing | Count):
-                    assert_never(effect)
-
-    def _mark(self, effect: SetPage | SetRelease | SetTick) -> None:
-        match effect:
             case SetPage(page=page, outstanding=outstanding):
                 self._meta = replace(self._meta, page=page, page_outstanding=outstanding)
             case SetRelease(release_no=release_no, outstanding=outstanding, again=again):
@@ -136,6 +129,9 @@ class Table(View):
                 self._meta = replace(self._meta, **marks)
             case SetTick(tick_no=tick_no):
                 self._meta = replace(self._meta, tick_no=tick_no)
+            case _:
+                if not isinstance(effect, Outgoing | Count):
+                    assert_never(effect)
 
     def write(self) -> None:
         """Write the rows changed so far to the store's open transaction, as is done before a page."""
@@ -246,9 +242,9 @@ class Table(View):
         """Number of held rows, as last counted."""
         return self._batches.held.total
 
-    def over(self) -> Tally:
+    def over(self) -> OverCounts:
         """Counts of the batches and slices that are over and remembered."""
-        return self._batches.tally
+        return self._batches.over_counts
 
     def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
         """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that with the first cut-off."""
@@ -268,14 +264,15 @@ class Table(View):
 
     def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Held rows with `seq > after`, in order of seq."""
-        return self._overlay.held(after, limit, max_bytes)
+        self._overlay.write()
+        return self._overlay.weighed(reads.held_rows(self._db, after, limit), of_start, max_bytes)
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows; kept as `last_page` until the next turn."""
         self._overlay.write()
         page, self._window = select_page(self._db, query, self._counted_by)
         seqs = written_row_by_row(page, query.action)
-        if seqs and (query.action is not Action.PAUSE or self._overlay.held(-1, 1, 1)):
+        if seqs and (query.action is not Action.PAUSE or self.held(-1, 1, 1)):
             rows = self._overlay.rows(seqs)
             page = replace(page, rows=tuple(row for row in rows if row.held or query.action is not Action.PAUSE))
         self.last_page = page
@@ -289,7 +286,8 @@ class Table(View):
 
     def due(self, until: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
-        return self._overlay.due(until, limit, max_bytes)
+        self._overlay.write()
+        return self._overlay.weighed(reads.due_rows(self._db, until, limit), of_start, max_bytes)
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
@@ -305,7 +303,9 @@ class Table(View):
 
     def on_old_deltas(self, before: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Rows that rest on page deltas with `modified_at < before`, oldest first."""
-        return self._overlay.on_old_deltas(before, limit, max_bytes)
+        self._overlay.write()
+        found = reads.rows_on_deltas(self._db, self._overlay.old_deltas, before, limit)
+        return self._overlay.weighed(found, lambda row, _: of_record(row), max_bytes)
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
         """Batches led here that are over and whose `updated_at < before`, oldest first."""
@@ -321,7 +321,7 @@ class Table(View):
         return min((time for time in times if time is not None), default=None)
 
     def retention_due(self, ended_before: int, batches_before: int) -> bool:
-        """Whether a Tick with these limits (ms) would find rows or batches to forget or write out."""
+        """True if a Tick with these limits (ms) would find rows or batches to forget or write out."""
         return reads.anything_to_forget(self._db, ended_before, batches_before) or bool(
             self.finished_batches(batches_before, 1)
         )
@@ -343,7 +343,7 @@ class Table(View):
             commands_topic_id=commands_id or kept.commands_topic_id,
             changelog_topic_id=changelog_id or kept.changelog_topic_id,
         )
-        self._overlay.reset(kept.counts)
+        self._overlay.reload(kept.counts)
         self._row_due = ()
         self._batches.reload()
         self.last_page = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.codec import decode_invocation
+from streams.state.columns import ROWS, SELECT_ROW, row_of
 from streams.state.deltas import Endings
-from streams.state.mapping import ROWS, SELECT_ROW, row_of
 from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, STATUSES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 1_000
 
 
-class Live(NamedTuple):
+class Unfinished(NamedTuple):
     """An invocation that has not ended."""
 
     row: Row
@@ -26,7 +26,7 @@ class Live(NamedTuple):
     payload: bytes | None
 
 
-def live_rows(db: sqlite3.Connection) -> Iterator[Live]:
+def unfinished_rows(db: sqlite3.Connection) -> Iterator[Unfinished]:
     """Rows that executors may know (a PAUSED one by what it was paused from), then the others; both in order of seq.
 
     In this order, an object is occupied before the rows of its inbox arrive.
@@ -40,7 +40,7 @@ def live_rows(db: sqlite3.Connection) -> Iterator[Live]:
             seq = columns[-1][2]
             for row in (row_of(found, endings) for found in columns):
                 payload = db.execute("SELECT payload FROM payloads WHERE seq = ?", (row.seq,)).fetchone()
-                yield Live(row, decode_invocation(row.encoded), None if payload is None else payload[0])
+                yield Unfinished(row, decode_invocation(row.encoded), None if payload is None else payload[0])
 
 
 def status_counts(db: sqlite3.Connection) -> dict[Status, int]:

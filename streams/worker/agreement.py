@@ -53,7 +53,7 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
             "the topic, or delete the partition's file in the state folder to rebuild the table from it",
             partition,
         )
-    # After a worker's own commit, only the marker of its transaction is left, which is no record.
+    # After a worker's own commit, only the marker of its transaction is left, which is not a record.
     behind = store.changelog_position + 1 < target
     if store.changelog_position < changelog_begin:
         if behind or store.changelog_position == 0:
@@ -116,7 +116,7 @@ def check_table(task: PartitionTask, topics: TopicFacts) -> None:
         if kept and actual and kept != actual:
             raise StreamsError(
                 f"partition {partition}: the table was made from {name} with topic id {kept}, "
-                f"the broker has {actual}: the topic was made anew. Use another "
+                f"the broker has {actual}: the topic was created again. Use another "
                 "STREAMS_STATE_DIR and topic prefix",
             )
 

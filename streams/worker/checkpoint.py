@@ -77,7 +77,7 @@ class Checkpoint:
         self._began = time.monotonic()
         self.transaction_s = 0.0
         self.forgotten = False
-        """Whether Kafka has forgotten the transactional id, as it does after days without use."""
+        """True if Kafka has forgotten the transactional id, as it does after days without use."""
 
     def prepare(self, dead_letter_partitions: int) -> None:
         """Take over the transactional id: this fences any older producer and settles its last transaction."""
@@ -119,7 +119,7 @@ class Checkpoint:
         # 1
         _retrying(self._producer.begin_transaction)
         if not self._watch.confirmed(_GIVE_UP_S):
-            raise TransactionAbortedError(f"whether the topics are the same is not told within {_GIVE_UP_S:.0f} s")
+            raise TransactionAbortedError(f"no answer within {_GIVE_UP_S:.0f} s whether the topics are the same")
         self._began = began = time.monotonic()
         try:
             self._produce_all(outbox, tasks, positions)
@@ -155,7 +155,7 @@ class Checkpoint:
         return time.monotonic()
 
     def overdue(self) -> bool:
-        """Whether the last transaction began so long ago that the broker itself ends it, and fences its producer."""
+        """True if the last transaction began so long ago that the broker itself ends it, and fences its producer."""
         return time.monotonic() - self._began >= self._timeout_s
 
     def close(self) -> None:

@@ -120,5 +120,5 @@ class Culprit:
 
 
 def _before(task: PartitionTask, last: int) -> bool:
-    """Whether the partition still goes on and has not applied the record at this offset yet."""
+    """True if the partition still goes on and has not applied the record at this offset yet."""
     return task.phase is not Phase.GIVEN_UP and (task.table is None or task.table.meta.next_offset <= last)

@@ -1,4 +1,4 @@
-"""Upkeep of a long-running worker: garbage collection when idle, and checkpoints of SQLite's write-ahead files."""
+"""Upkeep of a long-running worker: garbage collection when idle, and WAL checkpoints of its stores."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from streams.state.store import passive_checkpoint
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+
+    from streams.state.store import Store
 
 log = structlog.get_logger("streams.housekeeping")
 
-_CHECKPOINT_EVERY_S = 0.5
+_WAL_CHECKPOINT_EVERY_S = 0.5
 _IDLE_S = 0.1
 _COLLECT_EVERY_S = 10.0
 _COLLECT_AT_LEAST_EVERY_S = 120.0
@@ -59,24 +58,24 @@ class Collector:
 class WalKeeper:
     """A thread that moves SQLite's write-ahead files into their databases.
 
-    SQLite's automatic checkpoint would run on the loop's thread and make turns of 45 ms.
+    SQLite's automatic WAL checkpoint would run on the loop's thread and make turns of 45 ms.
     """
 
-    def __init__(self, files: Callable[[], Sequence[Path]]) -> None:
-        self._files = files
+    def __init__(self, stores: Callable[[], Sequence[Store]]) -> None:
+        self._stores = stores
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wal-keeper", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread after the checkpoint it is in."""
+        """End the thread after the WAL checkpoint it is in."""
         self._stop.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(_CHECKPOINT_EVERY_S):
-            for file in self._files():
+        while not self._stop.wait(_WAL_CHECKPOINT_EVERY_S):
+            for store in self._stores():
                 try:
-                    passive_checkpoint(file)
-                except Exception as error:  # noqa: BLE001 - a missed checkpoint only lets the file grow
-                    log.warning("checkpoint of the write-ahead file failed", file=str(file), error=str(error))
+                    store.wal_checkpoint()
+                except Exception as error:  # noqa: BLE001 - a missed one only lets the file grow
+                    log.warning("WAL checkpoint failed", file=str(store.path), error=str(error))

@@ -11,7 +11,6 @@ from confluent_kafka import murmur2
 
 from streams import codec
 from streams.engine.awaited import may_act
-from streams.engine.routing import home, routing_key
 from streams.engine.view import At
 from streams.kafka.headers import headers_of
 from streams.model import (
@@ -26,6 +25,7 @@ from streams.model import (
     StartSlice,
     Tick,
 )
+from streams.protocol.routing import home
 from streams.protocol.validation import MAX_COMMAND
 from streams.worker.task import Phase
 
@@ -55,13 +55,15 @@ class RecordFault(NamedTuple):
 class Item(Record, frozen=True):
     """A consumed record and its command, or, in `bad`, its fault.
 
-    `instead`: the command that is written to the log in place of a bad record.
+    `instead`: the command that is written to the log in place of a bad record. `home`: the partition that the command
+    belongs to, by its value, never by the record's key: another client's partitioner may have put it anywhere.
     """
 
     message: Any
     command: Command
     bad: RecordFault | None = None
     instead: Command | None = None
+    home: int | None = None
 
 
 class PartitionInput(NamedTuple):
@@ -90,9 +92,9 @@ def pages_a_turn(partitions: int) -> int:
     return ceil(partitions / _PAGE_EVERY)
 
 
-def items_of(messages: Iterable[Any]) -> list[Item]:
+def items_of(messages: Iterable[Any], partitions: int) -> list[Item]:
     """The records and their commands. Each record is decoded here, and never again."""
-    return [_item(message) for message in messages]
+    return [_item(message, partitions) for message in messages]
 
 
 def sort_in(tasks: Mapping[int, PartitionTask], items: Iterable[Item]) -> None:
@@ -180,7 +182,7 @@ def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, mess
     return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
 
 
-def _item(message: Any) -> Item:
+def _item(message: Any, partitions: int) -> Item:
     """The record and its command. Its size is checked first: a broker limits only the compressed size."""
     key, value = message.key(), message.value()
     size = len(key or b"") + len(value or b"")
@@ -188,9 +190,10 @@ def _item(message: Any) -> Item:
         text = f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one"
         return Item(message, _NONE, RecordFault("too_large", text))
     try:
-        return Item(message, codec.decode_command(value))
+        command = codec.decode_command(value)
     except codec.BadRecordError as bad:
         return Item(message, _NONE, RecordFault(bad.code, bad.message))
+    return Item(message, command, home=home(command, partitions, murmur2))
 
 
 def forward_fault(message: Any) -> RecordFault | None:
@@ -213,7 +216,7 @@ def forward_fault(message: Any) -> RecordFault | None:
 
 
 def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
-    """Whether the command may raise the awaited number of a page after it, as each page does."""
+    """True if the command may raise the awaited number of a page after it, as each page does."""
     return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
 
 
@@ -251,28 +254,3 @@ def left_over(input_: PartitionInput, done: int) -> PartitionInput:
     input_.task.backlog.extendleft(reversed(input_.items[done:]))
     page = input_.page if input_.page is not None and input_.page < done else None
     return input_._replace(items=input_.items[:done], page=page)
-
-
-def strays(inputs: Sequence[PartitionInput], partitions: int) -> dict[tuple[int, int], int]:
-    """Records on the wrong partition: (partition, offset) -> the partition that they belong to.
-
-    Computed from the record's value, never its key: another client's partitioner may have put it anywhere.
-    """
-    found: dict[tuple[int, int], int] = {}
-    for input_ in inputs:
-        own = input_.task.partition
-        for item in input_.items:
-            if item.bad is None:
-                belongs = _home(item.command, partitions)
-                if belongs is not None and belongs != own:
-                    found[own, item.message.offset()] = belongs
-    return found
-
-
-def _home(command: Command, partitions: int) -> int | None:
-    """Like the engine's `home`, whose hash in plain Python is too slow for the most frequent commands."""
-    if isinstance(command, Invoke):
-        return murmur2(routing_key(command.invocation.invocation_id).encode(), partitions)
-    if isinstance(command, (ReportTransition, Act)):
-        return murmur2(routing_key(command.invocation_id).encode(), partitions)
-    return home(command, partitions)

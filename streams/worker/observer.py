@@ -144,7 +144,7 @@ class WorkerObserver(LoopProbe):
             yield from gauges(self._snapshot, self._wall_clock())
 
     def ready(self) -> Health:
-        """Whether every partition given to this worker applies commands; False without partitions.
+        """True if every partition given to this worker applies commands; False without partitions.
 
         A partition whose log stands at an open transaction does not.
         """

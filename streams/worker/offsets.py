@@ -132,7 +132,7 @@ class Offsets:
 
 
 def passing(error: KafkaException | FuturesTimeoutError) -> bool:
-    """Whether the error passes by itself, as those of a restarting or overloaded broker do."""
+    """True if the error passes by itself, as those of a restarting or overloaded broker do."""
     if isinstance(error, FuturesTimeoutError):
         return True
     why = kafka_error(error)

@@ -11,8 +11,8 @@ import structlog
 
 from streams import codec
 from streams.config import Topic
-from streams.engine.routing import partition_of, routing_key
 from streams.kafka.headers import headers_of
+from streams.protocol.routing import partition_of, routing_key
 from streams.worker.clock_ahead import CHANGELOG, CLOCK, CLOCK_AHEAD, LAST_OFFSET, MOST_AHEAD, RECORDS, SOURCE
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ class Stopwatch:
         self._wall, self._cpu = time.perf_counter(), time.thread_time()
 
     def ms(self) -> float:
-        """Milliseconds so far."""
+        """Milliseconds of work since the start: processor time, or a share of the time passed if that is more."""
         ran, passed = time.thread_time() - self._cpu, time.perf_counter() - self._wall
         return 1_000 * max(ran, _WAITED * passed)
 

@@ -22,7 +22,7 @@ class Rebalance:
         self.lost: set[int] = set()
 
     def on_assign(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        """Note new partitions."""
+        """Note new partitions, paused until they are taken over."""
         placed = [TopicPartition(tp.topic, tp.partition, 0) for tp in partitions]
         consumer.incremental_assign(placed)
         if placed:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from streams.engine.view import PageSizes
     from streams.model import Batch, Meta, Slice
-    from streams.state.remembered import Tally
+    from streams.state.remembered import OverCounts
     from streams.worker.task import PartitionTask
 
 _FILES: Final = (("database", ""), ("wal", "-wal"))
@@ -42,7 +42,7 @@ class PartitionSnapshot(NamedTuple):
     meta: Meta | None
     batches: tuple[Batch, ...]
     slices: tuple[Slice, ...]
-    over: Tally | None
+    over: OverCounts | None
     held: int
     file: Path
     ahead_ms: int = 0

@@ -1,7 +1,7 @@
 """Standstills of command log and changelog: readers see nothing after the first record of an open transaction.
 
 A dead worker's transaction ends with its timeout. A stranger's may stay open for as long as it likes, and readers are
-not told what they wait for. Kafka's protocol can tell whose it is, but the client library has no call for that: the
+not told what they wait for. Kafka's protocol can say whose it is, but the client library has no call for that: the
 operations page says how to ask.
 """
 
@@ -102,7 +102,7 @@ class Standstill:
                     partition=key[1],
                     offset=known[0],
                     seconds=round(now - known[1]),
-                    whose="kafka-transactions.sh describe-producers tells",
+                    whose="kafka-transactions.sh describe-producers shows it",
                 )
 
     def _passed(self, key: tuple[str, int]) -> None:

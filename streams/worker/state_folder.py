@@ -60,7 +60,7 @@ class StateFolder:
         return self.path / f"partition-{partition}.sqlite3"
 
     def close(self) -> None:
-        """Unlock the folder."""
+        """Unlock the folder for another worker."""
         self._lock.release()
 
 

@@ -82,7 +82,7 @@ class Takeover:
 
     @property
     def waits(self) -> bool:
-        """Whether there is nothing to do until offsets are asked for again."""
+        """True if there is nothing to do until offsets are asked for again."""
         return not self._reading and time.monotonic() < self._ask_at
 
     def step(self, tasks: Sequence[PartitionTask], *, others_run: bool) -> list[PartitionTask]:
@@ -231,7 +231,7 @@ class Takeover:
             store.commit(replay.position, replay.saved_at)
 
     def _reached(self, task: PartitionTask) -> bool:
-        """Whether the replay has reached its target: the reader's position passes it (markers take offsets, too)."""
+        """True if the replay has reached its target: the reader's position passes it (markers take offsets, too)."""
         if task.store.changelog_position < task.replay.target:
             position = self._reader.position([TopicPartition(self._facts.changelog, task.partition)])[0].offset
             if position < task.replay.target:
@@ -256,7 +256,7 @@ class Takeover:
 
     @staticmethod
     def _written_meanwhile(task: PartitionTask) -> bool:
-        """Whether the group's offset may have moved since it was read, as when another worker has the same id.
+        """True if the group's offset may have moved since it was read, as when another worker has the same id.
 
         The sign is an offset that disagrees with the table, because the other worker's last commit is replayed, too. If
         both are the same at the next try, nobody has written: they really disagree.

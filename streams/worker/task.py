@@ -148,7 +148,7 @@ class PartitionTask:
 
     @property
     def comes(self) -> bool:
-        """Whether it is being taken over."""
+        """True if it is being taken over."""
         return self.phase in (Phase.CLAIMED, Phase.RESTORING)
 
     def give_up(self, why: str, again_at: float) -> None:
@@ -158,7 +158,7 @@ class PartitionTask:
         self._phase, self.fault, self.again_at = Phase.GIVEN_UP, why, again_at
 
     def caught_up(self, position: int) -> bool:
-        """Whether the log up to its end at the takeover is applied: time must not act before a kill that was in there.
+        """True if the log up to its end at the takeover is applied: time must not act before a kill that was in there.
 
         `position`: that of the reader of commands, which passes markers, too.
         """
@@ -171,7 +171,7 @@ class PartitionTask:
         return not self.stood_to
 
     def tick_due(self, now: int, retention_ms: int, batch_retention_ms: int) -> bool:
-        """Whether something is due that no outstanding `Tick` will do; `now`: wall-clock ms."""
+        """True if something is due that no outstanding `Tick` will do; `now`: wall-clock ms."""
         table = self.running_table
         # A clock that was set back gives a negative difference: waiting for it to catch up would stop time.
         gap = STANDING_TICK_GAP_MS if self.ahead_ms else MIN_TICK_GAP_MS

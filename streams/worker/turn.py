@@ -15,7 +15,7 @@ from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
 from streams.worker.clock_ahead import runs_of
-from streams.worker.intake import forward_fault, left_over, strays
+from streams.worker.intake import forward_fault, left_over
 from streams.worker.outbox import Outbox
 from streams.worker.page_sizes import TURN_S, Measured, MeasuredTick, Stopwatch
 
@@ -65,7 +65,6 @@ class Turn:
 
     def apply(self, inputs: Sequence[PartitionInput]) -> None:
         """Apply inputs. The turn's pages divide the time budget. A partition may come twice, with one page in all."""
-        stray = strays(inputs, self._facts.partitions)
         if self._wall_clock is not None:
             # Read after the records were consumed, and never kept: a process may be frozen between two turns.
             self._now = self._wall_clock()
@@ -74,12 +73,12 @@ class Turn:
         done = []
         for number, input_ in enumerate(inputs, 1):
             # Each input has its part of the time, and the rest of the parts before it.
-            done.append(self._apply_input(input_, stray, began + number / len(inputs) * TURN_S))
+            done.append(self._apply_input(input_, began + number / len(inputs) * TURN_S))
         self.taken += done
         self.commands_s += time.perf_counter() - began
         self.records.update(map(type, map(_COMMAND, chain.from_iterable(input_.items for input_ in done))))
 
-    def _apply_input(self, input_: PartitionInput, stray: dict[tuple[int, int], int], until: float) -> PartitionInput:
+    def _apply_input(self, input_: PartitionInput, until: float) -> PartitionInput:
         """Apply a partition's input until its time is up; returns what was done. The rest goes back to the backlog."""
         task, items = input_.task, input_.items
         table = task.running_table
@@ -89,12 +88,12 @@ class Turn:
         clock, done = table.meta.clock, 0
         while done < len(items) and (not done or time.perf_counter() < until):
             if done == input_.page:
-                clock = self._do_page(task, items[done], stray, clock)
+                clock = self._do_page(task, items[done], clock)
                 done += 1
             else:
                 page = input_.page if input_.page is not None and input_.page > done else len(items)
                 some = items[done : min(page, done + _AT_ONCE)]
-                clock = self._apply(task, some, stray, clock)
+                clock = self._apply(task, some, clock)
                 done += len(some)
         if done < len(items):
             input_ = left_over(input_, done)
@@ -139,13 +138,13 @@ class Turn:
             self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
             task.tick_written(tick_no, now)
 
-    def _do_page(self, task: PartitionTask, item: Item, stray: dict[tuple[int, int], int], clock: int) -> int:
+    def _do_page(self, task: PartitionTask, item: Item, clock: int) -> int:
         """Apply a page and measure it, its writes included; returns the partition clock after it."""
         table = task.running_table
         # Changes of other commands are written first, so that the page is not charged for them.
         table.write()
         watch = Stopwatch()
-        clock = self._apply(task, (item,), stray, clock)
+        clock = self._apply(task, (item,), clock)
         # Its row-by-row changes would otherwise be written at the end of the turn and charged to nobody.
         table.write()
         command, took_ms = item.command, watch.ms()
@@ -161,7 +160,7 @@ class Turn:
             self.ticks.append(MeasuredTick(command.max_rows, filled=False, took_ms=took_ms))
         return clock
 
-    def _apply(self, task: PartitionTask, items: Sequence[Item], stray: dict[tuple[int, int], int], clock: int) -> int:
+    def _apply(self, task: PartitionTask, items: Sequence[Item], clock: int) -> int:
         """Apply commands in order; returns the partition clock after them. This is the worker's hot loop."""
         table, partition, outbox, known = task.running_table, task.partition, self.outbox, task.known_ahead
         for item in items:
@@ -175,8 +174,8 @@ class Turn:
             if item.bad is not None:
                 self._refuse_bad(item, item.bad, task)
                 continue
-            if stray and (partition, offset) in stray:
-                self._forward(message, stray[partition, offset])
+            if (home := item.home) is not None and home != partition:
+                self._forward(message, home)
                 continue
             at = At(partition, offset, clock)
             try:

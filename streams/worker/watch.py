@@ -29,7 +29,7 @@ class TopicWatch:
         _refuse(self._ids.look())
 
     def confirmed(self, seconds: float) -> bool:
-        """Whether the topics were the same a moment ago; if unknown, waits at most `seconds` for an answer.
+        """True if the topics were the same a moment ago; if unknown, waits at most `seconds` for an answer.
 
         Applies and commits depend on it: after a pause of the worker, its offsets might belong to another log.
         """
@@ -51,7 +51,7 @@ def _refuse(found: Remade | None) -> None:
             "state folder (STREAMS_TOPIC_PREFIX, STREAMS_STATE_DIR)"
         )
     raise StreamsError(
-        f"topic {found.topic} was made anew while the worker ran: its topic id was {found.was} and is {found.now}, "
+        f"topic {found.topic} was created again while the worker ran: its topic id was {found.was} and is {found.now}, "
         "and offset and table belong to the old one. Begin with new topics and an empty state folder "
         "(STREAMS_TOPIC_PREFIX, STREAMS_STATE_DIR)"
     )

@@ -88,7 +88,7 @@ class Worker:
     def run(self) -> None:
         """Do turns until `stop()`, then close cleanly."""
         tell_start(self._settings, self._worker_id)
-        keeper = WalKeeper(lambda: [task.file for task in list(self.tasks.values())])
+        keeper = WalKeeper(lambda: [task.store for task in list(self.tasks.values())])
         collector = Collector()
         try:
             while not self._stopping.is_set():
@@ -102,7 +102,7 @@ class Worker:
 
     @property
     def stopping(self) -> bool:
-        """Whether `stop()` was called."""
+        """True if `stop()` was called."""
         return self._stopping.is_set()
 
     def stop(self) -> None:
@@ -184,7 +184,7 @@ class Worker:
         return items + await_pages(self._items, late, room)
 
     def _items(self, most: int, wait_s: float) -> list[Item]:
-        return items_of(self.connections.consume(most, wait_s))
+        return items_of(self.connections.consume(most, wait_s), self._topics.facts.partitions)
 
     # --- partitions come and go ---
 

@@ -1,4 +1,4 @@
-"""Bad records, and records on the wrong partition: told, put aside or forwarded, and the partition goes on."""
+"""Bad records, and records on the wrong partition: dead letters or forwarded, and the partition goes on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 
 
 class Bad(NamedTuple):
-    """A record that is no command, and the dead letter that it must become."""
+    """A record that is not a command, and the dead letter that it must become."""
 
     value: bytes | None
     code: str

@@ -52,7 +52,7 @@ def _more_partitions(service: Service, count: int, *names: Topic) -> None:
     time.sleep(1)  # until every part of the broker has heard of it
 
 
-def _make_anew(service: Service, topic: Topic) -> None:
+def _create_again(service: Service, topic: Topic) -> None:
     """Delete it and create it again; returns once the brokers have the new one."""
     name = service.settings.topic(topic)
     admin = AdminClient({"bootstrap.servers": service.settings.bootstrap_servers})
@@ -183,20 +183,20 @@ def test_a_second_interrupt_stops_at_once(make_service: Callable[..., Service]) 
 
 
 @pytest.mark.parametrize("topic", [Topic.COMMANDS, Topic.CHANGELOG])
-def test_a_topic_made_anew_under_a_running_worker(make_service: Callable[..., Service], topic: Topic) -> None:
+def test_a_topic_created_again_under_a_running_worker(make_service: Callable[..., Service], topic: Topic) -> None:
     """It ends by itself, and its line names the topic."""
     service = make_service(partitions=2)
     worker = service.worker("a")
     service.send_many(invoke(f"one-{each}") for each in range(20))
     service.settle()
-    _make_anew(service, topic)
+    _create_again(service, topic)
     line = _ends(worker)
     assert f"topic {service.settings.topic(topic)} was " in line
     assert "while the worker ran" in line
 
 
 @pytest.mark.durable
-def test_commands_made_anew_and_outgrown_while_a_worker_stood_still(make_service: Callable[..., Service]) -> None:
+def test_commands_created_again_and_outgrown_while_a_worker_stood_still(make_service: Callable[..., Service]) -> None:
     """Its old offset is in the middle of the new log: not one command behind it is applied."""
     service = make_service(partitions=2)
     worker = service.worker("a")
@@ -204,10 +204,10 @@ def test_commands_made_anew_and_outgrown_while_a_worker_stood_still(make_service
     service.settle()
     before = len(service.read(Topic.CHANGELOG))
     worker.send(signal.SIGSTOP)
-    _make_anew(service, Topic.COMMANDS)
+    _create_again(service, Topic.COMMANDS)
     service.send_many(invoke(f"two-{each}") for each in range(400))
     time.sleep(3)  # for longer than what a worker knows of its topics is taken for true
     worker.send(signal.SIGCONT)
     line = _ends(worker)
-    assert f"topic {service.settings.topic(Topic.COMMANDS)} was made anew while the worker ran" in line
+    assert f"topic {service.settings.topic(Topic.COMMANDS)} was created again while the worker ran" in line
     assert len(service.read(Topic.CHANGELOG)) == before

@@ -9,16 +9,7 @@ import pytest
 
 from streams import codec
 from streams.config import Topic
-from streams.model import (
-    Action,
-    BatchState,
-    ControlBatch,
-    ControlOperation,
-    Filter,
-    SliceProgress,
-    StartBatch,
-    Status,
-)
+from streams.model import Action, BatchState, ControlBatch, ControlOperation, Filter, SliceProgress, StartBatch, Status
 from support.service import oracle
 from support.service.workload import DAY_MS, invoke, now_ms
 
@@ -36,7 +27,7 @@ _RUNS = 3
 
 
 def _loaded(service: Service, count: int) -> tuple[Program, Program]:
-    """Two workers, and so many invocations that wait for tomorrow."""
+    """Two workers, and a number of invocations that wait for tomorrow."""
     tomorrow = now_ms() + DAY_MS
     a, b = service.worker("a"), service.worker("b")
     service.send_many(invoke(f"i-{number}", "billing", scheduled_at=tomorrow) for number in range(count))

@@ -60,7 +60,7 @@ def _await_forgotten(broker: Broker, *ids: str) -> None:
 
 
 def _await_lines(notes: Path, count: int) -> None:
-    """Until so many handlers have begun."""
+    """Until this number of handlers has begun."""
     deadline = time.monotonic() + 30
     while not notes.exists() or len(notes.read_text().splitlines()) < count:
         assert time.monotonic() < deadline, f"{count} handlers have not begun"
@@ -97,8 +97,8 @@ def test_worker_executor_and_gateway_go_on_after_their_ids_are_forgotten(
         assert life == 0 or took < 8, took
         service.settle()
         _await_forgotten(forgetful, *ids)
-    assert not gateway.events("gateway begins anew")
-    assert len(gateway.events("Kafka has forgotten an idle transactional id: it is taken anew")) >= 2
+    assert not gateway.events("gateway starts again")
+    assert len(gateway.events("Kafka has forgotten an idle transactional id: it is taken again")) >= 2
     assert len(worker.events("producer replaced")) >= 2
     assert not worker.events("turn aborted, its input is read again")
     assert [each.terminate() for each in (worker, gateway, executor)] == [0, 0, 0]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streams.model import Record
     from support.kafka.reading import Entry
     from support.service.harness import Progress, Service
+    from support.service.oracle_rows import Expected
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
@@ -43,7 +44,7 @@ def invocations(count: int) -> Iterator[Record]:
             yield ReportTransition(invocation_id, 1, to=Status.COMPLETED)
 
 
-def is_meant(row: oracle.Expected) -> bool:
+def is_meant(row: Expected) -> bool:
     """As the operator says it: of `emails`, and not of tenant gold or silver."""
     labels = row.invocation.labels
     kept = "tenant" in labels and labels["tenant"] in {"gold", "silver"}

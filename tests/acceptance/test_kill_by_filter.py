@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
 from streams.model import BatchState
+from support.service.background import Background
 from support.service.workload import DAY_MS, invocations, invoke, kill, now_ms
 
 if TYPE_CHECKING:
@@ -58,25 +59,14 @@ def test_what_is_invoked_after_the_cutoff_is_untouched(make_service: Callable[..
     assert progress.counters[:2] == (len(expected.ended_by(batch_id)),) * 2
 
 
-class _Producing:
-    """A thread that invokes what the filter matches, in rounds, started and scheduled ones in turn."""
+class _Producing(Background):
+    """Invokes what the filter matches, in rounds, started and scheduled ones in turn."""
 
     def __init__(self, service: Service) -> None:
+        super().__init__()
         self._service = service
-        self._stop = threading.Event()
         self._round = 0
         self._rounds = threading.Condition()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30)
-        assert self._error is None, self._error
 
     def await_rounds(self, count: int) -> None:
         """Wait for that many rounds more."""
@@ -84,16 +74,14 @@ class _Producing:
             target = self._round + count
             assert self._rounds.wait_for(lambda: self._round >= target, timeout=30), "the producer stands still"
 
-    def _run(self) -> None:
-        try:
-            while not self._stop.wait(0.01):
-                tomorrow = now_ms() + DAY_MS
-                self._service.send_many(
-                    invoke(f"meanwhile-{self._round}-{each}", scheduled_at=tomorrow if each % 2 else None)
-                    for each in range(20)
-                )
-                with self._rounds:
-                    self._round += 1
-                    self._rounds.notify_all()
-        except BaseException as error:  # noqa: BLE001 - told by the test's own thread
-            self._error = error
+    def work(self) -> None:
+        """One round after the other."""
+        while not self._stop.wait(0.01):
+            tomorrow = now_ms() + DAY_MS
+            self._service.send_many(
+                invoke(f"meanwhile-{self._round}-{each}", scheduled_at=tomorrow if each % 2 else None)
+                for each in range(20)
+            )
+            with self._rounds:
+                self._round += 1
+                self._rounds.notify_all()

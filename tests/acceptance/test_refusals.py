@@ -101,7 +101,8 @@ def test_each_refusal_names_the_field_and_touches_nothing(make_service: Callable
     for name, start in batches.items():
         progress = service.await_batch(start.batch_id)
         assert progress.state is BatchState.REJECTED, name
-        assert REFUSED[name][1] in (progress.header.error or ""), f"{name}: {progress.header.error}"  # type: ignore[union-attr]
+        error = progress.header and progress.header.error
+        assert REFUSED[name][1] in (error or ""), f"{name}: {error}"
         assert progress.slices == {}, name
     log = service.settle()
     refused = [letter.headers for letter in service.read(Topic.DEAD_LETTERS)]

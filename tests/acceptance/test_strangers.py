@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import KafkaError, Producer
@@ -64,7 +64,7 @@ def test_strangers_neither_stop_a_worker_nor_hold_it_up(make_service: Callable[.
     assert not worker.events("turn aborted, its input is read again")
     assert len(worker.events("partition running")) == service.partitions
     assert gateway.running
-    assert not gateway.events("gateway begins anew")
+    assert not gateway.events("gateway starts again")
     service.verify()
     worker.kill9()
     service.await_partitions(service.worker("b"))
@@ -106,9 +106,9 @@ def _send(service: Service, records: Iterable[Strange]) -> dict[Place, str]:
     )
     for record in records:
 
-        def delivered(error: KafkaError | None, message: object, kind: str = record.kind) -> None:
+        def delivered(error: KafkaError | None, message: Any, kind: str = record.kind) -> None:
             assert error is None, f"{kind}: {error}"
-            places[message.partition(), message.offset()] = kind  # type: ignore[attr-defined]
+            places[message.partition(), message.offset()] = kind
 
         topic = service.settings.topic(Topic.COMMANDS)
         producer.produce(topic, record.value, record.key, record.partition, delivered, headers=record.headers)

@@ -57,7 +57,7 @@ def _invoke(service: Service, life: str) -> None:
 
 
 def _await_ends(service: Service, count: int) -> None:
-    """So many have ended, well or not."""
+    """Wait until this number has ended, well or not."""
     deadline = time.monotonic() + PATIENCE_S
     with service.reader(Topic.COMMANDS) as log:
         while True:

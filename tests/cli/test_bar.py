@@ -100,7 +100,7 @@ def test_the_share_is_of_the_table_and_then_of_what_is_awaited(
 def test_the_time_left_goes_on_falling(drawn: Callable[[Bar], list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two progress records too, and not below zero."""
     now = 100.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     shown = Bar()
     shown.update(_progress(BatchState.RUNNING, scan_total=4, scanned=2, eta_ms=9_000))
     now = 104.0
@@ -114,7 +114,7 @@ def test_who_waits_too_long_is_told_what_to_look_at(
 ) -> None:
     """Nothing comes when no worker or gateway runs."""
     now = 100.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     shown = Bar()
     assert drawn(shown)[1].rstrip() == "waiting for the workers ..."
     now = 112.0

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from streams.cli import batch_control, find_batch, kill
+from streams.cli import batch_control, find_batch
 from streams.cli.app import app
 from streams.client import BatchTimeoutError
 from streams.gateway.progress import BatchRecords, batch_progress
@@ -20,7 +20,7 @@ from support.tables.memory_cluster import MemoryCluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from click.testing import Result
+    from typer.testing import Result
 
 from streams.engine import header_of
 
@@ -82,8 +82,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     monkeypatch.setattr(find_batch, "_PATIENCE_S", 0.0)
     monkeypatch.setattr(find_batch, "_PAUSE_S", 0.0)
     monkeypatch.setattr(batch_control, "settings_of_command", lambda: None)
-    monkeypatch.setattr(kill.getpass, "getuser", lambda: "ada")
-    monkeypatch.setattr(kill.socket, "gethostname", lambda: "desk")
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    monkeypatch.setattr("socket.gethostname", lambda: "desk")
     return made
 
 
@@ -143,10 +143,10 @@ def test_a_batch_that_nobody_knows_is_not_controlled(service: Service) -> None:
 
 
 def test_a_control_that_does_not_show_says_so(service: Service) -> None:
-    """It stands in the log all the same."""
+    """It is in the log all the same."""
     service.after = [RUNNING]
     result = service.run("pause", "b-7")
-    assert "stands in the log, and has not taken effect" in str(result.exception)
+    assert "is in the log, and has not taken effect" in str(result.exception)
     assert len(service.sent) == 1
 
 

@@ -8,14 +8,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-import typer.main
-from click.testing import CliRunner, Result
+from typer.testing import CliRunner, Result
 
 from streams.cli import export as verb
 from streams.cli.app import app
 from streams.errors import StreamsError
 from streams.model import Act, Action, Filter, Invocation, Invoke, StartBatch
 from streams.offline import export as runtime
+from streams.state.store import Store
 from support.service.worker_world import World
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def _run(*words: str) -> Result:
-    return CliRunner().invoke(typer.main.get_command(app), ["export", *words])
+    return CliRunner().invoke(app, ["export", *words])
 
 
 def _types(lines: str) -> list[str]:
@@ -106,7 +106,7 @@ def test_nothing_is_written_when_it_is_refused_or_broken_off(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--import-within", "soon"), "'soon' is no duration"),
+        (("--import-within", "soon"), "'soon' is not a duration"),
         (("--started", "perhaps"), "'perhaps' is not one of"),
         (("-o", "."), "is a directory"),
     ],
@@ -125,7 +125,7 @@ def test_a_full_disk_is_told_with_the_way_out(world: World, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(runtime.Store, "open", full)
+        patched.setattr(Store, "open", full)
         assert "set TMPDIR to a folder with room" in str(_run().exception)
     done = _run("-o", "/dev/full/table")
     assert "/dev/full/table cannot be written: Not a directory" in str(done.exception)

@@ -88,9 +88,9 @@ def test_what_was_done_is_told_although_stdout_is_full(live: CommandLine) -> Non
     for line, done in (
         (f"streams {words}", f"batch b-{run} is COMPLETED"),
         (f"streams {words} --json", f"batch b-{run} is COMPLETED"),
-        (f"streams {words} --no-wait", f"batch b-{run} stands in the log"),
+        (f"streams {words} --no-wait", f"batch b-{run} is in the log"),
         (f"streams batch watch b-{run}", f"batch b-{run} is COMPLETED"),
-        (f"streams invoke files run --id i-{run}", f"invocation i-{run} stands in the log"),
+        (f"streams invoke files run --id i-{run}", f"invocation i-{run} is in the log"),
         ("echo | streams send", "0 sent, 0 bad"),
         ("streams topics create", "the topics exist"),
     ):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.cli import kill
 from streams.client import BatchTimeoutError
 from streams.model import Action, BatchProgress, BatchState, Exclusion, Filter, OnTimeout, StartBatch, Status
 from support.service.stand_in import Service, progress_of
@@ -68,13 +67,13 @@ def test_a_user_without_a_name_is_no_reason_to_stop(service: Service, monkeypatc
     def nameless() -> str:
         raise KeyError("uid not found: 1234")
 
-    monkeypatch.setattr(kill.getpass, "getuser", nameless)
+    monkeypatch.setattr("getpass.getuser", nameless)
     assert service.run("kill", "--all", "-y").exit_code == 0
     assert service.sent[0].actor == "unknown@desk"
 
 
 def test_json_puts_one_object_on_stdout_and_nothing_else(service: Service) -> None:
-    """It holds the last progress and where the command stands in the log."""
+    """It holds the last progress and where the command is in the log."""
     result = service.run("kill", "--all", "-y", "--json", "--batch-id", "b")
     shown = json.loads(result.stdout)
     assert (shown["state"], shown["done"], shown["matched"]) == ("COMPLETED", 7, 7)
@@ -250,5 +249,5 @@ def test_a_word_alone_is_answered_with_the_option_it_may_be_meant_for(service: S
     result = service.run(verb, "emails", "--yes")
     assert (result.exit_code, service.sent) == (2, [])
     said = " ".join(result.stderr.replace("\u2502", " ").split())
-    assert "'emails' is no option: write -s emails for a service, --id emails for an id" in said
+    assert "'emails' is not an option: write -s emails for a service, --id emails for an id" in said
     assert "No such option" in service.run(verb, "emails", "--nothing").stderr

@@ -81,9 +81,9 @@ def test_a_preview_that_is_rejected_ends_there(service: Service, monkeypatch: py
 def test_ctrl_c_during_the_preview_sends_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 130."""
 
-    def answer(_start: StartBatch) -> Iterator[BatchProgress]:
+    def answer(start: StartBatch) -> Iterator[BatchProgress]:
+        yield progress_of(start, BatchState.RUNNING)
         raise KeyboardInterrupt
-        yield
 
     monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = answer

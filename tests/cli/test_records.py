@@ -15,7 +15,7 @@ from streams.cli.records import BadLineError, command_of, to_json
 from streams.model import Act, Action, Cause, Filter, Invocation, Invoke, Meta, StartBatch, Status
 
 if TYPE_CHECKING:
-    from streams.client.ids import ClientCommand
+    from streams.model import ClientCommand
 
 _TEXT = st.text(max_size=8)
 _INVOKES = st.builds(
@@ -66,27 +66,30 @@ _GOOD = '"invocation": {"invocation_id": "i", "service": "s", "handler": "h"'
         ("\udcff", "no JSON: "),
         ("[1]", "no JSON object"),
         ("{}", "type is missing: give one of Invoke, "),
-        ('{"type": "Nope"}', "type 'Nope' is no command"),
-        ('{"type": ["Invoke"]}', "is no command"),
-        ('{"type": "Signal"}', "type 'Signal' is no command"),
+        ('{"type": "Nope"}', "type 'Nope' is not a command"),
+        ('{"type": ["Invoke"]}', "is not a command"),
+        ('{"type": "Signal"}', "type 'Signal' is not a command"),
         ('{"type": "Tick"}', "type Tick is for workers to write"),
         ('{"type": "Invoke"}', "Invoke: Object missing required field `invocation`"),
-        (f'{{"type": "Invoke", {_GOOD}}}, "payloda": "aGk="}}', "payloda is no field of Invoke, which has invocation"),
-        (f'{{"type": "Invoke", {_GOOD}}}, "encoded": "aGk="}}', "encoded is no field of Invoke"),
-        (f'{{"type": "Invoke", {_GOOD}, "lable": {{}}}}}}', "invocation.lable is no field of Invocation"),
+        (
+            f'{{"type": "Invoke", {_GOOD}}}, "payloda": "aGk="}}',
+            "payloda is not a field of Invoke, which has invocation",
+        ),
+        (f'{{"type": "Invoke", {_GOOD}}}, "encoded": "aGk="}}', "encoded is not a field of Invoke"),
+        (f'{{"type": "Invoke", {_GOOD}, "lable": {{}}}}}}', "invocation.lable is not a field of Invocation"),
         (f'{{"type": "Invoke", {_GOOD}}}, "payload": "%"}}', "Invoke: Invalid base64"),
         ('{"type": "Act", "invocation_id": "i", "action": "EXPLODE"}', "Act: Invalid enum value 'EXPLODE'"),
         (
             '{"type": "Act", "invocation_id": "i", "action": "KILL", "cause": {"who": "me"}}',
-            "cause.who is no field of Cause",
+            "cause.who is not a field of Cause",
         ),
         (
             '{"type": "StartBatch", "batch_id": "b", "action": "KILL", "filter": {"service": ["s"]}}',
-            "filter.service is no field of Filter",
+            "filter.service is not a field of Filter",
         ),
         (
             '{"type": "StartBatch", "batch_id": "b", "action": "KILL", "filter": {"exclude": {"service": ["s"]}}}',
-            "filter.exclude.service is no field of Exclusion",
+            "filter.exclude.service is not a field of Exclusion",
         ),
     ],
 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LINES = max(1_000, int(100_000 * float(os.environ.get("STREAMS_TEST_SCALE", "0.2"))))
 BAD = (
     ("not json", "no JSON"),
-    ('{"type": "Nope"}', "'Nope' is no command"),
+    ('{"type": "Nope"}', "'Nope' is not a command"),
     ('{"type": "Tick"}', "for workers to write"),
     ("[]", "no JSON object"),
     ('{"type": "Invoke"}', "missing required field `invocation`"),
@@ -34,7 +34,7 @@ BAD = (
         "invocation_id is empty",
     ),
     ('{"type": "Invoke", "invocation": {"invocation_id": "i", "service": 1, "handler": "h"}}', "Expected `str`"),
-    ('{"type": "Act", "invocation_id": "i", "action": "KILL", "grace": 1}', "grace is no field of Act"),
+    ('{"type": "Act", "invocation_id": "i", "action": "KILL", "grace": 1}', "grace is not a field of Act"),
     ('{"type": "Act", "invocation_id": "i", "action": "KILL", "grace_ms": -1}', "grace_ms is -1"),
     ('{"type": "StartBatch", "batch_id": "b", "action": "KILL", "filter": {}}', "match_all is not set"),
 )

@@ -96,7 +96,8 @@ def test_each_option_of_what_is_left_out_sets_its_field_and_no_other() -> None:
 def test_a_label_given_again_with_another_value_widens() -> None:
     """As every other option does: one of the values must fit, or fits what is left out."""
     words = ["tenant=gold", "region=eu", "tenant=silver", "tenant=gold"]
-    lists, one = {"tenant": ("gold", "silver")}, {"region": "eu"}
+    lists: dict[str, tuple[str, ...]] = {"tenant": ("gold", "silver")}
+    one = {"region": "eu"}
     assert Selection(label=words).filter() == Filter(labels=one, labels_in=lists)
     assert Selection(not_label=words, all=True).filter() == Filter(
         match_all=True, exclude=Exclusion(labels=one, labels_in=lists)
@@ -128,7 +129,7 @@ def test_no_id_of_a_file_made_elsewhere_is_lost_or_cut(tmp_path: Path, encoding:
         (b'{"invocation_id":"a"}\n', r"ids, line 1: .* is quoted"),
         ("\u201cb\u201d\n".encode(), "ids, line 1: .* is quoted"),
         (b"a\rb\rc", "ids, line 1: holds a carriage return within"),
-        (b"a\nb\xe4\n", "ids, line 2: byte E4 at 2 is no UTF-8"),
+        (b"a\nb\xe4\n", "ids, line 2: byte E4 at 2 is not UTF-8"),
         ("a\nb\n".encode("utf-16-le"), "ids, line 1: this is UTF-16 or UTF-32 without a byte order mark"),
     ],
 )

@@ -30,7 +30,7 @@ def test_a_duration_is_numbers_with_units(text: str, milliseconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "h", "5 m", "-5m", "5x", "1h30", "1e3s", "\uff15m5"])
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
-    """A number without a unit is no duration: nobody can know which was meant."""
+    """A number without a unit is not a duration: nobody can know which was meant."""
     with pytest.raises(typer.BadParameter, match="1h30m"):
         duration_ms(text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -13,9 +13,9 @@ from streams import codec
 from streams.cli.show import waiting
 from streams.cli.show.waiting import Waiting
 from streams.config import Topic
-from streams.engine import partition_of
 from streams.gateway.progress import BatchRecords, batch_progress, with_record
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
+from streams.protocol.routing import partition_of
 from support.records.progress_records import header, slice_progress
 from support.service.client_world import ClientWorld
 
@@ -59,7 +59,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return said
 
 
-def _header(**changes: object) -> BatchHeader:
+def _header(**changes: Any) -> BatchHeader:
     return replace(header(partitions=PARTITIONS), **changes)
 
 
@@ -71,7 +71,7 @@ def test_a_batch_that_nobody_has_begun_waits_for_its_own_partition(said: Callabl
 
 
 def test_the_partitions_that_have_not_done_their_part_are_named(said: Callable[..., str]) -> None:
-    """Not begun, or in the middle of it; said anew when others are left."""
+    """Not begun, or in the middle of it; said again when others are left."""
     done = [slice_progress(each, state=SliceState.COMPLETED) for each in (0, 2)]
     assert said(_header(), *done, slice_progress(1)) == f"waiting for partitions 1, 3 {QUESTIONS}"
     rest = slice_progress(1, state=SliceState.COMPLETED, revision=30)

@@ -29,7 +29,7 @@ from streams.protocol import validation
 from support.service.client_world import ClientWorld
 
 if TYPE_CHECKING:
-    from streams.client.ids import ClientCommand
+    from streams.model import ClientCommand
 
 
 def test_each_verb_sends_its_command() -> None:

@@ -18,10 +18,10 @@ from streams.client import (
     new_invocation_id,
 )
 from streams.config import Settings, Topic, load_settings
-from streams.engine.routing import partition_of
 from streams.kafka import topics
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
 from streams.protocol import validation
+from streams.protocol.routing import partition_of
 from support.kafka.reading import Entry, TopicReader
 
 if TYPE_CHECKING:

@@ -125,7 +125,7 @@ def test_an_unknown_schema() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (ACT[:HEADER] + b"\x06i-1" + b"\x00", "Act.action: UNKNOWN is no value"),
+        (ACT[:HEADER] + b"\x06i-1" + b"\x00", "Act.action: UNKNOWN is not a value"),
         (ACT[:HEADER] + b"\x06i-1" + b"\x7e", "Act.action: no value has the byte 126"),
         (ACT[:HEADER] + b"\x06i-1", "Act.action: the record ends here, too early"),
         (ACT[:HEADER] + b"\x06i-1\x04\x00\x02\x03", "Act.only_unstarted: no value has the byte 3"),
@@ -136,7 +136,7 @@ def test_an_unknown_schema() -> None:
         (ACT[:HEADER] + b"\x06i-1\x04\x02" + b"\xff" * 9, "Act.grace_ms: the record ends here, too early"),
         (ACT[:-1], "Act.cause.reason: the record ends here, too early"),
         (BATCH.replace(b"orders", b"order\xff"), "StartBatch.filter.services: 'utf-8' codec can't decode byte 0xff"),
-        (BATCH.replace(b"\x02\x02\x06\x00", b"\x02\x02\x00\x00"), "StartBatch.filter.statuses: UNKNOWN is no value"),
+        (BATCH.replace(b"\x02\x02\x06\x00", b"\x02\x02\x00\x00"), "StartBatch.filter.statuses: UNKNOWN is not a value"),
         (DELTA + b"\x00\x00\x80\x00", "PageDelta.changes: a block count of 0 in more than one byte"),
         (BATCH[:HEADER] + b"\x7eb", "StartBatch.action: the record ends here, too early"),
     ],

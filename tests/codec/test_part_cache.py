@@ -1,4 +1,4 @@
-"""What is recalled from earlier records is what reading anew gives."""
+"""What is recalled from earlier records is what reading again gives."""
 
 from __future__ import annotations
 

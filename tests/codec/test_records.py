@@ -33,8 +33,8 @@ def row_of(record: InvocationRow) -> Row:
     invocation = record.invocation
     values: dict[str, Any] = {name: getattr(record, name) for name in ROW_FIELDS}
     encoded = codec.encode_invocation(invocation)
-    carried = {"lease_ms": invocation.lease_ms, "object_key": invocation.object_key}
-    return Row(invocation.invocation_id, encoded, **carried, **values)  # type: ignore[arg-type]
+    carried: dict[str, Any] = {"lease_ms": invocation.lease_ms, "object_key": invocation.object_key}
+    return Row(invocation.invocation_id, encoded, **carried, **values)
 
 
 @settings(deadline=None)

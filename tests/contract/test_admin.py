@@ -35,7 +35,7 @@ def test_topics_are_described(world: World) -> None:
 
 
 @pytest.mark.durable
-def test_topic_made_anew_has_another_id(world: World) -> None:
+def test_topic_created_again_has_another_id(world: World) -> None:
     """A topic that was deleted and created again under its name has another id."""
     ids = []
     topic = world.topic()

@@ -164,12 +164,9 @@ def test_every_message_that_stops_a_worker_is_on_the_page_of_operations() -> Non
     rows = [line.split(" | ")[0].removeprefix("| ") for line in section.splitlines() if line.startswith("| ")]
     told = {row.replace("\\`", "`") for row in rows if not row.startswith(("it says", "---"))}
     worker = ROOT / "streams" / "worker"
-    raised = {
-        text
-        for _, text in pages.raised(
-            worker, "StreamsError", "PartitionError", "KafkaFailureError", "ProducerFencedError"
-        )
-    }
+    errors = ("StreamsError", "PartitionError", "KafkaFailureError", "ProducerFencedError")
+    raised = {text for _, text in pages.raised(worker, *errors)}
+    assert raised
     shared = {"another worker uses transactional.id ... (this one's state folder is ...). Give each worker its own "}
     unlike_people = {
         "Kafka: ...",

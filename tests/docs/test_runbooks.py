@@ -122,7 +122,7 @@ def test_a_strangers_transaction_is_told_and_kafkas_own_program_says_whose_it_is
         )
         stranger.init_transactions(30)
         stranger.begin_transaction()
-        offsets: list[int] = []
+        offsets: list[int | None] = []
         stranger.produce(topic, b"x", b"k", on_delivery=lambda _, message: offsets.append(message.offset()))
         assert stranger.flush(30) == 0
         (told, *_) = worker.await_event("readers wait for a transaction that is open")

@@ -12,6 +12,7 @@ from streams.engine import CommandRefusedError, content_hash
 from streams.engine.effects import Count, Effect, RemoveRow, Send, SendAll
 from streams.model import (
     ENGINE_VERSION,
+    TERMINAL,
     Act,
     Action,
     Cause,
@@ -26,7 +27,6 @@ from streams.model import (
     Status,
     Tick,
 )
-from streams.protocol.validation import TERMINAL
 from support.service.programs import script
 from support.tables.engine_rows import NOW, applied, of, row_at, table_with
 from support.tables.memory_cluster import MemoryCluster

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_ACT
 from streams.engine.effects import RemoveRow, Send, UpdateRow
-from streams.engine.lifecycle import TERMINAL, UNSTARTED
-from streams.model import Act, Action, Cause, Ending, OnTimeout, Row, SignalKind, Status
+from streams.model import TERMINAL, UNSTARTED, Act, Action, Cause, Ending, OnTimeout, Row, SignalKind, Status
 from support.tables.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
 
 CAUSE = Cause(actor="ann", reason="wrong order")
@@ -174,6 +175,6 @@ def test_an_act_repeated_changes_nothing(action: Action, start: Status) -> None:
     assert table.rows == before
 
 
-def paused(paused_from: Status, **fields: object) -> Row:
+def paused(paused_from: Status, **fields: Any) -> Row:
     """A row paused from there."""
     return row_at(Status.PAUSED, paused_from=paused_from, **fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -49,11 +49,11 @@ def control(operation: ControlOperation, control_no: int | None = None, max_rate
     return ControlBatch("b", operation, control_no, max_rate)
 
 
-def begun(action: Action = Action.KILL, partitions: int = 2, **fields: object) -> MemoryCluster:
+def begun(action: Action = Action.KILL, partitions: int = 2, **fields: Any) -> MemoryCluster:
     """Batch `b` with a page of one row done somewhere, and 40 rows to go through."""
     cluster = MemoryCluster(partitions, PageSizes(10, 1))
     cluster.run(*(invoke(f"i{number}") for number in range(40)))
-    cluster.send(StartBatch("b", action, ALL, **fields))  # type: ignore[arg-type]
+    cluster.send(StartBatch("b", action, ALL, **fields))
     until(cluster, lambda: sum(slice_.acted for slice_ in cluster.slices("b")) > 0)
     return cluster
 

@@ -9,5 +9,5 @@ from streams.model import Command
 
 
 def test_every_command_has_a_handler() -> None:
-    """What may stand in the log is decided by somebody, and nothing else is."""
+    """What may be in the log is decided by somebody, and nothing else is."""
     assert set(HANDLERS) == set(get_args(Command))

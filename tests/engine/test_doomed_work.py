@@ -160,7 +160,7 @@ def test_a_page_of_a_pause_takes_the_mark_off_too() -> None:
 
 
 def test_a_report_takes_the_mark_off() -> None:
-    """The executor that was given up is there after all, and its lease begins anew."""
+    """The executor that was given up is there after all, and its lease begins again."""
     table = guarded(table_with(row_at(Status.RUNNING, due_at=NOW - 1, lease_ms=50, held=True)), slice_of())
     applied(ReportTransition("a", 1), table)
     assert (table.rows["a"].held, table.rows["a"].due_at) == (False, NOW + 50)

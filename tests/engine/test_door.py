@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,16 +28,18 @@ from support.tables.memory_cluster import MemoryCluster, invoke
 from support.tables.memory_table import MemoryTable
 from support.tables.standing_rules import counted, rule, told
 
+ANY_OF: tuple[dict[str, tuple[str, ...]] | None, ...] = (None, None, {"a": ("b", "c")}, {"a": ("a",), "c": ("b", "c")})
+
 
 def slice_of(random: Random) -> Slice:
     """One of three slices, each with a cut-off of its own, and a filter that matches now and then."""
-    lists = {name: random.choice((None, None, None, ("a",), ("b", "a"))) for name in LISTS}
+    lists: dict[str, Any] = {name: random.choice((None, None, None, ("a",), ("b", "a"))) for name in LISTS}
     filter_ = Filter(
-        **lists,  # type: ignore[arg-type]
+        **lists,
         created_from=random.choice((None, None, 1)),
         created_until=random.choice((None, None, 3)),
         labels=random.choice((None, None, {"a": "a"}, {"a": "a", "b": "b"})),
-        labels_in=random.choice((None, None, {"a": ("b", "c")}, {"a": ("a",), "c": ("b", "c")})),
+        labels_in=random.choice(ANY_OF),
         exclude=random.choice((None, None, *LEFT_OUT)),
     )
     number, until = random.randrange(3), random.choice((None, *range(1, 5)))
@@ -61,9 +64,11 @@ LISTS = ("services", "handlers", "object_keys", "deployment_ids", "flow_ids", "p
 
 def invocation_of(random: Random) -> Invocation:
     """One whose fields are those of a filter, or absent."""
-    fields = {name: random.choice(("a", "a", "b", None)) for name in ("object_key", "deployment_id", "flow_id")}
+    fields: dict[str, Any] = {
+        name: random.choice(("a", "a", "b", None)) for name in ("object_key", "deployment_id", "flow_id")
+    }
     labels = random.choice(({}, {"a": "a"}, {"a": "b"}, {"a": "a", "b": "b", "c": "c"}))
-    return Invocation("i", random.choice("aab"), random.choice("aab"), parent_id="a", labels=labels, **fields)  # type: ignore[arg-type]
+    return Invocation("i", random.choice("aab"), random.choice("aab"), parent_id="a", labels=labels, **fields)
 
 
 @given(st.integers(0, 2**32))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from streams.engine import CommandRefusedError, apply, header_of, progress_of
 from streams.engine.effects import Count, Send, SendAll
-from streams.engine.lifecycle import TERMINAL
 from streams.engine.view import At, PageSizes
 from streams.gateway import progress
 from streams.model import (
+    TERMINAL,
     Act,
     Action,
     BatchState,
@@ -148,7 +148,7 @@ def test_a_replay_of_the_log_gives_the_same(
 ) -> None:
     """The log alone decides: another worker with other page sizes comes to the same tables, signals and records."""
     cluster = MemoryCluster(partitions, page_sizes)
-    Watched.play(cluster, history)  # type: ignore[arg-type]
+    Watched.play(cluster, history)
     sent: list[tuple[int, Send]] = []
     for partition, log in enumerate(cluster.logs):
         table = MemoryTable(partitions, page_sizes)
@@ -175,7 +175,7 @@ def test_a_replay_of_the_log_gives_the_same(
 def test_a_command_changes_nothing_by_itself(history: list[Command | int | list[int]], command: Command) -> None:
     """Applying reads the table only: refused or not, it is the effects that change it."""
     cluster = MemoryCluster(1)
-    Watched.play(cluster, history)  # type: ignore[arg-type]
+    Watched.play(cluster, history)
     table = cluster.tables[0]
     before = {name: copy(value) for name, value in table.snapshot().items()}
     with suppress(CommandRefusedError):
@@ -188,7 +188,7 @@ def test_a_command_changes_nothing_by_itself(history: list[Command | int | list[
 def test_an_unknown_id_is_harmless(history: list[Command | int | list[int]], command: Command) -> None:
     """It is counted, and nothing else."""
     cluster = MemoryCluster(1)
-    Watched.play(cluster, history)  # type: ignore[arg-type]
+    Watched.play(cluster, history)
     effects = apply(command, At(0, 10_000, cluster.now), cluster.tables[0])
     assert [type(effect) for effect in effects] == [Count]
 
@@ -205,7 +205,7 @@ def test_a_dry_run_foretells_the_run(
 ) -> None:
     """On a table at rest it matches what the batch then matches, and its done is what the batch acts on."""
     cluster = MemoryCluster(2, page_sizes)
-    Watched.play(cluster, history)  # type: ignore[arg-type]
+    Watched.play(cluster, history)
     cluster.run(StartBatch("dry", action, filter_, dry_run=True))
     cluster.run(StartBatch("wet", action, filter_))
     dry, wet = cluster.total("dry"), cluster.total("wet")

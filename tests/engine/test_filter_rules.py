@@ -8,9 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from streams.engine.filters import Facts, matches
-from streams.model import Action, Cause, Ending, Exclusion, Filter, Invocation, Status
+from streams.model import TERMINAL, Action, Cause, Ending, Exclusion, Filter, Invocation, Status
 from streams.protocol.batch_validation import filter_fault
-from streams.protocol.validation import TERMINAL
 from support.tables.engine_rows import row_at
 
 CUTOFF = 50
@@ -244,7 +243,7 @@ def test_each_field_matches_its_value_and_no_other(yes: Filter, no: Filter) -> N
     ],
 )
 def test_what_a_row_does_not_have_matches_nothing(filter_: Filter) -> None:
-    """An absent value is no value, least of all an empty one; and a row without it is not left out by it."""
+    """An absent value is not a value, least of all an empty one; and a row without it is not left out by it."""
     bare = Facts(row_at(Status.RUNNING), Invocation("a", "svc", "hnd"))
     assert not matches(filter_, Action.KILL, CUTOFF, bare)
     said = {name: value for name in Exclusion.__struct_fields__ if (value := getattr(filter_, name)) is not None}

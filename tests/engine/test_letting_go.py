@@ -68,7 +68,7 @@ def test_a_page_lets_go_only_of_what_no_slice_guards() -> None:
 
 
 def test_pages_are_bounded_and_follow_one_another_in_the_log() -> None:
-    """Each looks at so many held rows behind the one before."""
+    """Each looks at up to that many held rows behind the one before."""
     rows = [row_at(Status.SCHEDULED, f"i{number}", seq=number, held=True, due_at=5) for number in range(7)]
     cluster = MemoryCluster()
     cluster.tables[0] = table_with(*rows)
@@ -141,7 +141,7 @@ def test_what_two_batches_hold_is_let_go_when_neither_does() -> None:
     assert any(row.status is Status.READY for row in cluster.tables[0].rows.values())
 
 
-def test_pages_begin_anew_for_a_slice_that_lets_go_behind_them() -> None:
+def test_pages_begin_again_for_a_slice_that_lets_go_behind_them() -> None:
     """What the first pages passed because the second slice held it is let go by the next."""
     rows = [row_at(Status.SCHEDULED, f"i{number}", seq=number, held=True, due_at=5) for number in range(6)]
     cluster = MemoryCluster()
@@ -186,7 +186,7 @@ def test_what_is_not_matched_waits_for_the_matched_head_and_no_longer() -> None:
     cluster = MemoryCluster(1, PageSizes(2, 2))
     cluster.run(*_object(5), *_object(1, "other", 5), *_object(4, first=6))
     cluster.send(StartBatch("b", Action.KILL, Filter(handlers=("send",)), max_rate=None))
-    seen = []
+    seen: list[tuple[Status, Status]] = []
     while cluster.waiting():
         cluster.step(0)
         head = cluster.row("mail/k~4").status, cluster.row("mail/k~5").status

@@ -1,4 +1,4 @@
-"""`limit`: exactly so many rows acted on, over all partitions."""
+"""`limit`: exactly that number of rows is acted on, over all partitions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SIZES = PageSizes(100, 7)
 
 
 def with_rows(partitions: int, rows: int, sizes: PageSizes = SIZES) -> MemoryCluster:
-    """A cluster with so many started rows."""
+    """A cluster with that number of started rows."""
     cluster = MemoryCluster(partitions, sizes)
     cluster.run(*(invoke(f"i{number}") for number in range(rows)))
     return cluster

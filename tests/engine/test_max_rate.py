@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -74,11 +75,11 @@ class Paced(MemoryCluster):
             self.send(self.next_tick(partition, table))
 
 
-def started(max_rate: float, rows: int, **fields: object) -> Paced:
-    """A kill of so many rows that has just begun."""
+def started(max_rate: float, rows: int, **fields: Any) -> Paced:
+    """A kill of that number of rows that has just begun."""
     cluster = Paced()
     cluster.run(*(invoke(f"i{number}") for number in range(rows)))
-    cluster.send(StartBatch("b", Action.KILL, ALL, max_rate=max_rate, **fields))  # type: ignore[arg-type]
+    cluster.send(StartBatch("b", Action.KILL, ALL, max_rate=max_rate, **fields))
     return cluster
 
 
@@ -213,7 +214,7 @@ def test_rows_that_need_nothing_cost_no_rate() -> None:
     assert cluster.total("b") == {"matched": 50, "done": 0, "pending": 0, "skipped": 50, "failed": 0}
 
 
-def test_the_lead_divides_the_rate_anew_when_a_slice_has_no_pages_left() -> None:
+def test_the_lead_divides_the_rate_again_when_a_slice_has_no_pages_left() -> None:
     """A quarter each, then a third, then half, then all."""
     cluster = MemoryCluster(4)
     cluster.run(StartBatch("b", Action.KILL, ALL, max_rate=12.0))

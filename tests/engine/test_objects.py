@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streams.engine.effects import UpdateRow
 from streams.engine.view import PageSizes
-from streams.model import (
-    Act,
-    Action,
-    Filter,
-    Invoke,
-    OnTimeout,
-    ReportTransition,
-    SignalKind,
-    StartBatch,
-    Status,
-)
+from streams.model import Act, Action, Filter, Invoke, OnTimeout, ReportTransition, SignalKind, StartBatch, Status
 from support.tables.engine_rows import of
 from support.tables.memory_cluster import MemoryCluster, invoke
 from support.tables.memory_table import DEFAULT_SIZES
@@ -24,12 +16,12 @@ from support.tables.memory_table import DEFAULT_SIZES
 ENDS = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
-def of_object(number: int, key: str = "k", **fields: object) -> Invoke:
+def of_object(number: int, key: str = "k", **fields: Any) -> Invoke:
     """An `Invoke` of an object of the service `mail`."""
-    return invoke(f"mail/{key}~{number}", object_key=key, **fields)  # type: ignore[arg-type]
+    return invoke(f"mail/{key}~{number}", object_key=key, **fields)
 
 
-def full(count: int = 4, sizes: PageSizes = DEFAULT_SIZES, **fields: object) -> MemoryCluster:
+def full(count: int = 4, sizes: PageSizes = DEFAULT_SIZES, **fields: Any) -> MemoryCluster:
     """An object of which the first invocation is started and the others wait."""
     cluster = MemoryCluster(1, sizes)
     cluster.run(*(of_object(number, **fields) for number in range(count)))

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from streams import codec
 from streams.engine.view import PageSizes
-from streams.model import Action, Exclusion, Filter, ReportTransition, StartBatch, Status
-from streams.protocol.validation import TERMINAL
+from streams.model import TERMINAL, Action, Exclusion, Filter, ReportTransition, StartBatch, Status
 from support.effort import examples
 from support.kafka.reading import Entry
 from support.service import oracle
@@ -31,7 +30,7 @@ FILTERS = (
     Filter(match_all=True, exclude=Exclusion(handlers=("send",), labels={"tenant": "gold"})),
     Filter(services=("mail",), exclude=Exclusion(labels_in={"tenant": ("gold", "silver")})),
 )
-LABELS = ({}, {"tenant": "gold"}, {"tenant": "silver"}, {"tenant": "lead", "of": "gold"})
+LABELS: tuple[dict[str, str], ...] = ({}, {"tenant": "gold"}, {"tenant": "silver"}, {"tenant": "lead", "of": "gold"})
 REPORTED = (Status.RUNNING, Status.SUSPENDED, Status.COMPLETED)
 ACTIONS = (*Action, Action.PAUSE, Action.RESUME)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 
 from streams.engine.counters import STALE_REPORT
 from streams.engine.effects import UpdateRow
-from streams.engine.lifecycle import STARTED
-from streams.model import Cause, Ending, OnTimeout, ReportTransition, Status
+from streams.model import STARTED, Cause, Ending, OnTimeout, ReportTransition, Status
 from support.tables.engine_rows import NOW, SEQ, applied, row_at, table_with
 
 LIVE = {Status.READY, Status.RUNNING, Status.SUSPENDED}
@@ -21,10 +23,10 @@ FOLLOWS = {
 RETRY_AT = NOW + 77
 
 
-def report(to: Status, **fields: object) -> ReportTransition:
+def report(to: Status, **fields: Any) -> ReportTransition:
     """A report of attempt 1 of invocation `a`."""
     retry_at = RETRY_AT if to is Status.BACKING_OFF else None
-    return ReportTransition(**({"invocation_id": "a", "attempt": 1, "to": to, "retry_at": retry_at} | fields))  # type: ignore[arg-type]
+    return replace(ReportTransition("a", 1, to=to, retry_at=retry_at), **fields)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.PAUSED])

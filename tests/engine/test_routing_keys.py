@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.routing import home, murmur2, partition_of, partitions_of, routing_key
+from streams.engine.partitioner import partitions_of
 from streams.model import (
     ENGINE_VERSION,
     Act,
     Action,
     CancelFlow,
     CancelPolicy,
+    ClientCommand,
     ControlBatch,
     ControlOperation,
     ControlSlice,
@@ -24,6 +25,7 @@ from streams.model import (
     SliceOperation,
     StartBatch,
 )
+from streams.protocol.routing import command_key, home, murmur2, partition_of, routing_key
 from support.tables.memory_cluster import invoke
 
 
@@ -66,15 +68,21 @@ def test_the_routing_key_stands_before_the_last_tilde(invocation_id: str, key: s
     assert routing_key(invocation_id) == key
 
 
-def test_a_command_lives_where_its_subject_lives() -> None:
-    """Home follows the routing key of an invocation, the batch id or the flow id."""
-    here = partition_of("cart/42", 16)
-    assert home(invoke("cart/42~1"), 16) == here
-    assert home(ReportTransition("cart/42~2", attempt=1), 16) == here
-    assert home(Act("cart/42~3", Action.KILL), 16) == here
-    assert home(StartBatch("cart/42", Action.KILL, Filter(match_all=True)), 16) == here
-    assert home(ControlBatch("cart/42", ControlOperation.ABORT), 16) == here
-    assert home(CancelFlow("cart/42", FlowAction.KILL, CancelPolicy.CANCEL_ALL), 16) == here
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (invoke("o/1~u"), "o/1"),
+        (ReportTransition("o/1~u", attempt=1), "o/1"),
+        (Act("o/1~u", Action.KILL), "o/1"),
+        (StartBatch("b~1", Action.KILL, Filter(match_all=True)), "b~1"),
+        (ControlBatch("b~1", ControlOperation.ABORT), "b~1"),
+        (CancelFlow("f~1", FlowAction.KILL, CancelPolicy.CANCEL_ALL), "f~1"),
+    ],
+)
+def test_a_command_lives_where_its_subject_lives(command: ClientCommand, key: str) -> None:
+    """An invocation's goes under the routing key of its id, a batch's and a flow's under the whole id."""
+    assert command_key(command) == key
+    assert home(command, 16) == partition_of(key, 16)
 
 
 @pytest.mark.parametrize(("partition", "expected"), [(0, 0), (3, 3), (4, None), (-1, None)])

@@ -16,6 +16,7 @@ from streams.model import (
     Filter,
     OnTimeout,
     ReportTransition,
+    SignalKind,
     StartBatch,
     Status,
 )
@@ -113,7 +114,7 @@ def test_twenty_kills_of_the_same_rows_share_them() -> None:
     assert sum(total["done"] for total in totals) == 400
     assert all(total["matched"] == total["done"] for total in totals)
     assert sum(total["done"] > 0 for total in totals) > 1, "none has the table to itself"
-    assert Counter(send.kind for _, send in cluster.signals)["KILL"] == 400
+    assert Counter(send.kind for _, send in cluster.signals)[SignalKind.KILL] == 400
 
 
 def test_a_small_batch_does_not_wait_for_a_large_one() -> None:

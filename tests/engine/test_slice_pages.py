@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import Any
 
 import pytest
 
@@ -38,10 +39,10 @@ ALL = Filter(match_all=True)
 CAUSE = Cause(batch_id="b", reason="why")
 
 
-def start(batch_id: str = "b", action: Action = Action.KILL, filter_: Filter = ALL, **fields: object) -> StartSlice:
+def start(batch_id: str = "b", action: Action = Action.KILL, filter_: Filter = ALL, **fields: Any) -> StartSlice:
     """A slice for partition 0, led by partition 3."""
-    usual = {"dry_run": False, "grace_ms": 20_000, "on_timeout": OnTimeout.LEAVE, "cause": CAUSE}
-    return StartSlice(ENGINE_VERSION, 0, batch_id, 3, action, filter_, **(usual | fields))  # type: ignore[arg-type]
+    usual: dict[str, Any] = {"dry_run": False, "grace_ms": 20_000, "on_timeout": OnTimeout.LEAVE, "cause": CAUSE}
+    return StartSlice(ENGINE_VERSION, 0, batch_id, 3, action, filter_, **(usual | fields))
 
 
 def page(number: int = 1, batch_id: str = "b", scanned: int = 100, matched: int = 100) -> ContinueSlice:
@@ -279,18 +280,12 @@ def test_samples_stop_at_twenty() -> None:
     assert cluster.slices("b")[0].samples == tuple(f"i{number:02}" for number in range(20))
 
 
-def cancelling(on_timeout: OnTimeout = OnTimeout.KILL) -> MemoryCluster:
-    """One partition on which batch `b` waits for `a` and `z`."""
-    cluster = MemoryCluster(1)
-    cluster.run(invoke("a"), invoke("z"))
-    cluster.run(StartBatch("b", Action.CANCEL, ALL, grace_ms=20_000, on_timeout=on_timeout))
-    assert cluster.batch("b").state is BatchState.DRAINING
-    return cluster
-
-
 def test_progress_says_what_the_slice_counts() -> None:
     """Every counter under its own name."""
-    slice_ = cancelling().slices("b")[0]
+    cluster = MemoryCluster(1)
+    cluster.run(invoke("a"), invoke("z"))
+    cluster.run(StartBatch("b", Action.CANCEL, ALL, grace_ms=20_000))
+    slice_ = cluster.slices("b")[0]
     progress = progress_of(slice_, partition=0, held=7)
     assert (progress.partition, progress.held) == (0, 7)
     for field in progress.__struct_fields__:

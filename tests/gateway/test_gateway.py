@@ -173,7 +173,7 @@ def test_a_killed_gateway_goes_on_where_it_was(gateway: Program, settings: Setti
 
 
 def test_a_forgotten_batch_disappears(gateway: Program, settings: Settings, slices: Slices) -> None:
-    """The header's tombstone removes the batch from `batches`, and its id may be used anew."""
+    """The header's tombstone removes the batch from `batches`, and its id may be used again."""
     started(gateway)
     finished: dict[str, Any] = {"batch_id": "b", "state": SliceState.COMPLETED}
     slices.write(header(batch_id="b", partitions=1), slice_progress(0, counters=(1, 0, 0, 0), **finished))
@@ -186,8 +186,8 @@ def test_a_forgotten_batch_disappears(gateway: Program, settings: Settings, slic
         assert time.monotonic() < deadline
         time.sleep(0.2)
     slices.write(header(batch_id="b", partitions=1, revision=5))
-    anew = next(reader.follow("b", PATIENCE_S))
-    assert (progress.done, anew.done, anew.state) == (1, 0, BatchState.STARTING)
+    again = next(reader.follow("b", PATIENCE_S))
+    assert (progress.done, again.done, again.state) == (1, 0, BatchState.STARTING)
 
 
 def test_a_record_of_a_newer_version_stops_it(gateway: Program, settings: Settings, slices: Slices) -> None:
@@ -203,10 +203,10 @@ def test_a_record_of_a_newer_version_stops_it(gateway: Program, settings: Settin
     assert committed.get(0, 0) <= 2
 
 
-def test_slices_made_anew_under_a_running_gateway_stop_it_by_name(
+def test_slices_created_again_under_a_running_gateway_stop_it_by_name(
     gateway: Program, settings: Settings, slices: Slices
 ) -> None:
-    """It would go on from its old offset in the new topic; one line says what to do, and with that it is built anew."""
+    """It would go on from its old offset in the new topic: one line says how it is built again."""
     started(gateway)
     slices.write(header(batch_id="old"), slice_progress(0, batch_id="old", counters=(1, 0, 0, 0)))
     next(each for each in ProgressReader(settings).follow("old", PATIENCE_S) if each.done == 1)

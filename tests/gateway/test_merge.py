@@ -71,7 +71,7 @@ def test_tombstone_of_a_header_is_answered_with_one() -> None:
     assert folded(tombstone(b"b/0")).published == []
 
 
-def test_an_id_used_anew_starts_afresh() -> None:
+def test_an_id_used_again_starts_afresh() -> None:
     """Readers see the tombstone before the first progress of the batch that has the id now."""
     known = folded(record(header(revision=50)), record(slice_progress(0, revision=60, counters=(9, 0, 0, 0))))
     found = folded(tombstone(b"b/lead"), record(header(revision=70)), saved=known.batches)

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "streams"
 
 
 class _Broken:
-    """Fails as the library does where a header's name is no UTF-8; asked again, Python itself would crash."""
+    """Fails as the library does where a header's name is not UTF-8; asked again, Python itself would crash."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[str, bytes | None]] | None = None
@@ -29,7 +29,7 @@ class _Broken:
 
 
 @pytest.mark.parametrize("headers", [None, [], [("a", b"1"), ("a", None)]])
-def test_headers_are_what_the_record_has(headers: list[tuple[str, bytes | None]] | None) -> None:
+def test_headers_are_what_the_record_has(headers: list[tuple[str, str | bytes | None]] | None) -> None:
     """None and an empty list are the same."""
     assert headers_of(Message(headers=headers)) == (headers or [])
 

@@ -76,7 +76,7 @@ def series(world: World) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
 
 
 def invocations(count: int, service: str = "orders", prefix: str = "i") -> list[Invoke]:
-    """So many that start at once."""
+    """`count` invocations that start at once."""
     return [Invoke(Invocation(f"{prefix}-{n}", service, "run")) for n in range(count)]
 
 

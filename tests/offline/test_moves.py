@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streams.engine.lifecycle import UNSTARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.engine.objects import holds, object_of
 from streams.model import (
+    TERMINAL,
+    UNSTARTED,
     Act,
     Action,
     Cause,
@@ -29,7 +31,7 @@ from streams.model import (
     Status,
 )
 from streams.offline.moves import Terms, commands_for
-from streams.protocol.validation import MAX_GRACE_MS, TERMINAL
+from streams.protocol.validation import MAX_GRACE_MS
 from support.effort import examples
 from support.tables.histories import START, long_histories
 from support.tables.memory_cluster import MemoryCluster
@@ -44,9 +46,9 @@ RESTARTED = Terms(now=START, restart=True, no_start_before=START + HOUR)
 CAUSE = Cause(batch_id="b", reason="why")
 
 
-def _row(status: Status, paused_from: Status | None = None, **fields: object) -> Row:
+def _row(status: Status, paused_from: Status | None = None, **fields: Any) -> Row:
     known = {"due_at": None, "scheduled_at": None, "deployment_id": None, "ending": None} | fields
-    return Row("a", b"", 9, 0, status, 3, 5, 1, 2, paused_from=paused_from, **known)  # type: ignore[arg-type]
+    return Row("a", b"", 9, 0, status, 3, 5, 1, 2, paused_from=paused_from, **known)
 
 
 def _report(to: Status, retry_at: int | None = None, deployment_id: str | None = None) -> ReportTransition:
@@ -144,7 +146,7 @@ def _expected(row: Row, terms: Terms, taken: set[Object]) -> Status:
     restarted = terms.restart and status in {Status.READY, Status.RUNNING}
     overdue = status is Status.SCHEDULED and row.scheduled_at is not None and row.scheduled_at <= terms.now
     if restarted or overdue or status is Status.PENDING:
-        # Two of one object may have been started, one of them adopted: only one is started anew. And what a batch held
+        # Two of one object may have been started, one of them adopted: only one is started again. And what a batch held
         # is held no more, as the batch stays behind.
         status = Status.PENDING if object_ in taken else Status.READY
     elif status is Status.READY:

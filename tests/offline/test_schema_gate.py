@@ -25,7 +25,7 @@ def field(schema: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def added_field(act: dict[str, Any], **extra: object) -> None:
+def added_field(act: dict[str, Any], **extra: Any) -> None:
     """A new field in the middle."""
     act["fields"].insert(1, {"name": "added", "type": ["null", "string"], **extra})
 
@@ -156,7 +156,7 @@ def test_schemas_come_from_a_git_ref(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_machine_without_git_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ref cannot be looked up there; a folder can be given."""
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(schema_gate.SchemasError, match="main is no folder, and there is no git"):
+    with pytest.raises(schema_gate.SchemasError, match="main is not a folder, and there is no git"):
         schema_gate.schemas_at("main")
 
 
@@ -164,7 +164,7 @@ def test_a_machine_without_git_is_told_so(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_file_that_is_no_schema_is_named(tmp_path: Path, text: str) -> None:
     """Garbage in a schema file is an error of its own, not a break."""
     (tmp_path / "Act.avsc").write_text(text)
-    with pytest.raises(schema_gate.SchemasError, match=r"Act\.avsc is no Avro schema"):
+    with pytest.raises(schema_gate.SchemasError, match=r"Act\.avsc is not an Avro schema"):
         schema_gate.schemas_at(str(tmp_path))
 
 

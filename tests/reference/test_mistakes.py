@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from streams.engine import (
     acts,
     dispatch,
+    filters,
     guards,
     invocations,
     lead_control,
     ledger,
     lifecycle,
+    pace,
     pages,
     slice_control,
     standing,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 20
 LIVES = 12
-"""A mistake must show in one of so many rounds of so many lives; most need one or two."""
+"""A mistake must show in one of these rounds of these lives; most need one or two."""
 
 
 def a_late_cutoff(patch: pytest.MonkeyPatch) -> None:
@@ -62,8 +64,8 @@ def grace_ends_twice(patch: pytest.MonkeyPatch) -> None:
     def wrong(row: Any, *rest: Any) -> Any:
         counted_by = row.ending.counted_by
         for effect in unanswered(row, *rest):
-            if isinstance(effect, UpdateRow) and effect.row.status is Status.CANCELLING:
-                yield UpdateRow(replace(effect.row, ending=replace(effect.row.ending, counted_by=counted_by)))
+            if isinstance(effect, UpdateRow) and (row := effect.row).status is Status.CANCELLING and row.ending:
+                yield UpdateRow(replace(row, ending=replace(row.ending, counted_by=counted_by)))
             else:
                 yield effect
 
@@ -86,7 +88,7 @@ def an_overtaken_control(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_page_done_twice(patch: pytest.MonkeyPatch) -> None:
-    """A page that stands in the log twice is done twice."""
+    """A page that is in the log twice is done twice."""
     once = dispatch.HANDLERS[ContinueSlice]
 
     def wrong(command: Any, at: Any, view: Any) -> Any:
@@ -103,7 +105,7 @@ def an_old_attempt(patch: pytest.MonkeyPatch) -> None:
 
 def one_beyond_the_limit(patch: pytest.MonkeyPatch) -> None:
     """A slice with a share of a limit acts on a row more."""
-    room = pages.room
+    room = pace.room
     patch.setattr(pages, "room", lambda slice_, most: room(slice_, most) + (slice_.budget is not None))
 
 
@@ -202,7 +204,7 @@ def left_out_and_yet_guarded(patch: pytest.MonkeyPatch) -> None:
 
 def left_out_and_yet_ended_at_the_door(patch: pytest.MonkeyPatch) -> None:
     """A rule ends what its filter leaves out."""
-    saying = standing.saying
+    saying = filters.saying
     patch.setattr(standing, "saying", lambda filter_: saying(replace(filter_, exclude=None)))
 
 
@@ -242,7 +244,7 @@ LONG = (
     ids=lambda mistake: mistake.__name__,
 )
 def test_a_mistake_is_found(mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within so many lives the engine and the model differ."""
+    """Within these lives the engine and the model differ."""
     mistake(monkeypatch)
     with pytest.raises(Difference):
         _live()

@@ -14,8 +14,8 @@ import pytest
 
 from streams import codec
 from streams.config import Topic
-from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from streams.protocol.routing import partition_of
 from support.service.harness import Service
 from support.service.programs import ROOT
 from support.service.workload import DAY_MS, now_ms

@@ -1,4 +1,4 @@
-"""What time has to do with slices and batches: the table says when, and wakes the worker for it."""
+"""Slices and batches that are due: the table says when, and wakes the worker for it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from streams.codec import encode_invocation
 from streams.engine import apply
+from streams.engine.effects import Append
 from streams.engine.view import At, PageSizes
 from streams.model import Action, ControlBatch, ControlOperation, Filter, Invoke, StartBatch, StartSlice
 from streams.state.store import Store
 from streams.state.table import Table
 from streams.worker.task import MIN_TICK_GAP_MS, PartitionTask
+from support.tables.engine_rows import of
 from support.tables.memory_cluster import invoke
 
 if TYPE_CHECKING:
@@ -76,8 +78,8 @@ def test_a_slice_that_waits_for_its_rate_is_due_and_takes_no_turn() -> None:
     assert (list(table.due_slices(NOW + 999, 9)), list(table.expiring(NOW + 1_999, 9))) == ([], [])
     assert list(table.due_slices(NOW + 1_000, 9)) == [table.slice("b")]
     assert list(table.expiring(NOW + 2_000, 9)) == [table.batch("b")]
-    for command in [each.command for each in one.turn(ControlBatch("b", ControlOperation.PAUSE))[1:]]:  # type: ignore[union-attr]
-        one.turn(command)
+    for each in of(Append, one.turn(ControlBatch("b", ControlOperation.PAUSE))):
+        one.turn(each.command)
     assert (table.next_due(), list(table.due_slices(NOW + 5_000, 9))) == (NOW + 2_000, [])
     one.turn(ControlBatch("b", ControlOperation.ABORT))
     assert (table.next_due(), list(table.expiring(NOW + 5_000, 9))) == (None, [])

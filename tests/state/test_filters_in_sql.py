@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -217,7 +217,7 @@ def test_what_a_row_costs_does_not_grow_with_a_list(name: str, short: object, lo
     table.flush()
     steps = []
     for values in (short, long):
-        said = {name: values}
+        said: dict[str, Any] = {name: values}
         filter_ = Filter(match_all=True, exclude=Exclusion(**said)) if left_out else Filter(**said)
         steps.append(_steps(store.db, condition_of(filter_, Action.KILL, 5_000)))
     assert steps[1] < steps[0] + len(LONG)
@@ -232,7 +232,7 @@ def _count(db: sqlite3.Connection, condition: Condition) -> int:
 
 
 def _steps(db: sqlite3.Connection, condition: Condition) -> int:
-    """How many hundreds of instructions of its virtual machine SQLite runs."""
+    """Hundreds of instructions that SQLite's virtual machine runs."""
     hundreds = 0
 
     def count() -> int:

@@ -1,4 +1,4 @@
-"""What is old is found in order, however many pages ended it."""
+"""Old rows are found in order, however many pages ended it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an object costs the table: a few steps, however many of it wait or have ended."""
+"""Objects cost the table a few steps each, however many of their invocations wait or have ended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from streams.codec import encode_invocation
 from streams.engine import apply
+from streams.engine.effects import Append
 from streams.engine.view import At, PageSizes
 from streams.model import (
     Act,
@@ -88,7 +89,7 @@ def test_pages_over_one_full_inbox_all_cost_the_same(counted: Counted, action: A
     start = StartSlice(1, 0, "b", 0, action, filter_, False, 10, OnTimeout.KILL, Cause())
     effects, _ = counted.turn(start)
     costs = []
-    while pages := [e.command for e in effects if isinstance(getattr(e, "command", None), ContinueSlice)]:
+    while pages := [e.command for e in effects if isinstance(e, Append) and isinstance(e.command, ContinueSlice)]:
         effects, steps = counted.turn(*pages)
         costs.append(steps)
     full = costs[: ROWS // PAGE - 1]
@@ -113,7 +114,7 @@ def test_one_after_the_other_each_end_costs_the_same(counted: Counted) -> None:
 
 
 def test_a_turn_full_of_arrivals_asks_once(counted: Counted) -> None:
-    """What the turn itself has brought is known without the store."""
+    """The turn's own rows are known without the store."""
     statements: list[str] = []
     counted.store.db.set_trace_callback(statements.append)
     counted.turn(*(_other(number) for number in range(500)))

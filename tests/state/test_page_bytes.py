@@ -1,4 +1,4 @@
-"""What a page writes stays within its bytes, whatever rows it finds, and what it ends in does not depend on them."""
+"""A page stays within its bytes, whatever rows it finds, and where it leads does not depend on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.codec import encode_invocation, encode_signal
-from streams.engine import apply, routing_key
+from streams.engine import apply
 from streams.engine.effects import Append, Send, SendAll
 from streams.engine.view import At, PageSizes
 from streams.engine.weights import MAX_BYTES, of_start
@@ -35,6 +35,7 @@ from streams.model import (
     Status,
     Tick,
 )
+from streams.protocol.routing import routing_key
 from streams.state.store import Store
 from streams.state.table import Table
 from support.effort import examples
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 NOW = 1_000_000
 LATER = NOW + 1_000
 OVERHEAD = 1_000
-"""What a page has once, whatever its rows: the delta's own fields."""
+"""Bytes that a page has once, whatever its rows: the delta's own fields."""
 
 
 class Wanted(NamedTuple):

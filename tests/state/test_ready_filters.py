@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from streams.engine.effects import PutSlice, RemoveSlice
 from streams.engine.guards import Guards
 from streams.engine.view import At, PageSizes
-from streams.model import Action, Cause, Exclusion, Filter, Invocation, OnTimeout, Slice, SliceState, Status
+from streams.model import Exclusion, Filter, Invocation, Status
 from streams.state.store import Store
 from streams.state.table import Table
 from support.tables.engine_rows import row_at
+from support.tables.guards import slice_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,17 +53,9 @@ def table() -> Iterator[Table]:
 def filters() -> list[Filter]:
     """One that matches through every list, and one that leaves nothing out by any."""
     has, lacks = Counted(("a", "b")), Counted(("c", "d"))
-    wanted = Filter(**dict.fromkeys(LISTS, has), labels_in={"k": has})  # type: ignore[arg-type]
-    unwanted: dict[str, Any] = dict.fromkeys(LISTS, lacks)
-    return [wanted, Filter(match_all=True, exclude=Exclusion(**unwanted, labels_in={"k": lacks}))]
-
-
-def slice_of(filter_: Filter, **fields: Any) -> Slice:
-    """A running one of a KILL."""
-    return Slice(
-        "b", 0, Action.KILL, filter_, False, 0, OnTimeout.KILL, Cause("b"), SliceState.RUNNING, 50, -1, *(0,) * 7,
-        (), (), 0, 0, 0, **fields,
-    )  # fmt: skip
+    wanted: dict[str, Any] = {**dict.fromkeys(LISTS, has), "labels_in": {"k": has}}
+    unwanted: dict[str, Any] = {**dict.fromkeys(LISTS, lacks), "labels_in": {"k": lacks}}
+    return [Filter(**wanted), Filter(match_all=True, exclude=Exclusion(**unwanted))]
 
 
 INVOCATION = Invocation("i", "a", "a", "a", "a", "a", "a", labels={"k": "a"})

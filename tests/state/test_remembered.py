@@ -32,11 +32,11 @@ class Known(NamedTuple):
     batch: Batch
     slice: Slice
 
-    def put(self, number: int) -> list[PutBatch | PutSlice]:
+    def put(self, number: int) -> tuple[PutBatch, PutSlice]:
         """The effects that make it known under another id; older with a lower number."""
         start = replace(self.batch.start, batch_id=f"b-{number}")
         batch = replace(self.batch, start=start, updated_at=number)
-        return [PutBatch(batch), PutSlice(replace(self.slice, batch_id=f"b-{number}", updated_at=number))]
+        return PutBatch(batch), PutSlice(replace(self.slice, batch_id=f"b-{number}", updated_at=number))
 
 
 def known(*, over: bool, filter_: Filter) -> Known:
@@ -56,7 +56,7 @@ RUNS = known(over=False, filter_=Filter(services=("mail",)))
 
 
 def table_with(remembered: int, path: Path = Path(":memory:")) -> Table:
-    """A table that remembers so many batches and runs one."""
+    """A table that remembers `remembered` batches and runs one."""
     table = Table(Store.open(path, 0), 0, 1, PageSizes(9, 9))
     table.begin()
     for number in range(remembered):
@@ -103,7 +103,7 @@ def takeover(table: Table) -> None:
 
 
 def steps_of(table: Table, work: Callable[[Table], None]) -> int:
-    """How many instructions SQLite takes for it."""
+    """Number of instructions that SQLite runs for it."""
     steps = 0
 
     def step() -> int:
@@ -151,13 +151,13 @@ def test_what_is_over_takes_no_memory() -> None:
 def test_what_is_over_is_answered_for_and_forgotten_in_order() -> None:
     """Its record is found as before, in the turn in which it ended and later, and it is forgotten oldest first."""
     table = table_with(30)
-    assert table.batch("b-7") == OVER.put(7)[0].batch  # type: ignore[union-attr]
-    assert table.slice("b-7") == OVER.put(7)[1].slice  # type: ignore[union-attr]
+    assert table.batch("b-7") == OVER.put(7)[0].batch
+    assert table.slice("b-7") == OVER.put(7)[1].slice
     assert table.batch("never") is None
     assert table.slice("never") is None
     assert list(table.finished_batches(25, 3)) == ["b-0", "b-1", "b-2"]
     table.begin()
-    late = THIN.put(1)[0].batch  # type: ignore[union-attr]
+    late = THIN.put(1)[0].batch
     table.absorb([RemoveBatch("b-0"), RemoveSlice("b-0"), PutBatch(replace(late, updated_at=24))], AT)
     assert (table.batch("b-0"), table.slice("b-0")) == (None, None)
     assert list(table.finished_batches(25, 3)) == ["b-2", "b-3", "b-4"]
@@ -173,7 +173,7 @@ def test_the_running_count_is_that_of_the_records(tmp_path: Path) -> None:
     """Through turns that are kept, given up and taken up again, and a restore of the same records."""
     table = table_with(9, tmp_path / "table.sqlite3")
     table.begin()
-    table.absorb([PutSlice(replace(THIN.put(2)[1].slice, matched=5, done=4, skipped=1))], AT)  # type: ignore[union-attr]
+    table.absorb([PutSlice(replace(THIN.put(2)[1].slice, matched=5, done=4, skipped=1))], AT)
     changelog = [(key, value, 0) for key, value in table.flush()]
     counted = table.over()
     assert counted.slices[SliceState.COMPLETED] == Counter(number=9, matched=5, done=4, skipped=1)

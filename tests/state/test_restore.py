@@ -24,7 +24,7 @@ Log = list[tuple[str, bytes | None, int]]
 
 
 def compacted(log: Log, *, tombstones: bool) -> Log:
-    """What compaction leaves: the last record of a key, and its tombstones only for a while."""
+    """The rest that compaction leaves: the last record of a key, and its tombstones only for a while."""
     last = {key: offset for key, _, offset in log}
     return [
         (key, value, offset) for key, value, offset in log if last[key] == offset and (tombstones or value is not None)
@@ -47,7 +47,7 @@ def made_from(log: Log, path: Path, *cuts: int) -> Store:
 
 def same(store: Store, twin: Twin) -> bool:
     """Whether rows, payloads, batches, slices, meta and what rests on which delta are the same."""
-    deltas = dict(store.db.execute("SELECT offset, live FROM deltas").fetchall())
+    deltas = dict(store.db.execute("SELECT offset, resting FROM deltas").fetchall())
     early = store.db.execute("SELECT count(*) FROM early_payloads").fetchone()
     meta = twin.store.meta
     return (list(store.dump()), deltas, early, store.meta) == (list(twin.store.dump()), twin.deltas(), (0,), meta)

@@ -10,8 +10,8 @@ import pytest
 from streams.codec import encode
 from streams.model import Meta
 from streams.state.errors import StoreUnusableError
-from streams.state.mapping import META_KEY
-from streams.state.store import Store, passive_checkpoint
+from streams.state.keys import META_KEY
+from streams.state.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,46 +130,49 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         Store.open(tmp_path / "missing" / "t.db", 2)
 
 
-def test_a_checkpoint_from_another_connection_empties_the_write_ahead_file(tmp_path: Path) -> None:
+def test_a_wal_checkpoint_from_another_connection_empties_the_write_ahead_file(tmp_path: Path) -> None:
     """What is committed moves into the database while the store stays open."""
     path, wal = tmp_path / "t.db", tmp_path / "t.db-wal"
     store = saved(path)
     size = path.stat().st_size
     assert wal.stat().st_size > 0
-    passive_checkpoint(path)
+    store.wal_checkpoint()
     assert path.stat().st_size > size
-    passive_checkpoint(path, truncate=True)
+    store.wal_checkpoint(truncate=True)
     assert wal.stat().st_size == 0
     store.close()
 
 
-def test_a_checkpoint_of_a_missing_file_makes_none(tmp_path: Path) -> None:
+def test_a_wal_checkpoint_of_a_missing_file_makes_none(tmp_path: Path) -> None:
     """A partition that was given away in the meantime leaves no file behind."""
-    passive_checkpoint(tmp_path / "t.db")
+    store = saved(tmp_path / "t.db")
+    store.close()
+    (tmp_path / "t.db").unlink()
+    store.wal_checkpoint()
     assert not (tmp_path / "t.db").exists()
 
 
-def test_a_checkpoint_never_waits_for_a_turn(tmp_path: Path) -> None:
-    """While the store's transaction is open, a passive checkpoint moves what it can and returns."""
+def test_a_wal_checkpoint_never_waits_for_a_turn(tmp_path: Path) -> None:
+    """While the store's transaction is open, a WAL checkpoint moves what it can and returns."""
     path = tmp_path / "t.db"
     store = saved(path)
     store.begin()
     store.put_meta(Meta(), encode(Meta()))
-    passive_checkpoint(path)
+    store.wal_checkpoint()
     store.commit(6, 7)
     assert store.meta == Meta()
     store.close()
 
 
 def test_the_write_ahead_file_of_a_busy_store_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even where every checkpoint finds a turn under way, so that never all of the file has been moved."""
+    """Even where every WAL checkpoint finds a turn under way, so that never all of the file has been moved."""
     monkeypatch.setattr("streams.state.store._LONG_FRAMES", 40)
     path, sizes = tmp_path / "t.db", []
     store = saved(path)
     for turn in range(100):
         store.begin()
         store.put_meta(META, encode(META) + bytes(20_000))
-        passive_checkpoint(path)
+        store.wal_checkpoint()
         store.commit(turn, turn)
         sizes.append((tmp_path / "t.db-wal").stat().st_size)
     assert max(sizes) < 100 * 4_096

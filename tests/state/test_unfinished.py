@@ -1,4 +1,4 @@
-"""What of a table is handed on: the order of it, and what is left out."""
+"""Rows that a table hands on: their order, and those left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from streams.codec import encode, encode_invocation, encode_row
 from streams.model import Change, Ending, Invocation, PageDelta, Payload, Row, Status
 from streams.state.store import Store
-from streams.state.unfinished import live_rows, status_counts
+from streams.state.unfinished import status_counts, unfinished_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def test_what_executors_know_comes_first_and_what_has_ended_does_not_come(tmp_pa
         ended = PageDelta(9, Ending(), (Change(Status.CANCELLED, None, None, (4,)),))
         store.apply_changelog([("d/50", encode(paused), 50), ("d/51", encode(ended), 51)])
         store.commit(52, 0)
-        found = list(live_rows(store.db))
+        found = list(unfinished_rows(store.db))
         assert [each.row.seq for each in found] == [5, 6, 7, 8, 1, 2]
         assert [each.payload for each in found] == [b"p5", b"p6", b"p7", b"p8", b"p1", b"p2"]
         assert [each.invocation.labels["n"] for each in found] == ["5", "6", "7", "8", "1", "2"]

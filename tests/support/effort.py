@@ -8,5 +8,5 @@ SHARE = float(os.environ.get("STREAMS_TEST_EXAMPLES", "0.5"))
 
 
 def examples(count: int) -> int:
-    """The share of so many that `STREAMS_TEST_EXAMPLES` says: half unless said."""
+    """The share of a number that `STREAMS_TEST_EXAMPLES` says: half unless said."""
     return max(1, round(count * SHARE))

@@ -14,13 +14,15 @@ import pytest
 import streams.worker.worker  # noqa: F401 - so that every record of the worker is known
 from streams import codec
 from streams.config import Topic
-from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke
 from streams.model.base import Record
 from streams.protocol.batch_validation import filter_fault
+from streams.protocol.routing import partition_of
 from streams.protocol.validation import labels_fault
 from streams.state.store import Store
+from streams.state.table import Table
 from streams.worker import intake
+from streams.worker.page_sizes import FIRST
 from streams.worker.task import PartitionTask
 from support.service.worker_world import PARTITIONS, World
 
@@ -38,7 +40,7 @@ class _Message:
         return self._value
 
 
-def _subclasses(kind: type) -> list[type]:
+def _subclasses(kind: type[Any]) -> list[type[Any]]:
     return [each for sub in kind.__subclasses__() for each in (sub, *_subclasses(sub))]
 
 
@@ -63,10 +65,11 @@ def test_no_record_can_hold_an_exception() -> None:
 def test_a_share_with_bad_records_of_every_kind_leaves_nothing_alive() -> None:
     """Undecodable, unknown, missing and too large: once the input is done, its messages are gone."""
     task = PartitionTask(0, Store.open(Path(":memory:"), 0), Path("x"))
+    task.table = Table(task.store, 0, PARTITIONS, FIRST)
     values = [codec.encode(Invoke(Invocation("a", "s", "h"))), b"bad", b"\xc3\x01" + b"\x01" * 20, None, b"x" * _MIB]
     messages = [_Message(value) for value in values]
     alive = [weakref.ref(message) for message in messages]
-    task.backlog += intake.items_of(messages)
+    task.backlog += intake.items_of(messages, 1)
     del messages
     input_ = intake.take_input(task)
     assert [item.bad is not None for item in input_.items] == [False, True, True, True, True]
@@ -89,11 +92,11 @@ def test_what_is_too_large_becomes_a_dead_letter_that_fits_and_the_partition_goe
         assert world.statuses() == {"ok": "READY"}
         topic = world.settings.topic(Topic.DEAD_LETTERS)
         letters = world.cluster.records(topic)
-        assert [dict(each.headers)["error-code"] for each in letters] == [b"too_large", b"too_large"]
+        assert [dict(each.headers or ())["error-code"] for each in letters] == [b"too_large", b"too_large"]
         for each in letters:
             assert len(each.key or b"") + len(each.value or b"") < 2 * _MIB - 20_000
-        assert dict(letters[0].headers)["value-truncated"] == str(len(huge)).encode()
-        assert dict(letters[1].headers)["key-truncated"] == b"3000000"
+        assert dict(letters[0].headers or ())["value-truncated"] == str(len(huge)).encode()
+        assert dict(letters[1].headers or ())["key-truncated"] == b"3000000"
         world.assert_log_and_changelog_agree()
 
 
@@ -145,5 +148,5 @@ def test_a_stray_that_cannot_be_forwarded_becomes_a_dead_letter(tmp_path: Path, 
         fits = not payload and header < _MIB
         assert world.statuses() == ({"a": "READY", "ok": "READY"} if fits else {"ok": "READY"})
         letters = world.cluster.records(world.settings.topic(Topic.DEAD_LETTERS))
-        assert [dict(each.headers)["error-code"] for each in letters] == ([] if fits else [b"too_large"])
+        assert [dict(each.headers or ())["error-code"] for each in letters] == ([] if fits else [b"too_large"])
         world.assert_log_and_changelog_agree()

@@ -50,7 +50,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_a_comparison_beside_a_live_worker_knows_what_came_meanwhile(world: World) -> None:
     """Dead letters that are written while the first partition is compared count for the second."""
-    came = []
+    came: list[tuple[int, str]] = []
 
     def progress(partition: int, what: str, *_: int) -> None:
         if what == "commands" and not came:
@@ -64,7 +64,7 @@ def test_a_comparison_beside_a_live_worker_knows_what_came_meanwhile(world: Worl
     assert {partition for partition, _ in named(world)} == set(range(PARTITIONS))
 
 
-def test_a_table_that_is_made_of_the_log_anew_is_the_same_though_the_stamps_have_passed(
+def test_a_table_that_is_made_again_of_the_log_is_the_same_though_the_stamps_have_passed(
     world: World, tmp_path: Path
 ) -> None:
     """The changelog is lost: the workers of a new group follow the dead letters, and name the places once more."""
@@ -95,7 +95,7 @@ def test_a_table_that_is_made_of_the_log_anew_is_the_same_though_the_stamps_have
     world.assert_log_and_changelog_agree()
 
 
-def test_a_log_that_is_made_anew_has_nothing_at_the_old_places(world: World, tmp_path: Path) -> None:
+def test_a_log_that_is_created_again_has_nothing_at_the_old_places(world: World, tmp_path: Path) -> None:
     """Dead letters of the former topic say nothing of what stands there now."""
     with world.broker_ahead_by(TEN_YEARS):
         world.invoke(*(invoke(f"i{n}") for n in range(10)))

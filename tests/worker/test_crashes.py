@@ -12,17 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.config import Topic
-from streams.model import (
-    Act,
-    Action,
-    Filter,
-    Invocation,
-    Invoke,
-    OnTimeout,
-    ReportTransition,
-    StartBatch,
-    Status,
-)
+from streams.model import Act, Action, Filter, Invocation, Invoke, OnTimeout, ReportTransition, StartBatch, Status
 from streams.state.store import Store
 from support.effort import examples
 from support.kafka.fake_cluster import Crash, failure

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.config import Topic
-from streams.engine import partition_of
 from streams.model import Invocation, Invoke
+from streams.protocol.routing import partition_of
 from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:

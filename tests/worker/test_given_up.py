@@ -9,26 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.config import Topic
-from streams.engine import partition_of
 from streams.errors import PartitionError
 from streams.model import Invocation, Invoke
+from streams.protocol.routing import partition_of
 from streams.worker.observer import WorkerObserver
 from streams.worker.task import Phase
 from streams.worker.worker import Worker
-from support.service.worker_world import PARTITIONS, World, stopped_world
+from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
 BAD, GOOD = 0, 1
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A service with twenty invocations, its worker stopped in good order."""
-    with stopped_world(tmp_path) as made:
-        yield made
 
 
 def _invokes(name: str, count: int) -> list[Invoke]:

@@ -14,21 +14,13 @@ from streams.worker.task import Phase
 from streams.worker.worker import Worker
 from support.kafka.fake_faults import failure
 from support.kafka.fake_group import GroupMetadata
-from support.service.worker_world import PARTITIONS, World, stopped_world
+from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A service with twenty invocations, its worker stopped in good order."""
-    with stopped_world(tmp_path) as made:
-        yield made
-
-
-def test_a_partition_that_another_writes_meanwhile_is_taken_over_anew(
+def test_a_partition_that_another_writes_meanwhile_is_taken_over_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An offset that moves while the changelog is replayed was reset by nobody."""

@@ -53,7 +53,7 @@ def _lose_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _fence(world: World, monkeypatch: pytest.MonkeyPatch, *, after_s: float) -> None:
-    """The next transaction's producer is fenced, so many seconds after it began."""
+    """The next transaction's producer is fenced, `after_s` seconds after it began."""
     clock, faults = time.monotonic, world.cluster.faults
 
     def hook(step: str) -> None:
@@ -90,7 +90,7 @@ def test_transactions_that_take_too_long_are_nobody_elses_doing(world: World, mo
     assert len(world.signals()) == 50
 
 
-def test_a_lost_place_is_taken_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_place_is_taken_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A consumer that was fenced is replaced, and the worker goes on where it was."""
     before = _worker(world).connections.consumer
     _lose_place(world, monkeypatch)
@@ -110,7 +110,7 @@ def test_a_place_lost_twice_within_a_minute_stops_the_worker(world: World, monke
     assert str(world.settings.state_dir) in str(caught.value)
 
 
-def test_partitions_lost_and_assigned_at_once_are_taken_over_anew(world: World) -> None:
+def test_partitions_lost_and_assigned_at_once_are_taken_over_again(world: World) -> None:
     """What was known of a partition is void once it was lost, even if the next poll already brings it back."""
     worker = _worker(world)
     names = [TopicPartition(world.settings.topic(Topic.COMMANDS), each) for each in range(PARTITIONS)]

@@ -70,9 +70,9 @@ def test_the_pages_of_a_turn_share_the_budget_and_count_once() -> None:
     sizes = PageSizes(5_000, 900)
     assert tuned(sizes, [_dense(900, 1.25)] * 4, 5) == sizes
     assert tuned(sizes, [_dense(900, 2.5)] * 4, 5) == PageSizes(5_000, 450)
-    sizes = TunedSizes(1_000)
-    sizes.learn([_dense(900, 10)._replace(batch_id="slow"), _dense(900, 1)], [], 5)
-    assert sizes.batches(0) == {"slow": FIRST._replace(max_matched=225), "": FIRST._replace(max_matched=900)}
+    known = TunedSizes(1_000)
+    known.learn([_dense(900, 10)._replace(batch_id="slow"), _dense(900, 1)], [], 5)
+    assert known.batches(0) == {"slow": FIRST._replace(max_matched=225), "": FIRST._replace(max_matched=900)}
 
 
 def test_pages_may_take_as_long_as_a_commit() -> None:
@@ -129,7 +129,7 @@ def test_what_is_due_follows_the_budget_as_pages_do() -> None:
 
 @pytest.mark.parametrize(("took_ms", "most", "size"), [(0.1, 400, 400), (0.1, 7, 7), (500, 1_000, 50), (500, 30, 30)])
 def test_a_tick_never_does_more_than_it_may(took_ms: float, most: int, size: int) -> None:
-    """However fast it is, and one that is slow still gets on."""
+    """However fast it is, and one that is slow still makes progress."""
     tick = MeasuredTick(300, filled=True, took_ms=took_ms)
     assert tuned(PageSizes(400, 100, 300), [], 5, [tick], most).max_due == size
     assert first_sizes(most).max_due == min(most, FIRST.max_due)

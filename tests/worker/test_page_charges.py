@@ -42,6 +42,6 @@ def test_every_page_is_charged_for_what_it_writes(command: Any, monkeypatch: pyt
     turn.pages, turn.ticks = [], []
     task: Any = SimpleNamespace(running_table=table, tick_outstanding=None, partition=0)
     item: Any = SimpleNamespace(command=command)
-    turn._do_page(task, item, {}, 0)
+    turn._do_page(task, item, 0)
     assert happened == ["rows are written", "page", "rows are written", "time is read"]
-    assert [done.took_ms for done in (*turn.pages, *turn.ticks)] == [7]
+    assert [page.took_ms for page in turn.pages] + [tick.took_ms for tick in turn.ticks] == [7]

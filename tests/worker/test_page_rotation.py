@@ -69,7 +69,7 @@ def tasks(tmp_path: Path) -> Iterator[list[PartitionTask]]:
 
 def _log(task: PartitionTask, *commands: Command) -> None:
     """These commands wait in the partition."""
-    task.backlog += items_of(Message(value=codec.encode(command)) for command in commands)
+    task.backlog += items_of((Message(value=codec.encode(command)) for command in commands), PARTITIONS)
 
 
 def _page(partition: int) -> ContinueSlice:
@@ -133,7 +133,7 @@ def test_ahead_go_only_pages_that_stand_first(tasks: list[PartitionTask]) -> Non
     _log(first, Act("i", Action.KILL), _page(0))
     _log(third, _page(2))
     _log(fourth, _page(3))
-    second.backlog += items_of([Message(value=b"garbage")])
+    second.backlog += items_of([Message(value=b"garbage")], PARTITIONS)
     assert [input_.task for input_ in take_pages(tasks, 0, 1)] == [third]
     assert [input_.task for input_ in take_pages(tasks, 1, 2)] == [fourth]
     assert [len(task.backlog) for task in (first, second, third, fourth)] == [2, 1, 0, 0]
@@ -143,14 +143,14 @@ def test_messages_tell_which_partitions_have_a_page() -> None:
     """Other commands and garbage are none."""
     values = [codec.encode(Act("i", Action.KILL)), codec.encode(_page(1)), b"garbage"]
     messages = [Message(value=value, partition=partition) for partition, value in enumerate(values)]
-    assert with_pages(items_of(messages)) == {1}
+    assert with_pages(items_of(messages, PARTITIONS)) == {1}
 
 
 def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> None:
     """Numbers that are not awaited, or a size that no worker writes: they stand among other commands."""
     (alone, *_) = tasks
     tick = Tick(ENGINE_VERSION, 0, 1, 0, 0, 0, 1, 10)
-    idle = [
+    idle: list[Command] = [
         replace(_page(0), page=0),
         replace(_page(0), page=2**62),
         replace(_page(0), max_scanned=0),

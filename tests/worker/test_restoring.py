@@ -1,4 +1,4 @@
-"""A table that is made anew from its changelog: when it is, and when its changelog does not suffice."""
+"""A table that is made again from its changelog: when it is, and when its changelog does not suffice."""
 
 from __future__ import annotations
 
@@ -15,18 +15,10 @@ from streams.offline.verify import verify
 from streams.worker import takeover
 from streams.worker.takeover import Takeover
 from streams.worker.worker import Worker
-from support.service.worker_world import World, stopped_world
+from support.service.worker_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A service with twenty invocations, its worker stopped in good order."""
-    with stopped_world(tmp_path) as made:
-        yield made
 
 
 def _state(world: World) -> dict[str, bytes]:
@@ -73,7 +65,7 @@ def test_a_changelog_without_its_beginning_stops_whoever_needs_that(world: World
     assert len(world.statuses()) == 20
 
 
-def test_a_table_that_could_not_be_made_anew_is_not_thrown_away(world: World) -> None:
+def test_a_table_that_could_not_be_created_again_is_not_thrown_away(world: World) -> None:
     """It may lack tombstones, and stays for whoever is to look into it."""
     kept = _state(world)
     for log in world.cluster.topics[world.changelog].logs:

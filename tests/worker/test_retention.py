@@ -11,18 +11,7 @@ from msgspec.structs import replace
 
 from streams import codec
 from streams.config import Topic
-from streams.model import (
-    Act,
-    Action,
-    Filter,
-    Invocation,
-    Invoke,
-    OnTimeout,
-    ReportTransition,
-    StartBatch,
-    Status,
-    Tick,
-)
+from streams.model import Act, Action, Filter, Invocation, Invoke, OnTimeout, ReportTransition, StartBatch, Status, Tick
 from streams.worker.task import RETENTION_CHECK_MS
 from support.service.worker_world import PARTITIONS, World
 
@@ -49,7 +38,7 @@ def make_world(tmp_path: Path) -> Callable[..., World]:
 
 
 def invoke(world: World, prefix: str, count: int) -> None:
-    """So many with a payload, which start at once."""
+    """`count` with a payload, which start at once."""
     for number in range(count):
         invocation = Invocation(f"{prefix}-{number}", "mail", "send")
         world.invoke(Invoke(invocation, payload=b"p"))
@@ -85,7 +74,7 @@ def kinds(world: World) -> Counter[str]:
 
 
 def ticks(world: World) -> int:
-    """How many ticks stand in the log."""
+    """How many ticks are in the log."""
     return sum(isinstance(codec.decode(each.value), Tick) for each in _entries(world, Topic.COMMANDS))
 
 

@@ -33,7 +33,7 @@ UNTIL_MS = 600_000
 
 
 def arrive(world: World, prefix: str, count: int = 12) -> None:
-    """So many of each service; every fourth runs elsewhere already."""
+    """A number of each service; every fourth runs elsewhere already."""
     for number in range(count):
         for service in ("mail", "bill"):
             invocation = Invocation(f"{prefix}-{service}-{number}", service, "run")

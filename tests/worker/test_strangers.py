@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import closing
 from shutil import rmtree
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from streams import codec
 from streams.config import Topic
-from streams.engine.routing import partition_of, routing_key
 from streams.model import (
     ENGINE_VERSION,
     Action,
@@ -25,6 +24,7 @@ from streams.model import (
     StartSlice,
     Tick,
 )
+from streams.protocol.routing import partition_of, routing_key
 from streams.worker.clock_ahead import CLOCK_AHEAD
 from support.records.strangers import Strangers
 from support.service.worker_world import PARTITIONS, World
@@ -116,8 +116,8 @@ def test_pages_that_cannot_act_hold_nothing_up(tmp_path: Path, page: Record) -> 
         assert len(world.statuses()) == len(invocations)
 
 
-def _slice(batch_id: str, **fields: object) -> StartSlice:
-    usual = {"action": Action.KILL, "filter": Filter(match_all=True), "budget": None, "lead": 0} | fields
+def _slice(batch_id: str, **fields: Any) -> StartSlice:
+    usual: dict[str, Any] = {"action": Action.KILL, "filter": Filter(match_all=True), "budget": None, "lead": 0}
     return StartSlice(
         ENGINE_VERSION,
         0,
@@ -126,7 +126,7 @@ def _slice(batch_id: str, **fields: object) -> StartSlice:
         grace_ms=0,
         on_timeout=OnTimeout.KILL,
         cause=Cause(),
-        **usual,  # type: ignore[arg-type]
+        **(usual | fields),
     )
 
 

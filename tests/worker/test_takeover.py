@@ -22,18 +22,10 @@ from streams.worker.state_folder import StateFolder
 from streams.worker.task import Phase
 from streams.worker.worker import Worker
 from support.kafka.fake_group import GroupMetadata
-from support.service.worker_world import PARTITIONS, World, stopped_world
+from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A service with twenty invocations, its worker stopped in good order."""
-    with stopped_world(tmp_path) as made:
-        yield made
 
 
 def test_an_intact_folder_replays_nothing(world: World) -> None:
@@ -76,7 +68,7 @@ def _break_pages(file: Path) -> None:
 
 
 def test_damage_that_shows_in_a_turn_costs_a_rebuild_and_no_stop(tmp_path: Path) -> None:
-    """A file that opens and breaks at a later touch is put aside too; a second time the worker stops."""
+    """A file that opens and breaks at a later touch is set apart too; a second time the worker stops."""
     with closing(World(tmp_path)) as world:
         file = world.settings.state_dir / "partition-0.sqlite3"
         world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run"), payload=b"x" * 300) for n in range(1_500)))
@@ -111,7 +103,7 @@ def test_a_committed_offset_that_somebody_moved_stops_the_worker(world: World) -
     assert "the group's committed offset is" in world.refusal()
 
 
-def test_a_topic_made_anew_stops_the_worker(world: World) -> None:
+def test_a_topic_created_again_stops_the_worker(world: World) -> None:
     """The table remembers the ids of its two topics."""
     logs = world.cluster.topics[world.commands].logs
     group = world.cluster.group(world.settings.group_id)
@@ -120,7 +112,7 @@ def test_a_topic_made_anew_stops_the_worker(world: World) -> None:
     world.cluster.create_topic(world.commands, PARTITIONS, {"message.timestamp.type": "LogAppendTime"})
     world.cluster.topics[world.commands].logs[:] = logs
     group.committed.update(committed)
-    assert "the topic was made anew" in world.refusal()
+    assert "the topic was created again" in world.refusal()
 
 
 def test_another_partition_count_stops_the_worker(world: World) -> None:
@@ -184,7 +176,7 @@ def test_a_second_worker_on_the_same_folder_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n"])
-def test_an_id_that_a_full_disk_kept_from_being_written_is_made_anew(tmp_path: Path, content: str) -> None:
+def test_an_id_that_a_full_disk_kept_from_being_written_is_created_again(tmp_path: Path, content: str) -> None:
     """An empty one would be every such worker's; it then stays the same."""
     (tmp_path / "worker-id").write_text(content)
     with closing(StateFolder(tmp_path)) as folder:
@@ -202,9 +194,9 @@ def test_partitions_move_between_two_workers_and_nothing_is_lost(tmp_path: Path)
         settings = world.settings.model_copy(update={"state_dir": tmp_path / "other"})
         other = Worker(settings, world.cluster, lambda: world.cluster.now)
         world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 40)))
+        assert world.worker is not None
         for _ in range(30):
             other.step()
-            assert world.worker is not None
             world.worker.step()
         assert sorted([*other.tasks, *world.worker.tasks]) == list(range(PARTITIONS))
         assert len(other.tasks) == 1
@@ -282,7 +274,7 @@ def test_a_partition_that_runs_does_not_wait_for_one_that_is_claimed(
         for _ in range(20):
             worker.step()
         assert (task.phase, worker.applied > before) == (Phase.CLAIMED, True)
-        # What was asked for before it was claimed anew is not what stands now.
+        # What was asked for before it was claimed again is not what stands now.
         task.claim()
         answers.set()
         for _ in range(20):

@@ -36,7 +36,7 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    """Run until SIGTERM."""
+    """Run the handlers until SIGTERM."""
     handlers = {(ORDERS, QUICK): place, (NEWSLETTERS, LONG): send}
     services = (ORDERS, NEWSLETTERS)  # the executor of the other services is away
     Executor(settings_of_service(), handlers, services=services, concurrency=_CONCURRENCY, grace=1.0).run()

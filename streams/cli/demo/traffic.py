@@ -62,7 +62,7 @@ class Traffic:
             time.sleep(EVERY_S)
 
     def stop(self) -> None:
-        """End `run`."""
+        """Let `run` send no more orders and return once the last are answered."""
         self._stopping.set()
 
     def answers(self) -> list[tuple[float, float | None]]:
@@ -91,7 +91,7 @@ def _require(delivery: Delivery) -> None:
 
 
 def main() -> None:
-    """Run until SIGTERM."""
+    """Send orders until SIGTERM, then write their times to the file that is named."""
     sys.setswitchinterval(_SWITCH_S)
     traffic = Traffic(settings_of_service())
     signal.signal(signal.SIGTERM, lambda *_: traffic.stop())

@@ -21,10 +21,8 @@ def bound(metavar: str, meaning: str) -> Any:
 class Bounds:
     """The limits of a batch."""
 
-    limit: Annotated[int | None, bound("N", "Act on so many and no more.")] = None
-    max_rate: Annotated[float | None, bound("N", "Act on so many a second, over all partitions; see `batch rate`.")] = (
-        None
-    )
+    limit: Annotated[int | None, bound("N", "Act on at most N.")] = None
+    max_rate: Annotated[float | None, bound("N", "Act on at most N per second in all; see `batch rate`.")] = None
     expires_at: Annotated[
         str | None, bound("TIME", "Abort it if it is still at work then: ISO, or 2h for two hours from now.")
     ] = None

@@ -49,5 +49,5 @@ def wanted_labels(
 def _pair(option: str, value: str) -> tuple[str, str]:
     key, equals, wanted = value.partition("=")
     if not equals or not key:
-        raise typer.BadParameter(f"{value!r} is no label: write KEY=VALUE", param_hint=option)
+        raise typer.BadParameter(f"{value!r} is not a label: write KEY=VALUE", param_hint=option)
     return key, wanted

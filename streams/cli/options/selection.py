@@ -252,7 +252,7 @@ def _statuses(values: list[str]) -> tuple[Status, ...]:
     known = [status.value for status in Status]
     unknown = [value for value in values if value.upper() not in known]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is no status; there are {', '.join(known)}")
+        raise typer.BadParameter(f"{unknown[0]!r} is not a status; there are {', '.join(known)}")
     return tuple(Status(value.upper()) for value in dict.fromkeys(values))
 
 

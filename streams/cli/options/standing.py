@@ -9,12 +9,10 @@ from msgspec.structs import replace
 
 from streams.cli.options.bounds import bound
 from streams.cli.show.times import future_of, iso
-from streams.model import BatchState, StartBatch
+from streams.model import PAGING_STATES, StartBatch
 
 if TYPE_CHECKING:
     from streams.model import BatchProgress
-
-_AT_WORK = frozenset({BatchState.STARTING, BatchState.RUNNING, BatchState.PAUSED})
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,6 @@ class Standing:
 def standing_of(progress: BatchProgress) -> str | None:
     """The end of the batch's standing, in words; None if it never stood or no longer does."""
     until = progress.standing_until
-    if until is None or progress.dry_run or progress.state not in _AT_WORK:
+    if until is None or progress.dry_run or progress.state not in PAGING_STATES:
         return None
     return f"stands until {iso(until)}"

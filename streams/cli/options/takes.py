@@ -31,7 +31,7 @@ class Choosing(TyperCommand):
         rest = super().parse_args(ctx, args)
         if ctx.args and not ctx.resilient_parsing:
             word = ctx.args[0]
-            raise typer.BadParameter(f"{word!r} is no option: write -s {word} for a service, --id {word} for an id")
+            raise typer.BadParameter(f"{word!r} is not an option: write -s {word} for a service, --id {word} for an id")
         return rest
 
 

@@ -24,7 +24,7 @@ _UNLIMITED = 100_000
 
 
 class Exit(IntEnum):
-    """Exit codes."""
+    """Exit codes of every verb: scripts go by them."""
 
     OK = 0
     FAILED = 1

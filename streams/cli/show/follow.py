@@ -37,7 +37,7 @@ class Watched:
 
     def stands(self, batch_id: str) -> str:
         """The state of the batch, for a message about another error."""
-        return f"batch {batch_id} " + ("stands in the log" if self.last is None else f"is {self.last.state}")
+        return f"batch {batch_id} " + ("is in the log" if self.last is None else f"is {self.last.state}")
 
     @property
     def exit_code(self) -> Exit:

@@ -49,7 +49,7 @@ def confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: f
 
 
 def on_a_terminal() -> bool:
-    """Whether there is a terminal on which to ask."""
+    """True if there is a terminal on which to ask."""
     return sys.stdin.isatty()
 
 

@@ -26,7 +26,9 @@ def duration_ms(text: str) -> int:
         typer.BadParameter: it is not a duration.
     """
     if not _DURATION.fullmatch(text):
-        raise typer.BadParameter(f"{text!r} is no duration: write a number and a unit (ms, s, m, h, d, w), like 1h30m")
+        raise typer.BadParameter(
+            f"{text!r} is not a duration: write a number and a unit (ms, s, m, h, d, w), like 1h30m"
+        )
     return round(sum(float(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text)))
 
 
@@ -85,7 +87,7 @@ def _iso_ms(text: str, otherwise: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no point in time: write an ISO time like 2026-01-31T18:00:00Z, or {otherwise}, like 2h"
+            f"{text!r} is not a point in time: write an ISO time like 2026-01-31T18:00:00Z, or {otherwise}, like 2h"
         ) from None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 

@@ -14,6 +14,7 @@ from streams.kafka.admin import Admin
 from streams.kafka.clients import KafkaClients
 from streams.kafka.tail import tail
 from streams.model import BatchState, SliceProgress, SliceState
+from streams.protocol.routing import partition_of
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -53,8 +54,6 @@ class Waiting:
         self._said = said
 
     def _reason(self, newest: BatchProgress | None) -> str:
-        from streams.engine import partition_of  # noqa: PLC0415 - only when it is needed
-
         topic = self._settings.topic(Topic.COMMANDS)
         total = Admin(self._settings).partition_counts()[topic]
         begun, slices = self._slices()
@@ -67,7 +66,7 @@ class Waiting:
         return _question(topic, late) if late else ""
 
     def _slices(self) -> tuple[bool, dict[int, SliceState]]:
-        """Whether the batch was begun, and the state of each slice; a partition that has not begun it is absent."""
+        """The batch has begun, and the state of each slice; a partition that has not begun it is absent."""
         begun, found = False, {}
         deadline = time.monotonic() + _READ_S
         with tail(self._settings, KafkaClients(), Topic.BATCH_SLICES) as records:
@@ -83,7 +82,7 @@ class Waiting:
 
 
 def _waits(newest: BatchProgress | None) -> bool:
-    """Whether silence is suspicious: a batch that stands, is paused or drains may well be quiet for hours."""
+    """True if silence is suspicious: a batch that stands, is paused or drains may well be quiet for hours."""
     return newest is None or (newest.state in _AT_WORK and standing_of(newest) is None)
 
 

@@ -17,11 +17,11 @@ class HandlerCancelledError(BaseException):
     """Raised in a handler that was asked to stop. Not an `Exception`, so that no handler swallows it by accident."""
 
 
-class Suspend(Exception):  # noqa: N818 - says what comes next, and is no error
+class Suspend(Exception):  # noqa: N818 - says what comes next, and is not an error
     """Raise or return it: the work goes on elsewhere, or waits, and its end will be reported from there. SUSPENDED."""
 
 
-class Retry(Exception):  # noqa: N818 - says what comes next, and is no error
+class Retry(Exception):  # noqa: N818 - says what comes next, and is not an error
     """Raise or return it: this attempt is over, and another one is due later. BACKING_OFF.
 
     after: seconds from now. at: milliseconds since 1970, wins over `after`.

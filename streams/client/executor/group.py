@@ -131,7 +131,7 @@ class Group:
             return
         if found.now is None:
             raise TopicMissingError(f"topic {found.topic} was deleted while the executor ran: create it, start again")
-        log.warning("topic %s was made anew: its signals are taken from the beginning", found.topic)
+        log.warning("topic %s was created again: its signals are taken from the beginning", found.topic)
         self._ids.accept(found)
         self._topic_id = found.now
         for share in self.shares.values():
@@ -246,7 +246,7 @@ def _committed(consumer: Any, partitions: list[TopicPartition]) -> list[TopicPar
         except KafkaException as error:
             if time.monotonic() >= deadline or error.args[0].fatal():
                 raise
-            log.warning("committed offsets are not told yet: %s", error.args[0].str())
+            log.warning("no committed offsets yet: %s", error.args[0].str())
             time.sleep(_PAUSE_S)
         else:
             return found
@@ -285,5 +285,5 @@ def _told_of(committed: str | None) -> tuple[str, str]:
 
 
 def _passes(error: KafkaError) -> bool:
-    """Whether the same commit may succeed a little later."""
+    """True if the same commit may succeed a little later."""
     return bool(error.retriable()) or error.code() == KafkaError.REBALANCE_IN_PROGRESS

@@ -97,7 +97,7 @@ class Run:
 
     @property
     def starts(self) -> bool:
-        """Whether it runs the invocation, rather than stopping it elsewhere."""
+        """True if it runs the invocation, rather than stopping it elsewhere."""
         return self.context.kind is SignalKind.START
 
     def ask(self, stop: Stop, cause: Cause | None = None) -> None:

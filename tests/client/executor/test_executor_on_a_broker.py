@@ -174,7 +174,7 @@ def test_a_broker_that_is_killed_and_comes_back(own_broker: Broker, tmp_path: Pa
 
 
 @pytest.mark.durable
-def test_signals_made_anew_under_running_executors(service: Service) -> None:
+def test_signals_created_again_under_running_executors(service: Service) -> None:
     """Whatever is started after that is begun and ends, and what ran meanwhile is reported; a restart loses nothing."""
     first, second = executor(service, "one"), executor(service, "two")
     service.send_many(invocations(100))

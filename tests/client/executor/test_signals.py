@@ -61,7 +61,7 @@ def test_report_numbers_rise_and_ends_go_without() -> None:
     ],
 )
 def test_every_outcome_is_reported(outcome: Outcome, expected: tuple[Any, ...]) -> None:
-    """What a handler has come to stands in the log, and its signal is dealt with."""
+    """What a handler has come to is in the log, and its signal is dealt with."""
     world = ExecutorWorld()
     world.start("a", 1)
     world.step()

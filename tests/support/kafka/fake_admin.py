@@ -35,7 +35,7 @@ from confluent_kafka.cimpl import OFFSET_SPEC_EARLIEST
 from support.kafka.fake_faults import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from support.kafka.fake_cluster import FakeCluster
     from support.kafka.fake_log import Log, Topic
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 class FakeAdminClient:
     """Like `confluent_kafka.admin.AdminClient`; every future is done when it is returned."""
 
-    def __init__(self, cluster: FakeCluster, conf: dict[str, Any]) -> None:
-        del conf
+    def __init__(self, cluster: FakeCluster, properties: Mapping[str, Any]) -> None:
+        del properties
         self._cluster = cluster
 
     def create_topics(self, new_topics: list[NewTopic], **_: Any) -> dict[str, Future[None]]:

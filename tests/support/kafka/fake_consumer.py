@@ -19,7 +19,7 @@ from support.kafka.fake_faults import failure
 from support.kafka.fake_group import GroupMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from support.kafka.fake_cluster import FakeCluster
     from support.kafka.fake_group import Group, Member
@@ -42,11 +42,11 @@ class Reading:
 class FakeConsumer:
     """Like `confluent_kafka.Consumer`; rebalance callbacks run inside `consume` and `poll`."""
 
-    def __init__(self, cluster: FakeCluster, conf: dict[str, Any]) -> None:
+    def __init__(self, cluster: FakeCluster, properties: Mapping[str, Any]) -> None:
         self._cluster = cluster
-        self._conf = conf
-        self._committed_only = conf.get("isolation.level", "read_committed") == "read_committed"
-        self._reset: str = conf.get("auto.offset.reset", "latest")
+        self._conf = properties
+        self._committed_only = properties.get("isolation.level", "read_committed") == "read_committed"
+        self._reset: str = properties.get("auto.offset.reset", "latest")
         self._topics: set[str] = set()
         self._callbacks: dict[str, Callback | None] = {}
         self._member: Member | None = None
@@ -218,7 +218,7 @@ class FakeConsumer:
 
     def _answer(self) -> None:
         answers, self._answers = self._answers, []
-        on_commit = self._conf.get("on_commit")
+        on_commit: Any = self._conf.get("on_commit")
         for answer in answers if on_commit is not None else ():
             on_commit(*answer)
 

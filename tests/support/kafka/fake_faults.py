@@ -52,7 +52,7 @@ class Faults:
         self._named.clear()
 
     def clear(self) -> None:
-        """Plan nothing any more; the list of steps starts anew."""
+        """Plan nothing any more; the list of steps is empty."""
         self.cancel()
         self.steps.clear()
         self._seen.clear()

@@ -10,7 +10,7 @@ from support.kafka.fake_faults import failure
 from support.kafka.fake_log import Record, TransactionalId, Txn, TxnState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from support.kafka.fake_cluster import FakeCluster
     from support.kafka.fake_group import GroupMetadata
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class FakeProducer:
     """Like `confluent_kafka.Producer`; what it produces is in the log at once, delivery reports wait to be served."""
 
-    def __init__(self, cluster: FakeCluster, conf: dict[str, Any]) -> None:
+    def __init__(self, cluster: FakeCluster, properties: Mapping[str, Any]) -> None:
         self._cluster = cluster
-        self._id: str | None = conf.get("transactional.id")
-        self._murmur2 = conf.get("partitioner", "").startswith("murmur2")
-        self._max_bytes = int(conf.get("message.max.bytes", 1_000_000))
-        self._queue_size = int(conf.get("queue.buffering.max.messages", 100_000))
+        self._id: str | None = properties.get("transactional.id")
+        self._murmur2 = properties.get("partitioner", "").startswith("murmur2")
+        self._max_bytes = int(properties.get("message.max.bytes", 1_000_000))
+        self._queue_size = int(properties.get("queue.buffering.max.messages", 100_000))
         self._reports: list[tuple[Delivery | None, str, int, Record, KafkaError | None]] = []
         self._epoch = -1
         self._txn: Txn | None = None

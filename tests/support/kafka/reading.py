@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 class TopicReader:
     """All committed records of a topic, in `entries`; each call adds what has come since.
 
-    It asks the broker anew every `wait_ms` when nothing comes, and only then learns that it has reached the end: few
+    It asks the broker again every `wait_ms` when nothing comes, and only then learns that it has reached the end: few
     for one that is read to its end, more for one that is kept open, which would keep the broker busy.
     """
 
@@ -68,7 +68,7 @@ class TopicReader:
         self._consumer.close()
 
     def more(self, wait: float = 0.02) -> list[Entry]:
-        """What has arrived, waiting at most `wait` seconds for the first of it; a broker that is away is no error."""
+        """What has arrived, waiting at most `wait` seconds for the first of it; a missing broker is not an error."""
         found: list[Entry] = []
         messages: list[Any] = self._consumer.consume(1, wait) + self._consumer.consume(10_000, 0)
         for message in messages:

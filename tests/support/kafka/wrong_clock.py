@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 from streams import codec
 from streams.client import DeadLetter, DeadLetterReader
 from streams.config import Topic
-from streams.model import (
-    BatchHeader,
-    Invocation,
-    Invoke,
-)
+from streams.model import BatchHeader, Invocation, Invoke
 from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:

@@ -92,7 +92,7 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     if hint in _PRIMITIVES:
         return _PRIMITIVES[hint]
     if isinstance(hint, UnionType):
-        return st.one_of(_values(part) for part in get_args(hint))
+        return st.one_of(*map(_values, get_args(hint)))
     if get_origin(hint) is dict:
         key, value = get_args(hint)
         return st.dictionaries(_values(key), _values(value), max_size=3)

@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 _MINE = 600
 """Ids that commands share, so that many are about the same few."""
 _BATCHES = 60
-_FILTERS = (
+_FILTERS: tuple[dict[str, Any], ...] = (
     {"services": ["mail"]},
     {"match_all": True},
     {"labels": {"tenant": "acme"}},
@@ -38,13 +38,13 @@ _FILTERS = (
 
 
 class Strange(NamedTuple):
-    """A record as it is to stand in the log; `kind` says what it was made as."""
+    """A record as it is to be in the log; `kind` says what it was made as."""
 
     kind: str
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes | None]]
+    headers: list[tuple[str, str | bytes | None]]
 
 
 class Strangers:
@@ -70,7 +70,7 @@ class Strangers:
         self._weights = [weight for weight, _, _ in self._kinds]
 
     def records(self, count: int, large: int = 1_000) -> Iterator[Strange]:
-        """So many records; one in `large` may have up to the largest size."""
+        """`count` records; one in `large` may have up to the largest size."""
         for number in range(count):
             if number % large == large // 2:
                 yield self._large()._replace(kind="large")
@@ -108,6 +108,7 @@ class Strangers:
     def _change(self) -> Strange:
         pick = self.random.choice
         id_ = f"s-{self.random.randrange(_MINE)}"
+        value: dict[str, Any]
         if pick((True, False)):
             to = pick(("RUNNING", "SUSPENDED", "BACKING_OFF", "COMPLETED", "FAILED", "CANCELLED"))
             later = 1_900_000_000_000 if to == "BACKING_OFF" else None
@@ -120,6 +121,7 @@ class Strangers:
     def _batch(self) -> Strange:
         pick = self.random.choice
         batch_id = self._batch_id()
+        value: dict[str, Any]
         if pick((True, False)):
             value = {"batch_id": batch_id, "operation": pick(("PAUSE", "RESUME", "ABORT")), "control_no": pick(LONGS)}
             return self._at_home("ControlBatch", value, batch_id)
@@ -272,7 +274,7 @@ class Strangers:
         """Another key, and headers."""
         key = self.random.choice((None, b"", b"\xff\xfe", b"k" * 5_000))
         headers = [("trace", b"00-1"), ("", b""), ("none", None), ("trace", self.random.randbytes(20)), ("é", b"\xff")]
-        return record._replace(key=key, headers=headers[: self.random.randrange(1, 6)])
+        return record._replace(key=key, headers=[*headers[: self.random.randrange(1, 6)]])
 
     def _common(self) -> dict[str, Any]:
         """Values of sense by field: one bad field would hide all others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streams.model import (
     Act,
@@ -21,10 +21,12 @@ from support.reference import due, held, leads, objects, rows, slices
 from support.reference.partition import Refused, never
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.model import Command
     from support.reference.partition import Outcome, Partition, Seen
 
-_RULES = {
+_RULES: dict[type[Command], Callable[[Partition, Any], object]] = {
     Invoke: rows.invoke,
     ReportTransition: rows.report,
     Act: rows.act,
@@ -44,7 +46,7 @@ def apply(p: Partition, offset: int, timestamp: int, command: Command, seen: See
     out = p.at(offset, timestamp, seen)
     rule = _RULES.get(type(command)) or never(f"the model does not know {type(command).__name__}")
     try:
-        rule(p, command)  # type: ignore[operator]
+        rule(p, command)
         objects.promote(p)
         held.take_release(p)
         if not held.at_rest(p):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -24,7 +24,7 @@ def tick(p: Partition, command: Tick) -> None:
     p.tick_no = command.tick_no
     asked, command = command, _by_the_log(p, command)
     work = [*_due(p, min(command.due_until, p.clock)), *_ended(p, command)]
-    # Rows that rest on old page deltas are written out anew: nothing shows but that less room is left for the rest.
+    # Rows that rest on old page deltas are written out again: nothing shows but that less room is left for the rest.
     resting = [
         row for row in p.rows.values() if row.paged_at is not None and row.paged_at < command.batches_ended_before
     ]
@@ -85,7 +85,7 @@ def _ended(p: Partition, command: Tick) -> list[Row]:
     return sorted(ended, key=lambda row: (row.modified_at, row.seq))
 
 
-def _do(p: Partition, piece: object, command: Tick) -> None:
+def _do(p: Partition, piece: Any, command: Tick) -> None:
     match piece:
         case Part():
             piece.due_at = None
@@ -95,7 +95,7 @@ def _do(p: Partition, piece: object, command: Tick) -> None:
         case Row():
             _row_due(p, piece)
         case _:
-            leads.lapse(p, piece)  # type: ignore[arg-type]
+            leads.lapse(p, piece)
 
 
 def _row_due(p: Partition, row: Row) -> None:

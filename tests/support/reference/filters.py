@@ -62,7 +62,7 @@ def matches(wanted: Filter, action: Action, row: Seen, cutoff: int) -> bool:
 
 def asks_for_what_moves(wanted: Filter) -> bool:
     """Statuses and modified times, also of what is left out."""
-    said = [wanted] if wanted.exclude is None else [wanted, wanted.exclude]
+    said: list[Filter | Exclusion] = [wanted] if wanted.exclude is None else [wanted, wanted.exclude]
     return any(
         each.statuses is not None or each.modified_from is not None or each.modified_until is not None for each in said
     )

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from streams.model import (
-    ENGINE_VERSION,
-    Cause,
-    ControlOperation,
-    ControlSlice,
-    SliceOperation,
-    SlicePhase,
-    StartSlice,
-)
+from streams.model import ENGINE_VERSION, Cause, ControlOperation, ControlSlice, SliceOperation, SlicePhase, StartSlice
 from support.reference import standing
 from support.reference.filters import refused
 from support.reference.partition import Refused
@@ -46,7 +38,7 @@ def start_batch(p: Partition, command: StartBatch) -> None:
     for partition in phases:
         p.append(partition, _slice(p, command, partition))
     for partition, chosen in p.chosen(StartSlice, command.batch_id):
-        lead.budgets[partition], lead.shares[partition] = chosen.budget, chosen.max_rate  # type: ignore[union-attr]
+        lead.budgets[partition], lead.shares[partition] = chosen.budget, chosen.max_rate
     _check_shares(p, lead)
 
 
@@ -170,7 +162,6 @@ def slice_report(p: Partition, command: SliceReport) -> None:
 def _take_choices(p: Partition, lead: Lead) -> None:
     """Shares of limit and rate are the lead's to give, within what was asked for."""
     for partition, command in p.chosen(ControlSlice, lead.start.batch_id):
-        assert isinstance(command, ControlSlice)
         if command.operation is SliceOperation.GRANT:
             lead.budgets[partition] = command.budget
         elif command.operation is SliceOperation.SET_RATE:

@@ -8,15 +8,17 @@ slice wait, where a page of such a slice ends) is taken from what the engine did
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
-from streams.model import Signal, SignalKind, Slice
+from streams.model import ControlSlice, Signal, SignalKind, Slice, StartSlice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streams.model import Cause, Command, Invocation
     from support.reference.state import Lead, Part, Row
+
+ChosenT = TypeVar("ChosenT", StartSlice, ControlSlice)
 
 
 class Refused(Exception):  # noqa: N818 - as the protocol calls it
@@ -98,9 +100,9 @@ class Partition:
         """Write to the log in the same transaction."""
         self.out.appended.append((partition, command))
 
-    def chosen(self, kind: type, batch_id: str) -> list[tuple[int, Command]]:
+    def chosen(self, kind: type[ChosenT], batch_id: str) -> list[tuple[int, ChosenT]]:
         """What the engine wrote of one kind for a batch."""
-        return [each for each in self.seen.appended if type(each[1]) is kind and each[1].batch_id == batch_id]  # type: ignore[union-attr]
+        return [(to, each) for to, each in self.seen.appended if isinstance(each, kind) and each.batch_id == batch_id]
 
     def wrong(self, what: str) -> None:
         """The engine chose what it may not."""

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.model import (
-    ENGINE_VERSION,
-    Action,
-    SliceOperation,
-    SlicePhase,
-    SliceReport,
-    SliceState,
-    Status,
-)
+from streams.model import ENGINE_VERSION, Action, SliceOperation, SlicePhase, SliceReport, SliceState, Status
 from support.reference import rows
 from support.reference.filters import matches, seen
 from support.reference.partition import never
@@ -90,7 +82,7 @@ def pace(p: Partition, part: Part) -> None:
 
 
 def _allow(p: Partition, part: Part) -> None:
-    """What the rate lets it act on: at most a second's rows, or one, at once, and so many a second."""
+    """What the rate lets it act on: at most a second's rows, or one, at once, and then `max_rate` a second."""
     if part.max_rate is None:
         return
     most = max(part.max_rate, 1.0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from streams import codec
 from streams.config import Topic
 from streams.model import ReportTransition, Signal, SignalKind, Status
+from support.service.background import Background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,37 +18,24 @@ if TYPE_CHECKING:
 Answer = "Callable[[Signal], Iterable[Record]]"
 
 
-class Executor:
-    """Answers every signal once, as `answer` says; errors are told at the end."""
+class Executor(Background):
+    """Answers every signal once, as `answer` says."""
 
     def __init__(self, service: Service, answer: Callable[[Signal], Iterable[Record]]) -> None:
+        super().__init__()
         self._service = service
         self._answer = answer
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30)
-        assert self._error is None, repr(self._error)
-
-    def _run(self) -> None:
-        try:
-            with self._service.reader(Topic.SIGNALS) as reader:
-                while not self._stop.is_set():
-                    reports: list[Record] = []
-                    for entry in reader.more(0.05):
-                        signal = codec.decode(entry.value)
-                        if isinstance(signal, Signal):
-                            reports += self._answer(signal)
-                    self._service.send_many(reports)
-        except BaseException as error:  # noqa: BLE001 - told by the test's own thread
-            self._error = error
+    def work(self) -> None:
+        """Read signals and answer them."""
+        with self._service.reader(Topic.SIGNALS) as reader:
+            while not self._stop.is_set():
+                reports: list[Record] = []
+                for entry in reader.more(0.05):
+                    signal = codec.decode(entry.value)
+                    if isinstance(signal, Signal):
+                        reports += self._answer(signal)
+                self._service.send_many(reports)
 
 
 def report(signal: Signal, to: Status) -> ReportTransition:

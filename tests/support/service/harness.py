@@ -7,17 +7,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams import codec
-from streams.client.ids import command_key
 from streams.config import Topic, load_settings
 from streams.kafka import topics
 from streams.model import BatchHeader, BatchState, SliceProgress, StartBatch
+from streams.protocol.routing import command_key
 from support.kafka.reading import Entry, TopicReader
 from support.service import oracle
 from support.service.programs import ROOT, Program
@@ -62,7 +62,8 @@ class Progress:
     @property
     def counters(self) -> tuple[int, int, int, int, int]:
         """(matched, done, pending, skipped, failed)."""
-        return tuple(self.total(name) for name in ("matched", "done", "pending", "skipped", "failed"))  # type: ignore[return-value]
+        total = self.total
+        return total("matched"), total("done"), total("pending"), total("skipped"), total("failed")
 
     def __repr__(self) -> str:
         return f"<{self.state}, {len(self.slices)} slices, matched/done/pending/skipped/failed {self.counters}>"
@@ -201,9 +202,9 @@ class Service:
         """Bytes to a partition of the log as they are; returns (partition, offset)."""
         places: list[tuple[int, int]] = []
 
-        def delivered(error: object, message: object) -> None:
+        def delivered(error: object, message: Any) -> None:
             assert error is None, error
-            places.append((message.partition(), message.offset()))  # type: ignore[attr-defined]
+            places.append((message.partition(), message.offset()))
 
         topic = self.settings.topic(Topic.COMMANDS)
         self._producer.produce(topic, value, key, partition, on_delivery=delivered)

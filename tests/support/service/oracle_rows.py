@@ -6,13 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streams.model import (
-        Exclusion,
-        Filter,
-        Invocation,
-        SignalKind,
-        Status,
-    )
+    from streams.model import Exclusion, Filter, Invocation, SignalKind, Status
 
 
 @dataclass

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from itertools import count
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from streams import codec
 from streams.config import Topic
-from streams.engine.routing import partition_of, routing_key
 from streams.model import Signal
+from streams.protocol.routing import partition_of, routing_key
+from support.service.background import Background
 from support.service.workload import invoke
 
 if TYPE_CHECKING:
@@ -31,33 +31,22 @@ class Ping(NamedTuple):
     took: float
 
 
-class Pinger:
+class Pinger(Background):
     """A thread that pings some partitions in turn, `every` seconds at most."""
 
     def __init__(self, service: Service, partitions: Collection[int], every: float = 0.03) -> None:
+        super().__init__()
         self._service = service
         self._partitions = sorted(partitions)
         self._every = every
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self.pings: list[Ping] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(TIMEOUT + 10)
-        assert self._error is None, repr(self._error)
 
     def await_pings(self, number: int) -> list[Ping]:
         """The next pings."""
         begin = len(self.pings)
         deadline = time.monotonic() + TIMEOUT
         while len(self.pings) < begin + number:
-            assert self._error is None, repr(self._error)
+            self.require_no_error()
             assert time.monotonic() < deadline, f"{len(self.pings) - begin} of {number} pings in {TIMEOUT:g} s"
             time.sleep(0.02)
         return self.pings[begin:]
@@ -66,16 +55,14 @@ class Pinger:
         """Pings that were under way at that moment (monotonic), or sent later."""
         return [ping for ping in self.pings if ping.sent + ping.took >= moment]
 
-    def _run(self) -> None:
-        try:
-            with self._service.reader(Topic.SIGNALS) as reader:
-                reader.to_end()
-                for number in count():
-                    if self._stop.wait(self._every):
-                        break
-                    self._ping(reader, self._partitions[number % len(self._partitions)])
-        except BaseException as error:  # noqa: BLE001 - told by the test's own thread
-            self._error = error
+    def work(self) -> None:
+        """Ping one partition after the other."""
+        with self._service.reader(Topic.SIGNALS) as reader:
+            reader.to_end()
+            for number in count():
+                if self._stop.wait(self._every):
+                    break
+                self._ping(reader, self._partitions[number % len(self._partitions)])
 
     def _ping(self, reader: TopicReader, partition: int) -> None:
         invocation_id = self._id_on(partition)

@@ -123,7 +123,7 @@ class Program:
         return found
 
     def await_event(self, event: str, count: int = 1, timeout: float = 60.0) -> list[dict[str, Any]]:
-        """Wait until the event stands in the log that often."""
+        """Wait until the event is in the log that often."""
         deadline = time.monotonic() + timeout
         while len(found := self.events(event)) < count:
             if not self.running:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pytest
-    from click.testing import Result
+    from typer.testing import Result
 
 
 def progress_of(start: StartBatch, state: BatchState, **changes: Any) -> BatchProgress:
@@ -109,6 +109,6 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Service:
         monkeypatch.setattr(module, "ProgressReader", ProgressReader)
     monkeypatch.setattr(nothing, "ProgressReader", lambda _: made)
     monkeypatch.setattr(kill, "settings_of_command", lambda: None)
-    monkeypatch.setattr(kill.getpass, "getuser", lambda: "ada")
-    monkeypatch.setattr(kill.socket, "gethostname", lambda: "desk")
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    monkeypatch.setattr("socket.gethostname", lambda: "desk")
     return made

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from streams import codec
 from streams.client import routing_key
 from streams.config import Settings, Topic
-from streams.engine import partition_of
 from streams.errors import StreamsError
 from streams.kafka import topics
 from streams.model import Invocation, Invoke, Signal, SliceProgress
 from streams.offline.verify import verify
+from streams.protocol.routing import partition_of
 from streams.worker.task import Phase
 from streams.worker.worker import Worker
 from support.kafka.fake_cluster import Crash, FakeCluster

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from streams.engine import apply
-from streams.engine.lifecycle import TERMINAL, UNSTARTED
 from streams.engine.view import At
-from streams.model import Cause, Ending, Invocation, Row, Status
+from streams.model import TERMINAL, UNSTARTED, Cause, Ending, Invocation, Row, Status
 from support.tables.memory_table import MemoryTable
 
 if TYPE_CHECKING:
@@ -21,10 +20,10 @@ SEQ = 7
 EffectT = TypeVar("EffectT")
 
 
-def row_at(status: Status, invocation_id: str = "a", paused_from: Status | None = None, **fields: object) -> Row:
+def row_at(status: Status, invocation_id: str = "a", paused_from: Status | None = None, **fields: Any) -> Row:
     """A row that has come to `status` in the usual way, an executor's first attempt having been started."""
     unstarted = (paused_from or status) in UNSTARTED
-    usual: dict[str, object] = {
+    usual: dict[str, Any] = {
         "invocation_id": invocation_id,
         "encoded": f"encoded {invocation_id}".encode(),
         "seq": SEQ,
@@ -45,11 +44,11 @@ def row_at(status: Status, invocation_id: str = "a", paused_from: Status | None 
     if status in {Status.CANCELLED, Status.KILLED}:
         usual["ending"] = Ending(Cause(reason="first"))
     assert status not in TERMINAL or paused_from is None
-    return Row(**(usual | fields))  # type: ignore[arg-type]
+    return Row(**(usual | fields))
 
 
 def table_with(*rows: Row, partitions: int = 1) -> MemoryTable:
-    """A partition that holds these rows, one of so many."""
+    """A partition, one of `partitions`, that holds these rows."""
     table = MemoryTable(partitions)
     for row in rows:
         table.rows[row.invocation_id] = row

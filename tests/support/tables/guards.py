@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from streams.model import (
-    Action,
-    Cause,
-    Filter,
-    OnTimeout,
-    Slice,
-    SliceState,
-)
+from streams.model import Action, Cause, Filter, OnTimeout, Slice, SliceState
 from support.tables.engine_rows import AT
 
 if TYPE_CHECKING:
@@ -22,9 +15,9 @@ if TYPE_CHECKING:
 ALL = Filter(match_all=True)
 
 
-def slice_of(filter_: Filter = ALL, batch_id: str = "b", **fields: object) -> Slice:
+def slice_of(filter_: Filter = ALL, batch_id: str = "b", **fields: Any) -> Slice:
     """A slice that kills and has all rows of `row_at` still to come."""
-    usual: dict[str, object] = {
+    usual: dict[str, Any] = {
         "batch_id": batch_id,
         "lead": 0,
         "action": Action.KILL,
@@ -43,7 +36,7 @@ def slice_of(filter_: Filter = ALL, batch_id: str = "b", **fields: object) -> Sl
         "created_at": 0,
         "updated_at": 0,
     }
-    return Slice(**(usual | fields))  # type: ignore[arg-type]
+    return Slice(**(usual | fields))
 
 
 def guarded(table: MemoryTable, *slices: Slice) -> MemoryTable:

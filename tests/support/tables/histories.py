@@ -57,7 +57,7 @@ def _history(seed: int, moves: int) -> list[Command | int | list[int]]:
     return [_move(random, number, batches) for number in range(moves)]
 
 
-def invoke_any(invocation_id: str, *, scheduled_at: int | None, adopt: bool, **fields: object) -> Invoke:
+def invoke_any(invocation_id: str, *, scheduled_at: int | None, adopt: bool, **fields: Any) -> Invoke:
     """An `Invoke`; of an object if the id says so. What is adopted has no time to start at."""
     if adopt:
         scheduled_at = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from streams.engine import apply, home, partition_of
+from streams.engine import apply
 from streams.engine.effects import Append, Count, PutSlice, Send, SendAll
 from streams.engine.errors import CommandRefusedError
-from streams.engine.routing import routing_key
 from streams.engine.view import At
 from streams.model import ENGINE_VERSION, Invocation, Invoke, Row, Tick
+from streams.protocol.routing import home, partition_of, routing_key
 from support.tables.memory_table import DEFAULT_SIZES, MemoryTable
 
 if TYPE_CHECKING:
@@ -122,14 +122,12 @@ class MemoryCluster:
         return {name: sum(getattr(slice_, name) for slice_ in self.slices(batch_id)) for name in names}
 
 
-def invocation(invocation_id: str = "a", **fields: object) -> Invocation:
+def invocation(invocation_id: str = "a", **fields: Any) -> Invocation:
     """An invocation of the service `mail`."""
-    return Invocation(**({"invocation_id": invocation_id, "service": "mail", "handler": "send"} | fields))  # type: ignore[arg-type]
+    return Invocation(**({"invocation_id": invocation_id, "service": "mail", "handler": "send"} | fields))
 
 
-def invoke(
-    invocation_id: str = "a", *, scheduled_at: int | None = None, adopt: bool = False, **fields: object
-) -> Invoke:
+def invoke(invocation_id: str = "a", *, scheduled_at: int | None = None, adopt: bool = False, **fields: Any) -> Invoke:
     """An `Invoke` as the codec gives it."""
     return Invoke(
         invocation(invocation_id, **fields),

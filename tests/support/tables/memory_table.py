@@ -28,12 +28,13 @@ from streams.engine.effects import (
 )
 from streams.engine.guards import Guard, guard_of, guarding
 from streams.engine.lead_control import expiry_of
-from streams.engine.lifecycle import TERMINAL, UNSTARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.engine.slices import takes_turns
 from streams.engine.view import Inbox, Page, PageSizes, StartedRow, Weighed
 from streams.engine.weights import MAX_BYTES
-from streams.model import Action, Batch, BatchState, Invocation, Meta, PageDelta, Row, Slice, SliceState, Status
+from streams.model import FINAL_SLICES, FINAL_STATES, UNSTARTED, Action, Meta, Row, SliceState, Status
 from support.reference.filters import Seen, matches
+from support.reference.state import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,10 +42,7 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import Effect
     from streams.engine.view import At, Object, PageQuery
-
-_OVER_SLICES = {SliceState.COMPLETED, SliceState.ABORTED}
-_OVER = frozenset({BatchState.COMPLETED, BatchState.ABORTED, BatchState.REJECTED})
-
+    from streams.model import Batch, Invocation, PageDelta, Slice
 
 DEFAULT_SIZES = PageSizes(100, 100)
 
@@ -78,7 +76,7 @@ class MemoryTable:
         return self.payloads.get(row.invocation_id)
 
     def row_total(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self.rows)
 
     def batch(self, batch_id: str) -> Batch | None:
@@ -155,14 +153,13 @@ class MemoryTable:
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
     ) -> dict[Object, Inbox]:
-        """How these objects stand, by looking at every row."""
+        """The inboxes of these objects, by looking at every row."""
         found = {}
         for each in objects:
             rows = [row for row in self.rows.values() if self.object_of(row) == each and row.seq not in without]
             waiting = [row for row in rows if row.status is Status.PENDING]
-            started = any(stands_at(row) not in {*UNSTARTED, *TERMINAL} for row in rows)
-            head = min(waiting, key=lambda row: row.seq, default=None)
-            found[each] = Inbox(started, None if started else head)
+            started = any(stands_at(row) not in {*UNSTARTED, *ENDED} for row in rows)
+            found[each] = Inbox(started, None if started else min(waiting, key=lambda row: row.seq, default=None))
         heads = [inbox.head for inbox in found.values() if inbox.head is not None]
         heavy = most is not None and sum(weight for _, weight in self._weighed(heads, 1 << 62)) > most
         return {} if heavy else found
@@ -183,19 +180,19 @@ class MemoryTable:
 
     def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
         """Slices whose time has come."""
-        going_on = {name: slice_ for name, slice_ in self.slices.items() if slice_.state not in _OVER_SLICES}
+        going_on = {name: slice_ for name, slice_ in self.slices.items() if slice_.state not in FINAL_SLICES}
         due = [(slice_.due_at, name) for name, slice_ in going_on.items() if slice_.due_at is not None]
         return [self.slices[name] for time, name in sorted(due)[:limit] if time <= until]
 
     def expiring(self, until: int, limit: int) -> Sequence[Batch]:
         """Batches whose pages took too long."""
-        times = [(expiry_of(batch), name) for name, batch in self.batches.items() if batch.state not in _OVER]
+        times = [(expiry_of(batch), name) for name, batch in self.batches.items() if batch.state not in FINAL_STATES]
         due = sorted((time, name) for time, name in times if time is not None and time <= until)
         return [self.batches[name] for _, name in due[:limit]]
 
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """Rows that ended before a time."""
-        ended = [row for row in self.rows.values() if row.status in TERMINAL and row.modified_at < before]
+        ended = [row for row in self.rows.values() if row.status in ENDED and row.modified_at < before]
         return [(row.seq, row.invocation_id) for row in sorted(ended, key=lambda row: row.modified_at)[:limit]]
 
     def on_old_deltas(self, before: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
@@ -208,7 +205,7 @@ class MemoryTable:
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
         """Batches that were over before a time."""
-        over = [batch for batch in self.batches.values() if batch.state in _OVER and batch.updated_at < before]
+        over = [batch for batch in self.batches.values() if batch.state in FINAL_STATES and batch.updated_at < before]
         return [
             batch.start.batch_id
             for batch in sorted(over, key=lambda batch: (batch.updated_at, batch.start.batch_id))[:limit]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from streams.model import Action, Filter, SignalKind, StartBatch
 from support.tables.memory_cluster import MemoryCluster
 
@@ -17,7 +19,7 @@ UNTIL = BEGAN + 60_000
 
 def rule(action: Action = Action.KILL, batch_id: str = "b", **fields: Any) -> StartBatch:
     """A batch that ends all mail for a minute."""
-    return StartBatch(**({"batch_id": batch_id, "action": action, "filter": MAIL, "standing_until": UNTIL} | fields))
+    return replace(StartBatch(batch_id, action, MAIL, standing_until=UNTIL), **fields)
 
 
 def told(cluster: MemoryCluster) -> list[tuple[str, SignalKind]]:

@@ -24,9 +24,9 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.guards import Guards
-from streams.engine.lifecycle import TERMINAL
 from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import (
+    TERMINAL,
     Action,
     Batch,
     BatchState,
@@ -133,8 +133,8 @@ class Twin:
         self._look(0)
 
     def deltas(self) -> dict[int, int]:
-        """How many rows the store says rest on which delta."""
-        return dict(self.store.db.execute("SELECT offset, live FROM deltas").fetchall())
+        """Number of rows that rest on each delta, by the store."""
+        return dict(self.store.db.execute("SELECT offset, resting FROM deltas").fetchall())
 
     def expected(self) -> dict[str, bytes]:
         """The dump that the plain table calls for."""
@@ -250,7 +250,7 @@ class Twin:
     def _check_published(
         self, published: list[tuple[str, bytes | None]], changed: dict[str, bytes | None], before: dict[str, int]
     ) -> None:
-        """What the turn changed, and each slice for which another number of rows waits now; every one says how many."""
+        """Changed records, and each slice whose number of waiting rows changed; every one has that number."""
         held = self._held()
         guarding = {guard.slice.batch_id for guard in self.plain.guarding()}
         told = set()

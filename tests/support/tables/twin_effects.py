@@ -1,4 +1,4 @@
-"""What a page and a record of the two tables of `state_twin` come to, in plain Python."""
+"""Pages and records of the two tables of `state_twin`, in plain Python."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def delta_of(action: Action, page: Page, now: int) -> tuple[PageDelta, dict[Stat
 
 
 def progress_after(effect: Effect) -> dict[str, bytes | None]:
-    """What is published for the effect, by key."""
+    """Records published for the effect, by key."""
     match effect:
         case PutSlice(slice_):
             return {f"{slice_.batch_id}/0": encode(progress_of(slice_, 0))}

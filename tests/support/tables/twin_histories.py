@@ -8,11 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from streams.model import (
-    BatchState,
-    SliceState,
-    Status,
-)
+from streams.model import BatchState, SliceState, Status
 
 MAX_BYTES = (1, 30, 400, 1_500, 1 << 22, 1 << 22)
 _SHARES = {"insert": 9, "update": 5, "remove": 3, "page": 6, "write_out": 1, "slice": 1, "unslice": 1, "batch": 1}

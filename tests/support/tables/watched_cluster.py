@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from streams.engine.effects import InsertRow, PutSlice, Send
 from streams.engine.filters import Facts, matches
-from streams.engine.lifecycle import STARTED, TERMINAL, UNSTARTED, stands_at
+from streams.engine.lifecycle import stands_at
 from streams.model import (
+    STARTED,
+    TERMINAL,
+    UNSTARTED,
     Action,
     Command,
     ContinueSlice,
@@ -62,7 +65,7 @@ class Watched(MemoryCluster):
         self._one_page_is_outstanding(partition, table)
         return effects
 
-    def play(self, history: list[Command | int | list[int]]) -> None:
+    def play(self: MemoryCluster, history: list[Command | int | list[int]]) -> None:
         """Log commands, let time pass, apply a few here and there; then everything, until all graces are over."""
         for move in history:
             if isinstance(move, int):

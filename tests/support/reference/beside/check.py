@@ -216,7 +216,7 @@ class Watch:
             name = row.ending.cause.batch_id if row.ending else None
             # An id may be taken again once its batch is forgotten.
             part = model.parts.get(name or "")
-            batch = name, part and part.cutoff
+            batch = name, None if part is None else part.cutoff
             if not row.ended and self._asked.get(row.seq, (None, 0))[0] != name:
                 self._asked[row.seq] = batch
             if row.ended and row.seq not in self.ended:

@@ -72,7 +72,7 @@ class Life:
         self._controlled = ""
 
     def go_on(self, random: Random, moves: int) -> None:
-        """So many random moves."""
+        """A number of random moves."""
         for kind in random.choices(list(_MOVES), list(_MOVES.values()), k=moves):
             getattr(self, "_" + kind)(random)
 

@@ -30,7 +30,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(partitions=st.sampled_from((2, 3, 1)), scanned=st.integers(1, 5), matched=st.integers(1, 4))
     def begin(self, partitions: int, scanned: int, matched: int) -> None:
-        """So many partitions, and pages of such sizes."""
+        """Partitions, and the sizes of their pages."""
         self.life = Life(Cluster(partitions, PageSizes(scanned, matched)))
 
     @rule(seed=st.integers(0, 2**32), moves=st.integers(1, 20))
@@ -83,6 +83,6 @@ class WorkerMachine(Machine):
     """The same with a worker on the fake cluster, which dies at any of its steps."""
 
     @initialize()
-    def begin(self) -> None:  # type: ignore[override]
+    def begin(self) -> None:
         """A worker and its topics."""
         self.life = Life(WorkerWorld())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from streams.codec import encode_invocation
-from streams.engine import apply, home, partition_of, routing_key
+from streams.engine import apply
 from streams.engine.effects import Append, Send, SendAll
 from streams.engine.errors import CommandRefusedError
 from streams.engine.view import At, PageSizes
@@ -23,6 +23,7 @@ from streams.model import (
     StartBatch,
     Tick,
 )
+from streams.protocol.routing import home, partition_of, routing_key
 from streams.state.store import Store
 from streams.state.table import Table
 from support.reference import apply as protocol
@@ -30,7 +31,7 @@ from support.reference.beside import check
 from support.reference.partition import Partition, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from streams.engine.effects import Effect
     from streams.model import Command
@@ -42,7 +43,7 @@ BATCH_RETENTION_MS = 7 * RETENTION_MS
 
 
 class Entry(NamedTuple):
-    """A command where it stands in the log."""
+    """A command where it is in the log."""
 
     offset: int
     timestamp: int
@@ -142,7 +143,7 @@ class Pair:
         self.table = Table(self.store, self.number, self.partitions, self.sizes)
         self.check()
 
-    def _engine(self, entries: Sequence[Entry]):  # noqa: ANN202
+    def _engine(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Did]]:
         self.table.begin()
         self.table.load([_id_of(entry.command) for entry in entries])
         clock = self.table.meta.clock
@@ -221,7 +222,7 @@ class Cluster:
         return [entry.command for entry in self.logs[partition]] if partition < self.partitions else []
 
     def next_turn(self, partition: int, most: int) -> list[Entry]:
-        """What a turn of the partition takes: at most so many, up to the first page and what follows it."""
+        """What a turn of the partition takes: at most `most`, up to the first page and what follows it."""
         entries: list[Entry] = []
         pages = 0
         for entry in self.logs[partition][self.taken[partition] :][:most]:

@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from confluent_kafka import KafkaError
@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from streams import codec
 from streams.config import Topic
-from streams.engine import home
 from streams.engine.view import PageSizes
 from streams.model import ContinueSlice, Invoke, ReleaseHeld, Signal, SliceProgress, Tick
+from streams.protocol.routing import home
 from streams.state.store import Store
 from support.kafka.fake_cluster import Crash, failure
 from support.reference.beside import check
@@ -91,12 +91,12 @@ class WorkerWorld(Cluster):
     def abort(self, partition: int, most: int) -> None:
         """One of the next transactions fails."""
         name = ("produce_batch", "send_offsets", "commit:before", "commit:after")[most % 4]
-        error = {"code": KafkaError.ILLEGAL_GENERATION, "abortable": True}
+        error: dict[str, Any] = {"code": KafkaError.ILLEGAL_GENERATION, "abortable": True}
         # A worker that is fenced twice within a minute rightly stops.
         if partition and not self.fenced:
             self.fenced, error = True, {"code": KafkaError._FENCED, "fatal": True}
         if name != "commit:after" or "fatal" in error:
-            self.world.cluster.faults.fail(name, failure(**error), most)  # type: ignore[arg-type]
+            self.world.cluster.faults.fail(name, failure(**error), most)
 
     def crash(self, partition: int, how: str) -> None:
         """The worker dies, now or at a step soon; with the table, its state folder is gone too."""

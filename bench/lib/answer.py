@@ -1,10 +1,10 @@
 """An executor that answers every CANCEL at once, and has nothing else to do: its work is suspended.
 
-    python -m bench.answer BOOTSTRAP PREFIX
+    python -m bench.lib.answer BOOTSTRAP PREFIX
 
 Runs until SIGTERM. It reads what is committed, from the moment it starts, and says of each invocation that it is asked
-to cancel that it has ended. A process of its own, as executors are. `python -m bench.library_executor` is the same by
-the client library.
+to cancel that it has ended. A process of its own, as executors are. `python -m bench.lib.library_executor` is the same
+by the client library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench.service import PARTITIONS
+from bench.lib.service import PARTITIONS
 from streams import codec
 from streams.config import Settings, Topic
 from streams.model import ReportTransition, Signal, SignalKind, Status
@@ -27,7 +27,7 @@ _AT_ONCE = 5_000
 def main() -> None:
     """Answer until SIGTERM."""
     bootstrap, prefix = sys.argv[1:]
-    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     servers = settings.kafka_properties()

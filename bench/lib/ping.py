@@ -1,6 +1,6 @@
 """A command every 10 ms that has nothing to do with the batch, and how long until its START signal can be read.
 
-    python -m bench.ping BOOTSTRAP PREFIX PARTITIONS FILE
+    python -m bench.lib.ping BOOTSTRAP PREFIX PARTITIONS FILE
 
 Runs until SIGTERM, then writes the pings to FILE: seconds since 1970 at which each was sent, and the milliseconds it
 took, null when its signal never came. A process of its own, so that nothing else that is measured delays it.
@@ -18,7 +18,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench import workload
+from bench.lib import workload
 from streams.config import Settings, Topic
 
 EVERY_S = 0.01
@@ -94,7 +94,7 @@ def main() -> None:
     """Ping until SIGTERM."""
     bootstrap, prefix, partitions, file = sys.argv[1:]
     sys.setswitchinterval(0.0005)
-    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)
     pinger = Pinger(settings, int(partitions))
     signal.signal(signal.SIGTERM, lambda *_: pinger.stop())
     pinger.run()

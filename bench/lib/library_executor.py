@@ -1,13 +1,13 @@
-"""The same as `bench.answer` by the client library: what runs elsewhere, or is suspended, is cancelled at once.
+"""The same as `bench.lib.answer` by the client library: what runs elsewhere, or is suspended, is cancelled at once.
 
-python -m bench.library_executor BOOTSTRAP PREFIX
+python -m bench.lib.library_executor BOOTSTRAP PREFIX
 """
 
 from __future__ import annotations
 
 import sys
 
-from bench import workload
+from bench.lib import workload
 from streams.client import Executor
 from streams.config import Settings
 
@@ -15,7 +15,7 @@ from streams.config import Settings
 def main() -> None:
     """Answer until SIGTERM."""
     bootstrap, prefix = sys.argv[1:]
-    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)
     Executor(settings, services=[workload.DOOMED], grace=1.0).run()
 
 

@@ -8,6 +8,7 @@ import os
 import platform
 import time
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,7 +17,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 _TRIES = 5
 _ADDITIONS = 1_000_000
 
@@ -58,6 +59,24 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
+def rates(samples: Sequence[tuple[float, int]]) -> dict[str, float]:
+    """Commands a second, from (seconds, commands so far): over all from the first applied on, and by seconds."""
+    begin = next(index for index, (_, done) in enumerate(samples) if done)
+    (began, first), (ended, last) = samples[begin], samples[-1]
+    seconds = []
+    mark = samples[begin]
+    for now in samples[begin:]:
+        if now[0] - mark[0] >= 1:
+            seconds.append((now[1] - mark[1]) / (now[0] - mark[0]))
+            mark = now
+    overall = (last - first) / max(ended - began, 1e-9)
+    return {
+        "per_second": overall,
+        "median_second": median(seconds) if seconds else overall,
+        "best_second": percentile(seconds, 1) if seconds else overall,
+    }
+
+
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print it; the first column on the left, figures on the right."""
     shown = Table(title=title, title_justify="left")
@@ -68,11 +87,11 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) 
     Console(width=120).print(shown)
 
 
-def write(name: str, figures: dict[str, Any]) -> Path:
-    """Write them to `bench/results/<name>-<time>.json`."""
-    RESULTS.mkdir(exist_ok=True)
+def write(name: str, figures: dict[str, Any], file: Path | None = None) -> Path:
+    """Write them to the file, else to `bench/results/<name>-<time>.json`; returns where they are."""
     now = dt.datetime.now(tz=dt.UTC)
-    path = RESULTS / f"{name}-{now:%Y%m%dT%H%M%S}.json"
+    path = file or RESULTS / f"{name}-{now:%Y%m%dT%H%M%S}.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"at": now.isoformat(timespec="seconds"), **figures}, indent=2) + "\n")
     return path
 

@@ -1,6 +1,6 @@
 """The job of `bench applied`, written the obvious way with Faust, for comparison.
 
-python -m bench.naive_faust BOOTSTRAP COMMANDS SIGNALS SCHEMAS STATE
+python -m bench.lib.naive_faust BOOTSTRAP COMMANDS SIGNALS SCHEMAS STATE
 """
 
 from __future__ import annotations

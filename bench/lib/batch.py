@@ -12,20 +12,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.report import percentile
-from bench.service import PARTITIONS, BenchError, Service
+from bench.lib import workload
+from bench.lib.report import percentile, print_table
+from bench.lib.service import PARTITIONS, BenchError, Service, service
 from streams import codec
-from streams.client import Client
+from streams.client import Client, new_batch_id
 from streams.config import Topic
-from streams.model import BatchHeader, BatchState, SliceProgress
+from streams.model import Action, BatchHeader, BatchState, Filter, SliceProgress, StartBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streams.model import StartBatch
-
 Pings = list[tuple[float, float | None]]
 """When each was sent, seconds since 1970, and the milliseconds it took; None when its signal never came."""
+
+_HEAD = ("pings", "idle p50", "p99", "max", "during p50", "p99", "max", "x p50", "x p99", "x max")
+_WARM_UPS = 3
+_BROKER_WARMS_S = 20.0
+"""A broker in Java compiles what is used often, on the processors it shares: thousands of transactions at first.
+
+It goes on with it during the first kills: the first of two in turn took four times the compiler's time of the second.
+"""
+_WARM_UP_ROWS = 200_000
 
 
 class Ran(NamedTuple):
@@ -85,7 +93,7 @@ def _over(header: BatchHeader) -> set[str]:
 def pings(made: Service) -> Iterator[Pings]:
     """Pings as long as the context lasts; the list is filled at its end."""
     file = Path(made.settings.state_dir.parent) / "pings.json"
-    with program(made, "bench.ping", str(PARTITIONS), str(file)):
+    with program(made, "bench.lib.ping", str(PARTITIONS), str(file)):
         found: Pings = []
         yield found
     found += [(at, took) for at, took in json.loads(file.read_text())]
@@ -111,3 +119,25 @@ def latency(found: Pings, begin: float, end: float) -> dict[str, Any]:
     if not answered or len(answered) < len(took):
         raise BenchError(f"{len(took) - len(answered)} of {len(took)} pings were never answered")
     return {"count": len(took), **{f"p{n}": percentile(answered, n / 100) for n in (50, 90, 99)}, "max": max(answered)}
+
+
+def print_pings(figures: dict[str, Any]) -> None:
+    """Print the `latency` of each when idle and during the batch, ms, and how many times as long it is."""
+    shown, parts = [], ("p50", "p99", "max")
+    for name, each in figures.items():
+        idle, during = ([each[when][part] for part in parts] for when in ("idle", "during"))
+        shown.append([name, *idle, *during, *(late / early for early, late in zip(idle, during, strict=True))])
+    print_table("From a ping to its signal, ms", _HEAD, shown)
+
+
+def warm_up(bootstrap: str, workers: int) -> None:
+    """Pings and kills that are not measured, for a broker that has just started."""
+    records = list(workload.table(workload.ids(_WARM_UP_ROWS), PARTITIONS, running=True))
+    for _ in range(_WARM_UPS):
+        with service(bootstrap, "warm-up", workers) as made:
+            ends = made.preload(records, "warm-up")
+            made.start_workers()
+            made.await_applied(ends, "warm-up")
+            with pings(made):
+                time.sleep(_BROKER_WARMS_S)
+                run(made, [StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))])

@@ -22,7 +22,7 @@ from streams.kafka import topics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.workload import Record
+    from bench.lib.workload import Record
 
 PARTITIONS = 4
 _CHUNK = 20_000
@@ -34,12 +34,12 @@ class BenchError(Exception):
 
 
 class Service:
-    """Topics under a prefix of their own, and so many workers on them, each with a state folder of its own."""
+    """Topics under a prefix of their own, and workers on them, each with a state folder of its own."""
 
     def __init__(self, bootstrap: str, name: str, folder: Path, workers: int = 1) -> None:
         self.folder = folder
         self.settings = Settings(
-            _env_file=None,  # type: ignore[call-arg]
+            _env_file=None,
             bootstrap_servers=bootstrap,
             topic_prefix=f"bench-{name}-{os.getpid()}-{time.time_ns() // 1_000_000}.",
             state_dir=folder / "state",
@@ -111,7 +111,7 @@ class Service:
         return sum(file.stat().st_size for file in self.state_files("*")) / 1e6
 
     def await_event(self, event: str, count: int, within_s: float = 300.0) -> list[dict[str, Any]]:
-        """The workers' log lines of this event, once there are so many; `at` is seconds since 1970."""
+        """The workers' log lines of this event, once there are `count`; `at` is seconds since 1970."""
         deadline = time.monotonic() + within_s
         while len(found := self._events(event)) < count:
             self.require_workers()
@@ -260,6 +260,6 @@ def by(workers: int, job: str) -> str:
 
 
 def say(line: str) -> None:
-    """How it gets on, on standard error; on a terminal each line replaces the one before."""
+    """How far it is, on standard error; on a terminal each line replaces the one before."""
     sys.stderr.write(f"\r\x1b[K{line}" if sys.stderr.isatty() else f"{line}\n")
     sys.stderr.flush()

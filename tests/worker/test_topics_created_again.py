@@ -1,4 +1,4 @@
-"""A topic that is deleted, or made anew, under a running worker: it ends and names it, and nothing is skipped."""
+"""A topic that is deleted, or created again, under a running worker: it ends and names it, and nothing is skipped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _invocations(first: int, last: int) -> list[Invoke]:
     return [Invoke(Invocation(f"i-{number}", "orders", "run")) for number in range(first, last)]
 
 
-def _make_anew(world: World, topic: Topic) -> None:
+def _create_again(world: World, topic: Topic) -> None:
     """As an operator does: delete, create; the group's offsets are what a member that goes on commits again."""
     name = world.settings.topic(topic)
     committed = {each: dict(group.committed) for each, group in world.cluster.groups.items()}
@@ -60,14 +60,16 @@ def _ends(world: World) -> str:
 
 
 @pytest.mark.parametrize("topic", [Topic.COMMANDS, Topic.CHANGELOG])
-def test_an_idle_worker_finds_a_topic_made_anew(world: World, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_worker_finds_a_topic_created_again(
+    world: World, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without any traffic, and with the topic's name and both ids."""
     monkeypatch.setattr(topic_ids, "EVERY_S", 0.0)
     was = world.cluster.topics[world.settings.topic(topic)].id
-    _make_anew(world, topic)
+    _create_again(world, topic)
     said = _ends(world)
     now = world.cluster.topics[world.settings.topic(topic)].id
-    assert f"topic {world.settings.topic(topic)} was made anew while the worker ran" in said
+    assert f"topic {world.settings.topic(topic)} was created again while the worker ran" in said
     assert f"its topic id was {was} and is {now}" in said
 
 
@@ -77,19 +79,19 @@ def test_nothing_of_a_new_log_is_applied_from_the_old_place(
 ) -> None:
     """The worker had stood still meanwhile: it goes on at its old offset, which is in the middle of another log."""
     _frozen(monkeypatch)
-    _make_anew(world, Topic.COMMANDS)
+    _create_again(world, Topic.COMMANDS)
     world.invoke(*_invocations(100, 100 + count))
     written = world.published_count(Topic.CHANGELOG)
-    assert "commands was made anew while the worker ran" in _ends(world)
+    assert "commands was created again while the worker ran" in _ends(world)
     assert world.published_count(Topic.CHANGELOG) == written
 
 
 def test_nothing_is_written_into_a_new_changelog(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would hold the newest rows only, and the next restore would take it for the whole table."""
     _frozen(monkeypatch)
-    _make_anew(world, Topic.CHANGELOG)
+    _create_again(world, Topic.CHANGELOG)
     world.invoke(*_invocations(100, 110))
-    assert "changelog was made anew while the worker ran" in _ends(world)
+    assert "changelog was created again while the worker ran" in _ends(world)
     assert world.published_count(Topic.CHANGELOG) == 0
 
 
@@ -100,14 +102,14 @@ def test_a_partition_that_comes_later_is_compared_with_the_topics_as_they_are(
     _frozen(monkeypatch)
     worker = world.worker
     assert worker is not None
-    _make_anew(world, Topic.CHANGELOG)
+    _create_again(world, Topic.CHANGELOG)
     worker._claim_all()
-    assert "changelog was made anew while the worker ran" in _ends(world)
+    assert "changelog was created again while the worker ran" in _ends(world)
 
 
 @pytest.mark.parametrize("topic", [Topic.COMMANDS, Topic.CHANGELOG])
 def test_a_topic_that_is_gone_is_named(world: World, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deleted and not made anew: not a word of deleted records, or of an error without a name."""
+    """Deleted and not created again: not a word of deleted records, or of an error without a name."""
     monkeypatch.setattr(topic_ids, "EVERY_S", 0.0)
     monkeypatch.setattr(topic_ids, "_GONE_S", 0.0)
     world.cluster.delete_topic(world.settings.topic(topic))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.workload import DAY_MS, Record
+from bench.lib.workload import DAY_MS, Record
 from streams import codec
-from streams.engine.routing import partition_of
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from streams.protocol.routing import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Unlike(NamedTuple):
 def unlike(
     rows: int, partitions: int, *, count: int = BATCHES, name: str = "", grace_ms: int = DAY_MS
 ) -> Iterator[Unlike]:
-    """So many batches, of so many rows each; `name` begins the ids and services of this set of them.
+    """`count` batches of `rows` rows each; `name` begins the ids and services of this set of them.
 
     KILL of what never started, of what runs, and of objects by a list of ten thousand keys; RESUME, after a PAUSE, of
     what has payloads; PURGE, after a KILL; CANCEL of objects with inboxes, whose heads never answer.

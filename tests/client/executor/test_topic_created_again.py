@@ -1,4 +1,4 @@
-"""Signals whose topic is deleted and made anew under an executor: none of the new ones is passed over."""
+"""Signals whose topic is deleted and created again under an executor: none of the new ones is passed over."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def world() -> ExecutorWorld:
     return made
 
 
-def make_anew(world: ExecutorWorld) -> None:
+def create_again(world: ExecutorWorld) -> None:
     """Delete and create; the group's offsets are put back, as by a member that has not heard of it yet."""
     name = world.settings.topic(Topic.SIGNALS)
     groups = {each: (dict(group.committed), dict(group.metadata)) for each, group in world.cluster.groups.items()}
@@ -62,7 +62,7 @@ def test_every_signal_of_the_new_topic_is_taken(
     world: ExecutorWorld, count: int, then: Callable[[ExecutorWorld], None]
 ) -> None:
     """From its first one on, whether the old place lies behind the new end or in the middle of it."""
-    make_anew(world)
+    create_again(world)
     for number in range(count):
         world.start(f"new-{number}", 100 + number)
     then(world)
@@ -78,7 +78,7 @@ def test_every_signal_of_the_new_topic_is_taken(
 
 def test_what_runs_meanwhile_goes_on_and_is_reported(world: ExecutorWorld) -> None:
     """Nobody else would be told to start it; its end does not count as the end of what has its offset now."""
-    make_anew(world)
+    create_again(world)
     world.step()
     for number in range(8):
         world.start(f"new-{number}", 100 + number)
@@ -93,7 +93,7 @@ def test_what_runs_meanwhile_goes_on_and_is_reported(world: ExecutorWorld) -> No
 
 def test_a_kill_in_the_new_topic_reaches_what_began_by_the_old_one(world: ExecutorWorld) -> None:
     """The run is still known by its seq."""
-    make_anew(world)
+    create_again(world)
     world.step()
     world.kill("old-5", 5)
     world.step()
@@ -102,9 +102,9 @@ def test_a_kill_in_the_new_topic_reaches_what_began_by_the_old_one(world: Execut
     assert world.committed() == 1
 
 
-def test_what_was_started_already_is_not_started_again_when_read_anew(world: ExecutorWorld) -> None:
+def test_what_was_started_already_is_not_started_again_when_read_again(world: ExecutorWorld) -> None:
     """Read from the old place in the new topic first, and then from its beginning."""
-    make_anew(world)
+    create_again(world)
     for number in range(10):
         world.start(f"new-{number}", 100 + number)
     executor = world.executor
@@ -129,7 +129,7 @@ def test_partitions_that_go_with_their_topic_take_nothing_along(world: ExecutorW
     executor = world.executor
     assert executor is not None
     group = executor._group
-    make_anew(world)
+    create_again(world)
     group._on_revoke(group._consumer, [TopicPartition(world.settings.topic(Topic.SIGNALS), 0)])
     assert world.runner.interrupted == []
     group._on_assign(group._consumer, [TopicPartition(world.settings.topic(Topic.SIGNALS), 0)])

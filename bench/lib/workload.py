@@ -9,7 +9,7 @@ import uuid_utils
 from msgspec.structs import replace
 
 from streams import codec
-from streams.engine.routing import partitions_of
+from streams.engine.partitioner import partitions_of
 from streams.model import Invocation, Invoke, ReportTransition, Status
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def lives(names: list[str], partitions: int) -> Iterator[Record]:
 
 
 def table(names: list[str], partitions: int, *, running: bool) -> Iterator[Record]:
-    """Commands that fill a table: running elsewhere already, or scheduled for tomorrow; so many tenths are DOOMED."""
+    """Commands that fill a table: running elsewhere already, or scheduled for tomorrow; some tenths are DOOMED."""
     tomorrow = None if running else time.time_ns() // 1_000_000 + DAY_MS
     for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
         service = DOOMED if number % 10 < DOOMED_TENTHS else OTHER

@@ -1,65 +1,21 @@
-"""Conversions between records, their changelog keys and their columns in SQLite."""
+"""Columns of rows in SQLite: their SQL, and the binding of a row's fields."""
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from streams.codec.wire import write_long
 from streams.model import Ending, Row
-from streams.state.errors import ChangelogError
+from streams.state.labels import labels_text
 from streams.state.schema import CODES, STATUSES
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from streams.model import Invocation
-
-META_KEY: Final = "m/"
-_KINDS: Final = frozenset("ipbsdm")
-_KEY_PARTS: Final = 2
-
-
-def invocation_key(invocation_id: str) -> str:
-    """Changelog key of an invocation's row."""
-    return "i/" + invocation_id
-
-
-def payload_key(invocation_id: str) -> str:
-    """Changelog key of an invocation's payload."""
-    return "p/" + invocation_id
-
-
-def batch_key(batch_id: str) -> str:
-    """Changelog key of a batch's record at its lead."""
-    return "b/" + batch_id
-
-
-def slice_key(batch_id: str) -> str:
-    """Changelog key of a partition's slice of a batch."""
-    return "s/" + batch_id
-
-
-def delta_key(offset: int) -> str:
-    """Changelog key of the page delta caused by the command at `offset`."""
-    return f"d/{offset}"
-
-
-def split_key(key: str) -> tuple[str, str]:
-    """Kind (one letter) and name of a changelog key.
-
-    Raises:
-        ChangelogError: this engine writes no such key.
-    """
-    if key[1:2] != "/" or key[0] not in _KINDS:
-        raise ChangelogError(f"changelog key {key!r} is of a kind this worker does not know: upgrade this worker")
-    return key[0], key[_KEY_PARTS:]
-
-
-# --- columns ----------------------------------------------------------------------------------------------------
 
 _encode_ending: Final = msgspec.msgpack.Encoder().encode
 _decode_ending: Final = msgspec.msgpack.Decoder(Ending).decode
@@ -81,18 +37,8 @@ def unpack_ending(packed: bytes | None) -> Ending | None:
     return None if packed is None else _decode_ending(packed)
 
 
-def _id_length(size: int) -> bytes:
-    """Avro's length of a string: a zigzag varint."""
-    value, out = size << 1, bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-_LENGTHS: Final = tuple(_id_length(size) for size in range(1025))
-"""Ids have up to 256 characters of up to four bytes."""
+_LENGTHS: Final = tuple(map(write_long, range(1025)))
+"""Avro's lengths of ids, which have up to 256 characters of up to four bytes."""
 
 
 def without_id(encoded: bytes, invocation_id: str) -> bytearray:
@@ -105,46 +51,6 @@ def with_id(rest: bytes, invocation_id: str) -> bytes:
     """The opposite of `without_id`."""
     name = invocation_id.encode()
     return b"".join((_LENGTHS[len(name)], name, rest))
-
-
-_LABEL, _VALUE = "\x1f", "\x1e"
-LABEL_END: Final = f"char({ord(_LABEL)})"
-"""In SQL."""
-_KNOWN_LABELS: Final = 1_024
-"""Number of label texts remembered: many invocations have the same labels."""
-_KNOWN_LENGTH: Final = 1_024
-"""Most characters of remembered labels: longer ones would fill the memory, and rarely repeat."""
-_UNSAFE: Final = re.compile("[\x00\x1b\x1e\x1f]")
-
-
-def escape_label(text: str) -> str:
-    """Escape separators, and NUL, which ends a text in some functions of SQLite. No two texts give the same result."""
-    return text if text.isprintable() else _UNSAFE.sub(lambda found: f"\x1b{ord(found[0]) + 0x40:c}", text)
-
-
-def label_text(key: str, value: str) -> str:
-    """The text of one label: the text of labels contains it exactly if the labels do."""
-    return f"{label_head(key)}{escape_label(value)}{_LABEL}"
-
-
-def label_head(key: str) -> str:
-    """The text before a label's value in the text of labels; `escape_label` of the value and `LABEL_END` follow."""
-    return f"{_LABEL}{escape_label(key)}{_VALUE}"
-
-
-def labels_text(labels: Mapping[str, str]) -> str | None:
-    """All labels in the form of their column; None without labels."""
-    if not labels:
-        return None
-    known = sum(map(len, labels)) + sum(map(len, labels.values())) <= _KNOWN_LENGTH
-    return _joined(tuple(labels.items())) if known else _join(labels.items())
-
-
-def _join(labels: Iterable[tuple[str, str]]) -> str:
-    return "".join([label_text(key, value) for key, value in labels])
-
-
-_joined = lru_cache(_KNOWN_LABELS)(_join)
 
 
 Params = tuple[Any, ...]
@@ -165,16 +71,16 @@ AMONG_SEQS: Final = "r.seq IN (SELECT value FROM json_each(?))"
 
 # Binding is most of the cost of a write. For a None, a bool or bytes the `sqlite3` module looks for an adapter, which
 # takes several times as long as binding an int or a text. So NULL is passed as the empty text, which no column holds,
-# and bytes as bytearray. Fields that few rows have (`_LATER` new ones, `_MARKS` any) are bound for those only.
+# and bytes as bytearray. The tuples say when columns are bound; few rows have those with `_IF_`.
 _NULL: Final = ""
-_FIXED: Final = ("status", "modified_at", "attempt", "last_report_no")
-_OF_NEW: Final = ("started_seq", "object_key")
-_LATER: Final = ("due_at", "scheduled_at", "pinned")
-_MOVING: Final = ("started_seq", *_LATER)
-_MARKS: Final = ("held", "paused_from", "batch_id", "ending")
-_LASTING: Final = ("seq", "handler", "created_at", "content_hash", "id", "rest")
-_USUAL: Final = ("deployment_id", "labels")
-_SELDOM: Final = ("flow_id", "parent_id", "lease_ms")
+_ALWAYS: Final = ("status", "modified_at", "attempt", "last_report_no")
+_AT_INSERT: Final = ("started_seq", "object_key")
+_AT_INSERT_IF_GIVEN: Final = ("due_at", "scheduled_at", "pinned")
+_AT_UPDATE: Final = ("started_seq", *_AT_INSERT_IF_GIVEN)
+_IF_MARKED: Final = ("held", "paused_from", "batch_id", "ending")
+_ONCE: Final = ("seq", "handler", "created_at", "content_hash", "id", "rest")
+_ONCE_OR_NULL: Final = ("deployment_id", "labels")
+_ONCE_IF_GIVEN: Final = ("flow_id", "parent_id", "lease_ms")
 
 
 def _inserting(table: str, fixed: Sequence[str], nullable: Sequence[str], **constants: str) -> str:
@@ -184,16 +90,16 @@ def _inserting(table: str, fixed: Sequence[str], nullable: Sequence[str], **cons
 
 
 def _updating(marks: str) -> str:
-    changes = [*(f"{name} = ?" for name in _FIXED), *(f"{name} = NULLIF(?, '{_NULL}')" for name in _MOVING)]
+    changes = [*(f"{name} = ?" for name in _ALWAYS), *(f"{name} = NULLIF(?, '{_NULL}')" for name in _AT_UPDATE)]
     return f"UPDATE rows SET {marks}, delta = NULL, {', '.join(changes)} WHERE seq = ?"  # noqa: S608 - our own names
 
 
-_INSERT: Final = _inserting("rows", ("seq", "service", *_FIXED), _OF_NEW, held="0")
-_INSERT_ALL: Final = _inserting("rows", ("seq", "service", *_FIXED), (*_OF_NEW, *_LATER, *_MARKS))
+_INSERT: Final = _inserting("rows", ("seq", "service", *_ALWAYS), _AT_INSERT, held="0")
+_INSERT_ALL: Final = _inserting("rows", ("seq", "service", *_ALWAYS), (*_AT_INSERT, *_AT_INSERT_IF_GIVEN, *_IF_MARKED))
 _UPDATE: Final = _updating("held = 0, paused_from = NULL, batch_id = NULL, ending = NULL")
-_UPDATE_MARKED: Final = _updating(", ".join(f"{name} = NULLIF(?, '{_NULL}')" for name in _MARKS))
-_INSERT_LASTING: Final = _inserting("invocations", _LASTING, _USUAL)
-_INSERT_LASTING_ALL: Final = _inserting("invocations", _LASTING, (*_USUAL, *_SELDOM))
+_UPDATE_MARKED: Final = _updating(", ".join(f"{name} = NULLIF(?, '{_NULL}')" for name in _IF_MARKED))
+_INSERT_INVOCATION: Final = _inserting("invocations", _ONCE, _ONCE_OR_NULL)
+_INSERT_INVOCATION_ALL: Final = _inserting("invocations", _ONCE, (*_ONCE_OR_NULL, *_ONCE_IF_GIVEN))
 
 
 def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]]) -> None:
@@ -243,8 +149,8 @@ def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invoca
             plain.append(values)
         else:
             others.append((*values, flow_id or _NULL, parent_id or _NULL, _NULL if lease_ms is None else lease_ms))
-    db.executemany(_INSERT_LASTING, plain)
-    db.executemany(_INSERT_LASTING_ALL, others)
+    db.executemany(_INSERT_INVOCATION, plain)
+    db.executemany(_INSERT_INVOCATION_ALL, others)
 
 
 def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
@@ -277,7 +183,7 @@ def _is_marked(row: Row) -> bool:
 
 
 def _marks(row: Row) -> Params:
-    """Values of `_MARKS`."""
+    """Values of `_IF_MARKED`."""
     ending, paused_from = row.ending, row.paused_from
     return (
         1 if row.held else 0,

@@ -1,7 +1,7 @@
 """Where a worker's time goes, by the steps of its turn.
 
 `python -m bench kill --profile` takes it with py-spy while it measures, which slows the worker a little; a file of
-`py-spy record --format raw` is read by `python -m bench.shares FILE`. A sample counts for the step of its innermost
+`py-spy record --format raw` is read by `python -m bench.lib.shares FILE`. A sample counts for the step of its innermost
 function that has one. Only the main thread counts: librdkafka's threads are no Python, and the write-ahead file is
 looked after beside it.
 """
@@ -16,17 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.report import print_table
+from bench.lib.report import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HEAD = ("step", "% of its time")
+_HEAD = ("step", "% of its time")
 STEPS = {
     "Worker._consume": "consume",
     "Records.decode_command": "decode",
     "take_inputs": "take input, routing",
-    "strays": "take input, routing",
     "Table.load": "look up rows",
     "apply (streams/engine": "decide",
     "select_page": "page: SELECT",
@@ -92,14 +91,17 @@ def profiled(pid: int, file: Path | None) -> Iterator[dict[str, float]]:
         result.update(shares(file.read_text(encoding="utf-8")))
 
 
-def show(title: str, figures: dict[str, Any]) -> None:
-    """Print the shares."""
-    print_table(title, HEAD, list(figures.items()))
+def show_profiles(figures: dict[str, Any]) -> None:
+    """Print the shares of each that was profiled."""
+    for name, each in figures.items():
+        if each["profile"]:
+            print_table(f"Where the worker's time goes: {name}", _HEAD, list(each["profile"].items()))
 
 
 def main() -> None:
     """Print each step's share of the main thread's time."""
-    show("The worker's loop", shares(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    found = shares(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    print_table("The worker's loop", _HEAD, list(found.items()))
 
 
 if __name__ == "__main__":
