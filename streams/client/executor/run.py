@@ -58,7 +58,7 @@ class Early(NamedTuple):
 
 
 @dataclass(eq=False)
-class Share:
+class AssignedPartition:
     """A partition that this executor has: its runs by seq, and early signals by seq."""
 
     partition: int
@@ -82,7 +82,7 @@ class Run:
     still be on its way. `task`: that of an async handler that has begun.
     """
 
-    share: Share
+    part: AssignedPartition
     context: Context
     handler: Handler | None
     offsets: list[int]
@@ -110,10 +110,10 @@ class Run:
     def settle(self) -> None:
         """Mark all its signals as done."""
         for offset in self.offsets:
-            self.share.watermark.done(offset)
+            self.part.watermark.done(offset)
         self.offsets.clear()
-        if self.share.runs.get(self.context.seq) is self:
-            del self.share.runs[self.context.seq]
+        if self.part.runs.get(self.context.seq) is self:
+            del self.part.runs[self.context.seq]
 
 
 def outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool) -> Outcome:
