@@ -15,7 +15,7 @@ import functools
 import pstats
 import tempfile
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -34,8 +34,8 @@ from streams.state.store import Store
 from streams.worker import outbox, turn
 from streams.worker.agreement import TopicFacts
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import pages_a_turn, take_shares
-from streams.worker.page_sizes import FIRST, Pace
+from streams.worker.intake import items_of, pages_a_turn, take_inputs
+from streams.worker.page_sizes import FIRST, TunedSizes
 from streams.worker.startup import Topics
 from streams.worker.task import PartitionTask, Phase
 
@@ -85,7 +85,8 @@ class Clock:
 
 
 STEPS: tuple[tuple[str, Any, str], ...] = (
-    ("decode and home", turn, "take_shares"),
+    ("decode and home", turn, "items_of"),
+    ("decode and home", turn, "take_inputs"),
     ("look up rows", table.Table, "load"),
     ("decide (engine)", turn, "apply"),
     ("absorb", table.Table, "absorb"),
@@ -106,7 +107,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(_env_file=None)
-        self.pace = Pace(self.settings.tick_max_rows)
+        self.sizes = TunedSizes(self.settings.tick_max_rows)
         self.turns = self.applied = self.signals = 0
         self.pages: list[int] = []
         self._next = [0] * PARTITIONS
@@ -123,40 +124,40 @@ class Machine:
 
     def log(self, partition: int, key: str, value: bytes) -> None:
         """Append a command."""
-        offset, self._next[partition] = self._next[partition], self._next[partition] + 1
-        stamp = (2, time.time_ns() // 1_000_000)
-        message = Message(
-            topic="commands", partition=partition, offset=offset, key=key.encode(), value=value, timestamp=stamp
-        )
-        self.tasks[partition].backlog.append(message)
+        self.tasks[partition].backlog += turn.items_of([self._message(partition, key, value)], PARTITIONS)  # type: ignore[attr-defined]
 
     def run(self, records: Iterable[Record]) -> float:
         """Apply all of them, turns as large as a worker's; returns the CPU seconds it took."""
+        waiting: list[deque[Any]] = [deque() for _ in self.tasks]
         for partition, key, value in records:
-            self.log(partition, key, value)
-        waiting = [task.backlog.copy() for task in self.tasks]
-        for task in self.tasks:
-            task.backlog.clear()
-        share = self.settings.max_turn_records // PARTITIONS
+            waiting[partition].append(self._message(partition, key, value))
+        most = self.settings.max_turn_records // PARTITIONS
         began = time.thread_time()
         while any(waiting) or any(task.backlog for task in self.tasks):
             for task, rest in zip(self.tasks, waiting, strict=True):
-                while rest and len(task.backlog) < share:
-                    task.backlog.append(rest.popleft())
+                room = max(0, min(len(rest), most - len(task.backlog)))
+                task.backlog += turn.items_of((rest.popleft() for _ in range(room)), PARTITIONS)  # type: ignore[attr-defined]
             self.turn()
         return time.thread_time() - began
 
+    def _message(self, partition: int, key: str, value: bytes) -> Message:
+        offset, self._next[partition] = self._next[partition], self._next[partition] + 1
+        stamp = (2, time.time_ns() // 1_000_000)
+        return Message(
+            topic="commands", partition=partition, offset=offset, key=key.encode(), value=value, timestamp=stamp
+        )
+
     def turn(self) -> None:
         """One turn over what stands in the backlogs."""
-        shares = turn.take_shares(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
-        done = turn.Turn(self.settings, _TOPICS, self.pace)
-        done.apply(shares)
+        inputs = turn.take_inputs(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
+        done = turn.Turn(self.settings, _TOPICS, self.sizes)
+        done.apply(inputs)
         for position, task in enumerate(done.tasks):
             task.running_table.commit(position, 0)
         self.pages += [
             item.command.max_matched
-            for share in shares
-            for item in share.items
+            for input_ in inputs
+            for item in input_.items
             if isinstance(item.command, ContinueSlice)
         ]
         done.tune(self.settings.page_budget_ms)
@@ -172,7 +173,8 @@ class Machine:
     def _task(file: Path, partition: int) -> PartitionTask:
         task = PartitionTask(partition, Store.open(file, partition), file)
         task.table = table.Table(task.store, partition, PARTITIONS, FIRST)
-        task.phase = Phase.RUNNING
+        task.transit(Phase.RESTORING)
+        task.transit(Phase.RUNNING)
         return task
 
 
@@ -301,7 +303,7 @@ def _print_functions(job: Any) -> None:
     pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
 
-turn.take_shares = take_shares  # type: ignore[attr-defined]  # so that STEPS can put a clock around it
+turn.take_inputs, turn.items_of = take_inputs, items_of  # type: ignore[attr-defined]  # for the clocks of STEPS
 
 if __name__ == "__main__":
     main()

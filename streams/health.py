@@ -9,6 +9,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http import HTTPStatus
 from socketserver import TCPServer
@@ -18,11 +19,12 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.registry import Collector
 
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = structlog.get_logger("streams.health")
@@ -32,7 +34,7 @@ _STOPS_WITHIN_S = 0.1
 _PATHS = ("/metrics", "/health/live", "/health/ready")
 
 
-class Verdict(NamedTuple):
+class Health(NamedTuple):
     """The answer to a health check: 200 or 503, and the reason as JSON."""
 
     ok: bool
@@ -44,11 +46,34 @@ class Probe(Protocol):
 
     registry: CollectorRegistry
 
-    def live(self) -> Verdict:
+    def live(self) -> Health:
         """True if the process makes progress; if not, only a restart helps."""
 
-    def ready(self) -> Verdict:
+    def ready(self) -> Health:
         """True if the process does its work at present."""
+
+
+class LoopProbe(Collector):
+    """The probe of a loop, live while it comes round. A subclass adds its metrics, and `ready`.
+
+    `stuck_after_s`: a loop that has not come round for this long is stuck. `clock`: seconds, for ages only.
+    """
+
+    def __init__(self, stuck_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._stuck_after_s = stuck_after_s
+        self._clock = clock
+        self._came_round = clock()
+
+    def live(self) -> Health:
+        """True if the loop comes round."""
+        age = self._age_s()
+        live = age < self._stuck_after_s
+        why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}
+        return Health(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
+
+    def _age_s(self) -> float:
+        return self._clock() - self._came_round
 
 
 @contextmanager
@@ -85,7 +110,7 @@ def _listening(address: str, variable: str, probe: Probe) -> ThreadingWSGIServer
     PlatformCollector(registry=probe.registry)
 
     try:
-        return make_server(host, int(port), app_of(probe), _Server6 if ":" in host else _Server, _Handler)
+        return make_server(host, int(port), wsgi_app(probe), _Server6 if ":" in host else _Server, _Handler)
     except (OSError, OverflowError) as error:
         raise StreamsError(
             f"{variable}={address}: {getattr(error, 'strerror', None) or error}; each process on a machine needs an "
@@ -118,7 +143,7 @@ class _Handler(WSGIRequestHandler):
         """Log nothing: a request is not an event."""
 
 
-def app_of(probe: Probe) -> WSGIApplication:
+def wsgi_app(probe: Probe) -> WSGIApplication:
     """The three paths as a WSGI application, to be served here or within another."""
     metrics = make_wsgi_app(probe.registry)
 
@@ -128,12 +153,12 @@ def app_of(probe: Probe) -> WSGIApplication:
                 scraped: Iterable[bytes] = metrics(environ, start_response)
                 return scraped
             case "/health/live":
-                verdict = probe.live()
+                health = probe.live()
             case "/health/ready":
-                verdict = probe.ready()
+                health = probe.ready()
             case _:
                 return _answer(start_response, HTTPStatus.NOT_FOUND, {"paths": _PATHS})
-        return _answer(start_response, HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE, verdict.body)
+        return _answer(start_response, HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE, health.body)
 
     return app
 

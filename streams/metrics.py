@@ -48,9 +48,9 @@ class Metric:
 class CounterOf(Metric):
     """A number that only rises, from 0 at the start of the process; it has one label at most."""
 
-    def tally(self) -> Tally:
+    def total(self) -> Total:
         """A new counter for this metric."""
-        return Tally(self)
+        return Total(self)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class HistogramOf(Metric):
         return Distribution(self)
 
 
-class Tally:
+class Total:
     """A counter: one thread adds with plain arithmetic, any other may ask for the samples.
 
     The library's own counter takes a lock for each addition, which takes ten times as long; a loop adds about twenty
@@ -99,7 +99,7 @@ class Tally:
 
 
 class Distribution:
-    """A histogram: like `Tally`, one thread observes and any other may ask for the samples."""
+    """A histogram: like `Total`, one thread observes and any other may ask for the samples."""
 
     def __init__(self, metric: HistogramOf) -> None:
         self._metric = metric
@@ -234,9 +234,9 @@ class OfGateway:
 
 
 def counted(owner: object) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
-    """The samples of every `Tally` and `Distribution` that the owner holds."""
+    """The samples of every `Total` and `Distribution` that the owner holds."""
     for each in vars(owner).values():
-        if isinstance(each, Tally | Distribution):
+        if isinstance(each, Total | Distribution):
             yield each.family()
 
 

@@ -8,7 +8,7 @@ import threading
 
 log = logging.getLogger("streams.stopping")
 
-STOP_SECONDS = 20.0
+STOP_S = 20.0
 """Time for a clean stop before the process ends without one, seconds."""
 
 
@@ -24,9 +24,9 @@ class Limit:
         self._timer: threading.Timer | None = None
 
     def begin(self, more: float = 0.0) -> None:
-        """Start the limit of `STOP_SECONDS` plus `more`; a second call starts it again."""
+        """Start the limit of `STOP_S` plus `more`; a second call starts it again."""
         self.lift()
-        self._timer = threading.Timer(STOP_SECONDS + more, self._end)
+        self._timer = threading.Timer(STOP_S + more, self._end)
         self._timer.daemon = True
         self._timer.start()
 
@@ -45,7 +45,7 @@ class Limit:
         log.error(
             "the %s did not stop cleanly within %g s; nothing is lost, the next start settles it",
             self._program,
-            STOP_SECONDS,
+            STOP_S,
         )
         logging.shutdown()
         os._exit(1)

@@ -25,7 +25,7 @@ _HEAD = ("step", "% of its time")
 STEPS = {
     "Worker._consume": "consume",
     "Records.decode_command": "decode",
-    "take_shares": "take shares, routing",
+    "take_inputs": "take input, routing",
     "Table.load": "look up rows",
     "apply (streams/engine": "decide",
     "select_page": "page: SELECT",

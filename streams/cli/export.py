@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +15,7 @@ from streams.cli.show.console import Exit, err, settings_of_command
 from streams.cli.show.partition_bars import partition_bars
 from streams.cli.show.times import duration_of, iso
 from streams.cli.sink import Sink
+from streams.clock import wall_clock
 from streams.errors import StreamsError
 from streams.model import Status
 
@@ -81,7 +81,7 @@ def export(
 
     Example: streams export --output table.jsonl
     """
-    now = time.time_ns() // 1_000_000
+    now = wall_clock()
     no_start_before = now + (duration_of("--import-within", import_within) or 0)
     settings = settings_of_command()
     from streams.offline.moves import Terms  # noqa: PLC0415 - no other command waits for it to load

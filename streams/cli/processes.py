@@ -16,9 +16,9 @@ def worker() -> None:
     Example: STREAMS_WORKER_ID=worker-1 streams worker
     """
     # Each process loads its own modules, so that no other command waits for them.
-    from streams.worker import process as runtime  # noqa: PLC0415
+    from streams.worker.process import run_worker  # noqa: PLC0415
 
-    raise typer.Exit(runtime.run(settings_of_service()))
+    raise typer.Exit(run_worker(settings_of_service()))
 
 
 def gateway() -> None:
@@ -26,9 +26,9 @@ def gateway() -> None:
 
     Example: streams gateway
     """
-    from streams.gateway import process  # noqa: PLC0415
+    from streams.gateway.process import run_gateway  # noqa: PLC0415
 
-    raise typer.Exit(process.run(settings_of_service()))
+    raise typer.Exit(run_gateway(settings_of_service()))
 
 
 def broker(

@@ -28,9 +28,9 @@ def check(
 
     Example: streams schemas check --against main
     """
-    from streams.offline.schema_gate import run  # noqa: PLC0415 - no other command need wait for it to load
+    from streams.offline.schema_gate import check_against  # noqa: PLC0415 - no other command need wait for it to load
 
-    problems = list(run(against))
+    problems = list(check_against(against))
     for problem in problems:
         print_error(str(problem))
     if problems:

@@ -108,7 +108,7 @@ def encode(command: ClientCommand) -> tuple[str, bytes]:
     """
     kind = type(command).__name__
     try:
-        check(command)
+        check_command(command)
         value = codec.encode(command)
     except validation.CommandRefusedError as refusal:
         raise InvalidCommandError(refusal.code, f"{kind}.{refusal.message}") from None
@@ -123,7 +123,7 @@ def encode(command: ClientCommand) -> tuple[str, bytes]:
     return command_key(command), value
 
 
-def check(command: ClientCommand) -> None:
+def check_command(command: ClientCommand) -> None:
     """Check a command against the rules of its fields; raises `CommandRefusedError`."""
     match command:
         case Invoke():

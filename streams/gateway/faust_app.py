@@ -1,4 +1,4 @@
-"""The Faust app: reads `batch-slices`, keeps each batch's merge in a table, writes `batches`."""
+"""The Faust app: reads `batch-slices`, keeps each batch's records in a table, writes `batches`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from streams import codec
 from streams.config import Topic
 from streams.gateway.faust_fixes import AwaitableTable, OrderedConsumer, RenewingProducer
 from streams.gateway.faust_options import app_options
-from streams.gateway.merge import SliceRecord, fold
-from streams.gateway.progress import Merge, dump, load
+from streams.gateway.merge import SliceRecord, merge_chunk
+from streams.gateway.progress import BatchRecords, dump_records, load_records
 from streams.kafka.clients import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.config import Settings
-    from streams.gateway.observer import Observer
+    from streams.gateway.observer import GatewayObserver
 
 CHUNK = 1_000
 """Most records merged at once."""
-CHUNK_SECONDS = 0.2
+CHUNK_S = 0.2
 """Time for which records are gathered before a merge, so that a batch is published at most five times a second."""
 
 _HEARTBEATS_A_SESSION = 3
-_REQUEST_SECONDS = 90.0
+_REQUEST_S = 90.0
 # By default, brokers refuse shorter ones, and Faust then waits forever.
-_SHORTEST_SESSION_SECONDS = 6.0
+_SHORTEST_SESSION_S = 6.0
 
 
-class Source(NamedTuple):
+class SliceTopic(NamedTuple):
     """Properties of `batch-slices` that the app uses for its own topic."""
 
     partitions: int
@@ -51,15 +51,15 @@ def changelog_name(settings: Settings) -> str:
     return f"{app_id(settings)}-progress-changelog"
 
 
-def _options(settings: Settings, source: Source, scratch: Path) -> dict[str, Any]:
+def _options(settings: Settings, source: SliceTopic, scratch: Path) -> dict[str, Any]:
     """Options of the app: brokers, transactions and sizes of records."""
-    session_s = max(_SHORTEST_SESSION_SECONDS, settings.session_timeout_ms / 1000)
+    session_s = max(_SHORTEST_SESSION_S, settings.session_timeout_ms / 1000)
     return {
         "producer_linger": 0,
         **app_options(settings.kafka_properties()),
         "broker_heartbeat_interval": session_s / _HEARTBEATS_A_SESSION,
         # Faust refuses a session timeout longer than that of a request.
-        "broker_request_timeout": max(_REQUEST_SECONDS, session_s),
+        "broker_request_timeout": max(_REQUEST_S, session_s),
         "broker_session_timeout": session_s,
         "consumer_max_fetch_size": 2 * MAX_RECORD_BYTES,
         "datadir": scratch,
@@ -77,13 +77,16 @@ def _options(settings: Settings, source: Source, scratch: Path) -> dict[str, Any
 
 
 def build_app(
-    settings: Settings, source: Source, scratch: Path, failed: Callable[[BaseException], None], observer: Observer
+    settings: Settings,
+    source: SliceTopic,
+    scratch: Path,
+    failed: Callable[[BaseException], None],
+    observer: GatewayObserver,
 ) -> Any:
     """Make the app; it must be called inside the event loop that is to run it.
 
     `scratch` is a folder that Faust needs but leaves empty, since tables are in memory. `failed` is called with the
-    error that ended the merging; nothing of that chunk of input has then been acknowledged. `observer` hears of each
-    merge.
+    error that ended the merging; that chunk of input is then not acknowledged. `observer` hears of each merge.
 
     Raises:
         ConfigError: the settings hold a property that Faust cannot honour.
@@ -110,10 +113,10 @@ def build_app(
 
     async def merge_slices(stream: Any) -> None:
         try:
-            async for events in stream.noack_take(CHUNK, within=CHUNK_SECONDS):
+            async for events in stream.noack_take(CHUNK, within=CHUNK_S):
                 # Records read before a rebalance are read again after it, by whichever gateway has the partition then.
                 began = time.perf_counter()
-                published = await _merge_chunk([event for event in events if current(event)], table, batches)
+                published = await _merge_and_publish([event for event in events if current(event)], table, batches)
                 observer.merged(len(events), published, time.perf_counter() - began)
                 for event in events:
                     if current(event):
@@ -125,21 +128,23 @@ def build_app(
     return app
 
 
-async def _merge_chunk(events: Sequence[Any], table: AwaitableTable, batches: Any) -> int:
+async def _merge_and_publish(events: Sequence[Any], table: AwaitableTable, batches: Any) -> int:
     """Merge the events; returns the number of resulting records of `batches`, once all have reached the broker."""
 
-    def saved(batch_id: str) -> Merge:
+    def saved(batch_id: str) -> BatchRecords:
         value = table.get(batch_id.encode())
-        return Merge() if value is None else load(value)
+        return BatchRecords() if value is None else load_records(value)
 
-    folded = fold([_record(event.message) for event in events], saved)
+    merged = merge_chunk([_record(event.message) for event in events], saved)
     sends = [
         await batches.send(key=batch_id.encode(), value=None if found is None else codec.encode(found))
-        for batch_id, found in folded.published
+        for batch_id, found in merged.published
     ]
     await asyncio.gather(*sends)
-    for batch_id, merge in folded.merges.items():
-        table.put(batch_id.encode(), None if merge == Merge() else dump(merge), folded.partitions[batch_id])
+    for batch_id, batch in merged.batches.items():
+        table.put(
+            batch_id.encode(), None if batch == BatchRecords() else dump_records(batch), merged.partitions[batch_id]
+        )
     await table.sent()
     return len(sends)
 

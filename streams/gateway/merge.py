@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
 
 from streams import codec
 from streams.errors import StreamsError
-from streams.gateway.progress import Merge, add, forget, parse_key, progress
+from streams.gateway.progress import BatchRecords, batch_progress, parse_key, with_record, with_tombstone
 from streams.model import BatchHeader, SliceProgress
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from streams.model import BatchProgress
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("streams.gateway")
 
 
 class NewerRecordError(StreamsError):
@@ -31,18 +32,18 @@ class SliceRecord(NamedTuple):
     place: str
 
 
-class Folded(NamedTuple):
+class MergedChunk(NamedTuple):
     """The result of a chunk: what to save and what to publish.
 
-    `merges` and `partitions` (that of the records) are by batch id. `published` is in order; None is a tombstone.
+    `batches` and `partitions` (that of the records) are by batch id. `published` is in order; None is a tombstone.
     """
 
-    merges: dict[str, Merge]
+    batches: dict[str, BatchRecords]
     partitions: dict[str, int]
     published: list[tuple[str, BatchProgress | None]]
 
 
-def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folded:
+def merge_chunk(records: Iterable[SliceRecord], saved: Callable[[str], BatchRecords]) -> MergedChunk:
     """Merge the records. Each batch that they are about is published once, changed or not.
 
     Published even if unchanged: records come again after a crash, and their results may not have been published before
@@ -51,7 +52,7 @@ def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folde
     Raises:
         NewerRecordError: a record was written by a newer version; without it, its batch might never end.
     """
-    merges: dict[str, Merge] = {}
+    batches: dict[str, BatchRecords] = {}
     partitions: dict[str, int] = {}
     published: list[tuple[str, BatchProgress | None]] = []
     for record in records:
@@ -59,19 +60,21 @@ def fold(records: Iterable[SliceRecord], saved: Callable[[str], Merge]) -> Folde
             key = parse_key(record.key)
             content = None if record.value is None else _decode(record.value, record.place)
         except (ValueError, codec.BadRecordError) as error:
-            log.error("%s is not a progress record and is left out: %s", record.place, error)  # noqa: TRY400 - nothing to trace
+            log.error("not a progress record, it is left out", place=record.place, why=str(error))  # noqa: TRY400 - nothing to trace
             continue
         partitions[key.batch_id] = record.partition
-        merge = merges[key.batch_id] if key.batch_id in merges else saved(key.batch_id)
+        batch = batches[key.batch_id] if key.batch_id in batches else saved(key.batch_id)
         if content is not None:
-            merges[key.batch_id] = add(merge, content)
+            batches[key.batch_id] = with_record(batch, content)
             continue
-        merges[key.batch_id] = forget(merge, key.partition)
+        batches[key.batch_id] = with_tombstone(batch, key.partition)
         if key.partition is None:
             # Published in its place: the next record may use the id again, and readers start from scratch here.
             published.append((key.batch_id, None))
-    after = [(batch_id, progress(merge)) for batch_id, merge in merges.items()]
-    return Folded(merges, partitions, published + [(batch_id, found) for batch_id, found in after if found is not None])
+    after = [(batch_id, batch_progress(batch)) for batch_id, batch in batches.items()]
+    return MergedChunk(
+        batches, partitions, published + [(batch_id, found) for batch_id, found in after if found is not None]
+    )
 
 
 def _decode(value: bytes, place: str) -> BatchHeader | SliceProgress:

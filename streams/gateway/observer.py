@@ -7,10 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
-from prometheus_client import CollectorRegistry
-from prometheus_client.registry import Collector
 
-from streams.health import Verdict
+from streams.health import Health, LoopProbe
 from streams.metrics import OfGateway, counted
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ LOOK_EVERY_S: Final = 1.0
 """Greatest age of a snapshot, seconds."""
 
 
-class Seen(NamedTuple):
+class GatewaySnapshot(NamedTuple):
     """A snapshot of the gateway; `lag` is by partition of `batch-slices`, for those it has."""
 
     lag: dict[int, int]
@@ -35,7 +33,7 @@ class Seen(NamedTuple):
     hindered_by: str | None
 
 
-class Observer(Collector):
+class GatewayObserver(LoopProbe):
     """A gateway's metrics and health.
 
     `merged`, `started`, `watch` and `look` are for the event loop, the others for the server's threads. `clock` is in
@@ -43,17 +41,15 @@ class Observer(Collector):
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.registry = CollectorRegistry()
-        self._clock = clock
-        self._came_round = clock()
-        self._seen = Seen({}, 0, "it starts")
+        super().__init__(LIVE_WITHIN_S, clock)
+        self._snapshot = GatewaySnapshot({}, 0, "it starts")
         self._app: Any = None
         self._topic = ""
         self._rebalanced = 0
-        self._records = OfGateway.RECORDS.tally()
-        self._published = OfGateway.PUBLISHED.tally()
+        self._records = OfGateway.RECORDS.total()
+        self._published = OfGateway.PUBLISHED.total()
         self._merge_seconds = OfGateway.MERGE_SECONDS.distribution()
-        self._rebalances = OfGateway.REBALANCES.tally()
+        self._rebalances = OfGateway.REBALANCES.total()
         self.registry.register(self)
 
     def merged(self, records: int, published: int, took_s: float) -> None:
@@ -81,7 +77,7 @@ class Observer(Collector):
         try:
             self._rebalances.add(self._app.rebalancing_count - self._rebalanced)
             self._rebalanced = self._app.rebalancing_count
-            self._seen = _seen(self._app, self._topic)
+            self._snapshot = _snapshot_of(self._app, self._topic)
         except Exception as error:  # noqa: BLE001 - Faust is in the middle of a change: the next look will succeed
             log.debug("the gateway cannot be looked at now", error=repr(error))
 
@@ -90,30 +86,20 @@ class Observer(Collector):
         yield from counted(self)
         age, lag, batches = OfGateway.LOOP_AGE.family(), OfGateway.LAG.family(), OfGateway.BATCHES.family()
         age.add_metric([], self._age_s())
-        batches.add_metric([], self._seen.batches)
-        for partition, records in self._seen.lag.items():
+        batches.add_metric([], self._snapshot.batches)
+        for partition, records in self._snapshot.lag.items():
             lag.add_metric([str(partition)], records)
         yield from (age, lag, batches)
 
-    def live(self) -> Verdict:
-        """True if the loop comes round."""
-        age = self._age_s()
-        live = age < LIVE_WITHIN_S
-        why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}
-        return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
-
-    def ready(self) -> Verdict:
+    def ready(self) -> Health:
         """True if its table is complete and it merges new records; False without a partition."""
-        seen = self._seen
-        why = seen.hindered_by if self.live().ok else "the loop does not come round"
+        now = self._snapshot
+        why = now.hindered_by if self.live().ok else "the loop does not come round"
         reasons = {} if why is None else {"why": why}
-        return Verdict(why is None, {"ready": why is None, **reasons, "partitions": sorted(seen.lag)})
-
-    def _age_s(self) -> float:
-        return self._clock() - self._came_round
+        return Health(why is None, {"ready": why is None, **reasons, "partitions": sorted(now.lag)})
 
 
-def _seen(app: Any, topic: str) -> Seen:
+def _snapshot_of(app: Any, topic: str) -> GatewaySnapshot:
     consumer = app.consumer
     lag = {}
     for place in consumer.assignment():
@@ -122,7 +108,7 @@ def _seen(app: Any, topic: str) -> Seen:
             end, last = consumer.highwater(place), consumer._read_offset.get(place)  # noqa: SLF001 - not public
             lag[place.partition] = max(0, (end or 0) - (0 if last is None else last + 1))
     batches = sum(len(table) for table in app.tables.values())
-    return Seen(lag, batches, _hindrance(app, lag))
+    return GatewaySnapshot(lag, batches, _hindrance(app, lag))
 
 
 def _hindrance(app: Any, lag: dict[int, int]) -> str | None:

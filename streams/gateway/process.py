@@ -20,9 +20,9 @@ from faust.exceptions import ProducerSendError
 
 from streams.config import Topic, variable
 from streams.errors import StreamsError
-from streams.gateway.faust_app import Source, app_id, build_app, changelog_name
+from streams.gateway.faust_app import SliceTopic, app_id, build_app, changelog_name
 from streams.gateway.faust_options import without_effect
-from streams.gateway.observer import Observer
+from streams.gateway.observer import GatewayObserver
 from streams.health import serving
 from streams.kafka.admin import Admin
 from streams.kafka.clients import TIMEOUT_S
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
 
-STOP_SECONDS = 15.0
+STOP_S = 15.0
 """Time for a clean stop before the process ends without one, seconds."""
 
-REPEAT_SECONDS = 30.0
+REPEAT_S = 30.0
 """Time for which a message of Faust is not repeated, seconds."""
 
-RESTART_SECONDS = 30.0
+RESTART_S = 30.0
 """A gateway that failed within this time of its start is not restarted, seconds."""
 
-_REASON_SECONDS = 3.0
+_REASON_S = 3.0
 _LOST = (KafkaError, ProducerSendError)
 _EXIT_INTERRUPTED = 130
 _CHATTY = ("aiokafka", "faust", "mode", "streams.gateway.faust_fixes")
@@ -53,7 +53,7 @@ _CHATTY = ("aiokafka", "faust", "mode", "streams.gateway.faust_fixes")
 log = structlog.get_logger("streams.gateway")
 
 
-def run(settings: Settings) -> int:
+def run_gateway(settings: Settings) -> int:
     """Run the gateway until SIGTERM or Ctrl-C; a second one ends the process at once. Returns the exit code.
 
     When Kafka has ended its transaction, as it does after an outage of a minute, the process restarts itself.
@@ -66,7 +66,7 @@ def run(settings: Settings) -> int:
     unused = without_effect(settings.kafka_properties())
     if unused:
         log.warning("these Kafka properties have no effect on the gateway", properties=unused)
-    observer = Observer()
+    observer = GatewayObserver()
     limit = Limit("gateway")
     serves = serving(settings.gateway_http, variable("gateway_http"), observer)
     try:
@@ -82,14 +82,14 @@ def run(settings: Settings) -> int:
 
 def _start_again(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
     """Replace this process by the same program: Faust's producers and threads outlive its app."""
-    if lasted < RESTART_SECONDS:
+    if lasted < RESTART_S:
         raise StreamsError(f"the gateway cannot go on: {error!r}") from error
     log.warning("gateway starts again", reason=repr(error))
     shutil.rmtree(scratch, ignore_errors=True)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
 
 
-def _require_source(settings: Settings) -> tuple[Source, TopicIds]:
+def _require_source(settings: Settings) -> tuple[SliceTopic, TopicIds]:
     """Check the topics before Faust does: it would wait for missing ones, or create them in its own way.
 
     Returns the source, and the ids by which to check later that the topics are still the same.
@@ -105,7 +105,7 @@ def _require_source(settings: Settings) -> tuple[Source, TopicIds]:
             "stopped, delete the first one and the gateway's consumer group, and it is built again"
         )
     ids = TopicIds(admin.client, {name: topic_id(admin.client, name, TIMEOUT_S) for name in found})
-    return Source(len(slices.partitions), max(len(each.replicas) for each in slices.partitions.values())), ids
+    return SliceTopic(len(slices.partitions), max(len(each.replicas) for each in slices.partitions.values())), ids
 
 
 async def _watch_topics(settings: Settings, ids: TopicIds, failed: Callable[[BaseException], None]) -> None:
@@ -132,7 +132,7 @@ def _quieten(settings: Settings) -> None:
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
         for handler in logging.getLogger().handlers:
-            handler.addFilter(Seldom(_CHATTY, REPEAT_SECONDS))
+            handler.addFilter(Seldom(_CHATTY, REPEAT_S))
 
 
 def _end_surviving_threads(error: Exception | None) -> None:
@@ -149,7 +149,7 @@ def _end_surviving_threads(error: Exception | None) -> None:
 
 
 async def _serve(
-    settings: Settings, source: Source, ids: TopicIds, scratch: Path, observer: Observer, limit: Limit
+    settings: Settings, source: SliceTopic, ids: TopicIds, scratch: Path, observer: GatewayObserver, limit: Limit
 ) -> None:
     over = _asked_to_stop(limit)
 
@@ -173,7 +173,7 @@ async def _serve(
         raise
     except Exception as error:
         # Faust may end with any error when a topic is deleted.
-        found = await asyncio.to_thread(ids.ask_now, _REASON_SECONDS)
+        found = await asyncio.to_thread(ids.ask_now, _REASON_S)
         if found is not None:
             raise _remade(settings, found) from error
         if not isinstance(error, _LOST):
@@ -218,10 +218,10 @@ async def _first(over: asyncio.Future[None], work: Awaitable[Any]) -> None:
 
 async def _stop(app: Any) -> None:
     try:
-        await asyncio.wait_for(app.stop(), STOP_SECONDS)
+        await asyncio.wait_for(app.stop(), STOP_S)
     except TimeoutError:
         # Faust's threads would keep the process alive; records not acknowledged are read again at the next start.
-        log.warning("the gateway did not stop cleanly", seconds=STOP_SECONDS)
+        log.warning("the gateway did not stop cleanly", seconds=STOP_S)
         logging.shutdown()
         os._exit(1)
     except Exception as error:  # noqa: BLE001 - no error here may hide the reason why the gateway stops

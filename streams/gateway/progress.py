@@ -37,7 +37,7 @@ class SliceKey(Record, frozen=True):
     partition: int | None
 
 
-class Merge(Record, frozen=True):
+class BatchRecords(Record, frozen=True):
     """The known records of a batch; slices may be known before their header."""
 
     header: BatchHeader | None = None
@@ -56,42 +56,42 @@ def parse_key(key: bytes) -> SliceKey:
     return SliceKey(batch_id, None if last == _LEAD else int(last))
 
 
-def add(merge: Merge, record: BatchHeader | SliceProgress) -> Merge:
-    """The merge with one more record; the same object if the record is not newer than the known one."""
+def with_record(batch: BatchRecords, record: BatchHeader | SliceProgress) -> BatchRecords:
+    """The batch with one more record; the same object if the record is not newer than the known one."""
     match record:
         case BatchHeader():
-            stale = merge.header is not None and record.revision <= merge.header.revision
-            return merge if stale else Merge(record, merge.slices)
+            stale = batch.header is not None and record.revision <= batch.header.revision
+            return batch if stale else BatchRecords(record, batch.slices)
         case SliceProgress():
-            known = merge.slices.get(record.partition)
+            known = batch.slices.get(record.partition)
             stale = known is not None and record.revision <= known.revision
-            return merge if stale else Merge(merge.header, {**merge.slices, record.partition: record})
+            return batch if stale else BatchRecords(batch.header, {**batch.slices, record.partition: record})
 
 
-def forget(merge: Merge, partition: int | None) -> Merge:
-    """The merge after a tombstone.
+def with_tombstone(batch: BatchRecords, partition: int | None) -> BatchRecords:
+    """The batch after a tombstone.
 
     A tombstone of the header removes the batch, slices included. That of a slice follows its header's: if there is a
     header again (the id is in use again) it changes nothing, without one it removes the slice.
     """
     if partition is None:
-        return Merge()
-    if merge.header is not None or partition not in merge.slices:
-        return merge
-    return Merge(None, {each: kept for each, kept in merge.slices.items() if each != partition})
+        return BatchRecords()
+    if batch.header is not None or partition not in batch.slices:
+        return batch
+    return BatchRecords(None, {each: kept for each, kept in batch.slices.items() if each != partition})
 
 
-def progress(merge: Merge) -> BatchProgress | None:
+def batch_progress(batch: BatchRecords) -> BatchProgress | None:
     """The batch's progress; None as long as its header is unknown.
 
     `rate` is the mean since the batch was created: rows acted on (matched but not skipped) a second. `eta_ms` is the
     time for the rows still to be looked at, at the mean speed so far. It is None if that is meaningless: before every
     slice has begun, with a limit, and once all rows have been looked at.
     """
-    header = merge.header
+    header = batch.header
     if header is None:
         return None
-    slices = [merge.slices[partition] for partition in sorted(merge.slices)]
+    slices = [batch.slices[partition] for partition in sorted(batch.slices)]
     state = _state(header, slices)
     rate, eta_ms = _speed(header, slices, state)
     records: list[BatchHeader | SliceProgress] = [header, *slices]
@@ -110,24 +110,24 @@ def progress(merge: Merge) -> BatchProgress | None:
     )
 
 
-def dump(merge: Merge) -> bytes:
-    """The merge in the form of the gateway's table: its records, each as in Kafka."""
-    records = [*([] if merge.header is None else [merge.header]), *merge.slices.values()]
+def dump_records(batch: BatchRecords) -> bytes:
+    """The batch in the form of the gateway's table: its records, each as in Kafka."""
+    records = [*([] if batch.header is None else [batch.header]), *batch.slices.values()]
     return msgspec.msgpack.encode([codec.encode(record) for record in records])
 
 
-def load(saved: bytes) -> Merge:
-    """The merge from the gateway's table, even if an older version saved it.
+def load_records(saved: bytes) -> BatchRecords:
+    """The batch from the gateway's table, even if an older version saved it.
 
     Raises:
-        BadRecordError: a newer version saved the merge.
+        BadRecordError: a newer version saved them.
     """
-    merge = Merge()
+    batch = BatchRecords()
     for each in msgspec.msgpack.decode(saved, type=list[bytes]):
         record = codec.decode(each)
         if isinstance(record, BatchHeader | SliceProgress):
-            merge = add(merge, record)
-    return merge
+            batch = with_record(batch, record)
+    return batch
 
 
 _SUMMED = ("scan_total", "scanned", "matched", "done", "pending", "skipped", "failed", "held")

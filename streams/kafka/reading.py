@@ -35,7 +35,7 @@ class DeletedError(StreamsError):
     """The next record to read has been deleted."""
 
 
-class Reading:
+class TopicReader:
     """Committed records of any topic, partition by partition."""
 
     def __init__(self, settings: Settings, clients: Clients, progress: Progress) -> None:

@@ -19,7 +19,7 @@ from streams.errors import StreamsError
 from streams.kafka.admin import Admin
 from streams.kafka.clients import TIMEOUT_S, KafkaClients
 from streams.kafka.errors import COORDINATOR_ERRORS
-from streams.kafka.reading import Reading
+from streams.kafka.reading import TopicReader
 from streams.kafka.topics import require
 from streams.model import TERMINAL, UNSTARTED, Tick
 from streams.offline.moves import commands_for
@@ -99,7 +99,7 @@ def restored(
         raise NotAtRestError(members)
     with _clear_errors(), ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streams-export-")))
-        reading = stack.enter_context(closing(Reading(settings, made, progress or (lambda *_: None))))
+        reading = stack.enter_context(closing(TopicReader(settings, made, progress or (lambda *_: None))))
         stores = []
         for partition in range(tables):
             store = Store.open(folder / f"{partition}.sqlite3", partition)
@@ -172,7 +172,7 @@ def _member_count(admin: Any, group: str) -> int:
         time.sleep(_PAUSE_S)
 
 
-def _waiting(reading: Reading, log: str, partition: int, meta: Meta | None) -> str | None:
+def _waiting(reading: TopicReader, log: str, partition: int, meta: Meta | None) -> str | None:
     """The reason why the partition is not at rest; None if all its commands, apart from ticks, have been applied."""
     begin, end = reading.bounds(log, partition, IsolationLevel.READ_UNCOMMITTED)
     applied = begin if meta is None else max(begin, meta.next_offset)

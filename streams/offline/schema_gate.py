@@ -44,12 +44,12 @@ class Problem(NamedTuple):
         return f"{self.at}: {self.message}"
 
 
-def run(against: str) -> list[Problem]:
+def check_against(against: str) -> list[Problem]:
     """The problems of today's schemas for readers and writers of those at `against`, a folder or a git ref."""
-    return check(load(against), schemas.load(schemas.folder()))
+    return check_schemas(schemas_at(against), schemas.load(schemas.folder()))
 
 
-def load(source: str) -> dict[str, Schema]:
+def schemas_at(source: str) -> dict[str, Schema]:
     """Schemas by the record's name, from a folder or from `schemas/` in a git ref of this checkout.
 
     Raises `SchemasError` if there are none.
@@ -63,7 +63,7 @@ def load(source: str) -> dict[str, Schema]:
     return found
 
 
-def check(old: dict[str, Schema], new: dict[str, Schema]) -> list[Problem]:
+def check_schemas(old: dict[str, Schema], new: dict[str, Schema]) -> list[Problem]:
     """The problems for readers and writers of the old schemas; empty if nothing breaks."""
     problems = [Problem(name, "the record is gone, and older ones must stay readable") for name in old.keys() - new]
     for name in old.keys() & new.keys():

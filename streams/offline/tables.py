@@ -8,13 +8,13 @@ from streams.kafka.reading import chunks
 from streams.worker.agreement import beginning_gone
 
 if TYPE_CHECKING:
-    from streams.kafka.reading import Reading
+    from streams.kafka.reading import TopicReader
     from streams.state.store import Store
 
 _IN_A_TRANSACTION: Final = 10_000
 
 
-def restore(reading: Reading, store: Store, topic: str, bounds: tuple[int, int]) -> None:
+def restore(reading: TopicReader, store: Store, topic: str, bounds: tuple[int, int]) -> None:
     """Make a table from the records of the changelog `topic` within `bounds`.
 
     Raises:

@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any
 from streams.config import Topic
 from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
-from streams.kafka.reading import Reading, chunks
+from streams.kafka.reading import TopicReader, chunks
 from streams.model import ENGINE_VERSION
 from streams.offline.tables import restore
 from streams.state.store import Store
-from streams.state.table import Table
-from streams.worker.dead_letter_places import PutAside
-from streams.worker.intake import take_share
-from streams.worker.page_sizes import FIRST, Pace
+from streams.worker.dead_letter_places import DeadLetterPlaces
+from streams.worker.intake import items_of, take_input
+from streams.worker.page_sizes import FIRST, TunedSizes
 from streams.worker.startup import Topics, learn_topics
-from streams.worker.task import PartitionTask, Phase
+from streams.worker.task import PartitionTask
 from streams.worker.turn import Turn
 
 if TYPE_CHECKING:
@@ -87,8 +86,8 @@ class _Comparison:
     ) -> None:
         self._settings = settings
         self._topics = topics
-        self._reading = Reading(settings, clients, progress)
-        self._put_aside = PutAside(settings, topics, self._reading)
+        self._reading = TopicReader(settings, clients, progress)
+        self._places = DeadLetterPlaces(settings, topics, self._reading)
 
     def close(self) -> None:
         self._reading.close()
@@ -110,7 +109,7 @@ class _Comparison:
                 if verdict.earlier_to is not None:
                     return verdict
                 # After the changelog: a transaction that was just restored may have written dead letters as well.
-                self._put_aside.read()
+                self._places.read()
                 if kept.meta is not None:
                     verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset)
                 self._diff(verdict, kept, replayed)
@@ -120,26 +119,18 @@ class _Comparison:
         return verdict
 
     def _replay(self, store: Store, file: Path, partition: int, end: int) -> int:
-        facts = self._topics.facts
         task = PartitionTask(partition, store, file)
-        task.table = Table(
-            store,
-            partition,
-            facts.partitions,
-            FIRST,
-            commands_topic_id=facts.commands_id,
-            changelog_topic_id=facts.changelog_id,
-        )
-        task.phase = Phase.RUNNING
-        task.known_ahead, dead = self._put_aside.ahead[partition], self._put_aside.skipped[partition]
+        task.open_table(self._topics.facts, FIRST)
+        task.known_ahead, dead = self._places.ahead[partition], self._places.skipped[partition]
         count = 0
         bounds = (0, end)
         for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
-            task.backlog.extend(_Skipped(message) if message.offset() in dead else message for message in chunk)
+            messages = (_Skipped(message) if message.offset() in dead else message for message in chunk)
+            task.backlog += items_of(messages, self._topics.facts.partitions)
             count += len(chunk)
             while task.backlog:
-                Turn(self._settings, self._topics, Pace(self._settings.tick_max_rows)).apply([take_share(task)])
-                task.table.commit(0, 0)
+                Turn(self._settings, self._topics, TunedSizes(self._settings.tick_max_rows)).apply([take_input(task)])
+                task.running_table.commit(0, 0)
         return count
 
     @staticmethod

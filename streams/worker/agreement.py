@@ -45,16 +45,16 @@ def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, n
     Raises:
         PartitionError: the changelog ends before what the store has read, or begins after it.
     """
-    store, partition = task.store, task.partition
-    if store.changelog_position > task.target:
+    store, partition, target = task.store, task.partition, task.replay.target
+    if store.changelog_position > target:
         raise PartitionError(
             f"partition {partition}: the local table has read the changelog up to {store.changelog_position}, but "
-            f"{topics.changelog} ends at {task.target}: the topic is not the one this table was made from. Restore "
+            f"{topics.changelog} ends at {target}: the topic is not the one this table was made from. Restore "
             "the topic, or delete the partition's file in the state folder to rebuild the table from it",
             partition,
         )
     # After a worker's own commit, only the marker of its transaction is left, which is not a record.
-    behind = store.changelog_position + 1 < task.target
+    behind = store.changelog_position + 1 < target
     if store.changelog_position < changelog_begin:
         if behind or store.changelog_position == 0:
             raise beginning_gone(topics.changelog, partition)
@@ -86,20 +86,20 @@ def check_table(task: PartitionTask, topics: TopicFacts) -> None:
         PartitionError: they contradict each other; the message says which, and what to do.
         StreamsError: the topics are not those of the table, or have another number of partitions.
     """
-    meta, partition = task.store.meta, task.partition
+    meta, partition, committed = task.store.meta, task.partition, task.replay.committed
     if meta is None:
-        if task.committed is not None:
+        if committed is not None:
             raise PartitionError(
-                f"partition {partition}: offset {task.committed} of {topics.commands} is committed, but "
+                f"partition {partition}: offset {committed} of {topics.commands} is committed, but "
                 f"{topics.changelog} has no record of the table: the changelog was deleted. Restore it, or replay "
                 "the log under a new STREAMS_GROUP_ID and topic prefix",
                 partition,
             )
-        _check_log_start(partition, topics, task.log_start)
+        _check_log_start(partition, topics, task.replay.log_start)
         return
-    if task.committed is not None and task.committed != meta.next_offset:
+    if committed is not None and committed != meta.next_offset:
         raise PartitionError(
-            f"partition {partition}: the group's committed offset is {task.committed}, the changelog says "
+            f"partition {partition}: the group's committed offset is {committed}, the changelog says "
             f"{meta.next_offset}: somebody reset one of them. Set the group's offset of {topics.commands} to "
             f"{meta.next_offset}",
             partition,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
     from streams.config import Settings
-    from streams.worker.outbox import DeadLetter, Forwarded, Outbox, Records
+    from streams.worker.outbox import Forwarded, Outbox, OutgoingDeadLetter, Records
     from streams.worker.task import PartitionTask
     from streams.worker.watch import TopicWatch
 
@@ -116,16 +116,18 @@ class Checkpoint:
         meanwhile: Callable[[], Container[PartitionTask]],
     ) -> None:
         positions: dict[int, int] = {}
+        # 1
         _retrying(self._producer.begin_transaction)
         if not self._watch.confirmed(_GIVE_UP_S):
             raise TransactionAbortedError(f"no answer within {_GIVE_UP_S:.0f} s whether the topics are the same")
         self._began = began = time.monotonic()
         try:
             self._produce_all(outbox, tasks, positions)
-        except KafkaException as exc:
+        except KafkaException as error:
             # Not retried: part of it is in the transaction already.
-            error = kafka_error(exc)
-            raise TransactionAbortedError(str(exc)) if error is None else _refused(error) from exc
+            why = kafka_error(error)
+            raise TransactionAbortedError(str(error)) if why is None else _refused(why) from error
+        # 4, 5
         offsets = [
             TopicPartition(self._topics[Topic.COMMANDS], t.partition, t.running_table.meta.next_offset) for t in tasks
         ]
@@ -135,6 +137,7 @@ class Checkpoint:
         finally:
             wait([committed])
         self.transaction_s = committed.result() - began
+        # 6
         for task in tasks:
             if task in ahead:
                 continue
@@ -164,6 +167,7 @@ class Checkpoint:
         _retrying(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S))
 
     def _produce_all(self, outbox: Outbox, tasks: Sequence[PartitionTask], positions: dict[int, int]) -> None:
+        # 2
         for task in tasks:
             outbox.changelog[task.partition][-1]["callback"] = _noting(positions)
         self._produce(Topic.CHANGELOG, outbox.changelog)
@@ -171,6 +175,7 @@ class Checkpoint:
         self._produce(Topic.BATCH_SLICES, outbox.progress)
         for letter in outbox.dead_letters:
             self._produce_one(Topic.DEAD_LETTERS, letter, letter.partition % self._dead_letter_partitions)
+        # 3
         for record in outbox.forwarded:
             self._produce_one(Topic.COMMANDS, record, record.partition)
         self._produce(Topic.COMMANDS, outbox.commands)
@@ -190,7 +195,7 @@ class Checkpoint:
                         raise _refused(error, f"{topic}, partition {partition}, key {record['key']}: ")
                 self._producer.poll(0.1)
 
-    def _produce_one(self, topic: Topic, record: DeadLetter | Forwarded, partition: int) -> None:
+    def _produce_one(self, topic: Topic, record: OutgoingDeadLetter | Forwarded, partition: int) -> None:
         """Queue a record with headers, which `produce_batch` does not take."""
         name, headers = self._topics[topic], record.headers
         while True:
@@ -216,14 +221,14 @@ def _retrying(call: Callable[[], object]) -> None:
     while True:
         try:
             call()
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is None:
+        except KafkaException as error:
+            why = kafka_error(error)
+            if why is None:
                 raise
-            if not error.retriable() or error.fatal() or error.txn_requires_abort():
-                raise _failure(error) from exc
+            if not why.retriable() or why.fatal() or why.txn_requires_abort():
+                raise _failure(why) from error
             if time.monotonic() > give_up:
-                raise ProducerFencedError(f"outcome unknown after {_GIVE_UP_S:.0f} s: {error.str()}") from exc
+                raise ProducerFencedError(f"outcome unknown after {_GIVE_UP_S:.0f} s: {why.str()}") from error
         else:
             return
 

@@ -28,7 +28,7 @@ _BEFORE = "too far ahead when it was applied before"
 _first = itemgetter(0)
 
 
-class Run(NamedTuple):
+class ClockAheadRun(NamedTuple):
     """A run of consecutive records of a partition that are all stamped too far ahead.
 
     `first`: the first message. `last`: offset of the last one. `ahead_ms`: the most that one of them is ahead of the
@@ -52,15 +52,15 @@ class Run(NamedTuple):
         )
 
 
-def runs_of(items: Iterable[Item], clocks: Mapping[int, int], now: int) -> list[Run]:
-    """The runs of records stamped too far ahead among a share's items.
+def runs_of(items: Iterable[Item], clocks: Mapping[int, int], now: int) -> list[ClockAheadRun]:
+    """The runs of records stamped too far ahead among an input's items.
 
     Args:
         items: the records, in their order.
         clocks: offset of each record stamped too far ahead -> partition clock at which it was applied, ms.
         now: the worker's clock, ms.
     """
-    runs: list[Run] = []
+    runs: list[ClockAheadRun] = []
     follows = False
     for item in items:
         message = item.message
@@ -72,7 +72,7 @@ def runs_of(items: Iterable[Item], clocks: Mapping[int, int], now: int) -> list[
                 run = runs[-1]
                 runs[-1] = run._replace(last=offset, records=run.records + 1, ahead_ms=max(run.ahead_ms, ahead_ms))
             else:
-                runs.append(Run(message, offset, 1, ahead_ms, clock))
+                runs.append(ClockAheadRun(message, offset, 1, ahead_ms, clock))
         follows = clock is not None
     return runs
 

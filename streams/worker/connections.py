@@ -14,9 +14,9 @@ from streams.config import Topic
 from streams.errors import PartitionError, StreamsError
 from streams.kafka.clients import command_consumer, transactional_producer
 from streams.kafka.errors import AUTO_OFFSET_RESET, FATAL, STATE, ConsumerFencedError, KafkaFailureError, kafka_error
-from streams.kafka.reading import Reading
+from streams.kafka.reading import TopicReader
 from streams.worker.checkpoint import Checkpoint
-from streams.worker.dead_letter_places import PutAside
+from streams.worker.dead_letter_places import DeadLetterPlaces
 from streams.worker.rivals import Rounds
 from streams.worker.standstill import Standstill
 from streams.worker.takeover import Takeover
@@ -109,9 +109,9 @@ class Connections:
         place = TopicPartition(self._topics.commands, partition, offset)
         try:
             self.consumer.seek(place)
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is None or error.code() != STATE:
+        except KafkaException as error:
+            why = kafka_error(error)
+            if why is None or why.code() != STATE:
                 raise
             return False
         self.consumer.resume([place])
@@ -174,10 +174,10 @@ class Connections:
 
     def _named_ahead(self) -> Mapping[int, Places]:
         """The records that were stamped too far ahead according to dead letters, by partition."""
-        with closing(Reading(self._settings, self._clients, lambda *_: None)) as reading:
-            put_aside = PutAside(self._settings, self._topics, reading, of_any_table=True)
-            put_aside.read(IsolationLevel.READ_COMMITTED)
-            return put_aside.ahead
+        with closing(TopicReader(self._settings, self._clients, lambda *_: None)) as reading:
+            places = DeadLetterPlaces(self._settings, self._topics, reading, of_any_table=True)
+            places.read(IsolationLevel.READ_COMMITTED)
+            return places.ahead
 
     def _close_consumer(self) -> None:
         self.takeover.close()

@@ -15,14 +15,14 @@ import structlog
 from streams.errors import PartitionError, StreamsError
 from streams.kafka.errors import RecordRefusedError
 from streams.model import Internal
-from streams.worker.intake import Bad, Item, Share
+from streams.worker.intake import Item, PartitionInput, RecordFault
 from streams.worker.long_pages import LongPages
 from streams.worker.task import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from streams.worker.page_sizes import Pace
+    from streams.worker.page_sizes import TunedSizes
     from streams.worker.task import PartitionTask
 
 log = structlog.get_logger("streams.worker")
@@ -34,15 +34,15 @@ class Culprit:
     A refused turn of one record has found it. When read again, it becomes a dead letter, `not_writable`.
     """
 
-    def __init__(self, pace: Pace) -> None:
-        self._pages = LongPages(pace)
+    def __init__(self, sizes: TunedSizes) -> None:
+        self._pages = LongPages(sizes)
         self.most: int | None = None
         """Most records that the next turn may take; None: no limit."""
         self._until: dict[int, int] = {}
-        self._found: dict[tuple[int, int], Bad] = {}
+        self._found: dict[tuple[int, int], RecordFault] = {}
 
-    def failed(self, taken: Sequence[Share], why: Exception, *, overdue: bool) -> None:
-        """Note that a turn with these shares was not committed; `overdue`: its transaction took too long.
+    def failed(self, taken: Sequence[PartitionInput], why: Exception, *, overdue: bool) -> None:
+        """Note that a turn with these inputs was not committed; `overdue`: its transaction took too long.
 
         Raises:
             PartitionError: the turn cannot be split any further, and no dead letter helps.
@@ -55,9 +55,9 @@ class Culprit:
             self._pages.ran_out(taken)
             self._halve(taken)
 
-    def _halve(self, taken: Iterable[Share]) -> list[tuple[int, Item]]:
+    def _halve(self, taken: Iterable[PartitionInput]) -> list[tuple[int, Item]]:
         """Halve the turn size until all these records are applied; returns them."""
-        items = [(share.task.partition, item) for share in taken for item in share.items]
+        items = [(input_.task.partition, item) for input_ in taken for item in input_.items]
         if len(items) > 1:
             self.most = len(items) // 2
         if self.most is not None:
@@ -65,7 +65,7 @@ class Culprit:
                 self._until[partition] = max(self._until.get(partition, -1), item.message.offset())
         return items
 
-    def _refused(self, taken: Iterable[Share], why: RecordRefusedError) -> None:
+    def _refused(self, taken: Iterable[PartitionInput], why: RecordRefusedError) -> None:
         items = self._halve(taken)
         if len(items) > 1:
             return
@@ -87,7 +87,7 @@ class Culprit:
             ) from why
         log.warning("a command cannot be applied, it becomes a dead letter", partition=partition, offset=offset)
         self._until[partition] = max(self._until.get(partition, -1), offset)
-        self._found[partition, offset] = Bad("not_writable", f"Kafka refuses what it writes: {why}")
+        self._found[partition, offset] = RecordFault("not_writable", f"Kafka refuses what it writes: {why}")
         self.most = 1
 
     def committed(self) -> None:
@@ -105,16 +105,18 @@ class Culprit:
         running = [task for task in tasks.values() if task.phase is Phase.RUNNING]
         return running if self.most is None else [task for task in running if task.partition in self._until]
 
-    def marked(self, shares: Sequence[Share]) -> Sequence[Share]:
-        """The shares of a turn, with the culprits found marked as bad records."""
-        shares = self._pages.marked(shares)
-        return [self._marked(share) for share in shares] if self._found else shares
+    def marked(self, inputs: Sequence[PartitionInput]) -> Sequence[PartitionInput]:
+        """The inputs of a turn, with the culprits found marked as bad records."""
+        inputs = self._pages.marked(inputs)
+        return [self._marked(input_) for input_ in inputs] if self._found else inputs
 
-    def _marked(self, share: Share) -> Share:
-        """Mark a culprit. It is alone in its share: it was found in a turn of one record and is read again in one."""
-        (item,) = share.items if len(share.items) == 1 else (None,)
-        bad = item and self._found.get((share.task.partition, item.message.offset()))
-        return Share(share.task, [Item(item.message, item.command, bad)], [], None) if item and bad else share
+    def _marked(self, input_: PartitionInput) -> PartitionInput:
+        """Mark a culprit. It is alone in its input_: it was found in a turn of one record and is read again in one."""
+        (item,) = input_.items if len(input_.items) == 1 else (None,)
+        bad = item and self._found.get((input_.task.partition, item.message.offset()))
+        return (
+            PartitionInput(input_.task, [Item(item.message, item.command, bad)], [], None) if item and bad else input_
+        )
 
 
 def _before(task: PartitionTask, last: int) -> bool:

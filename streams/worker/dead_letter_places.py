@@ -14,18 +14,18 @@ from streams.worker.clock_ahead import CHANGELOG, CLOCK_AHEAD, SOURCE, Places
 
 if TYPE_CHECKING:
     from streams.config import Settings
-    from streams.kafka.reading import Reading
+    from streams.kafka.reading import TopicReader
     from streams.worker.startup import Topics
 
 
-class PutAside:
+class DeadLetterPlaces:
     """Places in `commands`, by partition, from the dead letters read so far.
 
     `skipped`: offsets of records that became dead letters. `ahead`: places of records that were applied although they
     were stamped too far ahead. `of_any_table`: even if applied to a table whose changelog no longer exists.
     """
 
-    def __init__(self, settings: Settings, topics: Topics, reading: Reading, *, of_any_table: bool = False) -> None:
+    def __init__(self, settings: Settings, topics: Topics, reading: TopicReader, *, of_any_table: bool = False) -> None:
         self._topic = settings.topic(Topic.DEAD_LETTERS)
         self._topics = topics
         self._reading = reading

@@ -25,7 +25,7 @@ AGAIN_S: Final = 60.0
 """Pause before a given-up partition is tried again, seconds."""
 
 
-def give_up(tasks: Mapping[int, PartitionTask], error: PartitionError, pause: Callable[[int], None]) -> None:
+def give_up_partition(tasks: Mapping[int, PartitionTask], error: PartitionError, pause: Callable[[int], None]) -> None:
     """Stop the partition until it is tried again; `pause` stops the reading of its commands.
 
     Raises:

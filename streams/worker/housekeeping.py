@@ -77,5 +77,5 @@ class WalKeeper:
             for store in self._stores():
                 try:
                     store.wal_checkpoint()
-                except Exception as exc:  # noqa: BLE001 -- a missed one only lets the file grow
-                    log.warning("WAL checkpoint failed", file=str(store.path), error=str(exc))
+                except Exception as error:  # noqa: BLE001 - a missed one only lets the file grow
+                    log.warning("WAL checkpoint failed", file=str(store.path), error=str(error))

@@ -41,7 +41,7 @@ One that cannot act, because its number is not awaited, does not count: the log 
 """
 
 
-class Bad(NamedTuple):
+class RecordFault(NamedTuple):
     """The fault of a record: the dead letter's code, and its message.
 
     Never the exception itself: its traceback refers to the records at hand, and a `Record`, which the garbage collector
@@ -61,18 +61,18 @@ class Item(Record, frozen=True):
 
     message: Any
     command: Command
-    bad: Bad | None = None
+    bad: RecordFault | None = None
     instead: Command | None = None
     home: int | None = None
 
 
-class Share(NamedTuple):
+class PartitionInput(NamedTuple):
     """The work of one partition in a turn."""
 
     task: PartitionTask
     items: list[Item]
-    ids: list[str]
-    page: int | None
+    ids: Sequence[str] = ()
+    page: int | None = None
     """Index of the page in `items`; None without one."""
 
 
@@ -92,22 +92,27 @@ def pages_a_turn(partitions: int) -> int:
     return ceil(partitions / _PAGE_EVERY)
 
 
-def sort_in(tasks: Mapping[int, PartitionTask], messages: Iterable[Any]) -> None:
+def items_of(messages: Iterable[Any], partitions: int) -> list[Item]:
+    """The records and their commands. Each record is decoded here, and never again."""
+    return [_item(message, partitions) for message in messages]
+
+
+def sort_in(tasks: Mapping[int, PartitionTask], items: Iterable[Item]) -> None:
     """Append each record to the backlog of its partition, if that is RUNNING."""
-    for message in messages:
-        task = tasks.get(message.partition())
+    for item in items:
+        task = tasks.get(item.message.partition())
         if task is not None and task.phase is Phase.RUNNING:
-            task.backlog.append(message)
+            task.backlog.append(item)
 
 
-def take_shares(
+def take_inputs(
     tasks: Sequence[PartitionTask],
     turn: int,
     pages: int,
     had: Container[PartitionTask],
     most: int | None = None,
-) -> list[Share]:
-    """The share of each partition in this turn. `pages` of them do a page, those first that have waited longest.
+) -> list[PartitionInput]:
+    """The input of each partition in this turn. `pages` of them do a page, those first that have waited longest.
 
     The other half does its pages while Kafka commits this turn, when the loop would only wait. For now, they do the
     commands before their page.
@@ -115,30 +120,30 @@ def take_shares(
     `turn` is a number that rises from turn to turn. `had`: partitions that have had a page in this turn. `most`: limit
     on the records of all partitions together.
     """
-    shares = []
+    inputs = []
     left = most
     for task in sorted(tasks, key=attrgetter("page_turn")):
-        share = take_share(task, with_page=pages > 0 and task not in had, most=left)
+        input_ = take_input(task, with_page=pages > 0 and task not in had, most=left)
         if left is not None:
-            left -= len(share.items)
-        if share.page is not None:
+            left -= len(input_.items)
+        if input_.page is not None:
             pages -= 1
             task.page_turn = turn
-        if share.items:
-            shares.append(share)
-    return shares
+        if input_.items:
+            inputs.append(input_)
+    return inputs
 
 
-def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Share]:
-    """The shares of partitions whose backlog begins with a page; at most `pages` of them."""
-    shares: list[Share] = []
+def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[PartitionInput]:
+    """The inputs of partitions whose backlog begins with a page; at most `pages` of them."""
+    inputs: list[PartitionInput] = []
     for task in sorted(tasks, key=attrgetter("page_turn")):
-        if len(shares) == pages:
+        if len(inputs) == pages:
             break
         if task.backlog and _begins_with_page(task):
-            shares.append(take_share(task))
+            inputs.append(take_input(task))
             task.page_turn = turn
-    return shares
+    return inputs
 
 
 def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:
@@ -146,7 +151,7 @@ def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:
     return {task.partition for task in tasks if not task.backlog and task.running_table.meta.page_outstanding}
 
 
-def await_pages(consume: Callable[[int, float], list[Any]], late: set[int], room: int) -> list[Any]:
+def await_pages(consume: Callable[[int, float], list[Item]], late: set[int], room: int) -> list[Item]:
     """Wait a moment for the pages of the `late` partitions; returns all that arrives, about `room` records at most.
 
     The pages could be done in this turn, or ahead of the next. They were written in the turn before this one: readers
@@ -162,19 +167,14 @@ def await_pages(consume: Callable[[int, float], list[Any]], late: set[int], room
     return more
 
 
-def with_pages(messages: Iterable[Any]) -> set[int]:
-    """The partitions that have a page among these messages."""
-    return {message.partition() for message in messages if _is_page(message)}
-
-
-def _is_page(message: Any) -> bool:
-    return isinstance(_decoded(message), PAGES)
+def with_pages(items: Iterable[Item]) -> set[int]:
+    """The partitions that have a page among these records."""
+    return {item.message.partition() for item in items if isinstance(item.command, PAGES)}
 
 
 def _begins_with_page(task: PartitionTask) -> bool:
-    message = task.backlog[0]
-    command = _decoded(message)
-    return isinstance(command, PAGES) and _may_act(command, task, message, 0)
+    item = task.backlog[0]
+    return isinstance(item.command, PAGES) and _may_act(item.command, task, item.message, 0)
 
 
 def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, message: Any, before: int) -> bool:
@@ -182,19 +182,21 @@ def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, mess
     return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
 
 
-def _decoded(message: Any) -> Command | Bad:
-    """The record's command. Its size is checked first: a broker limits only the compressed size."""
+def _item(message: Any, partitions: int) -> Item:
+    """The record and its command. Its size is checked first: a broker limits only the compressed size."""
     key, value = message.key(), message.value()
     size = len(key or b"") + len(value or b"")
     if size > MAX_COMMAND:
-        return Bad("too_large", f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one")
+        text = f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one"
+        return Item(message, _NONE, RecordFault("too_large", text))
     try:
-        return codec.decode_command(value)
+        command = codec.decode_command(value)
     except codec.BadRecordError as bad:
-        return Bad(bad.code, bad.message)
+        return Item(message, _NONE, RecordFault(bad.code, bad.message))
+    return Item(message, command, home=home(command, partitions, murmur2))
 
 
-def forward_fault(message: Any) -> Bad | None:
+def forward_fault(message: Any) -> RecordFault | None:
     """The reason why the record cannot be written to another partition; None if it can.
 
     The broker also counts headers and framing, and may have taken the record compressed. A refused record would abort
@@ -208,7 +210,9 @@ def forward_fault(message: Any) -> Bad | None:
     if size <= MAX_COMMAND:
         return None
     rule = f"with headers and framing it has {size} bytes, at most {MAX_COMMAND} can be forwarded"
-    return Bad("too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner")
+    return RecordFault(
+        "too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner"
+    )
 
 
 def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
@@ -216,8 +220,8 @@ def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
     return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
 
 
-def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> Share:
-    """Decode the backlog up to the partition's first page, or, with that page, up to the second; the rest stays.
+def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> PartitionInput:
+    """Take the backlog up to the partition's first page, or, with that page, up to the second; the rest stays.
 
     `most`: records.
     """
@@ -226,31 +230,27 @@ def take_share(task: PartitionTask, *, with_page: bool = True, most: int | None 
     backlog = task.backlog
     page = None
     raising = 0
-    partitions = task.running_table.partitions
     while backlog and (most is None or len(items) < most):
-        message = backlog.popleft()
-        command = _decoded(message)
-        if isinstance(command, Bad):
-            items.append(Item(message, _NONE, command))
-            continue
+        item = backlog.popleft()
+        command = item.command
         if isinstance(command, Invoke):
             ids.append(command.invocation.invocation_id)
         elif isinstance(command, (ReportTransition, Act)):
             ids.append(command.invocation_id)
         elif isinstance(command, (StartSlice, ControlSlice)):
             raising += _may_raise(command, task)
-        elif isinstance(command, PAGES) and _may_act(command, task, message, raising):
+        elif isinstance(command, PAGES) and _may_act(command, task, item.message, raising):
             raising += 1
             if page is not None or not with_page:
-                backlog.appendleft(message)
+                backlog.appendleft(item)
                 break
             page = len(items)
-        items.append(Item(message, command, None, None, home(command, partitions, murmur2)))
-    return Share(task, items, ids, page)
+        items.append(item)
+    return PartitionInput(task, items, ids, page)
 
 
-def left_over(share: Share, done: int) -> Share:
-    """The first `done` records of a share; the others go back to the backlog."""
-    share.task.backlog.extendleft(item.message for item in reversed(share.items[done:]))
-    page = share.page if share.page is not None and share.page < done else None
-    return share._replace(items=share.items[:done], page=page)
+def left_over(input_: PartitionInput, done: int) -> PartitionInput:
+    """The first `done` records of an input; the others go back to the backlog."""
+    input_.task.backlog.extendleft(reversed(input_.items[done:]))
+    page = input_.page if input_.page is not None and input_.page < done else None
+    return input_._replace(items=input_.items[:done], page=page)

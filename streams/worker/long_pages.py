@@ -15,40 +15,40 @@ from msgspec.structs import replace
 from streams.engine.weights import limit_of
 from streams.errors import PartitionError
 from streams.model import ENGINE_VERSION, ContinueSlice
-from streams.worker.intake import PAGES, Bad, Item, Share
+from streams.worker.intake import PAGES, Item, PartitionInput, RecordFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from streams.model import ReleaseHeld, Tick
-    from streams.worker.page_sizes import Pace
+    from streams.worker.page_sizes import TunedSizes
 
 log = structlog.get_logger("streams.worker")
 
 _PART = 4
-_WHY = Bad(
+_WHY = RecordFault(
     "page_too_long",
     "its transaction took longer than transaction.timeout.ms: a smaller page takes its place, nothing is to be sent",
 )
 
 
 class LongPages:
-    """The pages that ran out of time. `pace` learns their smaller sizes, so that later pages are no larger."""
+    """The pages that ran out of time. `sizes` learns their smaller sizes, so that later pages are no larger."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, sizes: TunedSizes) -> None:
+        self._sizes = sizes
         self._instead: dict[tuple[int, int], ContinueSlice | ReleaseHeld | Tick] = {}
 
-    def ran_out(self, taken: Iterable[Share]) -> None:
-        """Note that the transaction of a turn with these shares took too long.
+    def ran_out(self, taken: Iterable[PartitionInput]) -> None:
+        """Note that the transaction of a turn with these inputs took too long.
 
         Raises:
             PartitionError: a page of the turn cannot be made any smaller.
         """
-        for share in taken:
-            item = None if share.page is None else share.items[share.page]
+        for input_ in taken:
+            item = None if input_.page is None else input_.items[input_.page]
             if item is not None and isinstance(item.command, PAGES):
-                self._cut(share.task.partition, item, item.command)
+                self._cut(input_.task.partition, item, item.command)
 
     def _cut(self, partition: int, item: Item, page: ContinueSlice | ReleaseHeld | Tick) -> None:
         cut, offset = smaller(page), item.message.offset()
@@ -60,23 +60,23 @@ class LongPages:
             )
         log.warning("a page took too long, a smaller one takes its place", partition=partition, offset=offset)
         self._instead[partition, offset] = cut
-        self._pace.cut(cut)
+        self._sizes.cut(cut)
 
-    def marked(self, shares: Sequence[Share]) -> Sequence[Share]:
-        """The shares of a turn, with pages that ran out of time marked as bad records."""
-        return [self._marked(share) for share in shares] if self._instead else shares
+    def marked(self, inputs: Sequence[PartitionInput]) -> Sequence[PartitionInput]:
+        """The inputs of a turn, with pages that ran out of time marked as bad records."""
+        return [self._marked(input_) for input_ in inputs] if self._instead else inputs
 
-    def _marked(self, share: Share) -> Share:
-        partition, items, page = share.task.partition, share.items, share.page
+    def _marked(self, input_: PartitionInput) -> PartitionInput:
+        partition, items, page = input_.task.partition, input_.items, input_.page
         first = items[0].message.offset()
         for place in [place for place in self._instead if place[0] == partition and place[1] < first]:
             # The partition is past it, whoever has done it.
             del self._instead[place]
         instead = None if page is None else self._instead.get((partition, items[page].message.offset()))
         if page is None or instead is None:
-            return share
+            return input_
         bad = Item(items[page].message, items[page].command, _WHY, instead)
-        return Share(share.task, [*items[:page], bad, *items[page + 1 :]], share.ids, None)
+        return PartitionInput(input_.task, [*items[:page], bad, *items[page + 1 :]], input_.ids, None)
 
 
 def smaller(page: ContinueSlice | ReleaseHeld | Tick) -> ContinueSlice | ReleaseHeld | Tick:

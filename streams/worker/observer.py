@@ -7,14 +7,11 @@ from collections import Counter
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.registry import Collector
-
 from streams.engine import counters
 from streams.engine.effects import Count
-from streams.health import Verdict
+from streams.health import Health, LoopProbe
 from streams.metrics import OfWorker, counted
-from streams.worker.snapshot import Seen, gauges, seen
+from streams.worker.snapshot import WorkerSnapshot, gauges, snapshot_of
 from streams.worker.task import Phase
 
 if TYPE_CHECKING:
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from streams.engine.view import PageSizes
-    from streams.worker.snapshot import SeenPartition
+    from streams.worker.snapshot import PartitionSnapshot
     from streams.worker.standstill import Place
     from streams.worker.task import PartitionTask
     from streams.worker.turn import Turn
@@ -39,11 +36,11 @@ transaction is over in 20 s if `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
 _FOR_NEWER: Final = frozenset({"newer_engine", "unknown_schema"})
 """Codes of dead letters that call for an upgrade; health reports them until a restart, which an upgrade includes."""
 
-SEEN_EVERY_S: Final = 1.0
+SNAPSHOT_EVERY_S: Final = 1.0
 """Greatest age of a snapshot, seconds."""
 
 
-class Observer(Collector):
+class WorkerObserver(LoopProbe):
     """A worker's metrics and health.
 
     The loop calls `came_round`, `committed`, `rebalanced` and `gave_up`. The other methods are for the server's
@@ -51,32 +48,30 @@ class Observer(Collector):
     """
 
     def __init__(self, wall_clock: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(LIVE_WITHIN_S, clock)
         self._wall_clock = wall_clock
-        self._clock = clock
-        self._came_round = clock()
-        self._seen: Seen | None = None
+        self._snapshot: WorkerSnapshot | None = None
         self._standing: Sequence[Place] = ()
         self._for_newer: Counter[str] = Counter()
-        self._see_at = self._came_round
+        self._snapshot_at = self._came_round
         self._make_counters()
         self.registry.register(self)
 
     def _make_counters(self) -> None:
-        self._commands = OfWorker.COMMANDS.tally()
-        self._dead_letters = OfWorker.DEAD_LETTERS.tally()
-        self._clock_ahead = OfWorker.CLOCK_AHEAD.tally()
-        self._forwarded = OfWorker.FORWARDED.tally()
-        self._without_effect = OfWorker.WITHOUT_EFFECT.tally()
-        self._written = OfWorker.WRITTEN.tally()
+        self._commands = OfWorker.COMMANDS.total()
+        self._dead_letters = OfWorker.DEAD_LETTERS.total()
+        self._clock_ahead = OfWorker.CLOCK_AHEAD.total()
+        self._forwarded = OfWorker.FORWARDED.total()
+        self._without_effect = OfWorker.WITHOUT_EFFECT.total()
+        self._written = OfWorker.WRITTEN.total()
         self._turn_seconds = OfWorker.TURN_SECONDS.distribution()
         self._transaction_seconds = OfWorker.TRANSACTION_SECONDS.distribution()
         self._page_seconds = OfWorker.PAGE_SECONDS.distribution()
         self._page_scanned = OfWorker.PAGE_SCANNED.distribution()
         self._page_matched = OfWorker.PAGE_MATCHED.distribution()
-        self._rebalances = OfWorker.REBALANCES.tally()
-        self._partition_changes = OfWorker.PARTITION_CHANGES.tally()
-        self._faults = OfWorker.FAULTS.tally()
+        self._rebalances = OfWorker.REBALANCES.total()
+        self._partition_changes = OfWorker.PARTITION_CHANGES.total()
+        self._faults = OfWorker.FAULTS.total()
         for count in vars(counters).values():
             if isinstance(count, Count):
                 self._without_effect.add(0, count.name)
@@ -96,9 +91,9 @@ class Observer(Collector):
         """
         now = self._came_round = self._clock()
         self._standing = standing
-        if now >= self._see_at:
-            self._see_at = now + SEEN_EVERY_S
-            self._seen = seen(tasks, page_sizes, log_end)
+        if now >= self._snapshot_at:
+            self._snapshot_at = now + SNAPSHOT_EVERY_S
+            self._snapshot = snapshot_of(tasks, page_sizes, log_end)
 
     def committed(self, turn: Turn, turn_s: float, transaction_s: float) -> None:
         """Note a committed turn: it took `turn_s` seconds, `transaction_s` of them for its Kafka transaction."""
@@ -127,14 +122,14 @@ class Observer(Collector):
         """Count a rebalance, if the group's coordinator gave or took partitions."""
         if not (assigned or revoked or lost):
             return
-        self._see_at = self._came_round
+        self._snapshot_at = self._came_round
         self._rebalances.add()
         for change, partitions in (("assigned", assigned), ("revoked", revoked), ("lost", lost)):
             self._partition_changes.add(len(partitions), change)
 
     def gave_up(self, fault: str) -> None:
         """Count a turn, producer, consumer or partition (a value of the label `fault`) that had to be given up."""
-        self._see_at = self._came_round
+        self._snapshot_at = self._came_round
         self._faults.add(1, fault)
 
     # --- called by others ---
@@ -145,22 +140,15 @@ class Observer(Collector):
         age = OfWorker.LOOP_AGE.family()
         age.add_metric([], self._age_s())
         yield age
-        if self._seen is not None:
-            yield from gauges(self._seen, self._wall_clock())
+        if self._snapshot is not None:
+            yield from gauges(self._snapshot, self._wall_clock())
 
-    def live(self) -> Verdict:
-        """True if the loop comes round."""
-        age = self._age_s()
-        live = age < LIVE_WITHIN_S
-        why = {} if live else {"why": f"the loop has not come round for {age:.0f} s"}
-        return Verdict(live, {"live": live, "loop_age_seconds": round(age, 3), **why})
-
-    def ready(self) -> Verdict:
+    def ready(self) -> Health:
         """True if every partition given to this worker applies commands; False without partitions.
 
         A partition whose log stands at an open transaction does not.
         """
-        partitions = () if self._seen is None else self._seen.partitions
+        partitions = () if self._snapshot is None else self._snapshot.partitions
         waiting = [each for each in partitions if each.phase is not Phase.RUNNING]
         given_up = [each for each in waiting if each.phase is Phase.GIVEN_UP]
         stands = [each for each in self._standing if each.seconds >= STANDS_S]
@@ -180,14 +168,11 @@ class Observer(Collector):
         if self._for_newer:
             told["dead_letters"] = dict(self._for_newer)
         if why is None:
-            return Verdict(True, {"ready": True, **told})
-        return Verdict(False, {"ready": False, "why": why, **told})
-
-    def _age_s(self) -> float:
-        return self._clock() - self._came_round
+            return Health(True, {"ready": True, **told})
+        return Health(False, {"ready": False, "why": why, **told})
 
 
-def _told(partitions: Collection[SeenPartition]) -> dict[str, dict[str, str]]:
+def _told(partitions: Collection[PartitionSnapshot]) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = {"partitions": {str(each.partition): _phase(each) for each in partitions}}
     if faults := {str(each.partition): each.fault for each in partitions if each.fault}:
         told["given_up"] = faults
@@ -195,7 +180,7 @@ def _told(partitions: Collection[SeenPartition]) -> dict[str, dict[str, str]]:
     return {**told, "clock_ahead": stand} if stand else told
 
 
-def _phase(each: SeenPartition) -> str:
+def _phase(each: PartitionSnapshot) -> str:
     return each.phase.name if each.phase is not Phase.RESTORING else f"RESTORING {each.restore_ratio:.0%}"
 
 

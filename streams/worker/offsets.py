@@ -28,7 +28,7 @@ _LOOK_S = 0.1
 """How often a wait checks whether it was cancelled, seconds."""
 
 
-class Bounds(NamedTuple):
+class PartitionOffsets(NamedTuple):
     """For each partition: the group's offset (None if there is none), and begin and end of its two logs."""
 
     committed: Mapping[int, int | None]
@@ -59,7 +59,7 @@ class Offsets:
         self._closing = threading.Event()
         self._thread = ThreadPoolExecutor(1, "takeover")
 
-    def ask(self, partitions: Sequence[int]) -> Future[Bounds | None]:
+    def ask(self, partitions: Sequence[int]) -> Future[PartitionOffsets | None]:
         """A future of the partitions' bounds; of None if the group's offsets are not stable yet.
 
         Always in this order: the group's offsets, which wait while a transaction with offsets is pending, then the
@@ -72,7 +72,7 @@ class Offsets:
         self._closing.set()
         self._thread.shutdown(cancel_futures=True)
 
-    def _ask(self, partitions: Sequence[int]) -> Bounds | None:
+    def _ask(self, partitions: Sequence[int]) -> PartitionOffsets | None:
         try:
             if not self._has_metadata:
                 load_metadata(self._reader, self._facts.changelog, _METADATA_TIMEOUT_S)
@@ -90,18 +90,18 @@ class Offsets:
             with contextlib.suppress(KafkaException):
                 self._admin.list_topics(timeout=_METADATA_TIMEOUT_S)
             raise
-        return Bounds(committed, begins[changelog], ends[changelog], begins[commands], ends[commands])
+        return PartitionOffsets(committed, begins[changelog], ends[changelog], begins[commands], ends[commands])
 
     def _committed(self, partitions: Sequence[int]) -> dict[int, int | None]:
         """Committed offsets by partition; empty when they are not stable yet."""
         asked = [TopicPartition(self._facts.commands, partition) for partition in partitions]
         try:
             answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
-        except KafkaException as exc:
-            error = kafka_error(exc)
-            if error is None or error.code() != TIMED_OUT:
+        except KafkaException as error:
+            why = kafka_error(error)
+            if why is None or why.code() != TIMED_OUT:
                 raise
-            self._tell(error.str())
+            self._tell(why.str())
             return {}
         for tp in answer:
             if tp.error is not None:
@@ -131,9 +131,9 @@ class Offsets:
                     raise
 
 
-def passing(exc: KafkaException | FuturesTimeoutError) -> bool:
+def passing(error: KafkaException | FuturesTimeoutError) -> bool:
     """True if the error passes by itself, as those of a restarting or overloaded broker do."""
-    if isinstance(exc, FuturesTimeoutError):
+    if isinstance(error, FuturesTimeoutError):
         return True
-    error = kafka_error(exc)
-    return error is not None and (error.retriable() or error.code() in TRANSIENT_ERRORS)
+    why = kafka_error(error)
+    return why is not None and (why.retriable() or why.code() in TRANSIENT_ERRORS)

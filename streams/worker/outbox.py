@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import Append, Send, SendAll
     from streams.worker.agreement import TopicFacts
-    from streams.worker.clock_ahead import Run
+    from streams.worker.clock_ahead import ClockAheadRun
 
 log = structlog.get_logger("streams.worker")
 
@@ -39,7 +39,7 @@ Headers = list[tuple[str, bytes | None]]
 
 
 @dataclass(slots=True)
-class DeadLetter:
+class OutgoingDeadLetter:
     """A bad record on its way to `dead-letters`."""
 
     partition: int
@@ -85,7 +85,7 @@ class Outbox:
         self.progress: Records = defaultdict(list)
         self.commands: Records = defaultdict(list)
         self.forwarded: list[Forwarded] = []
-        self.dead_letters: list[DeadLetter] = []
+        self.dead_letters: list[OutgoingDeadLetter] = []
 
     def signal(self, partition: int, send: Send) -> None:
         """Add a signal to executors."""
@@ -143,15 +143,15 @@ class Outbox:
         key = _cut("key", message.key(), _KEY_BYTES, headers)
         left = DEAD_LETTER_BYTES - len(key or b"") - sum(len(name.encode()) + len(value or b"") for name, value in own)
         value = _cut("value", message.value(), left, headers)
-        self.dead_letters.append(DeadLetter(message.partition(), key, value, code, headers + own))
+        self.dead_letters.append(OutgoingDeadLetter(message.partition(), key, value, code, headers + own))
 
-    def clock_ahead(self, run: Run, facts: TopicFacts) -> None:
+    def clock_ahead(self, run: ClockAheadRun, facts: TopicFacts) -> None:
         """Add the places, not the content, of records that were applied although their timestamps are too far ahead."""
         headers = _standard_headers(run.first, CLOCK_AHEAD, run.text)
         numbers = (LAST_OFFSET, run.last), (RECORDS, run.records), (MOST_AHEAD, run.ahead_ms), (CLOCK, run.clock)
         headers += [(name, str(number).encode()) for name, number in numbers]
         headers += [(SOURCE, facts.commands_id.encode()), (CHANGELOG, facts.changelog_id.encode())]
-        self.dead_letters.append(DeadLetter(run.first.partition(), None, None, CLOCK_AHEAD, headers))
+        self.dead_letters.append(OutgoingDeadLetter(run.first.partition(), None, None, CLOCK_AHEAD, headers))
 
 
 def _standard_headers(message: Any, code: str, text: str) -> Headers:
@@ -183,7 +183,7 @@ def _own_headers(message: Any, headers: Headers) -> Headers:
     return []
 
 
-def tell_dead_letters(letters: Sequence[DeadLetter]) -> None:
+def tell_dead_letters(letters: Sequence[OutgoingDeadLetter]) -> None:
     """Log the dead letters of a turn: a line for each of the first, a count of the rest, one line for `clock_ahead`."""
     ahead = [letter.described() for letter in letters if letter.code == CLOCK_AHEAD]
     ahead = [each for each in ahead if each["most_ahead_ms"] != "0"]

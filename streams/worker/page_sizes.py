@@ -99,7 +99,7 @@ def first_sizes(most_due: int) -> PageSizes:
     return FIRST._replace(max_due=min(FIRST.max_due, most_due))
 
 
-class Pace:
+class TunedSizes:
     """A worker's page sizes, kept per batch and partition, and per partition for ticks.
 
     The cost of a row differs a hundredfold between batches, so a page says nothing about those of another batch.

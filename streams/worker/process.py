@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from confluent_kafka import KafkaException
 
+from streams.clock import wall_clock
 from streams.config import variable
 from streams.errors import StreamsError
 from streams.health import serving
@@ -19,8 +20,8 @@ from streams.kafka import topics
 from streams.kafka.errors import KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.state.errors import NewerEngineError
 from streams.stopping import Limit
-from streams.worker.observer import Observer
-from streams.worker.worker import Worker, wall_clock
+from streams.worker.observer import WorkerObserver
+from streams.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ _SWITCH_S = 0.0005
 """Longest time a thread may keep the interpreter, s: the committing thread must not wait 5 ms between two requests."""
 
 
-def run(settings: Settings) -> int:
+def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles the open turn.
 
     Returns the exit code. A stop that takes longer than 20 s ends the process with exit code 1.
@@ -43,7 +44,7 @@ def run(settings: Settings) -> int:
         StreamsError: it cannot start or go on; the message says why.
     """
     topics.require_sound(settings)
-    observer = Observer(wall_clock)
+    observer = WorkerObserver(wall_clock)
     with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
         _run_until_signal(Worker(settings, observer=observer))
     # All is done: a second Ctrl-C that comes only now has nothing left to stop, and must not look like a failure.
@@ -76,17 +77,17 @@ def _clear_errors(settings: Settings) -> Iterator[None]:
     """Turn an error that ends a worker into one line that says what to do."""
     try:
         yield
-    except (NewerEngineError, KafkaFailureError) as exc:
-        raise StreamsError(str(exc)) from exc
-    except (ProducerFencedError, TransactionAbortedError) as exc:
+    except (NewerEngineError, KafkaFailureError) as error:
+        raise StreamsError(str(error)) from error
+    except (ProducerFencedError, TransactionAbortedError) as error:
         raise StreamsError(
-            f"Kafka at {settings.bootstrap_servers} does not settle the last transaction ({exc}): start the worker "
+            f"Kafka at {settings.bootstrap_servers} does not settle the last transaction ({error}): start the worker "
             "again when it answers; nothing is lost",
-        ) from exc
-    except KafkaException as exc:
-        raise StreamsError(f"Kafka: {exc.args[0].str() if exc.args else exc}") from exc
-    except sqlite3.Error as exc:
+        ) from error
+    except KafkaException as error:
+        raise StreamsError(f"Kafka: {error.args[0].str() if error.args else error}") from error
+    except sqlite3.Error as error:
         raise StreamsError(
-            f"state folder {settings.state_dir}: SQLite says {exc}. Nothing is lost: what Kafka has committed is "
+            f"state folder {settings.state_dir}: SQLite says {error}. Nothing is lost: what Kafka has committed is "
             "replayed from the changelog at the next start. Free disk space or choose another STREAMS_STATE_DIR",
-        ) from exc
+        ) from error

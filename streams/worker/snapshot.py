@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FILES: Final = (("database", ""), ("wal", "-wal"))
 
 
-class SeenPartition(NamedTuple):
+class PartitionSnapshot(NamedTuple):
     """A partition between two turns. `lag` is None while it is unknown, `meta` is None in a new table.
 
     `ahead_ms`: the task's.
@@ -48,27 +48,29 @@ class SeenPartition(NamedTuple):
     ahead_ms: int = 0
 
 
-class Seen(NamedTuple):
+class WorkerSnapshot(NamedTuple):
     """A worker between two turns."""
 
-    partitions: tuple[SeenPartition, ...]
+    partitions: tuple[PartitionSnapshot, ...]
     page_sizes: PageSizes
 
 
-def seen(tasks: Iterable[PartitionTask], page_sizes: PageSizes, log_end: Callable[[int], int | None]) -> Seen:
+def snapshot_of(
+    tasks: Iterable[PartitionTask], page_sizes: PageSizes, log_end: Callable[[int], int | None]
+) -> WorkerSnapshot:
     """A snapshot of the worker; for its loop to call. `log_end` returns the end of a partition's log, if known."""
-    return Seen(tuple(_seen(task, log_end) for task in tasks), page_sizes)
+    return WorkerSnapshot(tuple(_partition(task, log_end) for task in tasks), page_sizes)
 
 
-def _seen(task: PartitionTask, log_end: Callable[[int], int | None]) -> SeenPartition:
+def _partition(task: PartitionTask, log_end: Callable[[int], int | None]) -> PartitionSnapshot:
     table = task.table
     end = None if table is None else log_end(task.partition)
-    return SeenPartition(
+    return PartitionSnapshot(
         task.partition,
         task.phase,
         task.fault,
         None if end is None or table is None else max(0, end - table.meta.next_offset),
-        task.restored,
+        task.replay.records,
         task.restore_ratio,
         task.store.meta if table is None else table.meta,
         () if table is None else table.batches(),
@@ -80,7 +82,7 @@ def _seen(task: PartitionTask, log_end: Callable[[int], int | None]) -> SeenPart
     )
 
 
-def gauges(now: Seen, wall_ms: int) -> Iterator[Metric]:
+def gauges(now: WorkerSnapshot, wall_ms: int) -> Iterator[Metric]:
     """The gauges of `OfWorker` from a snapshot; `wall_ms`: time of the scrape."""
     partitions = now.partitions
     yield from _progress(partitions, wall_ms)
@@ -103,7 +105,7 @@ def gauges(now: Seen, wall_ms: int) -> Iterator[Metric]:
     yield limits
 
 
-def _progress(partitions: Iterable[SeenPartition], wall_ms: int) -> Iterator[Metric]:
+def _progress(partitions: Iterable[PartitionSnapshot], wall_ms: int) -> Iterator[Metric]:
     lag, behind = OfWorker.LAG.family(), OfWorker.CLOCK_BEHIND.family()
     for each in partitions:
         if each.lag is not None:
@@ -113,7 +115,7 @@ def _progress(partitions: Iterable[SeenPartition], wall_ms: int) -> Iterator[Met
     yield from (lag, behind)
 
 
-def _restore(partitions: Iterable[SeenPartition]) -> Iterator[Metric]:
+def _restore(partitions: Iterable[PartitionSnapshot]) -> Iterator[Metric]:
     phases, records, ratio = OfWorker.PHASES.family(), OfWorker.RESTORED.family(), OfWorker.RESTORE_RATIO.family()
     for each in partitions:
         for phase in Phase:
@@ -123,7 +125,7 @@ def _restore(partitions: Iterable[SeenPartition]) -> Iterator[Metric]:
     yield from (phases, records, ratio)
 
 
-def _batches(partitions: Iterable[SeenPartition]) -> Iterator[Metric]:
+def _batches(partitions: Iterable[PartitionSnapshot]) -> Iterator[Metric]:
     led = Counter(batch.state for each in partitions for batch in each.batches)
     parts: dict[SliceState, Counter[str]] = {state: Counter() for state in SliceState}
     for each in partitions:

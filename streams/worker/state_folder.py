@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import structlog
 import uuid_utils
 from filelock import FileLock, Timeout
 
+from streams.clock import wall_clock
 from streams.errors import StreamsError
 from streams.state.errors import StoreUnusableError
 from streams.state.store import Store, move_away
@@ -36,10 +36,10 @@ class StateFolder:
             raise StreamsError(
                 f"state folder {path} is in use by another worker: give each worker its own STREAMS_STATE_DIR",
             ) from None
-        except OSError as exc:
+        except OSError as error:
             raise StreamsError(
-                f"state folder {path} cannot be written ({exc.strerror}): set STREAMS_STATE_DIR"
-            ) from exc
+                f"state folder {path} cannot be written ({error.strerror}): set STREAMS_STATE_DIR"
+            ) from error
 
     def worker_id(self, given: str | None) -> str:
         """The id given by the user, or else the one kept in the folder, which is made on first use."""
@@ -51,8 +51,8 @@ class StateFolder:
             if not kept:  # new, or left so by a full disk
                 kept = str(uuid_utils.uuid7())
                 file.write_text(f"{kept}\n", encoding="utf-8")
-        except OSError as exc:
-            raise StreamsError(f"{file} cannot be written ({exc.strerror}): set STREAMS_STATE_DIR") from exc
+        except OSError as error:
+            raise StreamsError(f"{file} cannot be written ({error.strerror}): set STREAMS_STATE_DIR") from error
         return kept
 
     def partition_file(self, partition: int) -> Path:
@@ -68,8 +68,8 @@ def open_store(file: Path, partition: int) -> Store:
     """The partition's store. An unusable file is renamed, and the table is rebuilt from the changelog."""
     try:
         return Store.open(file, partition)
-    except StoreUnusableError as exc:
-        return replaced_store(file, partition, exc)
+    except StoreUnusableError as error:
+        return replaced_store(file, partition, error)
 
 
 def replaced_store(file: Path, partition: int, why: Exception) -> Store:
@@ -78,7 +78,7 @@ def replaced_store(file: Path, partition: int, why: Exception) -> Store:
     Raises:
         StreamsError: the file cannot be renamed, or no new one made.
     """
-    aside = file.with_suffix(f".unusable-{time.time_ns() // 1_000_000}")
+    aside = file.with_suffix(f".unusable-{wall_clock()}")
     log.warning("local table unusable, it is rebuilt", partition=partition, error=str(why), put_aside=aside.name)
     try:
         move_away(file, aside)

@@ -21,7 +21,7 @@ from streams.kafka.errors import AUTO_OFFSET_RESET
 from streams.state.errors import ChangelogError
 from streams.worker.agreement import TopicFacts, beginning_gone, check_store, check_table
 from streams.worker.offsets import Offsets, passing
-from streams.worker.task import PartitionTask, Phase
+from streams.worker.task import PartitionTask, Phase, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.kafka.clients import Clients
     from streams.worker.clock_ahead import Places
-    from streams.worker.offsets import Bounds
+    from streams.worker.offsets import PartitionOffsets
 
 log = structlog.get_logger("streams.restore")
 
@@ -49,7 +49,7 @@ class _Asked(NamedTuple):
     """Partitions whose bounds were asked for, each with the number of its claim at that time."""
 
     claims: dict[PartitionTask, int]
-    answer: Future[Bounds | None]
+    answer: Future[PartitionOffsets | None]
 
 
 class Takeover:
@@ -108,10 +108,10 @@ class Takeover:
         """Ignore errors that pass by themselves: the next step tries again."""
         try:
             yield
-        except (KafkaException, FuturesTimeoutError) as exc:
-            if not passing(exc):
+        except (KafkaException, FuturesTimeoutError) as error:
+            if not passing(error):
                 raise
-            self._tell_waiting(str(exc))
+            self._tell_waiting(str(error))
 
     def _tell_waiting(self, why: str) -> None:
         if time.monotonic() - self._waiting_told >= _WAITING_EVERY_S:
@@ -173,15 +173,15 @@ class Takeover:
             if task in claimed and task.claims == claim:
                 self._claim(task, bounds)
 
-    def _claim(self, task: PartitionTask, bounds: Bounds) -> None:
+    def _claim(self, task: PartitionTask, bounds: PartitionOffsets) -> None:
         partition = task.partition
-        task.committed = bounds.committed[partition]
-        task.target = bounds.changelog_end[partition]
-        task.log_start, task.stood_to = bounds.commands_begin[partition], bounds.commands_end[partition]
+        replay = task.replay = Replay(
+            bounds.committed[partition], bounds.commands_begin[partition], target=bounds.changelog_end[partition]
+        )
+        task.stood_to = bounds.commands_end[partition]
         check_store(task, self._facts, bounds.changelog_begin[partition], self._wall_clock())
-        task.restored, task.restore_from = 0, task.store.changelog_position
-        task.stood_at = task.store.saved_at or self._wall_clock()
-        task.phase = Phase.RESTORING
+        replay.begin, replay.saved_at = task.store.changelog_position, task.store.saved_at or self._wall_clock()
+        task.transit(Phase.RESTORING)
 
     # --- replay ---
 
@@ -211,35 +211,35 @@ class Takeover:
         log.warning("changelog reader", error=error.str())
 
     def _apply(self, task: PartitionTask, records: list[tuple[str, bytes | None, int]]) -> None:
-        store = task.store
-        if task.restored == 0:
-            log.info("restoring", partition=task.partition, begin=task.restore_from, end=task.target)
-        before = task.restored
+        store, replay = task.store, task.replay
+        if replay.records == 0:
+            log.info("restoring", partition=task.partition, begin=replay.begin, end=replay.target)
+        before = replay.records
         if not store.in_transaction:
             store.begin()
         try:
-            task.restored += store.apply_changelog(records)
-        except (ChangelogError, BadRecordError) as exc:
+            replay.records += store.apply_changelog(records)
+        except (ChangelogError, BadRecordError) as error:
             raise PartitionError(
-                f"partition {task.partition}: {self._facts.changelog} holds what no worker wrote ({exc}): find out who "
-                "else may write there, and restore the topic",
+                f"partition {task.partition}: {self._facts.changelog} holds what no worker wrote ({error}): find out "
+                "who else may write there, and restore the topic",
                 task.partition,
-            ) from exc
-        task.replayed_to = records[-1][2] + 1
-        if before // _SAVE_EVERY != task.restored // _SAVE_EVERY:
+            ) from error
+        replay.position = records[-1][2] + 1
+        if before // _SAVE_EVERY != replay.records // _SAVE_EVERY:
             # Not the current time: if the replay ends here, the store is only as recent as when it began.
-            store.commit(task.replayed_to, task.stood_at)
+            store.commit(replay.position, replay.saved_at)
 
     def _reached(self, task: PartitionTask) -> bool:
         """True if the replay has reached its target: the reader's position passes it (markers take offsets, too)."""
-        if task.store.changelog_position < task.target:
+        if task.store.changelog_position < task.replay.target:
             position = self._reader.position([TopicPartition(self._facts.changelog, task.partition)])[0].offset
-            if position < task.target:
+            if position < task.replay.target:
                 return False
         if not self._confirmed(_BESIDE_S):
             return False
         if task.store.in_transaction:
-            task.store.commit(task.replayed_to, self._wall_clock())
+            task.store.commit(task.replay.position, self._wall_clock())
         if self._written_meanwhile(task):
             log.warning("partition was written meanwhile", partition=task.partition)
             task.claim()
@@ -250,8 +250,8 @@ class Takeover:
             # repeated.
             self._named = self._named_ahead() if self._named is None else self._named
             task.known_ahead = self._named.get(task.partition)
-        if task.restored:
-            log.info("restored", partition=task.partition, records=task.restored)
+        if task.replay.records:
+            log.info("restored", partition=task.partition, records=task.replay.records)
         return True
 
     @staticmethod
@@ -261,10 +261,10 @@ class Takeover:
         The sign is an offset that disagrees with the table, because the other worker's last commit is replayed, too. If
         both are the same at the next try, nobody has written: they really disagree.
         """
-        meta = task.store.meta
-        if task.committed is None or meta is None or task.committed == meta.next_offset:
+        meta, committed = task.store.meta, task.replay.committed
+        if committed is None or meta is None or committed == meta.next_offset:
             return False
-        doubted, task.doubted = task.doubted, (task.committed, meta.next_offset)
+        doubted, task.doubted = task.doubted, (committed, meta.next_offset)
         return doubted != task.doubted
 
     def _report(self) -> None:
@@ -273,11 +273,11 @@ class Takeover:
             return
         self._reported = now
         for task in self._reading.values():
-            if task.restored:
+            if task.replay.records:
                 percent = round(100 * task.restore_ratio)
-                log.info("restoring", partition=task.partition, records=task.restored, percent=percent)
+                log.info("restoring", partition=task.partition, records=task.replay.records, percent=percent)
 
 
 def _place(task: PartitionTask) -> int:
     """The offset at which the replay continues. Records applied but not saved yet must not be applied again."""
-    return task.replayed_to if task.store.in_transaction else task.store.changelog_position
+    return task.replay.position if task.store.in_transaction else task.store.changelog_position

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streams.state.table import Table
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from streams.state.store import Store
     from streams.worker.agreement import TopicFacts
     from streams.worker.clock_ahead import Places
+    from streams.worker.intake import Item
 
 MIN_TICK_GAP_MS = 50
 """Pause between two ticks for a partition: a broker whose clock is behind must not cause a storm of them."""
@@ -41,6 +43,32 @@ class Phase(Enum):
     GIVEN_UP = "cannot go on, and is tried again later"
 
 
+_NEXT = {Phase.CLAIMED: Phase.RESTORING, Phase.RESTORING: Phase.RUNNING}
+
+
+@dataclass
+class Replay:
+    """The replay of a takeover: the offsets asked of Kafka, and its progress in the changelog."""
+
+    committed: int | None = None
+    """The group's offset; None if there is none."""
+    log_start: int = 0
+    """The first offset of the partition's commands."""
+    begin: int = 0
+    target: int = 0
+    position: int = 0
+    """The offset after the last record applied."""
+    records: int = 0
+    saved_at: int = 0
+    """Wall-clock ms of the commit that the store started from."""
+
+    @property
+    def ratio(self) -> float:
+        """The replayed part of the missing changelog, 0 to 1."""
+        missing = self.target - self.begin
+        return min(1.0, max(0, self.position - self.begin) / missing) if missing > 0 else 0.0
+
+
 class PartitionTask:
     """A partition's store and table, the records consumed but not applied yet, and its ticks."""
 
@@ -48,22 +76,15 @@ class PartitionTask:
         self.partition = partition
         self.store = store
         self.file = file
-        self.phase = Phase.CLAIMED
-        self.backlog: deque[Any] = deque()
+        self._phase = Phase.CLAIMED
+        self.backlog: deque[Item] = deque()
         self.table: Table | None = None
         self.claims = 0
         """Number of claims so far."""
-        self.committed: int | None = None
+        self.replay = Replay()
+        """The latest takeover's."""
         self.doubted: tuple[int, int] | None = None
         """The last pair of committed offset and table's offset that disagreed."""
-        self.target = 0
-        self.log_start = 0
-        """The first offset of its commands at the takeover."""
-        self.restored = 0
-        self.restore_from = 0
-        self.replayed_to = 0
-        self.stood_at = 0
-        """While restoring: wall-clock ms of the commit the store started from."""
         self.stood_to = 0
         """The end of `commands` when the partition was claimed; 0 once the commands up to there are applied."""
         self.runs_since = 0.0
@@ -82,12 +103,20 @@ class PartitionTask:
         self._last_retention_check = 0
 
     @property
+    def phase(self) -> Phase:
+        """The progress of its takeover; moved by `transit`, `claim` and `give_up`."""
+        return self._phase
+
+    def transit(self, to: Phase) -> None:
+        """Go on with the takeover: from CLAIMED to RESTORING, and then to RUNNING."""
+        if _NEXT.get(self._phase) is not to:
+            raise AssertionError(f"partition {self.partition}: {self._phase.name} is not followed by {to.name}")
+        self._phase = to
+
+    @property
     def restore_ratio(self) -> float:
-        """The replayed part of the missing changelog, 0 to 1."""
-        if self.phase is Phase.RUNNING:
-            return 1.0
-        missing = self.target - self.restore_from
-        return min(1.0, max(0, self.replayed_to - self.restore_from) / missing) if missing > 0 else 0.0
+        """The replayed part of the missing changelog, 0 to 1; 1 once it runs."""
+        return 1.0 if self.phase is Phase.RUNNING else self.replay.ratio
 
     @property
     def running_table(self) -> Table:
@@ -109,12 +138,11 @@ class PartitionTask:
 
     def claim(self) -> None:
         """Go back to CLAIMED: all that is cached, left over or outstanding is void."""
-        self.phase = Phase.CLAIMED
+        self._phase = Phase.CLAIMED
         self.claims += 1
         self.fault = None
         self.backlog.clear()
         self.table = None
-        self.committed = None
         self.tick_outstanding = None
         self.ahead_ms = 0
 
@@ -127,7 +155,7 @@ class PartitionTask:
         """Stop the partition until it is claimed again."""
         self.store.rollback()
         self.claim()
-        self.phase, self.fault, self.again_at = Phase.GIVEN_UP, why, again_at
+        self._phase, self.fault, self.again_at = Phase.GIVEN_UP, why, again_at
 
     def caught_up(self, position: int) -> bool:
         """True if the log up to its end at the takeover is applied: time must not act before a kill that was in there.

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
     from streams.engine.view import Page
-    from streams.worker.clock_ahead import Run
-    from streams.worker.intake import Bad, Item, Share
-    from streams.worker.page_sizes import Pace
+    from streams.worker.clock_ahead import ClockAheadRun
+    from streams.worker.intake import Item, PartitionInput, RecordFault
+    from streams.worker.page_sizes import TunedSizes
     from streams.worker.startup import Topics
     from streams.worker.task import PartitionTask
 
@@ -42,7 +42,7 @@ class Turn:
     """
 
     def __init__(
-        self, settings: Settings, topics: Topics, pace: Pace, wall_clock: Callable[[], int] | None = None
+        self, settings: Settings, topics: Topics, sizes: TunedSizes, wall_clock: Callable[[], int] | None = None
     ) -> None:
         self._settings = settings
         self._wall_clock = wall_clock
@@ -51,9 +51,9 @@ class Turn:
         self._ahead: dict[int, int] = {}
         self._facts = topics.facts
         self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
-        self.pace = pace
+        self.sizes = sizes
         self.tasks: list[PartitionTask] = []
-        self.taken: list[Share] = []
+        self.taken: list[PartitionInput] = []
         self.applied = 0
         self.commands_s = 0.0
         self.forwarded = 0
@@ -61,60 +61,60 @@ class Turn:
         self.counts: dict[str, int] = {}
         self.pages: list[Measured] = []
         self.ticks: list[MeasuredTick] = []
-        self.ahead: list[Run] = []
+        self.ahead: list[ClockAheadRun] = []
 
-    def apply(self, shares: Sequence[Share]) -> None:
-        """Apply shares. The turn's pages divide the time budget. A partition may come twice, with one page in all."""
+    def apply(self, inputs: Sequence[PartitionInput]) -> None:
+        """Apply inputs. The turn's pages divide the time budget. A partition may come twice, with one page in all."""
         if self._wall_clock is not None:
             # Read after the records were consumed, and never kept: a process may be frozen between two turns.
             self._now = self._wall_clock()
             self._latest = self._now + self._settings.max_clock_ahead_ms
         began = time.perf_counter()
         done = []
-        for number, share in enumerate(shares, 1):
-            # Each share has its part of the time, and the rest of the parts before it.
-            done.append(self._do_share(share, began + number / len(shares) * TURN_S))
+        for number, input_ in enumerate(inputs, 1):
+            # Each input has its part of the time, and the rest of the parts before it.
+            done.append(self._apply_input(input_, began + number / len(inputs) * TURN_S))
         self.taken += done
         self.commands_s += time.perf_counter() - began
-        self.records.update(map(type, map(_COMMAND, chain.from_iterable(share.items for share in done))))
+        self.records.update(map(type, map(_COMMAND, chain.from_iterable(input_.items for input_ in done))))
 
-    def _do_share(self, share: Share, until: float) -> Share:
-        """Apply a partition's share until its time is up; returns what was done. The rest goes back to the backlog."""
-        task, items = share.task, share.items
+    def _apply_input(self, input_: PartitionInput, until: float) -> PartitionInput:
+        """Apply a partition's input until its time is up; returns what was done. The rest goes back to the backlog."""
+        task, items = input_.task, input_.items
         table = task.running_table
-        table.page_sizes, table.batch_sizes = self.pace.others(task.partition), self.pace.batches(task.partition)
+        table.page_sizes, table.batch_sizes = self.sizes.others(task.partition), self.sizes.batches(task.partition)
         table.begin()
-        table.load(share.ids)
+        table.load(input_.ids)
         clock, done = table.meta.clock, 0
         while done < len(items) and (not done or time.perf_counter() < until):
-            if done == share.page:
+            if done == input_.page:
                 clock = self._do_page(task, items[done], clock)
                 done += 1
             else:
-                page = share.page if share.page is not None and share.page > done else len(items)
+                page = input_.page if input_.page is not None and input_.page > done else len(items)
                 some = items[done : min(page, done + _AT_ONCE)]
                 clock = self._apply(task, some, clock)
                 done += len(some)
         if done < len(items):
-            share = left_over(share, done)
-        table.set_position(share.items[-1].message.offset() + 1, clock)
-        self._put_ahead_aside(share)
+            input_ = left_over(input_, done)
+        table.set_position(input_.items[-1].message.offset() + 1, clock)
+        self._note_ahead(input_)
         self.outbox.table_changes(task.partition, table.flush())
         self.outbox.published(table.published())
         if task not in self.tasks:
             self.tasks.append(task)
         self.applied += done
-        return share
+        return input_
 
     def had_a_page(self) -> list[PartitionTask]:
         """Partitions that have done a page; a tick counts as one."""
-        return [share.task for share in self.taken if share.page is not None]
+        return [input_.task for input_ in self.taken if input_.page is not None]
 
     def tune(self, budget_ms: float) -> None:
         """Tune the sizes of later turns and pages by the time that this one and its pages took."""
-        self.pace.learn(self.pages, self.ticks, budget_ms)
+        self.sizes.learn(self.pages, self.ticks, budget_ms)
         pages_ms = sum(page.took_ms for page in self.pages) + sum(tick.took_ms for tick in self.ticks)
-        self.pace.learn_commands(self.applied, 1_000 * self.commands_s - pages_ms)
+        self.sizes.learn_commands(self.applied, 1_000 * self.commands_s - pages_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` for each partition where something is due and none is outstanding; `now`: wall-clock ms."""
@@ -122,7 +122,7 @@ class Turn:
         for task in tasks:
             if not task.tick_due(now, s.retention_ms, s.batch_retention_ms):
                 continue
-            sizes = self.pace.others(task.partition)
+            sizes = self.sizes.others(task.partition)
             tick_no = task.running_table.meta.tick_no + 1
             tick = Tick(
                 engine_version=ENGINE_VERSION,
@@ -172,7 +172,7 @@ class Turn:
             elif timestamp > clock:
                 clock = timestamp
             if item.bad is not None:
-                self._put_aside(item, item.bad, task)
+                self._refuse_bad(item, item.bad, task)
                 continue
             if (home := item.home) is not None and home != partition:
                 self._forward(message, home)
@@ -211,13 +211,13 @@ class Turn:
         named = None if task.known_ahead is None else task.known_ahead.clock_at(offset)
         return self._now if named is None else named
 
-    def _put_ahead_aside(self, share: Share) -> None:
-        """Write the places of a share's records that were stamped too far ahead to the dead letters."""
-        last = share.items[-1].message
-        share.task.ahead_ms = max(0, last.timestamp()[1] - self._now) if last.offset() in self._ahead else 0
+    def _note_ahead(self, input_: PartitionInput) -> None:
+        """Write the places of an input's records that were stamped too far ahead to the dead letters."""
+        last = input_.items[-1].message
+        input_.task.ahead_ms = max(0, last.timestamp()[1] - self._now) if last.offset() in self._ahead else 0
         if not self._ahead:
             return
-        for run in runs_of(share.items, self._ahead, self._now):
+        for run in runs_of(input_.items, self._ahead, self._now):
             self.ahead.append(run)
             self.outbox.clock_ahead(run, self._facts)
         self._ahead = {}
@@ -231,14 +231,14 @@ class Turn:
         self.outbox.forward(partition, message)
         self.forwarded += 1
 
-    def _put_aside(self, item: Item, why: Bad, task: PartitionTask) -> None:
+    def _refuse_bad(self, item: Item, why: RecordFault, task: PartitionTask) -> None:
         """Write a bad record to the dead letters, and its replacement, if any, to the log."""
         self._refuse(item.message, why)
         if item.instead is not None:
             key = (item.message.key() or b"").decode("utf-8", "replace")
             self._carry_out(Append(task.partition, key, item.instead), task)
 
-    def _refuse(self, message: Any, why: Bad | CommandRefusedError) -> None:
+    def _refuse(self, message: Any, why: RecordFault | CommandRefusedError) -> None:
         self.outbox.dead_letter(message, why.code, why.message)
 
 

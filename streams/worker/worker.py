@@ -9,40 +9,38 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from streams.clock import wall_clock
 from streams.errors import PartitionError
 from streams.kafka.clients import KafkaClients
 from streams.kafka.errors import ConsumerFencedError, KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.worker.connections import Connections
 from streams.worker.culprit import Culprit
-from streams.worker.given_up import give_up, try_again
+from streams.worker.given_up import give_up_partition, try_again
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import await_pages, late_pages, pages_a_turn, sort_in, take_pages, take_shares, with_pages
-from streams.worker.observer import Observer
+from streams.worker.intake import await_pages, items_of, late_pages, sort_in, with_pages
+from streams.worker.observer import WorkerObserver
 from streams.worker.outbox import tell_dead_letters
-from streams.worker.page_sizes import Budget, Pace
+from streams.worker.page_sizes import Budget, TunedSizes
+from streams.worker.pipeline import Pipeline
 from streams.worker.rebalance import Rebalance
 from streams.worker.repair import Repair
 from streams.worker.startup import check_count, learn_topics, tell_start
 from streams.worker.state_folder import StateFolder, open_store
 from streams.worker.task import PartitionTask, Phase, with_time
-from streams.worker.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from streams.config import Settings
     from streams.kafka.clients import Clients
+    from streams.worker.intake import Item
+    from streams.worker.turn import Turn
 
 log = structlog.get_logger("streams.worker")
 
 
 _PLENTY = 50
 """With this many commands at hand, there is enough to do without a page."""
-
-
-def wall_clock() -> int:
-    """This machine's clock, in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Worker:
@@ -57,20 +55,19 @@ class Worker:
         settings: Settings,
         clients: Clients | None = None,
         wall_clock: Callable[[], int] = wall_clock,
-        observer: Observer | None = None,
+        observer: WorkerObserver | None = None,
     ) -> None:
         self._settings = settings
         clients = clients or KafkaClients()
         self._wall_clock = wall_clock
-        self._observer = observer or Observer(wall_clock)
+        self._observer = observer or WorkerObserver(wall_clock)
         self._stopping = threading.Event()
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
         self._repair = Repair()
-        self._ahead: Turn | None = None
         self._metadata: Any = None
-        self.pace = Pace(settings.tick_max_rows)
-        self._culprit = Culprit(self.pace)
+        self.sizes = TunedSizes(settings.tick_max_rows)
+        self._culprit = Culprit(self.sizes)
         self._budget = Budget(settings.page_budget_ms)
         self.turns = 0
         self.applied = 0
@@ -78,6 +75,7 @@ class Worker:
         try:
             self._worker_id = self._folder.worker_id(settings.worker_id)
             self._topics = learn_topics(clients, settings)
+            self.pipeline = Pipeline(settings, self._topics, self.sizes, self._culprit, wall_clock)
             self.connections = Connections(
                 clients, settings, self._topics, self._worker_id, self.rebalance, self._wall_clock
             )
@@ -116,9 +114,9 @@ class Worker:
         try:
             busy = self._step()
             standing = self.connections.standstill.look(self.tasks.keys())
-            self._observer.came_round(self.tasks.values(), self.pace.smallest(), self.connections.log_end, standing)
-        except sqlite3.DatabaseError as exc:
-            for partition in self._repair.replace(self.tasks, exc):
+            self._observer.came_round(self.tasks.values(), self.sizes.smallest(), self.connections.log_end, standing)
+        except sqlite3.DatabaseError as error:
+            for partition in self._repair.replace(self.tasks, error):
                 self.connections.pause(partition)
             self._abort()
             return False
@@ -126,13 +124,13 @@ class Worker:
 
     def _step(self) -> bool:
         try:
-            messages = self._consume()
-        except ConsumerFencedError as exc:
-            self._replace_consumer(str(exc))
+            items = self._consume()
+        except ConsumerFencedError as error:
+            self._replace_consumer(str(error))
             return False
         self._metadata = metadata = self.connections.consumer.consumer_group_metadata()
         self._follow_group()
-        sort_in(self.tasks, messages)
+        sort_in(self.tasks, items)
         for lost in self.connections.lost():
             self._give_up(lost)
         turn = None
@@ -145,17 +143,17 @@ class Worker:
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
                 self._after(turn, time.perf_counter() - began)
                 return True
-        except TransactionAbortedError as exc:
-            log.warning("turn aborted, its input is read again", why=str(exc))
-            fault = self._failed(turn, exc)
+        except TransactionAbortedError as error:
+            log.warning("turn aborted, its input is read again", why=str(error))
+            fault = self._failed(turn, error)
             self._abort()
             self._give_up(fault)
-        except ProducerFencedError as exc:
-            fault = self._failed(turn, exc)
-            self._replace_producer(str(exc))
+        except ProducerFencedError as error:
+            fault = self._failed(turn, error)
+            self._replace_producer(str(error))
             self._give_up(fault)
-        except PartitionError as exc:
-            self._give_up(exc)
+        except PartitionError as error:
+            self._give_up(error)
         return False
 
     def close(self) -> None:
@@ -168,22 +166,25 @@ class Worker:
 
     # --- consume ---
 
-    def _consume(self) -> list[Any]:
+    def _consume(self) -> list[Item]:
         """Consume up to a turn's worth of records. Wait for the first one if none is left over, and for late pages."""
         left_over = sum(len(task.backlog) for task in self.tasks.values())
-        room = self.pace.room(self._settings.max_turn_records) - left_over
+        room = self.sizes.room(self._settings.max_turn_records) - left_over
         if room <= 0:
             # Polling keeps the membership alive, so even with a full backlog one record is asked for.
             room = 1
-        busy = left_over or self._ahead is not None
+        busy = left_over or self.pipeline.tasks
         takes_over = any(task.comes for task in self.tasks.values())
         busy = busy or (takes_over and not self.connections.takeover.waits)
-        messages = self.connections.consume(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
-        if len(messages) >= _PLENTY:
-            return messages
-        ahead = () if self._ahead is None else self._ahead.tasks
-        late = late_pages(task for task in self._running() if task not in ahead) - with_pages(messages)
-        return messages + await_pages(self.connections.consume, late, room)
+        items = self._items(room, 0 if busy else self._settings.idle_poll_ms / 1_000)
+        if len(items) >= _PLENTY:
+            return items
+        ahead = self.pipeline.tasks
+        late = late_pages(task for task in self._running() if task not in ahead) - with_pages(items)
+        return items + await_pages(self._items, late, room)
+
+    def _items(self, most: int, wait_s: float) -> list[Item]:
+        return items_of(self.connections.consume(most, wait_s), self._topics.facts.partitions)
 
     # --- partitions come and go ---
 
@@ -193,7 +194,7 @@ class Worker:
         for partition in sorted(revoked | lost):
             task = self.tasks.get(partition)
             if task is not None:
-                if self._ahead is not None and task in self._ahead.tasks:
+                if task in self.pipeline.tasks:
                     self._give_up_ahead()
                 del self.tasks[partition]
                 log.info("partition lost" if partition in lost else "partition revoked", partition=partition)
@@ -213,14 +214,14 @@ class Worker:
             self._start(task)
 
     def _start(self, task: PartitionTask) -> None:
-        task.open_table(self._topics.facts, self.pace.others(task.partition))
+        task.open_table(self._topics.facts, self.sizes.others(task.partition))
         next_offset = task.running_table.meta.next_offset
         if not self.connections.seek(task.partition, next_offset):
             # The next poll shows whether the partition was lost, or the consumer's place in the group.
             log.info("partition was taken away", partition=task.partition)
             task.claim()
             return
-        task.phase = Phase.RUNNING
+        task.transit(Phase.RUNNING)
         task.runs_since = time.monotonic()
         log.info(
             "partition running", partition=task.partition, next_offset=next_offset, rows=task.running_table.row_total()
@@ -230,52 +231,34 @@ class Worker:
 
     def _apply(self) -> Turn | None:
         """Apply what there is; None if there is nothing to write."""
-        running, suspects = self._running(), self._culprit.suspects(self.tasks)
-        turn, self._ahead = self._ahead or self._new_turn(), None
-        had = turn.had_a_page()
-        pages = pages_a_turn(len(running)) - len(had)
-        turn.apply(self._culprit.marked(take_shares(suspects, self.turns, pages, had, self._culprit.most)))
+        running = self._running()
+        turn = self.pipeline.turn(self._culprit.suspects(self.tasks), len(running), self.turns)
         turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), self._wall_clock())
         return turn if turn.tasks or turn.outbox.commands else None
 
-    def _work_ahead(self, committing: Turn) -> list[PartitionTask]:
-        """Do the next turn's pages while this one is committed; returns their partitions.
-
-        Only partitions without a page in this turn take part, so that each commits its SQLite transaction with the next
-        turn at the latest.
-        """
-        if self._culprit.most is not None:
-            return []
-        running, had = self._running(), committing.had_a_page()
-        others = [task for task in running if task not in had and not self.stopping]
-        shares = take_pages(others, self.turns + 1, pages_a_turn(len(running)))
-        if not shares:
-            return []
-        self._ahead = self._new_turn()
-        self._ahead.apply(self._culprit.marked(shares))
-        return self._ahead.tasks
+    def _work_ahead(self, committing: Turn) -> Sequence[PartitionTask]:
+        if self.stopping or self._culprit.most is not None:
+            return ()
+        return self.pipeline.work_ahead(committing, self._running(), self.turns + 1)
 
     def _give_up_ahead(self) -> None:
         """Give up the work done ahead: one of its partitions is going away."""
-        turn, self._ahead = self._ahead, None
+        turn = self.pipeline.take()
         if turn is not None:
             self._claim(turn.tasks)
 
     def finish_ahead(self) -> None:
         """Commit the work done ahead, so that tables whose last turn waits for it end where their changelogs do."""
-        turn, self._ahead = self._ahead, None
+        turn = self.pipeline.take()
         if turn is not None:
             try:
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, self._metadata)
                 self._after(turn, self.connections.checkpoint.transaction_s)
-            except (TransactionAbortedError, ProducerFencedError) as exc:
-                log.warning("turn aborted, its input is read again", why=str(exc))
+            except (TransactionAbortedError, ProducerFencedError) as error:
+                log.warning("turn aborted, its input is read again", why=str(error))
 
     def _running(self) -> list[PartitionTask]:
         return [task for task in self.tasks.values() if task.phase is Phase.RUNNING]
-
-    def _new_turn(self) -> Turn:
-        return Turn(self._settings, self._topics, self.pace, self._wall_clock)
 
     def _after(self, turn: Turn, took_s: float) -> None:
         transaction_s = self.connections.checkpoint.transaction_s
@@ -293,23 +276,23 @@ class Worker:
         try:
             if turn is not None:
                 self._culprit.failed(turn.taken, why, overdue=self.connections.checkpoint.overdue())
-        except PartitionError as exc:
-            return exc
+        except PartitionError as error:
+            return error
         return None
 
     def _give_up(self, fault: PartitionError | None) -> None:
         if fault is not None:
             self._observer.gave_up("partition")
-            if self._ahead is not None and any(task.partition == fault.partition for task in self._ahead.tasks):
+            if any(task.partition == fault.partition for task in self.pipeline.tasks):
                 self._give_up_ahead()
-            give_up(self.tasks, fault, self.connections.pause)
+            give_up_partition(self.tasks, fault, self.connections.pause)
 
     def _abort(self) -> None:
         self._observer.gave_up("turn")
         try:
             self.connections.checkpoint.abort()
-        except (ProducerFencedError, KafkaFailureError) as exc:
-            self._replace_producer(str(exc))
+        except (ProducerFencedError, KafkaFailureError) as error:
+            self._replace_producer(str(error))
             return
         self._claim_all()
 
@@ -322,7 +305,7 @@ class Worker:
     def _replace_consumer(self, why: str) -> None:
         """Replace the consumer. Meanwhile, every partition may have gone to another worker."""
         self._observer.gave_up("consumer")
-        self._ahead = None
+        self.pipeline.take()
         for task in self.tasks.values():
             task.close()
         self.tasks.clear()
@@ -330,7 +313,7 @@ class Worker:
 
     def _claim_all(self) -> None:
         """Claim every partition again: table and backlog go back to the last checkpoint."""
-        self._ahead = None
+        self.pipeline.take()
         self._claim(self.tasks.values())
 
     def _claim(self, tasks: Iterable[PartitionTask]) -> None:

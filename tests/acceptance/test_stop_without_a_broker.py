@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.model import Action, BatchState, Filter, Invocation, Invoke, StartBatch
-from streams.stopping import STOP_SECONDS
+from streams.stopping import STOP_S
 from support.service.programs import Program
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_every_program_ends_within_its_time(own_broker: Broker, service_on: Call
     for name, program in (("w", worker), ("gateway", gateway), ("executor", executor)):
         code = program.wait(60)
         took = time.monotonic() - asked
-        assert took < STOP_SECONDS + 3, f"{name} took {took:.0f} s"
+        assert took < STOP_S + 3, f"{name} took {took:.0f} s"
         output = program.output()
         unclean = f"{name if name != 'w' else 'worker'} did not stop cleanly" in output
         assert unclean is not (STOPPED[name] in output), output[-2_000:]

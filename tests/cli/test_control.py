@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from streams.cli import batch_control, find_batch
 from streams.cli.app import app
 from streams.client import BatchTimeoutError
-from streams.gateway.progress import Merge, progress
+from streams.gateway.progress import BatchRecords, batch_progress
 from streams.model import Action, BatchProgress, BatchState, ControlOperation, Filter, StartBatch
 from support.tables.memory_cluster import MemoryCluster
 
@@ -28,7 +28,7 @@ from streams.engine import header_of
 def _running() -> BatchProgress:
     cluster = MemoryCluster()
     cluster.run(StartBatch("b-7", Action.KILL, Filter(match_all=True)))
-    found = progress(Merge(header_of(cluster.batch("b-7"))))
+    found = batch_progress(BatchRecords(header_of(cluster.batch("b-7"))))
     assert found is not None
     return replace(found, state=BatchState.RUNNING)
 

@@ -12,7 +12,7 @@ from streams.cli.batch import _listed
 from streams.cli.options.standing import standing_of
 from streams.cli.show.follow import table
 from streams.engine import header_of
-from streams.gateway.progress import Merge, progress
+from streams.gateway.progress import BatchRecords, batch_progress
 from streams.model import Action, BatchProgress, BatchState, Filter, StartBatch
 from support.tables.memory_cluster import MemoryCluster
 
@@ -24,7 +24,7 @@ def stands() -> BatchProgress:
     """The progress of a kill that stands until 2100."""
     cluster = MemoryCluster()
     cluster.run(StartBatch("b-7", Action.KILL, Filter(match_all=True), standing_until=UNTIL))
-    found = progress(Merge(header_of(cluster.batch("b-7"))))
+    found = batch_progress(BatchRecords(header_of(cluster.batch("b-7"))))
     assert found is not None
     return replace(found, state=BatchState.RUNNING)
 

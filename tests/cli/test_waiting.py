@@ -13,7 +13,7 @@ from streams import codec
 from streams.cli.show import waiting
 from streams.cli.show.waiting import Waiting
 from streams.config import Topic
-from streams.gateway.progress import Merge, add, progress
+from streams.gateway.progress import BatchRecords, batch_progress, with_record
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
 from streams.protocol.routing import partition_of
 from support.records.progress_records import header, slice_progress
@@ -46,13 +46,13 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def said(*records: BatchHeader | SliceProgress, published: bool = True) -> str:
         nonlocal now
-        merge = Merge()
+        batch = BatchRecords()
         for record in records:
-            merge = add(merge, record)
+            batch = with_record(batch, record)
             last = "lead" if isinstance(record, BatchHeader) else record.partition
             world.write(Topic.BATCH_SLICES, f"{record.batch_id}/{last}", codec.encode(record))
         for _ in range(600):
-            told(progress(merge) if published else None)
+            told(batch_progress(batch) if published else None)
             now += 0.1
         return capsys.readouterr().err
 

@@ -71,7 +71,7 @@ def until(cluster: MemoryCluster, happened: Callable[[], bool]) -> None:
 def state(cluster: MemoryCluster) -> BatchState:
     """The state that is published of `b`."""
     slices = {n: progress_of(table.slices["b"], n) for n, table in enumerate(cluster.tables) if "b" in table.slices}
-    merged = progress.progress(progress.Merge(header_of(cluster.batch("b")), slices))
+    merged = progress.batch_progress(progress.BatchRecords(header_of(cluster.batch("b")), slices))
     assert merged is not None
     return merged.state
 

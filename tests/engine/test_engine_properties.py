@@ -118,7 +118,7 @@ def shown(cluster: MemoryCluster, batch_id: str) -> BatchState:
         for partition, table in enumerate(cluster.tables)
         if batch_id in table.slices
     }
-    merged = progress.progress(progress.Merge(header_of(cluster.batch(batch_id)), slices))
+    merged = progress.batch_progress(progress.BatchRecords(header_of(cluster.batch(batch_id)), slices))
     assert merged is not None
     return merged.state
 

@@ -45,7 +45,7 @@ def shown(cluster: MemoryCluster, batch_id: str = "b") -> BatchProgress:
     """The batch as the gateway shows it."""
     tables = enumerate(cluster.tables)
     slices = {n: progress_of(table.slices[batch_id], n) for n, table in tables if batch_id in table.slices}
-    merged = progress.progress(progress.Merge(header_of(cluster.batch(batch_id)), slices))
+    merged = progress.batch_progress(progress.BatchRecords(header_of(cluster.batch(batch_id)), slices))
     assert merged is not None
     return merged
 

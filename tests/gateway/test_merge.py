@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
+from structlog.testing import capture_logs
 
 from streams import codec
-from streams.gateway.merge import Folded, NewerRecordError, SliceRecord, fold
-from streams.gateway.progress import Merge
+from streams.gateway.merge import MergedChunk, NewerRecordError, SliceRecord, merge_chunk
+from streams.gateway.progress import BatchRecords
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
 from support.records.progress_records import header, slice_progress
 
@@ -24,9 +23,9 @@ def tombstone(key: bytes) -> SliceRecord:
     return SliceRecord(key, None, 3, "place 0")
 
 
-def folded(*records: SliceRecord, saved: dict[str, Merge] | None = None) -> Folded:
-    """The records, on a table with these merges."""
-    return fold(records, lambda batch_id: (saved or {}).get(batch_id, Merge()))
+def folded(*records: SliceRecord, saved: dict[str, BatchRecords] | None = None) -> MergedChunk:
+    """The records, on a table with these batches."""
+    return merge_chunk(records, lambda batch_id: (saved or {}).get(batch_id, BatchRecords()))
 
 
 def test_each_batch_is_published_once_with_all_of_its_records() -> None:
@@ -46,28 +45,28 @@ def test_each_batch_is_published_once_with_all_of_its_records() -> None:
 def test_records_join_what_the_table_holds() -> None:
     """A slice meets the header that was saved earlier, and the other way round."""
     with_header = folded(record(header()))
-    found = folded(record(slice_progress(0, counters=(3, 0, 0, 0))), saved=with_header.merges)
+    found = folded(record(slice_progress(0, counters=(3, 0, 0, 0))), saved=with_header.batches)
     [(_, progress)] = found.published
     assert progress is not None
     assert progress.done == 3
     alone = folded(record(slice_progress(0, counters=(3, 0, 0, 0))))
     assert alone.published == []
-    assert folded(record(header()), saved=alone.merges).published == found.published
+    assert folded(record(header()), saved=alone.batches).published == found.published
 
 
 def test_records_that_come_again_are_published_again() -> None:
     """After a crash nobody knows whether the progress was sent: it is sent again, though nothing has changed."""
     first = folded(record(header()), record(slice_progress(0)))
-    again = folded(record(slice_progress(0)), saved=first.merges)
+    again = folded(record(slice_progress(0)), saved=first.batches)
     assert again.published == first.published
 
 
 def test_tombstone_of_a_header_is_answered_with_one() -> None:
     """The batch's progress is removed, also when the table knows nothing of it any more; its slices follow."""
     known = folded(record(header()), record(slice_progress(0)))
-    found = folded(tombstone(b"b/lead"), tombstone(b"b/0"), saved=known.merges)
+    found = folded(tombstone(b"b/lead"), tombstone(b"b/0"), saved=known.batches)
     assert found.published == [("b", None)]
-    assert found.merges == {"b": Merge()}
+    assert found.batches == {"b": BatchRecords()}
     assert folded(tombstone(b"b/lead")).published == [("b", None)]
     assert folded(tombstone(b"b/0")).published == []
 
@@ -75,7 +74,7 @@ def test_tombstone_of_a_header_is_answered_with_one() -> None:
 def test_an_id_used_again_starts_afresh() -> None:
     """Readers see the tombstone before the first progress of the batch that has the id now."""
     known = folded(record(header(revision=50)), record(slice_progress(0, revision=60, counters=(9, 0, 0, 0))))
-    found = folded(tombstone(b"b/lead"), record(header(revision=70)), saved=known.merges)
+    found = folded(tombstone(b"b/lead"), record(header(revision=70)), saved=known.batches)
     assert [batch_id for batch_id, _ in found.published] == ["b", "b"]
     assert found.published[0][1] is None
     progress = found.published[1][1]
@@ -83,21 +82,17 @@ def test_an_id_used_again_starts_afresh() -> None:
     assert (progress.done, progress.revision) == (0, 71)
 
 
-def test_what_is_no_progress_is_left_out_with_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_progress_is_left_out_with_an_error_in_the_log() -> None:
     """A bad key, bytes that are no record and a record of another kind are named in the log; the others are merged."""
     other = codec.encode(header()).replace(codec.encode(header())[:10], b"\xc3\x01" + b"\x00" * 8)
-    with caplog.at_level(logging.ERROR):
+    with capture_logs() as lines:
         found = folded(
             SliceRecord(b"nonsense", codec.encode(header()), 3, "place 1"),
             SliceRecord(b"b/lead", b"garbage", 3, "place 2"),
             SliceRecord(b"b/lead", b"", 3, "place 3"),
             record(header()),
         )
-    assert [each.getMessage().split(" is not a progress record")[0] for each in caplog.records] == [
-        "place 1",
-        "place 2",
-        "place 3",
-    ]
+    assert [(each["log_level"], each["place"]) for each in lines] == [("error", f"place {n}") for n in (1, 2, 3)]
     assert [batch_id for batch_id, _ in found.published] == ["b"]
     with pytest.raises(NewerRecordError, match="place 4 was written by a newer version: upgrade this gateway"):
         folded(SliceRecord(b"b/lead", other, 3, "place 4"))

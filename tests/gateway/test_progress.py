@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.gateway import progress as merging
-from streams.gateway.progress import Merge, SliceKey, add, dump, forget, load, parse_key, progress
+from streams.gateway.progress import (
+    BatchRecords,
+    SliceKey,
+    batch_progress,
+    dump_records,
+    load_records,
+    parse_key,
+    with_record,
+    with_tombstone,
+)
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
 from support.records.progress_records import CREATED, header, slice_progress
 
@@ -17,18 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def merged(*records: BatchHeader | SliceProgress) -> Merge:
+def merged(*records: BatchHeader | SliceProgress) -> BatchRecords:
     """All of the records, in this order."""
-    merge = Merge()
+    batch = BatchRecords()
     for record in records:
-        merge = add(merge, record)
-    return merge
+        batch = with_record(batch, record)
+    return batch
 
 
 def state_of(header_state: BatchState, *states: SliceState, partitions: int = 2) -> BatchState:
     """State of the batch with this header and these slices."""
     slices = [slice_progress(partition, state=state) for partition, state in enumerate(states)]
-    found = progress(merged(header(state=header_state, partitions=partitions), *slices))
+    found = batch_progress(merged(header(state=header_state, partitions=partitions), *slices))
     assert found is not None
     return found.state
 
@@ -63,7 +72,7 @@ def test_state_is_the_least_advanced_of_the_slices(slices: tuple[SliceState, ...
 def test_counters_are_summed_and_samples_cut() -> None:
     """Counters are sums over the slices; samples and failures are the first twenty in order of partitions."""
     many = tuple(f"i-{number}" for number in range(15))
-    found = progress(
+    found = batch_progress(
         merged(
             slice_progress(1, counters=(1, 2, 3, 4), scanned=40, samples=many, failures=("f",)),
             slice_progress(0, counters=(10, 20, 30, 40), scanned=50, samples=("first",) * 15, scan_total=60),
@@ -81,8 +90,8 @@ def test_counters_are_summed_and_samples_cut() -> None:
 def test_slices_wait_for_their_header() -> None:
     """Slices known before their header are kept: nothing is published, then all of it at once."""
     early = merged(slice_progress(0, counters=(3, 0, 0, 0)), slice_progress(1))
-    assert progress(early) is None
-    found = progress(add(early, header()))
+    assert batch_progress(early) is None
+    found = batch_progress(with_record(early, header()))
     assert found is not None
     assert found.done == 3
     assert found.revision == 11 + 21 + 21
@@ -92,7 +101,7 @@ def test_rate_and_eta_are_means_over_the_life_of_the_batch() -> None:
     """300 rows acted on in 2 s are 150 a second; 400 of 1,000 rows looked at in 2 s leave 3 s for the others."""
     first = slice_progress(0, counters=(200, 50, 25, 50), scanned=400, scan_total=900, updated_at=CREATED + 2000)
     second = slice_progress(1, scanned=0, scan_total=100, updated_at=CREATED + 1000)
-    found = progress(merged(header(), first, second))
+    found = batch_progress(merged(header(), first, second))
     assert found is not None
     assert found.rate == pytest.approx(150.0)
     assert found.eta_ms == 3000
@@ -111,7 +120,7 @@ def test_rate_and_eta_are_means_over_the_life_of_the_batch() -> None:
 )
 def test_no_eta_where_it_would_say_nothing(records: tuple[BatchHeader | SliceProgress, ...]) -> None:
     """Before all slices have begun, before a row was looked at, with a limit, at the end and while paused."""
-    found = progress(merged(*records))
+    found = batch_progress(merged(*records))
     assert found is not None
     assert found.eta_ms is None
 
@@ -122,31 +131,33 @@ def test_end_is_when_the_last_slice_ended() -> None:
         slice_progress(0, state=SliceState.COMPLETED, updated_at=CREATED + 5),
         slice_progress(1, state=SliceState.ABORTED, updated_at=CREATED + 9),
     ]
-    found = progress(merged(header(updated_at=CREATED + 50), *slices))
+    found = batch_progress(merged(header(updated_at=CREATED + 50), *slices))
     assert found is not None
     assert (found.finished_at, found.updated_at, found.partitions_done) == (CREATED + 9, CREATED + 50, 2)
-    refused = progress(merged(header(state=BatchState.REJECTED, error="invalid_filter: empty", updated_at=CREATED + 1)))
+    refused = batch_progress(
+        merged(header(state=BatchState.REJECTED, error="invalid_filter: empty", updated_at=CREATED + 1))
+    )
     assert refused is not None
     assert (refused.finished_at, refused.error) == (CREATED + 1, "invalid_filter: empty")
-    running = progress(merged(header(), *slices[:1]))
+    running = batch_progress(merged(header(), *slices[:1]))
     assert running is not None
     assert running.finished_at is None
 
 
 def test_tombstone_of_the_header_forgets_the_batch() -> None:
     """The header's tombstone takes the slices along; the slices' own tombstones then find nothing."""
-    merge = forget(merged(header(), slice_progress(0), slice_progress(1)), None)
-    assert merge == Merge()
-    assert forget(merge, 0) == Merge()
+    batch = with_tombstone(merged(header(), slice_progress(0), slice_progress(1)), None)
+    assert batch == BatchRecords()
+    assert with_tombstone(batch, 0) == BatchRecords()
 
 
 def test_tombstone_of_a_slice_acts_only_without_a_header() -> None:
     """A late tombstone of an old slice leaves the batch that now has its id alone."""
     anew = merged(header(revision=99), slice_progress(0, revision=100))
-    assert forget(anew, 0) is anew
+    assert with_tombstone(anew, 0) is anew
     orphans = merged(slice_progress(0), slice_progress(1))
-    assert forget(orphans, 1) == merged(slice_progress(0))
-    assert forget(forget(orphans, 1), 0) == Merge()
+    assert with_tombstone(orphans, 1) == merged(slice_progress(0))
+    assert with_tombstone(with_tombstone(orphans, 1), 0) == BatchRecords()
 
 
 def test_keys_are_taken_apart() -> None:
@@ -199,29 +210,29 @@ def test_order_and_repetition_of_records_never_matter(
     """Whatever order the records come in, and however often, the progress at the end is the same."""
     repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=6) if history else st.just([]))
     shuffled = data.draw(st.permutations(repeated))
-    assert progress(merged(*shuffled)) == progress(merged(*history))
+    assert batch_progress(merged(*shuffled)) == batch_progress(merged(*history))
 
 
 @given(history=histories)
 def test_progress_is_always_truthful_and_never_goes_back(history: list[BatchHeader | SliceProgress]) -> None:
     """In every record published matched = done + pending + skipped + failed, and the revision never falls."""
-    merge, revision = Merge(), -1
+    batch, revision = BatchRecords(), -1
     for record in history:
-        after = add(merge, record)
-        found = progress(after)
+        after = with_record(batch, record)
+        found = batch_progress(after)
         if found is not None:
             assert found.matched == found.done + found.pending + found.skipped + found.failed
             assert len(found.samples) <= merging.MAX_SAMPLES
             assert len(found.failures) <= merging.MAX_SAMPLES
             assert found.revision >= revision
             # A newer record always shows: readers go by the revision alone.
-            assert after is merge or found.revision > revision
+            assert after is batch or found.revision > revision
             revision = found.revision
-        merge = after
+        batch = after
 
 
 @given(history=histories)
 def test_table_always_gives_back_what_was_saved(history: list[BatchHeader | SliceProgress]) -> None:
-    """A merge survives the gateway's table unchanged."""
-    merge = merged(*history)
-    assert load(dump(merge)) == merge
+    """A batch survives the gateway's table unchanged."""
+    batch = merged(*history)
+    assert load_records(dump_records(batch)) == batch

@@ -53,16 +53,16 @@ def samples(*families: Any) -> dict[str, float]:
 
 def test_a_tally_begins_with_every_value_that_is_known() -> None:
     """A rate over the first occurrence needs the 0 before it; other values come when they come."""
-    tally = OfWorker.FAULTS.tally()
+    tally = OfWorker.FAULTS.total()
     tally.add(2, "turn")
     tally.add(1, "turn")
     total = 'streams_faults_total{fault="%s"}'
     others = dict.fromkeys((total % each for each in ("producer", "consumer", "partition")), 0)
     assert samples(tally.family()) == {total % "turn": 3, **others}
-    codes = OfWorker.DEAD_LETTERS.tally()
+    codes = OfWorker.DEAD_LETTERS.total()
     codes.add(1, "malformed")
     assert samples(codes.family()) == {'streams_dead_letters_total{code="malformed"}': 1}
-    plain = OfWorker.FORWARDED.tally()
+    plain = OfWorker.FORWARDED.total()
     assert samples(plain.family()) == {"streams_forwarded_total": 0}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from streams.gateway.observer import LIVE_WITHIN_S, Observer
+from streams.gateway.observer import GatewayObserver
 from streams.metrics import OfGateway, metrics_of
 
 
@@ -37,7 +37,7 @@ def app_with(consumer: Consumer | None) -> Any:
     return SimpleNamespace(consumer=consumer, tables=tables, rebalancing=False, in_recovery=False, rebalancing_count=1)
 
 
-def lags(observer: Observer) -> dict[str, float]:
+def lags(observer: GatewayObserver) -> dict[str, float]:
     """Lag by partition."""
     (family,) = [each for each in observer.registry.collect() if each.name == OfGateway.LAG.name]
     return {sample.labels["partition"]: sample.value for sample in family.samples}
@@ -45,7 +45,7 @@ def lags(observer: Observer) -> dict[str, float]:
 
 def test_it_is_ready_once_its_table_is_whole_and_while_it_has_partitions() -> None:
     """Not while it starts, recovers, rebalances or has nothing to read; the answer says which."""
-    observer = Observer()
+    observer = GatewayObserver()
     observer.look()
     assert observer.ready() == (False, {"ready": False, "why": "it starts", "partitions": []})
     app = app_with(Consumer({}, {Place("s", 0): 0, Place("s", 2): None, Place("other", 1): 0}))
@@ -64,7 +64,7 @@ def test_it_is_ready_once_its_table_is_whole_and_while_it_has_partitions() -> No
 
 def test_lag_is_what_has_not_been_read_up_to_the_last_stable_offset() -> None:
     """A partition of which nothing was read yet lags by all it has."""
-    observer = Observer()
+    observer = GatewayObserver()
     ends = {Place("s", 0): 10, Place("s", 1): 7, Place("s", 2): None}
     observer.started(app_with(Consumer({Place("s", 0): 6, Place("s", 1): None}, ends)), "s")
     assert lags(observer) == {"0": 3, "1": 7, "2": 0}
@@ -72,7 +72,7 @@ def test_lag_is_what_has_not_been_read_up_to_the_last_stable_offset() -> None:
 
 def test_merges_and_rebalances_are_counted() -> None:
     """Each merge once, and rebalances as Faust has counted them since the last look."""
-    observer = Observer()
+    observer = GatewayObserver()
     app = app_with(Consumer({}, {Place("s", 0): 0}))
     observer.started(app, "s")
     app.rebalancing_count = 3
@@ -88,7 +88,7 @@ def test_merges_and_rebalances_are_counted() -> None:
 
 def test_a_look_that_fails_leaves_what_was_seen_before() -> None:
     """Faust in the middle of something is no reason to end, nor to forget."""
-    observer = Observer()
+    observer = GatewayObserver()
     app = app_with(Consumer({}, {Place("s", 0): 5}))
     observer.started(app, "s")
     app.consumer = None
@@ -97,21 +97,7 @@ def test_a_look_that_fails_leaves_what_was_seen_before() -> None:
     assert lags(observer) == {"0": 5}
 
 
-def test_a_loop_that_does_not_come_round_is_neither_live_nor_ready() -> None:
-    """A stuck gateway is restarted."""
-    now = 0.0
-    observer = Observer(lambda: now)
-    observer.started(app_with(Consumer({}, {Place("s", 0): 0})), "s")
-    assert (observer.live().ok, observer.ready().ok) == (True, True)
-    now = LIVE_WITHIN_S + 1
-    assert observer.live().body["why"] == "the loop has not come round for 61 s"
-    assert not observer.live().ok
-    assert observer.ready().body["why"] == "the loop does not come round"
-    observer.look()
-    assert observer.live().ok
-
-
-def test_all_that_is_defined_is_served() -> None:
+def test_a_gateway_serves_all_that_is_defined() -> None:
     """A definition that nothing fills would be a promise of the docs that is not kept."""
-    served = {family.name for family in Observer().registry.collect()}
+    served = {family.name for family in GatewayObserver().registry.collect()}
     assert served == {metric.name.removesuffix("_total") for metric in metrics_of(OfGateway)}

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from structlog.testing import capture_logs
 
 from streams.errors import StreamsError
-from streams.health import Verdict, serving
+from streams.health import Health, serving
 from support.service.scrape import get
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ class Patient:
         self.registry = CollectorRegistry()
         self.is_live = self.is_ready = True
 
-    def live(self) -> Verdict:
+    def live(self) -> Health:
         """As set."""
-        return Verdict(self.is_live, {"live": self.is_live})
+        return Health(self.is_live, {"live": self.is_live})
 
-    def ready(self) -> Verdict:
+    def ready(self) -> Health:
         """As set."""
-        return Verdict(self.is_ready, {"ready": self.is_ready})
+        return Health(self.is_ready, {"ready": self.is_ready})
 
 
 @contextmanager

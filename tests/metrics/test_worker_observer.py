@@ -26,8 +26,6 @@ from streams.model import (
     Tick,
 )
 from streams.worker import observer as observing
-from streams.worker.observer import LIVE_WITHIN_S, Observer
-from streams.worker.page_sizes import FIRST
 from streams.worker.worker import Worker
 from support.kafka.fake_cluster import failure
 from support.kafka.fake_consumer import FakeConsumer
@@ -47,7 +45,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture(autouse=True)
 def _seen_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observing, "SEEN_EVERY_S", 0.0)
+    monkeypatch.setattr(observing, "SNAPSHOT_EVERY_S", 0.0)
 
 
 def worker_of(world: World) -> Worker:
@@ -148,7 +146,7 @@ def test_the_table_is_told_by_status_and_batches_by_state(world: World) -> None:
     }
     assert value(world, "streams_page_matched_rows_sum") == 42
     assert value(world, "streams_page_seconds_count") == value(world, "streams_page_scanned_rows_count")
-    assert value(world, "streams_page_limit_rows", limit="scanned") == worker_of(world).pace.smallest().max_scanned
+    assert value(world, "streams_page_limit_rows", limit="scanned") == worker_of(world).sizes.smallest().max_scanned
 
 
 def test_lag_and_clock_tell_how_far_behind_a_partition_is(tmp_path: Path) -> None:
@@ -197,7 +195,7 @@ def test_a_worker_is_ready_when_all_its_partitions_run(world: World) -> None:
     world.run_until_idle()
     assert observer.ready() == (True, {"ready": True, "partitions": {"0": "RUNNING", "1": "RUNNING"}})
     worker.tasks[1].claim()
-    observer.came_round(worker.tasks.values(), worker.pace.smallest(), worker.connections.log_end)
+    observer.came_round(worker.tasks.values(), worker.sizes.smallest(), worker.connections.log_end)
     verdict = observer.ready()
     assert not verdict.ok
     assert verdict.body["why"] == "1 of 2 partitions are not running yet"
@@ -226,7 +224,7 @@ def test_a_restore_tells_how_far_it_is(world: World, monkeypatch: pytest.MonkeyP
     assert shares[-1] == 1
     assert sum(0 < share < 1 for share in shares) > 1
     assert any(each.startswith("RESTORING ") and each.endswith("%") for each in told)
-    assert value(world, "streams_restored_records", partition=0) == worker.tasks[0].restored > 0
+    assert value(world, "streams_restored_records", partition=0) == worker.tasks[0].replay.records > 0
     assert value(world, "streams_partition_phase", partition=0, phase="RUNNING") == 1
 
 
@@ -258,24 +256,7 @@ def test_health_tells_of_dead_letters_that_wait_for_an_upgrade(world: World) -> 
     assert verdict.body["dead_letters"] == {"newer_engine": 1, "unknown_schema": 1}
 
 
-def test_a_loop_that_does_not_come_round_is_neither_live_nor_ready() -> None:
-    """A stuck worker is restarted, and gets no work while it is stuck; one that comes round is live."""
-    now = 1_000.0
-    observer = Observer(lambda: 0, lambda: now)
-    now += LIVE_WITHIN_S - 1
-    assert observer.live().ok
-    now += 2
-    assert observer.live() == (
-        False,
-        {"live": False, "loop_age_seconds": 181.0, "why": "the loop has not come round for 181 s"},
-    )
-    assert observer.ready().body["why"] == "the loop does not come round"
-    assert observer.registry.get_sample_value("streams_loop_age_seconds") == 181
-    observer.came_round((), FIRST, lambda _: None)
-    assert observer.live().ok
-
-
-def test_all_that_is_defined_is_served(world: World) -> None:
+def test_a_worker_serves_all_that_is_defined(world: World) -> None:
     """A definition that nothing fills would be a promise of the docs that is not kept."""
     world.run_until_idle()
     served = {family.name for family in worker_of(world)._observer.registry.collect()}

@@ -91,7 +91,7 @@ def test_a_breaking_change_is_found(name: str) -> None:
     change, at, message = BREAKS[name]
     changed = copy.deepcopy(TODAY["Act"])
     change(changed)
-    problems = schema_gate.check({"Act": TODAY["Act"]}, {"Act": changed})
+    problems = schema_gate.check_schemas({"Act": TODAY["Act"]}, {"Act": changed})
     assert [str(problem) for problem in problems if problem.at == at and message in problem.message]
 
 
@@ -100,22 +100,22 @@ def test_an_addition_passes(name: str) -> None:
     """Fields with a default, symbols and words may be added."""
     changed = copy.deepcopy(TODAY["Act"])
     ADDITIONS[name](changed)
-    assert schema_gate.check({"Act": TODAY["Act"]}, {"Act": changed, "Tick": TODAY["Tick"]}) == []
+    assert schema_gate.check_schemas({"Act": TODAY["Act"]}, {"Act": changed, "Tick": TODAY["Tick"]}) == []
 
 
 def test_what_avros_checker_finds_is_reported_both_ways() -> None:
     """It is said who breaks: readers of today, or those who have not upgraded."""
     changed = copy.deepcopy(TODAY["Act"])
     added_field(changed)
-    problems = schema_gate.check({"Act": TODAY["Act"]}, {"Act": changed})
+    problems = schema_gate.check_schemas({"Act": TODAY["Act"]}, {"Act": changed})
     assert [problem for problem in problems if "a reader of today cannot read older records" in problem.message]
-    problems = schema_gate.check({"Act": changed}, {"Act": TODAY["Act"]})
+    problems = schema_gate.check_schemas({"Act": changed}, {"Act": TODAY["Act"]})
     assert [problem for problem in problems if "an older reader cannot read records of today" in problem.message]
 
 
 def test_a_removed_record_is_found() -> None:
     """The log may hold such records for years."""
-    problems = schema_gate.check(TODAY, {name: schema for name, schema in TODAY.items() if name != "Tick"})
+    problems = schema_gate.check_schemas(TODAY, {name: schema for name, schema in TODAY.items() if name != "Tick"})
     assert [str(problem) for problem in problems] == ["Tick: the record is gone, and older ones must stay readable"]
 
 
@@ -123,7 +123,7 @@ def test_todays_schemas_pass_against_themselves_and_every_release() -> None:
     """What is in the checkout breaks nobody who runs a released version."""
     today, *released = schemas.load_all(schemas.folder())
     for version in [today, *released]:
-        assert schema_gate.check(version, today) == []
+        assert schema_gate.check_schemas(version, today) == []
 
 
 def test_schemas_come_from_a_folder(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_schemas_come_from_a_folder(tmp_path: Path) -> None:
     kept = copy.deepcopy(TODAY["Act"])
     kept["fields"].append({"name": "dropped", "type": "long", "default": 0})
     (tmp_path / "Act.avsc").write_text(json.dumps(kept))
-    assert schema_gate.load(str(tmp_path)) == {"Act": kept}
-    assert [problem.at for problem in schema_gate.run(str(tmp_path))] == ["Act.dropped"]
+    assert schema_gate.schemas_at(str(tmp_path)) == {"Act": kept}
+    assert [problem.at for problem in schema_gate.check_against(str(tmp_path))] == ["Act.dropped"]
 
 
 def test_schemas_come_from_a_git_ref(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,17 +147,17 @@ def test_schemas_come_from_a_git_ref(tmp_path: Path, monkeypatch: pytest.MonkeyP
         subprocess.run([*git, *command], check=True)
     (folder / "Act.avsc").write_text("{}")
     monkeypatch.setattr(schemas, "folder", lambda: folder)
-    assert schema_gate.load("v1") == {"Act": TODAY["Act"]}
+    assert schema_gate.schemas_at("v1") == {"Act": TODAY["Act"]}
     for nothing in ("nonsense", "--help"):
         with pytest.raises(schema_gate.SchemasError, match=f"{nothing} is neither a folder nor a git ref with schemas"):
-            schema_gate.load(nothing)
+            schema_gate.schemas_at(nothing)
 
 
 def test_a_machine_without_git_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ref cannot be looked up there; a folder can be given."""
     monkeypatch.setenv("PATH", "")
     with pytest.raises(schema_gate.SchemasError, match="main is not a folder, and there is no git"):
-        schema_gate.load("main")
+        schema_gate.schemas_at("main")
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"type": "record", "name": "Act"}'])
@@ -165,10 +165,10 @@ def test_a_file_that_is_no_schema_is_named(tmp_path: Path, text: str) -> None:
     """Garbage in a schema file is an error of its own, not a break."""
     (tmp_path / "Act.avsc").write_text(text)
     with pytest.raises(schema_gate.SchemasError, match=r"Act\.avsc is not an Avro schema"):
-        schema_gate.load(str(tmp_path))
+        schema_gate.schemas_at(str(tmp_path))
 
 
 def test_a_folder_without_schemas_is_named(tmp_path: Path) -> None:
     """An empty folder is not a set of schemas that anything is compatible with."""
     with pytest.raises(schema_gate.SchemasError, match="holds no schemas"):
-        schema_gate.load(str(tmp_path))
+        schema_gate.schemas_at(str(tmp_path))

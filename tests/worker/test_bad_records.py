@@ -63,17 +63,17 @@ def test_no_record_can_hold_an_exception() -> None:
 
 
 def test_a_share_with_bad_records_of_every_kind_leaves_nothing_alive() -> None:
-    """Undecodable, unknown, missing and too large: once the share is done, its messages are gone."""
+    """Undecodable, unknown, missing and too large: once the input is done, its messages are gone."""
     task = PartitionTask(0, Store.open(Path(":memory:"), 0), Path("x"))
     task.table = Table(task.store, 0, PARTITIONS, FIRST)
     values = [codec.encode(Invoke(Invocation("a", "s", "h"))), b"bad", b"\xc3\x01" + b"\x01" * 20, None, b"x" * _MIB]
     messages = [_Message(value) for value in values]
     alive = [weakref.ref(message) for message in messages]
-    task.backlog.extend(messages)
+    task.backlog += intake.items_of(messages, 1)
     del messages
-    share = intake.take_share(task)
-    assert [item.bad is not None for item in share.items] == [False, True, True, True, True]
-    del share
+    input_ = intake.take_input(task)
+    assert [item.bad is not None for item in input_.items] == [False, True, True, True, True]
+    del input_
     gc.collect()
     assert [ref() for ref in alive] == [None] * len(values)
     task.store.close()

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _seen_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observing, "SEEN_EVERY_S", 0.0)
+    monkeypatch.setattr(observing, "SNAPSHOT_EVERY_S", 0.0)
 
 
 @pytest.fixture

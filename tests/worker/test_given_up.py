@@ -12,7 +12,7 @@ from streams.config import Topic
 from streams.errors import PartitionError
 from streams.model import Invocation, Invoke
 from streams.protocol.routing import partition_of
-from streams.worker.observer import Observer
+from streams.worker.observer import WorkerObserver
 from streams.worker.task import Phase
 from streams.worker.worker import Worker
 from support.service.worker_world import PARTITIONS, World
@@ -42,7 +42,7 @@ def test_the_others_go_on_and_it_is_tried_again(world: World) -> None:
     """What is wrong is told by name in health and metrics; once it is right, nothing has been lost or done twice."""
     right = _moved_offset(world)
     world.invoke(*_invokes("later", 20))
-    observer = Observer(lambda: world.cluster.now)
+    observer = WorkerObserver(lambda: world.cluster.now)
     with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now, observer)) as worker:
         for _ in range(20):
             worker.step()

@@ -120,7 +120,7 @@ def test_pages_done_ahead_start_nothing_that_is_to_be_killed(tmp_path: Path) -> 
         ahead = 0
         for _ in range(40):
             world._alive().step()
-            ahead += world._alive()._ahead is not None
+            ahead += world._alive().pipeline.next_turn is not None
             world.cluster.now += 1
         world.run_until_idle()
         assert ahead

@@ -26,7 +26,7 @@ from streams.model import (
     Tick,
 )
 from streams.worker.long_pages import smaller
-from streams.worker.page_sizes import Pace
+from streams.worker.page_sizes import TunedSizes
 from support.kafka.fake_cluster import failure
 from support.service.worker_world import World
 
@@ -194,11 +194,11 @@ def test_a_worker_that_dies_over_a_cut_page_does_nothing_twice(world: World, ste
 def test_a_page_is_cut_down_to_one_row_and_no_further(page: ContinueSlice | ReleaseHeld | Tick) -> None:
     """A quarter each time, so that it comes to an end."""
     cuts = 0
-    pace = Pace(1_000)
+    sizes = TunedSizes(1_000)
     while (cut := smaller(page)) != page:
         page, cuts = cut, cuts + 1
-        pace.cut(page)
-        assert pace.others(0).max_bytes == page.max_bytes
+        sizes.cut(page)
+        assert sizes.others(0).max_bytes == page.max_bytes
     assert cuts <= 12
     ones = dict.fromkeys([name for name in page.__struct_fields__ if name.startswith("max_")], 1)
     assert page == replace(page, **ones)

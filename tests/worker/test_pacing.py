@@ -18,8 +18,8 @@ from streams.worker.page_sizes import (
     Budget,
     Measured,
     MeasuredTick,
-    Pace,
     Stopwatch,
+    TunedSizes,
     first_sizes,
 )
 
@@ -32,11 +32,11 @@ def tuned(
     most: int = 1_000,
 ) -> PageSizes:
     """The sizes of a batch after a turn with these pages, `sizes` before it."""
-    pace = Pace(most)
-    pace._batches[0][""] = sizes
-    pace._due[0] = sizes.max_due
-    pace.learn(pages, ticks or [], budget_ms)
-    return pace.batches(0)[""]._replace(max_due=pace.others(0).max_due)
+    known = TunedSizes(most)
+    known._batches[0][""] = sizes
+    known._due[0] = sizes.max_due
+    known.learn(pages, ticks or [], budget_ms)
+    return known.batches(0)[""]._replace(max_due=known.others(0).max_due)
 
 
 def _dense(size: int, took_ms: float) -> Measured:
@@ -70,9 +70,9 @@ def test_the_pages_of_a_turn_share_the_budget_and_count_once() -> None:
     sizes = PageSizes(5_000, 900)
     assert tuned(sizes, [_dense(900, 1.25)] * 4, 5) == sizes
     assert tuned(sizes, [_dense(900, 2.5)] * 4, 5) == PageSizes(5_000, 450)
-    pace = Pace(1_000)
-    pace.learn([_dense(900, 10)._replace(batch_id="slow"), _dense(900, 1)], [], 5)
-    assert pace.batches(0) == {"slow": FIRST._replace(max_matched=225), "": FIRST._replace(max_matched=900)}
+    known = TunedSizes(1_000)
+    known.learn([_dense(900, 10)._replace(batch_id="slow"), _dense(900, 1)], [], 5)
+    assert known.batches(0) == {"slow": FIRST._replace(max_matched=225), "": FIRST._replace(max_matched=900)}
 
 
 def test_pages_may_take_as_long_as_a_commit() -> None:
@@ -106,14 +106,14 @@ def test_a_page_ended_by_its_bytes_does_not_look_at_rows_that_it_cannot_take() -
 
 def test_pages_that_were_cut_grow_again_slowly() -> None:
     """So that a broker that stays slow ends few of them, and one that has recovered is not held up for ever."""
-    pace = Pace(1_000)
-    pace.cut(ContinueSlice(1, 0, "b", 1, 500, 120, MAX_BYTES // 4))
-    assert pace.batches(0) == {"b": PageSizes(500, 120)}
-    assert pace.others(0).max_bytes == MAX_BYTES // 4
-    assert pace.others(1).max_bytes == 0
+    sizes = TunedSizes(1_000)
+    sizes.cut(ContinueSlice(1, 0, "b", 1, 500, 120, MAX_BYTES // 4))
+    assert sizes.batches(0) == {"b": PageSizes(500, 120)}
+    assert sizes.others(0).max_bytes == MAX_BYTES // 4
+    assert sizes.others(1).max_bytes == 0
     pages = 0
-    while pace.others(0).max_bytes:
-        pace.learn([_dense(100, 1)], [], 15)
+    while sizes.others(0).max_bytes:
+        sizes.learn([_dense(100, 1)], [], 15)
         pages += 1
     assert 20 < pages < 40
 
@@ -161,10 +161,10 @@ def test_sizes_never_leave_their_bounds(scanned: int, matched: int, took: float,
 @pytest.mark.parametrize("costs_us", [(2, 60), (2, 2, 60), (2, 60, 60), (1, 1, 1, 200), (2,) * 19 + (60,)])
 def test_unequal_batches_in_rotation_keep_the_budget(costs_us: tuple[float, ...], lag: int) -> None:
     """However much batches differ in what a row costs, after their first pages none takes a few budgets."""
-    pace, budget_ms = Pace(1_000), 15.0
+    sizes, budget_ms = TunedSizes(1_000), 15.0
 
     def next_size(turn: int) -> PageSizes:
-        return pace.batches(0).get(str(turn % len(costs_us)), pace.others(0))
+        return sizes.batches(0).get(str(turn % len(costs_us)), sizes.others(0))
 
     written = [next_size(turn) for turn in range(lag)]
     took: list[float] = []
@@ -172,7 +172,7 @@ def test_unequal_batches_in_rotation_keep_the_budget(costs_us: tuple[float, ...]
         allowed = written[turn]
         took.append(allowed.max_matched * costs_us[turn % len(costs_us)] / 1_000)
         page = Measured(allowed, allowed.max_matched, allowed.max_matched, took[-1], 0, str(turn % len(costs_us)))
-        pace.learn([page], [], budget_ms)
+        sizes.learn([page], [], budget_ms)
         written.append(next_size(turn + lag))
     assert max(took[3 * len(costs_us) :]) < 2 * budget_ms
     assert min(took[-len(costs_us) :]) > 0.6 * budget_ms
@@ -180,19 +180,19 @@ def test_unequal_batches_in_rotation_keep_the_budget(costs_us: tuple[float, ...]
 
 def test_partitions_and_batches_have_sizes_of_their_own() -> None:
     """A batch or partition not seen begins small, and a batch that is over is forgotten."""
-    pace = Pace(1_000)
+    sizes = TunedSizes(1_000)
     fast = Measured(FIRST, 2_000, 500, 1, 0, "a")
-    pace.learn([fast], [MeasuredTick(200, filled=True, took_ms=1)], 15)
-    assert pace.batches(0) == {"a": FIRST._replace(max_matched=int(1.5 * FIRST.max_matched))}
-    assert pace.others(0) == FIRST._replace(max_due=300)
-    assert (pace.batches(1), pace.others(1)) == ({}, FIRST)
-    pace.learn([fast._replace(last=True)], [], 15)
-    assert pace.batches(0) == {}
+    sizes.learn([fast], [MeasuredTick(200, filled=True, took_ms=1)], 15)
+    assert sizes.batches(0) == {"a": FIRST._replace(max_matched=int(1.5 * FIRST.max_matched))}
+    assert sizes.others(0) == FIRST._replace(max_due=300)
+    assert (sizes.batches(1), sizes.others(1)) == ({}, FIRST)
+    sizes.learn([fast._replace(last=True)], [], 15)
+    assert sizes.batches(0) == {}
 
 
 def test_sizes_of_few_batches_are_kept() -> None:
     """Batches that never end do not fill the memory: those without a page for longest begin small again."""
-    pace = Pace(1_000)
+    sizes = TunedSizes(1_000)
     for number in range(1_000):
-        pace.learn([Measured(FIRST, 2_000, 500, 1, 0, str(number))], [], 15)
-    assert list(pace.batches(0)) == [str(number) for number in range(900, 1_000)]
+        sizes.learn([Measured(FIRST, 2_000, 500, 1, 0, str(number))], [], 15)
+    assert list(sizes.batches(0)) == [str(number) for number in range(900, 1_000)]

@@ -29,7 +29,7 @@ from streams.model import (
 )
 from streams.state.store import Store
 from streams.state.table import Table
-from streams.worker.intake import pages_a_turn, take_pages, take_shares, with_pages
+from streams.worker.intake import items_of, pages_a_turn, take_inputs, take_pages, with_pages
 from streams.worker.page_sizes import FIRST
 from streams.worker.task import PartitionTask
 
@@ -69,7 +69,7 @@ def tasks(tmp_path: Path) -> Iterator[list[PartitionTask]]:
 
 def _log(task: PartitionTask, *commands: Command) -> None:
     """These commands wait in the partition."""
-    task.backlog.extend(Message(value=codec.encode(command)) for command in commands)
+    task.backlog += items_of((Message(value=codec.encode(command)) for command in commands), PARTITIONS)
 
 
 def _page(partition: int) -> ContinueSlice:
@@ -80,10 +80,10 @@ def test_so_many_partitions_do_a_page_and_each_has_its_turn(tasks: list[Partitio
     """Eight partitions with a page each take four turns, two of them a turn, none twice."""
     for task in tasks:
         _log(task, _page(task.partition))
-    taken = [[share.task.partition for share in take_shares(tasks, turn, 2, ())] for turn in range(4)]
+    taken = [[input_.task.partition for input_ in take_inputs(tasks, turn, 2, ())] for turn in range(4)]
     assert [len(partitions) for partitions in taken] == [2, 2, 2, 2]
     assert sorted(chain.from_iterable(taken)) == list(range(PARTITIONS))
-    assert take_shares(tasks, 4, 2, ()) == []
+    assert take_inputs(tasks, 4, 2, ()) == []
 
 
 def test_who_has_waited_longest_is_first(tasks: list[PartitionTask]) -> None:
@@ -91,9 +91,9 @@ def test_who_has_waited_longest_is_first(tasks: list[PartitionTask]) -> None:
     first, second, third, *_ = tasks
     for task in (first, second, third):
         _log(task, _page(task.partition))
-    assert [share.task for share in take_shares(tasks, 0, 2, ())] == [first, second]
+    assert [input_.task for input_ in take_inputs(tasks, 0, 2, ())] == [first, second]
     _log(first, _page(0))
-    assert [share.task for share in take_shares(tasks, 1, 2, ())] == [third, first]
+    assert [input_.task for input_ in take_inputs(tasks, 1, 2, ())] == [third, first]
 
 
 def test_what_stands_before_a_page_does_not_wait_for_it(tasks: list[PartitionTask]) -> None:
@@ -101,19 +101,18 @@ def test_what_stands_before_a_page_does_not_wait_for_it(tasks: list[PartitionTas
     act = Act("i", Action.KILL)
     for task in tasks:
         _log(task, act, _page(task.partition), act)
-    shares = take_shares(tasks, 0, 2, ())
-    assert [len(share.items) for share in shares] == [3, 3, 1, 1, 1, 1, 1, 1]
-    assert [share.page for share in shares] == [1] * 2 + [None] * 6
-    waiting = [codec.decode_command(message.value()) for message in tasks[-1].backlog]
-    assert waiting == [_page(PARTITIONS - 1), act]
+    inputs = take_inputs(tasks, 0, 2, ())
+    assert [len(input_.items) for input_ in inputs] == [3, 3, 1, 1, 1, 1, 1, 1]
+    assert [input_.page for input_ in inputs] == [1] * 2 + [None] * 6
+    assert [item.command for item in tasks[-1].backlog] == [_page(PARTITIONS - 1), act]
 
 
 def test_a_lone_partition_does_a_page_each_turn(tasks: list[PartitionTask]) -> None:
     """Half of one partition is one."""
     (alone, *_) = tasks
     _log(alone, _page(0), _page(0))
-    shares = [take_shares([alone], turn, pages_a_turn(1), ()) for turn in range(3)]
-    assert [[share.page for share in taken] for taken in shares] == [[0], [0], []]
+    inputs = [take_inputs([alone], turn, pages_a_turn(1), ()) for turn in range(3)]
+    assert [[input_.page for input_ in taken] for taken in inputs] == [[0], [0], []]
 
 
 def test_a_partition_does_one_page_and_what_stands_behind_it(tasks: list[PartitionTask]) -> None:
@@ -121,11 +120,11 @@ def test_a_partition_does_one_page_and_what_stands_behind_it(tasks: list[Partiti
     act = Act("i", Action.KILL)
     (alone, *_) = tasks
     _log(alone, act, _page(0), act, _page(0), act)
-    (share,) = take_shares([alone], 0, 1, ())
-    assert (len(share.items), share.page, len(share.ids)) == (3, 1, 2)
-    assert take_shares([alone], 0, 1, [alone]) == []
-    (share,) = take_shares([alone], 1, 1, ())
-    assert (len(share.items), share.page) == (2, 0)
+    (input_,) = take_inputs([alone], 0, 1, ())
+    assert (len(input_.items), input_.page, len(input_.ids)) == (3, 1, 2)
+    assert take_inputs([alone], 0, 1, [alone]) == []
+    (input_,) = take_inputs([alone], 1, 1, ())
+    assert (len(input_.items), input_.page) == (2, 0)
 
 
 def test_ahead_go_only_pages_that_stand_first(tasks: list[PartitionTask]) -> None:
@@ -134,16 +133,17 @@ def test_ahead_go_only_pages_that_stand_first(tasks: list[PartitionTask]) -> Non
     _log(first, Act("i", Action.KILL), _page(0))
     _log(third, _page(2))
     _log(fourth, _page(3))
-    second.backlog.append(Message(value=b"garbage"))
-    assert [share.task for share in take_pages(tasks, 0, 1)] == [third]
-    assert [share.task for share in take_pages(tasks, 1, 2)] == [fourth]
+    second.backlog += items_of([Message(value=b"garbage")], PARTITIONS)
+    assert [input_.task for input_ in take_pages(tasks, 0, 1)] == [third]
+    assert [input_.task for input_ in take_pages(tasks, 1, 2)] == [fourth]
     assert [len(task.backlog) for task in (first, second, third, fourth)] == [2, 1, 0, 0]
 
 
 def test_messages_tell_which_partitions_have_a_page() -> None:
     """Other commands and garbage are none."""
     values = [codec.encode(Act("i", Action.KILL)), codec.encode(_page(1)), b"garbage"]
-    assert with_pages(Message(value=value, partition=partition) for partition, value in enumerate(values)) == {1}
+    messages = [Message(value=value, partition=partition) for partition, value in enumerate(values)]
+    assert with_pages(items_of(messages, PARTITIONS)) == {1}
 
 
 def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> None:
@@ -164,10 +164,10 @@ def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> 
         replace(tick, max_rows=0),
     ]
     _log(alone, *idle, _page(0), tick)
-    (share,) = take_shares([alone], 0, 1, ())
-    assert (len(share.items), share.page) == (len(idle) + 1, len(idle))
-    (share,) = take_shares([alone], 1, 1, ())
-    assert (len(share.items), share.page) == (1, 0)
+    (input_,) = take_inputs([alone], 0, 1, ())
+    assert (len(input_.items), input_.page) == (len(idle) + 1, len(idle))
+    (input_,) = take_inputs([alone], 1, 1, ())
+    assert (len(input_.items), input_.page) == (1, 0)
 
 
 def test_a_page_may_be_awaited_by_what_stands_before_it(tasks: list[PartitionTask]) -> None:
@@ -175,8 +175,8 @@ def test_a_page_may_be_awaited_by_what_stands_before_it(tasks: list[PartitionTas
     (alone, *_) = tasks
     next_page = replace(_page(0), page=2)
     _log(alone, START, next_page)
-    (share,) = take_shares([alone], 0, 1, ())
-    assert share.page == 1
+    (input_,) = take_inputs([alone], 0, 1, ())
+    assert input_.page == 1
     _log(alone, ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.RESUME), next_page, next_page)
-    (share,) = take_shares([alone], 1, 1, ())
-    assert (len(share.items), share.page) == (3, None)
+    (input_,) = take_inputs([alone], 1, 1, ())
+    assert (len(input_.items), input_.page) == (3, None)

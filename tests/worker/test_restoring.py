@@ -103,7 +103,7 @@ def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(world: World) ->
     world.pass_time(13 * 3_600_000)
     world.run_until_idle()
     assert world.worker is not None
-    assert all(task.restore_from == 0 for task in world.worker.tasks.values())
+    assert all(task.replay.begin == 0 for task in world.worker.tasks.values())
     assert len(world.statuses()) == 30
 
 
@@ -112,7 +112,7 @@ def test_an_idle_partition_is_not_rebuilt_however_long_it_had_nothing_to_do(worl
     world.pass_time(13 * 3_600_000)
     world.run_until_idle()
     assert world.worker is not None
-    assert all(task.restore_from > 0 for task in world.worker.tasks.values())
+    assert all(task.replay.begin > 0 for task in world.worker.tasks.values())
     assert len(world.statuses()) == 20
 
 
@@ -135,10 +135,11 @@ def test_a_restore_that_was_not_finished_is_as_old_as_where_it_began(
         for _ in range(20):
             unfinished.step()
         for task in unfinished.tasks.values():
-            assert 0 < task.restore_from < task.store.changelog_position == task.replayed_to < task.target - 1
+            replay = task.replay
+            assert 0 < replay.begin < task.store.changelog_position == replay.position < replay.target - 1
         unfinished.close()
     world.pass_time(2 * 3_600_000)
     world.run_until_idle()
     assert world.worker is not None
-    assert all(task.restore_from == 0 for task in world.worker.tasks.values())
+    assert all(task.replay.begin == 0 for task in world.worker.tasks.values())
     assert len(world.statuses()) == 30

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from streams.health import Verdict
+    from streams.health import Health
 
 
 class Clock:
@@ -40,7 +40,7 @@ def clock() -> Clock:
 @pytest.fixture
 def world(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A worker that runs both partitions."""
-    monkeypatch.setattr(observing, "SEEN_EVERY_S", 0.0)
+    monkeypatch.setattr(observing, "SNAPSHOT_EVERY_S", 0.0)
     with closing(World(tmp_path)) as made:
         made.invoke(*(Invoke(Invocation(f"i-{number}", "orders", "run")) for number in range(20)))
         made.run_until_idle()
@@ -69,7 +69,7 @@ def pass_time(world: World, clock: Clock, seconds: int) -> None:
         world.worker.step()
 
 
-def ready(world: World) -> Verdict:
+def ready(world: World) -> Health:
     """What `/health/ready` answers."""
     assert world.worker is not None
     return world.worker._observer.ready()

@@ -22,7 +22,7 @@ class Worker:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep({seconds})
 
-stopping.STOP_SECONDS = {limit}
+stopping.STOP_S = {limit}
 process._run_until_signal(Worker())
 sys.exit(0)
 """

@@ -32,7 +32,7 @@ def test_an_intact_folder_replays_nothing(world: World) -> None:
     """After a clean stop the table is as it was, and no changelog record is read again."""
     world.run_until_idle()
     assert world.worker is not None
-    assert [task.restored for task in world.worker.tasks.values()] == [0] * PARTITIONS
+    assert [task.replay.records for task in world.worker.tasks.values()] == [0] * PARTITIONS
     assert len(world.statuses()) == 20
 
 
@@ -48,7 +48,7 @@ def test_a_missing_folder_is_restored_from_the_changelog(world: World) -> None:
     world.assert_log_and_changelog_agree()
 
 
-def test_a_damaged_file_is_put_aside_and_rebuilt(world: World) -> None:
+def test_a_damaged_file_is_moved_aside_and_rebuilt(world: World) -> None:
     """Bytes that are no database cost a rebuild, nothing else; the file is kept for whoever wants to look."""
     file = world.settings.state_dir / "partition-0.sqlite3"
     file.write_bytes(b"no database" * 1_000)

@@ -11,7 +11,7 @@ import pytest
 
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
 from streams.worker import turn as turns
-from streams.worker.page_sizes import TURN_S, Pace
+from streams.worker.page_sizes import TURN_S, TunedSizes
 from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
@@ -51,17 +51,17 @@ def test_what_takes_too_long_is_left_for_the_next_turn(
 
 def test_a_turn_takes_as_many_commands_as_fit_into_its_time() -> None:
     """Few when they are slow, more again step by step, never more than is set; a few commands say nothing."""
-    pace = Pace(1_000)
-    assert pace.room(5_000) == 5_000
-    pace.learn_commands(5_000, 4 * 1_000 * TURN_S)
-    assert pace.room(5_000) == 1_250
-    pace.learn_commands(99, 60_000)
-    assert pace.room(5_000) == 1_250
-    pace.learn_commands(1_250, 1)
-    assert pace.room(5_000) == 1_875
+    sizes = TunedSizes(1_000)
+    assert sizes.room(5_000) == 5_000
+    sizes.learn_commands(5_000, 4 * 1_000 * TURN_S)
+    assert sizes.room(5_000) == 1_250
+    sizes.learn_commands(99, 60_000)
+    assert sizes.room(5_000) == 1_250
+    sizes.learn_commands(1_250, 1)
+    assert sizes.room(5_000) == 1_875
     for _ in range(9):
-        pace.learn_commands(1_000, 1)
-    assert pace.room(5_000) == 5_000
-    pace.learn_commands(100, 1e9)
-    assert pace.room(5_000) == 100
-    assert pace.room(50) == 50
+        sizes.learn_commands(1_000, 1)
+    assert sizes.room(5_000) == 5_000
+    sizes.learn_commands(100, 1e9)
+    assert sizes.room(5_000) == 100
+    assert sizes.room(50) == 50

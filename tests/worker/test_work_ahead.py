@@ -37,7 +37,7 @@ def _until_ahead(world: World) -> Turn:
     for _ in range(50):
         world._alive().step()
         world.cluster.now += 1
-        ahead = world._alive()._ahead
+        ahead = world._alive().pipeline.next_turn
         if ahead is not None:
             return ahead
     raise AssertionError("the worker never works ahead")
@@ -58,7 +58,7 @@ def test_a_page_done_ahead_is_committed_with_its_own_turn(world: World) -> None:
     assert task.store.in_transaction
     committed = world.published_count(Topic.CHANGELOG)
     world._alive().step()
-    assert world._alive()._ahead is not ahead
+    assert world._alive().pipeline.next_turn is not ahead
     assert world.published_count(Topic.CHANGELOG) > committed
     world.run_until_idle()
     _assert_killed_once(world)
@@ -79,7 +79,7 @@ def test_a_page_that_arrives_a_little_late_is_awaited(world: World, monkeypatch:
     assert calls[0] == 0
     assert len(calls) == 3
     assert all(0 < wait_s < 0.1 for wait_s in calls[1:])
-    after = worker._ahead
+    after = worker.pipeline.next_turn
     assert after is not None
     assert set(after.tasks).isdisjoint(ahead.tasks)
     monkeypatch.undo()
@@ -93,7 +93,7 @@ def test_a_page_that_does_not_arrive_is_not_awaited_for_long(world: World, monke
     worker = world._alive()
     monkeypatch.setattr(worker.connections, "consume", lambda *_: [])
     assert worker.step()
-    assert worker._ahead is None
+    assert worker.pipeline.next_turn is None
     monkeypatch.undo()
     world.run_until_idle()
     _assert_killed_once(world)
@@ -129,7 +129,7 @@ def test_a_clean_stop_leaves_tables_where_their_changelogs_end(world: World) -> 
     worker.run()
     world.worker = None
     world.run_until_idle()
-    assert [task.restored for task in world._alive().tasks.values()] == [0] * PARTITIONS
+    assert [task.replay.records for task in world._alive().tasks.values()] == [0] * PARTITIONS
     _assert_killed_once(world)
 
 
@@ -139,7 +139,7 @@ def test_no_page_is_done_ahead_once_a_stop_was_asked_for(world: World) -> None:
     worker = world._alive()
     worker.stop()
     worker.step()
-    assert worker._ahead is None
+    assert worker.pipeline.next_turn is None
 
 
 def test_a_stop_goes_on_when_what_was_done_ahead_cannot_be_committed(

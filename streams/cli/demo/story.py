@@ -10,7 +10,7 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.cli.demo.load import Loader
-from streams.cli.demo.tally import ends, tally
+from streams.cli.demo.tally import ends, record_counts
 from streams.cli.demo.workload import BEGAN, DOOMED, ORDERS, OTHERS, STOPPED, Workload
 from streams.cli.show.console import err, out
 from streams.cli.show.follow import shown
@@ -141,7 +141,7 @@ class Story:
         began = time.time()
         progress, place = self._batch(Filter(services=DOOMED), dry_run=False)
         ended = time.time()
-        records = tally(
+        records = record_counts(
             self._settings,
             Topic.COMMANDS,
             lambda record: type(record).__name__ if isinstance(record, _OF_A_BATCH) else None,
@@ -210,7 +210,7 @@ class Story:
         self._wait_for_lines(STOPPED, workload.running)
         left, _ = self._batch(Filter(services=OTHERS), dry_run=True)
         expect("others not ended afterwards", left.done, workload.size - workload.doomed)
-        signals = tally(self._settings, Topic.SIGNALS, _kind_of_signal)
+        signals = record_counts(self._settings, Topic.SIGNALS, _kind_of_signal)
         expect("START signals", signals[SignalKind.START], workload.started.total() + orders)
         expect("KILL signals", signals[SignalKind.KILL], workload.doomed_started)
         self._wait_for_orders()

@@ -22,7 +22,7 @@ def ends(settings: Settings, topic: Topic) -> dict[int, int]:
         return records.ends()
 
 
-def tally(
+def record_counts(
     settings: Settings,
     topic: Topic,
     kind: Callable[[Any], str | None],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streams.client import new_invocation_id
+from streams.clock import wall_clock
 from streams.model import Invocation, Invoke
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Workload:
 
     def invocations(self) -> Iterator[Invoke]:
         """Yield each invocation once."""
-        tomorrow = time.time_ns() // 1_000_000 + _DAY_MS
+        tomorrow = wall_clock() + _DAY_MS
         for number in range(self.running):
             yield Invoke(self._invocation(number, NEWSLETTERS, LONG))
             self.started[NEWSLETTERS] += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import typer
+
+from streams.clock import wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def _of(option: str, read: Callable[[str], int], text: str | None) -> int | None
 
 
 def _now_or(now_ms: int | None) -> int:
-    return time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    return wall_clock() if now_ms is None else now_ms
 
 
 def _iso_ms(text: str, otherwise: str) -> int:

@@ -9,7 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from streams.client.executor.context import Context
-from streams.client.executor.run import INTERRUPTED, STOPS, Early, Outcome, Run, Share, Stop, told
+from streams.client.executor.run import INTERRUPTED, STOPS, AssignedPartition, Early, Outcome, Run, Stop, told
+from streams.clock import wall_clock
 from streams.errors import StreamsError
 from streams.model import SignalKind, Status
 
@@ -61,33 +62,33 @@ class Dispatcher:
 
     # --- signals ---
 
-    def take(self, share: Share, offset: int, signal: Signal) -> None:
+    def take(self, part: AssignedPartition, offset: int, signal: Signal) -> None:
         """Handle a signal whose turn has come."""
-        if not share.watermark.seen(offset):
+        if not part.watermark.seen(offset):
             return
         if not self._mine(signal):
-            share.watermark.done(offset)
+            part.watermark.done(offset)
         elif signal.kind is SignalKind.START:
-            self._start(share, offset, signal)
+            self._start(part, offset, signal)
         else:
-            self._stop(share, offset, signal)
+            self._stop(part, offset, signal)
 
-    def look_ahead(self, share: Share, offset: int, signal: Signal) -> None:
+    def look_ahead(self, part: AssignedPartition, offset: int, signal: Signal) -> None:
         """Look at a signal whose turn has not come: a signal that stops a run need not wait behind others' STARTs."""
         stop = STOPS.get(signal.kind)
-        if stop is None or not self._mine(signal) or offset < share.watermark.next:
+        if stop is None or not self._mine(signal) or offset < part.watermark.next:
             return
-        run = share.runs.get(signal.seq)
+        run = part.runs.get(signal.seq)
         lives = run is not None and run.starts and run.context.attempt == signal.attempt
         if run is not None and lives:
             self._ask(run, stop, signal)
-        known = share.early.get(signal.seq)
+        known = part.early.get(signal.seq)
         if known is None or (known.attempt, known.stop) < (signal.attempt, stop):
-            share.early[signal.seq] = Early(signal.attempt, stop, offset, lives)
+            part.early[signal.seq] = Early(signal.attempt, stop, offset, lives)
 
-    def leave(self, share: Share, *, waiting_only: bool = False) -> None:
+    def leave(self, part: AssignedPartition, *, waiting_only: bool = False) -> None:
         """Leave unfinished runs, or only those not begun, to another executor, or to this one's next life."""
-        for run in list(share.runs.values()):
+        for run in list(part.runs.values()):
             if not waiting_only:
                 self._ask(run, Stop.LEAVE)
             elif self._runner.withdraw(run):
@@ -104,58 +105,58 @@ class Dispatcher:
         if self._fail_missing:
             return Outcome(Status.FAILED, text)
         after = min(_MOST_BACKOFF_MS, 1_000 << min(signal.attempt, 20))
-        return Outcome(Status.BACKING_OFF, text, time.time_ns() // 1_000_000 + after)
+        return Outcome(Status.BACKING_OFF, text, wall_clock() + after)
 
-    def _start(self, share: Share, offset: int, signal: Signal) -> None:
-        older = share.runs.get(signal.seq)
+    def _start(self, part: AssignedPartition, offset: int, signal: Signal) -> None:
+        older = part.runs.get(signal.seq)
         if older is not None and older.starts and older.stop is None and older.context.attempt == signal.attempt:
             older.offsets.append(offset)  # the topic was created again, and the run has been started already
             return
         if older is not None:  # a run of an earlier attempt, whose reports no longer count
             self._ask(older, Stop.KILL)
-        run = self._new_run(share, offset, signal, self._registry.find(signal.invocation))
-        early = share.early.get(signal.seq)
+        run = self._new_run(part, offset, signal, self._registry.find(signal.invocation))
+        early = part.early.get(signal.seq)
         if early is not None and early.attempt >= signal.attempt:
             run.ask(early.stop if early.attempt == signal.attempt else Stop.KILL)
-            share.early[signal.seq] = early._replace(acted=True)
+            part.early[signal.seq] = early._replace(acted=True)
             self._finish(run, INTERRUPTED)
         elif run.handler is None:
             self._finish(run, self._missing(signal))
         else:
             self._runner.submit(run)
 
-    def _stop(self, share: Share, offset: int, signal: Signal) -> None:
+    def _stop(self, part: AssignedPartition, offset: int, signal: Signal) -> None:
         stop = STOPS[signal.kind]
-        run = share.runs.get(signal.seq)
-        early = share.early.get(signal.seq)
+        run = part.runs.get(signal.seq)
+        early = part.early.get(signal.seq)
         if early is not None and early.offset <= offset:
-            del share.early[signal.seq]
+            del part.early[signal.seq]
         if run is None:
             if early is not None and early.acted and early.offset == offset:
-                share.watermark.done(offset)
+                part.watermark.done(offset)
             else:
-                self._stop_elsewhere(share, offset, signal)
+                self._stop_elsewhere(part, offset, signal)
         elif run.context.attempt > signal.attempt:
-            share.watermark.done(offset)
+            part.watermark.done(offset)
         elif run.context.attempt == signal.attempt and (run.starts or run.context.kind is signal.kind):
             run.offsets.append(offset)
             if run.starts:
                 self._ask(run, stop, signal)
         else:
             self._ask(run, Stop.KILL)
-            self._stop_elsewhere(share, offset, signal)
+            self._stop_elsewhere(part, offset, signal)
 
-    def _stop_elsewhere(self, share: Share, offset: int, signal: Signal) -> None:
+    def _stop_elsewhere(self, part: AssignedPartition, offset: int, signal: Signal) -> None:
         """Stop an invocation that does not run here by its `on_stop` handler; without one, answer a cancel at once."""
-        run = self._new_run(share, offset, signal, self._registry.find_on_stop(signal.invocation))
+        run = self._new_run(part, offset, signal, self._registry.find_on_stop(signal.invocation))
         if run.handler is None:
             self._finish(run, _CANCELLED if signal.kind is SignalKind.CANCEL else INTERRUPTED)
         else:
             self._runner.submit(run)
 
-    def _new_run(self, share: Share, offset: int, signal: Signal, handler: Handler | None) -> Run:
-        run = Run(share, Context(signal, share.partition), handler, [offset])
-        share.runs[signal.seq] = run
+    def _new_run(self, part: AssignedPartition, offset: int, signal: Signal, handler: Handler | None) -> Run:
+        run = Run(part, Context(signal, part.partition), handler, [offset])
+        part.runs[signal.seq] = run
         self.held_bytes += len(run.context.payload or b"")
         return run
 

@@ -26,7 +26,7 @@ from streams.stopping import Limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from streams.client.executor.run import Share
+    from streams.client.executor.run import AssignedPartition
     from streams.config import Settings
     from streams.kafka.clients import Clients
 
@@ -114,7 +114,7 @@ class Executor:
             lambda: clients.consumer(consumer_properties(settings, f"{self._group.group_id}-ahead")),
         )
         self._group = Group(
-            settings, clients, group_id or "", self._let_go, lambda share: self._ahead.forget(share.partition)
+            settings, clients, group_id or "", self._let_go, lambda part: self._ahead.forget(part.partition)
         )
 
     # --- handlers ---
@@ -228,8 +228,8 @@ class Executor:
             return
         self._most_waiting = -1
         self._make_room()
-        for share in self._group.shares.values():
-            self._dispatcher.leave(share, waiting_only=True)
+        for part in self._group.owned.values():
+            self._dispatcher.leave(part, waiting_only=True)
         deadline = time.monotonic() + self._grace
         while self._runner.running and time.monotonic() < deadline:
             self.step()
@@ -240,10 +240,10 @@ class Executor:
         for run, outcome in self._runner.events():
             self._dispatcher.happened(run, outcome)
 
-    def _let_go(self, shares: Collection[Share]) -> None:
+    def _let_go(self, owned: Collection[AssignedPartition]) -> None:
         self._hear()
-        for share in shares:
-            self._dispatcher.leave(share)
+        for part in owned:
+            self._dispatcher.leave(part)
         self._unsent = self._reporter.flush(_FLUSH_S)
 
     def _listen_to_the_process(self) -> None:
@@ -263,8 +263,8 @@ class Executor:
     # --- signals ---
 
     def _take(self, count: int, wait: float) -> None:
-        for share, message in self._group.take(count, wait):
-            self._dispatcher.take(share, message.offset(), _decoded(message))
+        for part, message in self._group.take(count, wait):
+            self._dispatcher.take(part, message.offset(), _decoded(message))
 
     def _make_room(self) -> None:
         """Pause the intake while too many signals wait here; resume it once half of them are gone."""
@@ -276,13 +276,13 @@ class Executor:
 
     def _look_ahead(self) -> None:
         """Read on where signals wait: those that stop a run are handled before their turn."""
-        shares = self._group.shares
-        for share in shares.values():
-            self._ahead.follow(share.partition, share.watermark.next, begin=self._group.paused)
-        if sum(len(share.early) for share in shares.values()) >= _MOST_EARLY:
+        owned = self._group.owned
+        for part in owned.values():
+            self._ahead.follow(part.partition, part.watermark.next, begin=self._group.paused)
+        if sum(len(part.early) for part in owned.values()) >= _MOST_EARLY:
             return
         for message in self._ahead.take():
-            known = shares.get(message.partition())
+            known = owned.get(message.partition())
             if is_signal(message) and known is not None:
                 self._dispatcher.look_ahead(known, message.offset(), _decoded(message))
 

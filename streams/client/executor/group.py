@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.client.executor.run import Share
+from streams.client.executor.run import AssignedPartition
 from streams.client.executor.watermark import Watermark
 from streams.config import Topic
 from streams.kafka.clients import MAX_RECORD_BYTES, Trouble, client_properties
@@ -36,10 +36,10 @@ _NEVER = (-1, "")
 
 
 class Group:
-    """The consumer of signals, and the shares that it has at present.
+    """The consumer of signals, and the partitions that it has at present.
 
-    `let_go` is called with shares that go to another executor, before their last commit; `dropped` with shares that are
-    gone.
+    `let_go` is called with partitions that go to another executor, before their last commit; `dropped` with those that
+    are gone.
 
     A topic of signals that is deleted and created again is read from its beginning, whatever was committed for the old
     one; each commit names the topic's id. Runs go on: no other executor would be told to start them.
@@ -50,8 +50,8 @@ class Group:
         settings: Settings,
         clients: Clients,
         group_id: str,
-        let_go: Callable[[Collection[Share]], None],
-        dropped: Callable[[Share], None],
+        let_go: Callable[[Collection[AssignedPartition]], None],
+        dropped: Callable[[AssignedPartition], None],
     ) -> None:
         self._settings = settings
         self._clients = clients
@@ -63,12 +63,12 @@ class Group:
         self._consumer: Any = None
         self._ids = TopicIds(None, {})
         self._topic_id = ""
-        self._orphans: dict[int, Share] = {}
+        self._orphans: dict[int, AssignedPartition] = {}
         self.group_id = group_id
-        self.shares: dict[int, Share] = {}
+        self.owned: dict[int, AssignedPartition] = {}
         self.paused = False
         self.unsettled = 0
-        """Number of shares whose last commit was not confirmed when the group was left."""
+        """Number of partitions whose last commit was not confirmed when the group was left."""
 
     def join(self, instance_id: str | None) -> None:
         """Ask for a share of the partitions, which arrive during later calls of `take`.
@@ -92,36 +92,36 @@ class Group:
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
-    def take(self, count: int, wait: float) -> Iterator[tuple[Share, Any]]:
-        """Signals that have arrived, each with its share; waits at most `wait` seconds for the first.
+    def take(self, count: int, wait: float) -> Iterator[tuple[AssignedPartition, Any]]:
+        """Signals that have arrived, each with its partition; waits at most `wait` seconds for the first.
 
         Raises:
             TopicMissingError: the topic was deleted.
         """
         self._follow_topic(self._ids.look())
         for message in self._consumer.consume(count, wait):
-            share = self.shares.get(message.partition())
-            if is_signal(message) and share is not None:
-                yield share, message
+            part = self.owned.get(message.partition())
+            if is_signal(message) and part is not None:
+                yield part, message
 
     def pause(self) -> None:
         """Stop taking signals: they wait in Kafka."""
         self.paused = True
-        self._consumer.pause([TopicPartition(self._topic, each) for each in self.shares])
+        self._consumer.pause([TopicPartition(self._topic, each) for each in self.owned])
 
     def resume(self) -> None:
         """Take signals again after `pause`."""
         self.paused = False
-        self._consumer.resume([TopicPartition(self._topic, each) for each in self.shares])
+        self._consumer.resume([TopicPartition(self._topic, each) for each in self.owned])
 
     def commit(self, *, wait: bool = False) -> None:
         """Commit each partition's progress. An unconfirmed commit is repeated by a later call."""
-        self._commit(self.shares.values(), wait=wait)
+        self._commit(self.owned.values(), wait=wait)
 
     def close(self) -> None:
         """Commit, and leave the group."""
         if self._consumer is not None:
-            self._release(list(self.shares.values()))
+            self._release(list(self.owned.values()))
             consumer, self._consumer = self._consumer, None
             consumer.close()
 
@@ -134,12 +134,12 @@ class Group:
         log.warning("topic %s was created again: its signals are taken from the beginning", found.topic)
         self._ids.accept(found)
         self._topic_id = found.now
-        for share in self.shares.values():
-            share.forget_log()
-            self._committed[share.partition] = _NEVER
-            self._asked.pop(share.partition, None)
-            self._dropped(share)
-        places = [TopicPartition(self._topic, each, 0) for each in self.shares]
+        for part in self.owned.values():
+            part.forget_log()
+            self._committed[part.partition] = _NEVER
+            self._asked.pop(part.partition, None)
+            self._dropped(part)
+        places = [TopicPartition(self._topic, each, 0) for each in self.owned]
         self._consumer.incremental_unassign(places)
         self._consumer.incremental_assign(places)
         if self.paused:
@@ -156,9 +156,9 @@ class Group:
             metadata, of = _told_of(place.metadata)
             old = "" not in (of, self._topic_id) and of != self._topic_id
             offset = 0 if old else place.offset
-            share = self._orphans.pop(place.partition, None) or Share(place.partition)
-            share.watermark = Watermark.restored(offset, None if old else metadata)
-            self.shares[place.partition] = share
+            part = self._orphans.pop(place.partition, None) or AssignedPartition(place.partition)
+            part.watermark = Watermark.restored(offset, None if old else metadata)
+            self.owned[place.partition] = part
             self._committed[place.partition] = (offset, metadata) if of == self._topic_id else _NEVER
             begin.append(TopicPartition(place.topic, place.partition, offset))
         consumer.incremental_assign(begin)
@@ -166,39 +166,39 @@ class Group:
             consumer.pause(partitions)
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        shares = [self.shares[each.partition] for each in partitions if each.partition in self.shares]
-        found = self._ids.ask_now(_REVOKE_S) if shares else None
+        owned = [self.owned[each.partition] for each in partitions if each.partition in self.owned]
+        found = self._ids.ask_now(_REVOKE_S) if owned else None
         if found is None:
-            self._release(shares)
+            self._release(owned)
         else:  # no other executor gets them: runs end and are reported here
-            for share in shares:
-                share.forget_log()
-                self._orphans[share.partition] = share
-            self._drop(shares)
+            for part in owned:
+                part.forget_log()
+                self._orphans[part.partition] = part
+            self._drop(owned)
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        shares = [self.shares[each.partition] for each in partitions if each.partition in self.shares]
-        self._let_go(shares)
-        self._drop(shares)
+        owned = [self.owned[each.partition] for each in partitions if each.partition in self.owned]
+        self._let_go(owned)
+        self._drop(owned)
         consumer.incremental_unassign(partitions)
 
-    def _release(self, shares: Collection[Share]) -> None:
-        self._let_go(shares)
-        self._commit(shares, wait=True)
-        self.unsettled = len(self._unconfirmed(shares, asked_too=True))
-        self._drop(shares)
+    def _release(self, owned: Collection[AssignedPartition]) -> None:
+        self._let_go(owned)
+        self._commit(owned, wait=True)
+        self.unsettled = len(self._unconfirmed(owned, asked_too=True))
+        self._drop(owned)
 
-    def _drop(self, shares: Collection[Share]) -> None:
-        for share in shares:
-            del self.shares[share.partition]
-            del self._committed[share.partition]
-            self._asked.pop(share.partition, None)
-            self._dropped(share)
+    def _drop(self, owned: Collection[AssignedPartition]) -> None:
+        for part in owned:
+            del self.owned[part.partition]
+            del self._committed[part.partition]
+            self._asked.pop(part.partition, None)
+            self._dropped(part)
 
-    def _commit(self, shares: Collection[Share], *, wait: bool) -> None:
+    def _commit(self, owned: Collection[AssignedPartition], *, wait: bool) -> None:
         for _ in range(_TRIES if wait else 1):
-            places = self._unconfirmed(shares, asked_too=wait)
+            places = self._unconfirmed(owned, asked_too=wait)
             if not places:
                 return
             try:
@@ -211,13 +211,13 @@ class Group:
                 if wait:
                     self._on_commit(None, told)
 
-    def _unconfirmed(self, shares: Collection[Share], *, asked_too: bool) -> list[TopicPartition]:
+    def _unconfirmed(self, owned: Collection[AssignedPartition], *, asked_too: bool) -> list[TopicPartition]:
         """The commits still to be made; without `asked_too`, not those whose answer is still awaited."""
         places = []
-        for share in shares:
-            reached, partition = share.watermark.commit(), share.partition
+        for part in owned:
+            reached, partition = part.watermark.commit(), part.partition
             waits = partition in self._asked and not asked_too
-            if share.watermark.next and not waits and self._committed[partition] != reached:
+            if part.watermark.next and not waits and self._committed[partition] != reached:
                 self._asked[partition] = reached
                 offset, metadata = reached
                 tagged = f"{metadata}{_OF}{self._topic_id}" if self._topic_id else metadata

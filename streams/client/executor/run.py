@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.client.executor.context import Context, HandlerCancelledError, Retry, Suspend
 from streams.client.executor.watermark import Watermark
+from streams.clock import wall_clock
 from streams.model import SignalKind, Status
 from streams.protocol.validation import MAX_TEXT
 
@@ -58,7 +58,7 @@ class Early(NamedTuple):
 
 
 @dataclass(eq=False)
-class Share:
+class AssignedPartition:
     """A partition that this executor has: its runs by seq, and early signals by seq."""
 
     partition: int
@@ -82,7 +82,7 @@ class Run:
     still be on its way. `task`: that of an async handler that has begun.
     """
 
-    share: Share
+    part: AssignedPartition
     context: Context
     handler: Handler | None
     offsets: list[int]
@@ -110,10 +110,10 @@ class Run:
     def settle(self) -> None:
         """Mark all its signals as done."""
         for offset in self.offsets:
-            self.share.watermark.done(offset)
+            self.part.watermark.done(offset)
         self.offsets.clear()
-        if self.share.runs.get(self.context.seq) is self:
-            del self.share.runs[self.context.seq]
+        if self.part.runs.get(self.context.seq) is self:
+            del self.part.runs[self.context.seq]
 
 
 def outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool) -> Outcome:
@@ -142,7 +142,7 @@ def _outcome_of(result: Any, error: BaseException | None, *, asked_to_stop: bool
         case Suspend():
             return Outcome(Status.SUSPENDED)
         case Retry():
-            return Outcome(Status.BACKING_OFF, retry_at=said.due(time.time_ns() // 1_000_000))
+            return Outcome(Status.BACKING_OFF, retry_at=said.due(wall_clock()))
         case HandlerCancelledError() | asyncio.CancelledError() if error is not None:
             return INTERRUPTED if asked_to_stop else Outcome(Status.FAILED, "it stopped, and nobody had asked it to")
         case _ if error is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streams.client.executor.context import LATEST_MS, Context, HandlerCancelledError, Retry, Suspend
-from streams.client.executor.run import Outcome, Run, Share, Stop
+from streams.client.executor.run import AssignedPartition, Outcome, Run, Stop
 from streams.client.executor.runner import Runner
 from streams.model import Invocation, Signal, SignalKind, Status
 
@@ -34,7 +34,7 @@ class Bench:
     def submit(self, handler: Handler) -> Run:
         """Submit a run."""
         signal = Signal(SignalKind.START, Invocation("i", "s", "h"), 1, 1, 0, 0, b"payload")
-        run = Run(Share(0), Context(signal, 0), handler, [])
+        run = Run(AssignedPartition(0), Context(signal, 0), handler, [])
         self.runner.submit(run)
         return run
 
