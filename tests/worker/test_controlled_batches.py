@@ -8,15 +8,7 @@ import pytest
 
 from streams.client import new_batch_id
 from streams.config import Topic
-from streams.model import (
-    Action,
-    BatchHeader,
-    BatchState,
-    ControlBatch,
-    ControlOperation,
-    Filter,
-    StartBatch,
-)
+from streams.model import Action, BatchHeader, BatchState, ControlBatch, ControlOperation, Filter, StartBatch
 from support.service.worker_world import World, invocations
 
 if TYPE_CHECKING:
