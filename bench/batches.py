@@ -61,9 +61,7 @@ def _alike(bootstrap: str, count: int, batches: int) -> dict[str, Any]:
     say(f"making {count:,} commands")
     records = list(workload.rounds(workload.ids(count), PARTITIONS, _ROUNDS))
     with service(bootstrap, "batches") as made:
-        ends = made.preload(records, "batches")
-        made.start_workers()
-        made.await_applied(ends, "batches")
+        made.load(records, "batches")
         sets = [_kills(number, batches) for number in range(_ROUNDS)]
         figures = _measure(made, sets)
     for number, each in enumerate(figures["rounds"]):
@@ -86,9 +84,7 @@ def _unlike(bootstrap: str, count: int, batches: int, counts: Sequence[int]) -> 
         ]
         name = by(workers, "unlike")
         with service(bootstrap, "unlike", workers) as made:
-            ends = made.preload([record for made in sets for one in made for record in one.records], name)
-            made.start_workers()
-            made.await_applied(ends, name)
+            made.load([record for made in sets for one in made for record in one.records], name)
             say(f"{name}: its rows are prepared")
             run(made, [one.before for made in sets for one in made if one.before is not None])
             found = _measure(made, [[one.batch for one in each] for each in sets])

@@ -44,9 +44,7 @@ def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     say(f"making {2 * options.rows:,} commands")
     records = list(workload.suspended(workload.ids(options.rows), PARTITIONS))
     with service(bootstrap, "cancel") as made:
-        ends = made.preload(records, "suspended")
-        made.start_workers()
-        made.await_applied(ends, "suspended")
+        made.load(records, "suspended")
         return {options.executor: _measure(made, options.rows, options.executor)}
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from bench.lib.workload import Record
 
 NAME = "doomed"
 _HEAD = (
@@ -73,7 +72,7 @@ def show(figures: dict[str, Any]) -> None:
 def _scheduled(made: Service, count: int) -> dict[str, Any]:
     begin = time.time() + count / _LOADED_A_SECOND + _SETTLE_S
     due = [int(begin * 1_000) + _HEAD_START_MS + number * 7_919 % (_SECONDS * 1_000) for number in range(count)]
-    _load(made, list(workload.scheduled(workload.ids(count), PARTITIONS, due)))
+    made.load(list(workload.scheduled(workload.ids(count), PARTITIONS, due)), "doomed")
     if time.time() > begin:
         raise BenchError(f"the table took {time.time() - begin:.1f} s too long to load: take fewer --rows")
     time.sleep(begin - time.time())
@@ -83,14 +82,8 @@ def _scheduled(made: Service, count: int) -> dict[str, Any]:
 
 
 def _objects(made: Service, count: int) -> dict[str, Any]:
-    _load(made, list(workload.inboxes(workload.ids(count), PARTITIONS)))
+    made.load(list(workload.inboxes(workload.ids(count), PARTITIONS)), "doomed")
     return _kill(made, count, max_rate=None)
-
-
-def _load(made: Service, records: list[Record]) -> None:
-    ends = made.preload(records, "doomed")
-    made.start_workers()
-    made.await_applied(ends, "doomed")
 
 
 def _kill(made: Service, count: int, max_rate: float | None) -> dict[str, Any]:

@@ -109,9 +109,7 @@ def _state_rows(figures: dict[str, Any]) -> list[list[Any]]:
 
 
 def _measure(made: Service, name: str, records: list[Record], *, restore: bool, profile: bool) -> dict[str, Any]:
-    ends = made.preload(records, name)
-    made.start_workers()
-    figures: dict[str, Any] = {"rows": len(records), "load": rates(made.await_applied(ends, name))}
+    figures: dict[str, Any] = {"rows": len(records), "load": rates(made.load(records, name))}
     figures["state_mb"] = made.state_mb()
     with pings(made) as found:
         time.sleep(_WARM_UP_S)

@@ -39,9 +39,7 @@ def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     records = list(workload.table(workload.ids(count), PARTITIONS, running=False))
     retention_s = _IDLE_S + _AFTER_S + count / _KILLED_A_SECOND
     with service(bootstrap, "retention") as made:
-        ends = made.preload(records, "retention")
-        made.start_workers(STREAMS_RETENTION_MS=str(round(retention_s * 1_000)))
-        made.await_applied(ends, "retention")
+        made.load(records, "retention", STREAMS_RETENTION_MS=str(round(retention_s * 1_000)))
         return {"never started": _measure(made, count, retention_s)}
 
 

@@ -135,9 +135,7 @@ def warm_up(bootstrap: str, workers: int) -> None:
     records = list(workload.table(workload.ids(_WARM_UP_ROWS), PARTITIONS, running=True))
     for _ in range(_WARM_UPS):
         with service(bootstrap, "warm-up", workers) as made:
-            ends = made.preload(records, "warm-up")
-            made.start_workers()
-            made.await_applied(ends, "warm-up")
+            made.load(records, "warm-up")
             with pings(made):
                 time.sleep(_BROKER_WARMS_S)
                 run(made, [StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))])

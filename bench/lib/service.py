@@ -167,6 +167,12 @@ class Service:
             pass
         return self.ends(Topic.COMMANDS)
 
+    def load(self, records: Sequence[Record], what: str, **settings: str) -> list[tuple[float, int]]:
+        """Append commands and start workers; returns the samples of `await_applied` once all are applied."""
+        ends = self.preload(records, what)
+        self.start_workers(**settings)
+        return self.await_applied(ends, what)
+
     def ends(self, topic: Topic) -> list[int]:
         """End offset of each partition, committed records only; a transaction's marker takes an offset too."""
         places = [TopicPartition(self.settings.topic(topic), partition) for partition in range(PARTITIONS)]

@@ -19,10 +19,11 @@ from streams.client import (
 )
 from streams.config import Settings, Topic, load_settings
 from streams.kafka import topics
-from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from streams.model import Action, Filter, Invoke, StartBatch
 from streams.protocol import validation
 from streams.protocol.routing import partition_of
 from support.kafka.reading import Entry, TopicReader
+from support.service.workload import invoke
 
 if TYPE_CHECKING:
     from streams.broker import Broker
@@ -42,11 +43,6 @@ def commands_of(settings: Settings) -> list[Entry]:
     """All that stands in the command log."""
     with TopicReader(settings.bootstrap_servers, settings.topic(Topic.COMMANDS)) as reader:
         return reader.to_end()
-
-
-def invoke(invocation_id: str, payload: bytes | None = None) -> Invoke:
-    """An `Invoke`."""
-    return Invoke(invocation=Invocation(invocation_id=invocation_id, service="s", handler="h"), payload=payload)
 
 
 def test_commands_reach_the_partition_of_their_routing_key(broker: Broker) -> None:

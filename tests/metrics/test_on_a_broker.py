@@ -12,6 +12,7 @@ from streams.config import Topic
 from streams.model import Action, BatchState, Filter, Invocation, Invoke, StartBatch
 from support.service.harness import Service
 from support.service.scrape import Served
+from support.service.worker_world import invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ def test_a_worker_tells_when_it_is_ready_and_what_it_does(service: Service) -> N
     assert (status, body["ready"], body["why"]) == (503, False, "no partitions assigned")
     assert served.health("live")[0] == 200
     assert served.await_ready()["partitions"] == {str(each): "RUNNING" for each in range(PARTITIONS)}
-    service.send(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(500)))
+    service.send(*invocations(range(500)))
     service.send_raw(b"garbage")
     service.start_batch(StartBatch("kill", Action.KILL, Filter(services=("orders",))))
     assert service.await_batch("kill").total("done") == 500

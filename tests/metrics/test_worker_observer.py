@@ -29,7 +29,7 @@ from streams.worker import observer as observing
 from streams.worker.worker import Worker
 from support.kafka.fake_cluster import failure
 from support.kafka.fake_consumer import FakeConsumer
-from support.service.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,14 +75,9 @@ def series(world: World) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     return {(each.name, tuple(sorted(each.labels.items()))) for family in families for each in family.samples}
 
 
-def invocations(count: int, service: str = "orders", prefix: str = "i") -> list[Invoke]:
-    """`count` invocations that start at once."""
-    return [Invoke(Invocation(f"{prefix}-{n}", service, "run")) for n in range(count)]
-
-
 def test_what_was_applied_and_written_is_counted(world: World) -> None:
     """Commands by record, and records by the topic they went to, are those that stand in the topics."""
-    world.invoke(*invocations(20))
+    world.invoke(*invocations(range(20)))
     world.send(ReportTransition("i-3", 1, to=Status.COMPLETED), key="i-3")
     world.send(StartBatch("kill", Action.KILL, Filter(match_all=True)), key="kill")
     sent = 22
@@ -102,14 +97,14 @@ def test_what_was_applied_and_written_is_counted(world: World) -> None:
 
 def test_what_went_wrong_is_counted_by_its_code(world: World) -> None:
     """Bad records by the code of their dead letter, strays as forwarded, late reports as without effect."""
-    world.invoke(*invocations(4))
+    world.invoke(*invocations(range(4)))
     world.run_until_idle()
     world.log(b"garbage", "x", 0)
     world.log(None, "x", 1)
     world.send(Act("i-1", Action.KILL, cause=Cause(reason="x" * 1_001)), key="i-1")
     world.send(ReportTransition("i-1", 7, to=Status.COMPLETED), key="i-1")
     for partition in range(PARTITIONS):
-        world.log(codec.encode(invocations(1, prefix="stray")[0]), "wherever", partition)
+        world.log(codec.encode(invocations(range(1), prefix="stray")[0]), "wherever", partition)
     world.run_until_idle()
     assert values(world, "streams_dead_letters_total", "code") == {
         "not_avro": 1,
@@ -123,7 +118,7 @@ def test_what_went_wrong_is_counted_by_its_code(world: World) -> None:
 
 def test_the_table_is_told_by_status_and_batches_by_state(world: World) -> None:
     """Rows, batches, and what their parts have done stand as the tables say."""
-    world.invoke(*invocations(30), *invocations(12, service="mail", prefix="m"))
+    world.invoke(*invocations(range(30)), *invocations(range(12), service="mail", prefix="m"))
     world.run_until_idle()
     world.send(StartBatch("kill", Action.KILL, Filter(services=("orders",))), key="kill")
     world.send(StartBatch("cancel", Action.CANCEL, Filter(services=("mail",)), grace_ms=10**6), key="cancel")
@@ -152,9 +147,9 @@ def test_the_table_is_told_by_status_and_batches_by_state(world: World) -> None:
 def test_lag_and_clock_tell_how_far_behind_a_partition_is(tmp_path: Path) -> None:
     """What has not been applied yet is the lag, and the clock is behind by the time since the newest command."""
     with closing(World(tmp_path, max_turn_records=1)) as world:
-        world.invoke(*invocations(2))
+        world.invoke(*invocations(range(2)))
         world.run_until_idle()
-        stray = codec.encode(invocations(1)[0])
+        stray = codec.encode(invocations(range(1))[0])
         before = value(world, "streams_lag_records", partition=0)
         for _ in range(10):
             world.log(stray, "i-0", 0)
@@ -171,7 +166,7 @@ def test_lag_and_clock_tell_how_far_behind_a_partition_is(tmp_path: Path) -> Non
 
 def test_a_turn_that_was_aborted_is_counted_as_such_and_not_twice(world: World) -> None:
     """Only what was committed counts as applied; the worker is not ready until it has its partitions again."""
-    world.invoke(*invocations(10))
+    world.invoke(*invocations(range(10)))
     world.cluster.faults.fail("commit:before", failure(KafkaError.INVALID_TXN_STATE, abortable=True))
     world.run_until_idle()
     assert values(world, "streams_faults_total", "fault") == {"turn": 1}
@@ -181,7 +176,7 @@ def test_a_turn_that_was_aborted_is_counted_as_such_and_not_twice(world: World) 
 
 def test_a_fenced_producer_is_counted(world: World) -> None:
     """An operator sees that another took over for a while."""
-    world.invoke(*invocations(10))
+    world.invoke(*invocations(range(10)))
     world.cluster.faults.fail("commit:before", failure(KafkaError._FENCED, fatal=True))
     world.run_until_idle()
     assert values(world, "streams_faults_total", "fault") == {"producer": 1}
@@ -204,7 +199,7 @@ def test_a_worker_is_ready_when_all_its_partitions_run(world: World) -> None:
 
 def test_a_restore_tells_how_far_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between its beginning and its end a partition is not ready, and its share rises from 0 to 1."""
-    world.invoke(*invocations(60))
+    world.invoke(*invocations(range(60)))
     world.run_until_idle()
     world.close()
     for file in world.settings.state_dir.glob("*.sqlite3*"):
@@ -230,7 +225,7 @@ def test_a_restore_tells_how_far_it_is(world: World, monkeypatch: pytest.MonkeyP
 
 def test_a_partition_that_has_gone_is_not_shown_any_more(world: World, tmp_path: Path) -> None:
     """What the group takes to another worker is counted there, and here no longer."""
-    world.invoke(*invocations(20))
+    world.invoke(*invocations(range(20)))
     world.run_until_idle()
     first = worker_of(world)
     settings = world.settings.model_copy(update={"state_dir": tmp_path / "other", "worker_id": "other"})
@@ -267,7 +262,7 @@ def test_what_is_sent_makes_no_new_series(world: World) -> None:
     """However many invocations, services and batches come: the series served stay the same, and none bears an id."""
 
     def load(name: str) -> None:
-        world.invoke(*invocations(25, service=name, prefix=name))
+        world.invoke(*invocations(range(25), service=name, prefix=name))
         world.invoke(Invoke(Invocation(f"{name}-0", "another", "run")))
         world.send(StartBatch(f"{name}-kill", Action.KILL, Filter(services=(name,))), key=f"{name}-kill")
         world.send(Act("x" * 300, Action.KILL), key=name)

@@ -10,14 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.config import Topic
-from streams.model import (
-    Act,
-    Action,
-    Filter,
-    ReportTransition,
-    StartBatch,
-    Status,
-)
+from streams.model import Act, Action, Filter, ReportTransition, StartBatch, Status
 from streams.offline.verify import verify
 from streams.worker.clock_ahead import Places
 from support.effort import examples

@@ -8,18 +8,8 @@ import pytest
 
 from streams.client import new_batch_id
 from streams.config import Topic
-from streams.model import (
-    Action,
-    BatchHeader,
-    BatchState,
-    ControlBatch,
-    ControlOperation,
-    Filter,
-    Invocation,
-    Invoke,
-    StartBatch,
-)
-from support.service.worker_world import World
+from streams.model import Action, BatchHeader, BatchState, ControlBatch, ControlOperation, Filter, StartBatch
+from support.service.worker_world import World, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +24,7 @@ BATCH = new_batch_id()
 def world(tmp_path: Path) -> Iterator[World]:
     """One service with rows, and a worker that has taken its partitions."""
     made = World(tmp_path)
-    made.invoke(*(Invoke(Invocation(f"i-{number}", "mail", "send")) for number in range(1_600)))
+    made.invoke(*invocations(range(1_600), service="mail"))
     made.run_until_idle()
     yield made
     made.close()

@@ -10,21 +10,16 @@ import pytest
 
 from streams.config import Topic
 from streams.errors import PartitionError
-from streams.model import Invocation, Invoke
 from streams.protocol.routing import partition_of
 from streams.worker.observer import WorkerObserver
 from streams.worker.task import Phase
 from streams.worker.worker import Worker
-from support.service.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 BAD, GOOD = 0, 1
-
-
-def _invokes(name: str, count: int) -> list[Invoke]:
-    return [Invoke(Invocation(f"{name}-{n}", "orders", "run")) for n in range(count)]
 
 
 def _moved_offset(world: World) -> Callable[[], None]:
@@ -41,7 +36,7 @@ def _moved_offset(world: World) -> Callable[[], None]:
 def test_the_others_go_on_and_it_is_tried_again(world: World) -> None:
     """What is wrong is told by name in health and metrics; once it is right, nothing has been lost or done twice."""
     right = _moved_offset(world)
-    world.invoke(*_invokes("later", 20))
+    world.invoke(*invocations(range(20), "later"))
     observer = WorkerObserver(lambda: world.cluster.now)
     with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now, observer)) as worker:
         for _ in range(20):
@@ -80,10 +75,10 @@ def test_a_worker_none_of_whose_partitions_goes_on_ends_by_name(world: World) ->
 def test_a_deleted_record_costs_its_partition_and_no_other(world: World) -> None:
     """Its log was trimmed behind what was applied; what came with the news of it is not lost."""
     world.run_until_idle()
-    world.invoke(*_invokes("later", 20))
+    world.invoke(*invocations(range(20), "later"))
     log = world.cluster.topics[world.settings.topic(Topic.COMMANDS)].logs[BAD]
     log.trim(log.end)
-    world.invoke(*_invokes("last", 20))
+    world.invoke(*invocations(range(20), "last"))
     world.run_until_idle()
     worker = world.worker
     assert worker is not None

@@ -11,8 +11,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from streams.config import Topic
 from streams.errors import StreamsError
-from streams.model import Invocation, Invoke
-from support.service.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +24,9 @@ if TYPE_CHECKING:
 def world(tmp_path: Path) -> Iterator[World]:
     """A service with twenty invocations, its worker running."""
     with closing(World(tmp_path)) as made:
-        _invoke(made, range(20))
+        made.invoke(*invocations(range(20)))
         made.run_until_idle()
         yield made
-
-
-def _invoke(world: World, numbers: range) -> None:
-    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in numbers))
 
 
 def _worker(world: World) -> Worker:
@@ -70,11 +65,11 @@ def test_a_worker_that_another_fences_twice_stops_and_names_the_id_they_share(
 ) -> None:
     """The first time it may have been slow; then two would go on fencing each other."""
     before = _worker(world).connections.checkpoint
-    _invoke(world, range(20, 30))
+    world.invoke(*invocations(range(20, 30)))
     _fence(world, monkeypatch, after_s=1.0)
     world.run_until_idle()
     assert _worker(world).connections.checkpoint is not before
-    _invoke(world, range(30, 40))
+    world.invoke(*invocations(range(30, 40)))
     _fence(world, monkeypatch, after_s=1.0)
     with pytest.raises(StreamsError, match=r"another worker uses transactional\.id w .*STREAMS_WORKER_ID"):
         world.run_until_idle()
@@ -83,7 +78,7 @@ def test_a_worker_that_another_fences_twice_stops_and_names_the_id_they_share(
 def test_transactions_that_take_too_long_are_nobody_elses_doing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker ends them and fences their producer: a slow worker goes on with a new one, however often."""
     for first in (20, 30, 40):
-        _invoke(world, range(first, first + 10))
+        world.invoke(*invocations(range(first, first + 10)))
         _fence(world, monkeypatch, after_s=world.settings.transaction_timeout_ms / 1_000)
         world.run_until_idle()
     assert len(world.statuses()) == 50
@@ -95,7 +90,7 @@ def test_a_lost_place_is_taken_again(world: World, monkeypatch: pytest.MonkeyPat
     before = _worker(world).connections.consumer
     _lose_place(world, monkeypatch)
     assert _worker(world).connections.consumer is not before
-    _invoke(world, range(20, 30))
+    world.invoke(*invocations(range(20, 30)))
     world.run_until_idle()
     assert len(world.statuses()) == len(world.signals()) == 30
     world.assert_log_and_changelog_agree()
@@ -118,7 +113,7 @@ def test_partitions_lost_and_assigned_at_once_are_taken_over_again(world: World)
     for numbers in (range(20, 25), range(25, 30)):
         worker.rebalance.on_lost(worker.connections.consumer, names)
         worker.rebalance.on_assign(worker.connections.consumer, names)
-        _invoke(world, numbers)
+        world.invoke(*invocations(numbers))
         world.run_until_idle()
     assert all(worker.tasks[each] is not before[each] for each in range(PARTITIONS))
     assert len(world.statuses()) == len(world.signals()) == 30

@@ -15,7 +15,7 @@ from streams.offline.verify import verify
 from streams.worker import takeover
 from streams.worker.takeover import Takeover
 from streams.worker.worker import Worker
-from support.service.worker_world import World
+from support.service.worker_world import World, invocations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def _put_back(world: World, kept: dict[str, bytes]) -> None:
 def test_a_trimmed_log_without_a_table_stops_the_worker(tmp_path: Path) -> None:
     """What is deleted cannot be replayed: the worker says so instead of starting in the middle."""
     with closing(World(tmp_path)) as world:
-        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
+        world.invoke(*invocations(range(20)))
         for log in world.cluster.topics[world.commands].logs:
             log.trim(3)
         assert "its beginning was deleted" in world.refusal()
@@ -70,7 +70,7 @@ def test_a_table_that_could_not_be_created_again_is_not_thrown_away(world: World
     kept = _state(world)
     for log in world.cluster.topics[world.changelog].logs:
         log.trim(log.end - 1)
-    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
+    world.invoke(*invocations(range(20, 30)))
     world.run_until_idle()
     _put_back(world, kept)
     world.pass_time(13 * 3_600_000)
@@ -97,7 +97,7 @@ def test_a_beginning_that_is_deleted_meanwhile_stops_the_worker(world: World, mo
 def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(world: World) -> None:
     """Behind and old: a tombstone it has not seen may be gone, so the table is made from the start."""
     kept = _state(world)
-    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
+    world.invoke(*invocations(range(20, 30)))
     world.run_until_idle()
     _put_back(world, kept)
     world.pass_time(13 * 3_600_000)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.config import Topic
-from streams.model import Action, Filter, Invocation, Invoke, StartBatch
-from support.service.worker_world import World
+from streams.model import Action, Filter, StartBatch
+from support.service.worker_world import World, invocations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_shadow_changes_nothing_but_signals(tmp_path: Path, *, shadow: bool) -> None:
     """Table and counters are as ever; with it there are no signals, without it one for each start and kill."""
     world = World(tmp_path, shadow=shadow)
-    world.invoke(*(Invoke(Invocation(f"i-{number}", "orders", "run")) for number in range(6)))
+    world.invoke(*invocations(range(6)))
     world.run_until_idle()
     world.send(StartBatch("b", Action.KILL, Filter(services=("orders",))), key="b")
     world.run_until_idle()

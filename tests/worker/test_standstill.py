@@ -12,7 +12,7 @@ from streams.config import Topic
 from streams.model import Invocation, Invoke
 from streams.worker import observer as observing
 from streams.worker import standstill
-from support.service.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def world(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iter
     """A worker that runs both partitions."""
     monkeypatch.setattr(observing, "SNAPSHOT_EVERY_S", 0.0)
     with closing(World(tmp_path)) as made:
-        made.invoke(*(Invoke(Invocation(f"i-{number}", "orders", "run")) for number in range(20)))
+        made.invoke(*invocations(range(20)))
         made.run_until_idle()
         assert made.worker is not None
         made.worker.connections.standstill._clock = clock

@@ -22,7 +22,7 @@ from streams.worker.state_folder import StateFolder
 from streams.worker.task import Phase
 from streams.worker.worker import Worker
 from support.kafka.fake_group import GroupMetadata
-from support.service.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +140,7 @@ def test_a_partition_whose_offset_is_pending_keeps_no_other_waiting(
     dead.begin_transaction()
     place = TopicPartition(world.commands, 0, 3)
     dead.send_offsets_to_transaction([place], GroupMetadata(world.settings.group_id, "", -1))
-    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 30)))
+    world.invoke(*invocations(range(20, 30)))
     with closing(Worker(world.settings, world.cluster, lambda: world.cluster.now)) as worker:
         for _ in range(20):
             worker.step()
@@ -189,11 +189,11 @@ def test_an_id_that_a_full_disk_kept_from_being_written_is_created_again(tmp_pat
 def test_partitions_move_between_two_workers_and_nothing_is_lost(tmp_path: Path) -> None:
     """A second worker takes half, restores it from the changelog, and both go on; then the first one leaves."""
     with closing(World(tmp_path, worker_id=None)) as world:
-        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
+        world.invoke(*invocations(range(20)))
         world.run_until_idle()
         settings = world.settings.model_copy(update={"state_dir": tmp_path / "other"})
         other = Worker(settings, world.cluster, lambda: world.cluster.now)
-        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 40)))
+        world.invoke(*invocations(range(20, 40)))
         assert world.worker is not None
         for _ in range(30):
             other.step()
@@ -203,7 +203,7 @@ def test_partitions_move_between_two_workers_and_nothing_is_lost(tmp_path: Path)
         world.close()
         for _ in range(30):
             other.step()
-        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(40, 60)))
+        world.invoke(*invocations(range(40, 60)))
         for _ in range(30):
             other.step()
         other.close()
@@ -227,7 +227,7 @@ def test_a_log_begun_by_an_earlier_engine_is_not_judged_by_this_one(world: World
     shutil.rmtree(world.settings.state_dir)
     assert [verdict.earlier_to for verdict in verify(world.settings, world.cluster)] == list(taken_over.values())
     for _ in range(2):
-        world.invoke(*(Invoke(Invocation(f"later-{n}", "orders", "run")) for n in range(9)))
+        world.invoke(*invocations(range(9), "later"))
         world.run_until_idle()
         world.close()
         verdicts = list(verify(world.settings, world.cluster))
@@ -270,7 +270,7 @@ def test_a_partition_that_runs_does_not_wait_for_one_that_is_claimed(
         worker.connections.pause(1)
         task.claim()
         before = worker.applied
-        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20, 60)))
+        world.invoke(*invocations(range(20, 60)))
         for _ in range(20):
             worker.step()
         assert (task.phase, worker.applied > before) == (Phase.CLAIMED, True)

@@ -10,9 +10,8 @@ import pytest
 from streams.config import Topic
 from streams.errors import StreamsError
 from streams.kafka import topic_ids
-from streams.model import Invocation, Invoke
 from support.kafka.fake_log import DEFAULT_CONFIG
-from support.service.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +22,9 @@ if TYPE_CHECKING:
 def world(tmp_path: Path) -> Iterator[World]:
     """A worker that has applied twenty invocations, half of them on each partition or so."""
     with closing(World(tmp_path)) as made:
-        made.invoke(*_invocations(0, 20))
+        made.invoke(*invocations(range(20)))
         made.run_until_idle()
         yield made
-
-
-def _invocations(first: int, last: int) -> list[Invoke]:
-    return [Invoke(Invocation(f"i-{number}", "orders", "run")) for number in range(first, last)]
 
 
 def _create_again(world: World, topic: Topic) -> None:
@@ -80,7 +75,7 @@ def test_nothing_of_a_new_log_is_applied_from_the_old_place(
     """The worker had stood still meanwhile: it goes on at its old offset, which is in the middle of another log."""
     _frozen(monkeypatch)
     _create_again(world, Topic.COMMANDS)
-    world.invoke(*_invocations(100, 100 + count))
+    world.invoke(*invocations(range(100, 100 + count)))
     written = world.published_count(Topic.CHANGELOG)
     assert "commands was created again while the worker ran" in _ends(world)
     assert world.published_count(Topic.CHANGELOG) == written
@@ -90,7 +85,7 @@ def test_nothing_is_written_into_a_new_changelog(world: World, monkeypatch: pyte
     """It would hold the newest rows only, and the next restore would take it for the whole table."""
     _frozen(monkeypatch)
     _create_again(world, Topic.CHANGELOG)
-    world.invoke(*_invocations(100, 110))
+    world.invoke(*invocations(range(100, 110)))
     assert "changelog was created again while the worker ran" in _ends(world)
     assert world.published_count(Topic.CHANGELOG) == 0
 
@@ -132,6 +127,6 @@ def test_a_topic_that_is_unknown_for_a_moment_ends_nothing(world: World, monkeyp
     for _ in range(100):
         worker.step()
     world.cluster.topics[name] = topic
-    world.invoke(*_invocations(100, 110))
+    world.invoke(*invocations(range(100, 110)))
     world.run_until_idle()
     assert len(world.statuses()) == 30

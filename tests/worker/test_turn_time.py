@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.model import Action, Filter, Invocation, Invoke, StartBatch
+from streams.model import Action, Filter, StartBatch
 from streams.worker import turn as turns
 from streams.worker.page_sizes import TURN_S, TunedSizes
-from support.service.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +27,9 @@ def test_what_takes_too_long_is_left_for_the_next_turn(
     with closing(World(tmp_path)) as world:
         world.run_until_idle()
         monkeypatch.setattr(turns, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-        world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(800)))
+        world.invoke(*invocations(range(800)))
         world.send(StartBatch("b", Action.KILL, Filter(services=("orders",))), key="b")
-        world.invoke(*(Invoke(Invocation(f"later-{n}", "mail", "send")) for n in range(800)))
+        world.invoke(*invocations(range(800), "later", service="mail"))
         worker = world.worker
         assert worker is not None
         before = 0

@@ -9,8 +9,8 @@ from confluent_kafka import TopicPartition
 
 from streams.config import Topic
 from streams.kafka.errors import TransactionAbortedError
-from streams.model import Action, Filter, Invocation, Invoke, StartBatch
-from support.service.worker_world import PARTITIONS, World
+from streams.model import Action, Filter, StartBatch
+from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ ROWS = 4_000
 def world(tmp_path: Path) -> Iterator[World]:
     """One service with rows on both partitions, and a kill of them in the log."""
     made = World(tmp_path)
-    made.invoke(*(Invoke(Invocation(f"i-{number}", "mail", "send")) for number in range(ROWS)))
+    made.invoke(*invocations(range(ROWS), service="mail"))
     made.run_until_idle()
     made.send(StartBatch("kill", Action.KILL, Filter(match_all=True)), key="kill")
     yield made

@@ -18,7 +18,7 @@ from streams.worker.worker import Worker
 from support.kafka.fake_cluster import Crash, FakeCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from streams.model import Record
@@ -193,11 +193,16 @@ class World:
             assert verdict.holds, verdict
 
 
+def invocations(numbers: Iterable[int], prefix: str = "i", service: str = "orders") -> list[Invoke]:
+    """One for each number, which starts at once."""
+    return [Invoke(Invocation(f"{prefix}-{number}", service, "run")) for number in numbers]
+
+
 @contextmanager
 def stopped_world(folder: Path) -> Iterator[World]:
     """A service with twenty invocations, its worker stopped in good order."""
     with closing(World(folder)) as made:
-        made.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run")) for n in range(20)))
+        made.invoke(*invocations(range(20)))
         made.run_until_idle()
         made.close()
         yield made

@@ -7,23 +7,10 @@ from operator import sub
 from typing import TYPE_CHECKING
 
 from streams.codec import encode
-from streams.engine.effects import (
-    PutBatch,
-    PutSlice,
-    RemoveBatch,
-    RemoveSlice,
-)
+from streams.engine.effects import PutBatch, PutSlice, RemoveBatch, RemoveSlice
 from streams.engine.lead import header_of
 from streams.engine.slices import progress_of
-from streams.model import (
-    Action,
-    Cause,
-    Change,
-    Ending,
-    OnTimeout,
-    PageDelta,
-    Status,
-)
+from streams.model import Action, Cause, Change, Ending, OnTimeout, PageDelta, Status
 
 if TYPE_CHECKING:
     from streams.engine.effects import Effect
