@@ -15,7 +15,6 @@ from streams.broker.base import BrokerUnavailableError, LocalBroker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from docker import DockerClient
     from docker.models.containers import Container
     from testcontainers.core.container import DockerContainer
 
@@ -46,7 +45,7 @@ class DockerBroker(LocalBroker):
         self.watch([sys.executable, "-c", REMOVAL, self._name])
         try:
             with _reasons("the container does not start"):
-                if not self._client.images.list(IMAGE):
+                if not made.get_docker_client().client.images.list(IMAGE):
                     self.say(f"broker: pulling {IMAGE}, once ...")
                 made.start()
             self.await_service()
@@ -57,25 +56,24 @@ class DockerBroker(LocalBroker):
     def stop(self) -> None:
         """Stop and remove the container, also one whose start was interrupted."""
         if self._made is not None:
+            client = self._made.get_docker_client().client
             with _reasons("the container does not end"):
-                for found in self._client.containers.list(all=True, filters={"name": self._name}):
+                for found in client.containers.list(all=True, filters={"name": self._name}):
                     found.stop(timeout=15)
                     found.remove(force=True, v=True)
-            self._client.close()
+            client.close()
             self._made = None
         self.unwatch()
         self.remove_folder()
 
     def kill(self) -> None:
         """Kill the container with SIGKILL and wait for its end."""
-        with _reasons("the container does not die"):
-            self._container.kill()
-            self._container.wait()
+        self._container.kill()
+        self._container.wait()
 
     def restart(self) -> None:
         """Start the killed container again, with its disk as it was."""
-        with _reasons("the container does not start again"):
-            self._container.start()
+        self._container.start()
         self.await_service()
 
     def wait(self, seconds: float) -> bool:
@@ -100,12 +98,6 @@ class DockerBroker(LocalBroker):
         if self._made is None:
             raise BrokerUnavailableError("the container was not started or is stopped")
         return self._made.get_wrapped_container()
-
-    @property
-    def _client(self) -> DockerClient:
-        if self._made is None:
-            raise BrokerUnavailableError("the container was not started or is stopped")
-        return self._made.get_docker_client().client
 
     def _variables(self) -> dict[str, str]:
         settings = SETTINGS | {
@@ -166,4 +158,5 @@ def _reasons(what: str) -> Iterator[None]:
     try:
         yield
     except (DockerException, OSError) as error:  # the errors of requests are OSErrors
-        raise BrokerUnavailableError(f"{what}: {' '.join(str(error).split())[:300]}") from None
+        told = str(getattr(error, "explanation", None) or error)
+        raise BrokerUnavailableError(f"{what}: {' '.join(told.split())[:300]}") from None
