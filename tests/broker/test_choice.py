@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,17 +148,24 @@ def test_interrupted_while_starting(kinds: Callable[..., None]) -> None:
     assert Interrupted.made.stopped
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [(docker.DockerBroker, "docker command is not installed"), (apache.ApacheBroker, "Java is not installed")],
-)
-def test_missing_programs(
-    kind: type[base.LocalBroker], reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What is not installed is named."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(broker.BrokerUnavailableError, match=reason):
-        kind(base.free_port(), tmp_path, lambda _: None).start()
+    with pytest.raises(broker.BrokerUnavailableError, match="Java is not installed"):
+        apache.ApacheBroker(base.free_port(), tmp_path, lambda _: None).start()
+
+
+def test_docker_without_its_extra_or_an_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each is said in a line, and nothing is left behind."""
+    made = docker.DockerBroker(base.free_port(), tmp_path, lambda _: None)
+    for engine in (f"unix://{tmp_path}/none", f"tcp://127.0.0.1:{base.free_port()}"):
+        monkeypatch.setenv("DOCKER_HOST", engine)
+        with pytest.raises(broker.BrokerUnavailableError, match=r"^no Docker engine answers.*( No such|refused)"):
+            made.start()
+    monkeypatch.setitem(sys.modules, "testcontainers.core.container", None)
+    with pytest.raises(broker.BrokerUnavailableError, match=r"install the extra: streams\[docker\]"):
+        made.start()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.broker

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,114 +11,90 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from docker.errors import DockerException
+from testcontainers.compose import DockerCompose
 
+from streams.broker.base import BrokerUnavailableError, free_port
+from streams.broker.docker import container
 from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from testcontainers.compose import ComposeContainer
+
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
-IMAGES = ("python:3.11-slim", "apache/kafka:4.1.0")
+BASE, KAFKA = "python:3.11-slim", "apache/kafka:4.1.0"
 PATIENCE_S = 90.0
 
 
 class Stack:
     """A project of its own on ports of its own, with load and an executor."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.name = f"streams-test-{uuid4().hex[:8]}"
-        with socket.socket() as kafka, socket.socket() as gateway:
-            for each in (kafka, gateway):
-                each.bind(("127.0.0.1", 0))
-            self.kafka_port, self.gateway_port = kafka.getsockname()[1], gateway.getsockname()[1]
-
-    def compose(self, *words: str, seconds: float = 120) -> str:
-        """`docker compose` in this project; returns stdout, raises when it fails."""
-        result = subprocess.run(
-            ["docker", "compose", "-p", self.name, "--profile", "demo", *words],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "KAFKA_PORT": str(self.kafka_port),
-                "GATEWAY_PORT": str(self.gateway_port),
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds,
+        self.kafka_port, self.gateway_port = free_port(), free_port()
+        self._variables = folder / "variables"
+        self._variables.write_text(
+            f"COMPOSE_PROJECT_NAME={self.name}\nKAFKA_PORT={self.kafka_port}\nGATEWAY_PORT={self.gateway_port}\n"
         )
-        assert result.returncode == 0, f"compose {words}: {result.returncode}\n{result.stdout}\n{result.stderr}"
-        return result.stdout
+        self.engine = container(KAFKA).get_docker_client().client
 
-    def up(self, *options: str) -> None:
-        """Start whatever does not run, and wait until all is healthy."""
-        self.compose("up", "--wait", "--wait-timeout", "300", *options, seconds=600)
+    def compose(self, *services: str, build: bool = False) -> DockerCompose:
+        """The stack, or some services of it."""
+        only = list(services) or None
+        return DockerCompose(ROOT, build=build, env_file=str(self._variables), services=only, profiles=["demo"])
 
     def down(self) -> None:
         """Nothing is left: no container, no volume, no image."""
-        self.compose("down", "--volumes", "--rmi", "local", "--remove-orphans", seconds=180)
+        self.compose().stop()
+        for image in self.engine.images.list(filters={"reference": f"{self.name}-*"}):
+            self.engine.images.remove(image.id, force=True)
+        self.engine.close()
 
-    def streams(self, service: str, *words: str) -> str:
-        """The command line in one of the containers."""
-        return self.compose("exec", "-T", service, "streams", *words)
+    def run(self, service: str, *words: str) -> str:
+        """What a program in one of the containers prints."""
+        return self.compose().exec_in_container(list(words), service)[0]
 
     def kill_by_filter(self, service: str, doomed: str) -> dict[str, Any]:
         """Kill all invocations of one service by the program in a container; returns the batch at its end."""
-        batch: dict[str, Any] = json.loads(self.streams(service, "kill", "-s", doomed, "--yes", "--json"))
+        batch: dict[str, Any] = json.loads(self.run(service, "streams", "kill", "-s", doomed, "--yes", "--json"))
         return batch
 
     def await_log(self, service: str, text: str) -> None:
         """Wait until a container has said that."""
         deadline = time.monotonic() + PATIENCE_S
-        while text not in (log := self.compose("logs", "--no-log-prefix", "--tail", "200", service)):
+        while text not in (log := self.compose().get_logs(service)[0]):
             assert time.monotonic() < deadline, f"{service} does not say {text!r}:\n{log}"
             time.sleep(0.5)
 
-    def containers(self) -> list[dict[str, Any]]:
-        """What `docker compose ps` says of each."""
-        return [json.loads(line) for line in self.compose("ps", "-a", "--format", "json").splitlines()]
+    def containers(self) -> list[ComposeContainer]:
+        """Of each service the one container, also when it has ended."""
+        return self.compose().get_containers(include_all=True)
 
     def services(self) -> dict[str, str]:
         """State and health of each service's container."""
-        return {each["Service"]: f"{each['State']} {each['Health']}".strip() for each in self.containers()}
+        return {str(each.Service): f"{each.State} {each.Health}".strip() for each in self.containers()}
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack, healthy."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    running = Stack()
     try:
-        running.up("--build")
+        running = Stack(tmp_path_factory.mktemp("stack"))
+        for image in (BASE, KAFKA):
+            if not running.engine.images.list(image):
+                running.engine.images.pull(image)
+        running.containers()
+    except (BrokerUnavailableError, DockerException, OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no Docker engine with compose and the images {BASE} and {KAFKA}: {error}")
+    try:
+        running.compose(build=True).start()
         yield running
     finally:
         running.down()
-
-
-def unavailable() -> str | None:
-    """Why there can be no stack here; None: it can be."""
-    if shutil.which("docker") is None:
-        return "the docker command is not installed"
-    for words in (["version"], ["compose", "version"]):
-        if not answers(*words):
-            return f"`docker {' '.join(words)}` does not answer"
-    for image in IMAGES:
-        if not answers("image", "inspect", image) and not answers("pull", "-q", image, seconds=300):
-            return f"image {image} is neither here nor can it be pulled"
-    return None
-
-
-def answers(*words: str, seconds: float = 20) -> bool:
-    """Whether a docker command succeeds."""
-    try:
-        return subprocess.run(["docker", *words], capture_output=True, check=False, timeout=seconds).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
 
 
 def kill_some(stack: Stack, service: str, doomed: str) -> dict[str, Any]:
@@ -181,32 +155,29 @@ def test_it_is_reached_from_the_host(stack: Stack, tmp_path: Path) -> None:
 
 def test_it_goes_on_without_one_worker(stack: Stack) -> None:
     """A worker's container killed: the other takes its partitions over, batches complete; it comes back healthy."""
-    stack.compose("kill", "worker-1")
+    stack.engine.containers.get(stack.compose().get_container("worker-1").ID).kill()
     try:
         assert stack.services()["worker-1"] == "exited"
         assert_completed(kill_some(stack, "worker-2", "thumbnails"))
     finally:
-        stack.up()
+        stack.compose().start()
     assert stack.services()["worker-1"] == "running healthy"
     assert_completed(kill_some(stack, "worker-1", "reports"))
 
 
 def test_everything_published_is_on_the_loopback_address(stack: Stack) -> None:
     """No port of the stack is open to the network."""
-    published = [port for each in stack.containers() for port in each["Publishers"] if port["PublishedPort"]]
-    assert {port["PublishedPort"] for port in published} == {stack.kafka_port, stack.gateway_port}
-    assert {port["URL"] for port in published} == {"127.0.0.1"}
+    published = [port for each in stack.containers() for port in each.Publishers if port.PublishedPort]
+    assert {port.PublishedPort for port in published} == {stack.kafka_port, stack.gateway_port}
+    assert {port.URL for port in published} == {"127.0.0.1"}
 
 
 def test_the_image_is_small_not_root_and_carries_the_schemas(stack: Stack) -> None:
     """Below 200 MB on top of the base image; what it prints of a schema is the file of this checkout."""
-    assert stack.compose("exec", "-T", "worker-1", "id", "-u").strip() == "10001"
-    size, base = (
-        int(subprocess.check_output(["docker", "image", "inspect", "-f", "{{.Size}}", image]))
-        for image in (f"{stack.name}-worker-1", IMAGES[0])
-    )
+    assert stack.run("worker-1", "id", "-u").strip() == "10001"
+    size, base = (stack.engine.images.get(image).attrs["Size"] for image in (f"{stack.name}-worker-1", BASE))
     assert size - base < 200e6
-    shown = stack.streams("worker-1", "schemas", "show", "StartBatch")
+    shown = stack.run("worker-1", "streams", "schemas", "show", "StartBatch")
     assert json.loads(shown) == json.loads((ROOT / "schemas" / "StartBatch.avsc").read_text("utf-8"))
 
 
@@ -215,10 +186,10 @@ def test_all_of_it_stops_in_order(stack: Stack) -> None:
     stack.await_log("executor", "executor started")
     names = ("worker-1", "worker-2", "gateway", "executor")
     began = time.monotonic()
-    stack.compose("stop", *names)
+    stack.compose(*names).stop(down=False)
     try:
         assert time.monotonic() - began < 20
-        codes = {each["Service"]: each["ExitCode"] for each in stack.containers()}
+        codes = {each.Service: each.ExitCode for each in stack.containers()}
         assert {codes[name] for name in names} == {0}
     finally:
-        stack.up()
+        stack.compose().start()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,83 +12,35 @@ from streams import codec
 from streams.config import Topic
 from streams.model import Action, Filter, Invocation, Invoke, StartBatch
 from streams.protocol.routing import partition_of
+from support.service.examples import TOOLS, shell
 from support.service.harness import Service
-from support.service.programs import ROOT
 from support.service.workload import DAY_MS, now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from streams.broker import Broker
+    from support.service.examples import Example, Examples
 
 pytestmark = [pytest.mark.stack, pytest.mark.broker]
 
-TOOLS = {"go": ["go"], "java": ["java", "mvn"], "javascript": ["node", "npm"]}
 PARTITIONS = 4
 DOOMED, SPARED = 300, 100
 END = re.compile(r"(\S+) COMPLETED matched=(\d+) done=(\d+) pending=(\d+) skipped=(\d+) failed=(\d+)")
 
 
-@dataclass
-class Example:
-    """One built example, and the command that runs it."""
-
-    folder: Path
-    command: str
-
-    def kill(self, service: Service, of: str, batch_id: str = "") -> tuple[str, list[int]]:
-        """Run it; returns the batch's id and the five counters of the last line."""
-        assert "SERVICE=emails" in self.command
-        variables = {
-            "BOOTSTRAP": service.settings.bootstrap_servers,
-            "PREFIX": service.settings.topic_prefix,
-            "BATCH": batch_id,
-        }
-        result = shell(self.command.replace("SERVICE=emails", f"SERVICE={of}"), self.folder, variables)
-        last = END.fullmatch(result.stdout.strip().splitlines()[-1])
-        assert last, f"does not end with COMPLETED:\n{result.stdout}\n{result.stderr}"
-        return last[1], [int(each) for each in last.groups()[1:]]
-
-
-def shell(command: str, folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a README's command as a person would."""
-    result = subprocess.run(
-        # It ends the whole group: a shell alone would leave its child behind.
-        ["timeout", "--kill-after=5", "180", "nice", "sh", "-ec", command],
-        cwd=folder,
-        env={**os.environ, **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}\n{result.stderr}"
-    return result
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Example]:
-    """Builds an example once, in a copy of the examples; skips when its language is not installed."""
-    copy = tmp_path_factory.mktemp("checkout")
-    ignored = shutil.ignore_patterns("node_modules", "target")
-    shutil.copytree(ROOT / "docs" / "examples", copy / "docs" / "examples", ignore=ignored)
-    shutil.copytree(ROOT / "schemas", copy / "schemas")
-    built: dict[str, Example] = {}
-
-    def one(language: str) -> Example:
-        missing = [tool for tool in TOOLS[language] if shutil.which(tool) is None]
-        if missing:
-            pytest.skip(f"{language}: {' and '.join(missing)} not installed")
-        if language not in built:
-            folder = copy / "docs" / "examples" / language
-            make, run, *_ = re.findall(r"```sh\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
-            shell(make, folder, {})
-            built[language] = Example(folder, run)
-        return built[language]
-
-    return one
+def kill(example: Example, service: Service, of: str, batch_id: str = "") -> tuple[str, list[int]]:
+    """Run it; returns the batch's id and the five counters of the last line."""
+    assert "SERVICE=emails" in example.command
+    variables = {
+        "BOOTSTRAP": service.settings.bootstrap_servers,
+        "PREFIX": service.settings.topic_prefix,
+        "BATCH": batch_id,
+    }
+    result = shell(example.command.replace("SERVICE=emails", f"SERVICE={of}"), example.folder, variables)
+    last = END.fullmatch(result.stdout.strip().splitlines()[-1])
+    assert last, f"does not end with COMPLETED:\n{result.stdout}\n{result.stderr}"
+    return last[1], [int(each) for each in last.groups()[1:]]
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +75,12 @@ def home(batch_id: str) -> int:
 
 
 @pytest.mark.parametrize("language", TOOLS)
-def test_an_example_kills_its_batch(language: str, build: Callable[[str], Example], service: Service) -> None:
+def test_an_example_kills_its_batch(language: str, examples: Examples, service: Service) -> None:
     """Built and run as its README says, it ends exactly the service's invocations, by one command on its partition."""
-    example = build(language)
+    example = examples(language)
     doomed = f"{language}-{uuid4().hex[:6]}"
     invoke(service, doomed)
-    batch_id, counters = example.kill(service, doomed)
+    batch_id, counters = kill(example, service, doomed)
     assert counters == [DOOMED, DOOMED, 0, 0, 0]
     command = StartBatch(batch_id, Action.KILL, Filter(services=(doomed,)), reason="bad deploy")
     assert started(service, batch_id) == [(home(batch_id), command)]
@@ -141,23 +89,23 @@ def test_an_example_kills_its_batch(language: str, build: Callable[[str], Exampl
     assert len(table.ended_by(batch_id)) == DOOMED
 
 
-def test_the_examples_kill_the_same_batch(build: Callable[[str], Example], service: Service) -> None:
+def test_the_examples_kill_the_same_batch(examples: Examples, service: Service) -> None:
     """The same batch id from every language is the same command to the service: it runs once, and all see its end."""
-    examples = [build(language) for language in TOOLS]
+    each = [examples(language) for language in TOOLS]
     doomed = f"shared-{uuid4().hex[:6]}"
     batch_id = f"b-{doomed}"
     invoke(service, doomed)
-    ends = [example.kill(service, doomed, batch_id) for example in examples]
-    assert ends == [(batch_id, [DOOMED, DOOMED, 0, 0, 0])] * len(examples)
+    ends = [kill(example, service, doomed, batch_id) for example in each]
+    assert ends == [(batch_id, [DOOMED, DOOMED, 0, 0, 0])] * len(each)
     command = StartBatch(batch_id, Action.KILL, Filter(services=(doomed,)), reason="bad deploy")
-    assert started(service, batch_id) == [(home(batch_id), command)] * len(examples)
+    assert started(service, batch_id) == [(home(batch_id), command)] * len(each)
     assert service.read(Topic.DEAD_LETTERS) == []
 
 
-def test_without_a_service_an_example_does_nothing(build: Callable[[str], Example], service: Service) -> None:
+def test_without_a_service_an_example_does_nothing(examples: Examples, service: Service) -> None:
     """SERVICE left out: an example says so and sends nothing."""
     for language in TOOLS:
-        example = build(language)
+        example = examples(language)
         before = len(service.read(Topic.COMMANDS))
         with pytest.raises(AssertionError, match="SERVICE is not set"):
             shell(example.command.replace("SERVICE=emails", "SERVICE="), example.folder, {})

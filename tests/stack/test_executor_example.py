@@ -1,10 +1,9 @@
-"""The executor in JavaScript, by the command of its README: it runs, stops and reports as the Python one does."""
+"""The executors in other languages, by their READMEs' commands: they run, stop and report as the Python one does."""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
+import shlex
 import signal
 import subprocess
 import time
@@ -17,35 +16,26 @@ from streams import codec
 from streams.config import Topic
 from streams.model import Act, Action, Invocation, Invoke, ReportTransition, Status
 from support.service import oracle
+from support.service.examples import TOOLS
 from support.service.harness import Service
-from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from streams.broker import Broker
+    from support.service.examples import Example, Examples
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.broker,
-    pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are not installed"),
-]
+pytestmark = [pytest.mark.stack, pytest.mark.broker]
 
 LONG = b"600000"
 """Milliseconds that nobody waits for: only being stopped ends such a run."""
 PATIENCE_S = 60.0
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built example, in a copy."""
-    copy = tmp_path_factory.mktemp("checkout")
-    made = copy / "docs" / "examples" / "javascript"
-    shutil.copytree(ROOT / "docs" / "examples" / "javascript", made, ignore=shutil.ignore_patterns("node_modules"))
-    shutil.copytree(ROOT / "schemas", copy / "schemas")
-    subprocess.run(["npm", "install"], cwd=made, check=True, stdin=subprocess.DEVNULL, timeout=180)
-    return made
+@pytest.fixture(scope="module", params=TOOLS)
+def example(request: pytest.FixtureRequest, examples: Examples) -> Example:
+    """One for each language that is installed."""
+    return examples(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +49,22 @@ def service(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 class Executor:
     """The example as a process, for one service of this test."""
 
-    def __init__(self, folder: Path, service: Service, serves: str | None = None) -> None:
+    def __init__(self, example: Example, service: Service, serves: str | None = None) -> None:
         self.serves = serves or f"mail-{uuid4().hex[:6]}"
-        self._folder, self._service = folder, service
+        self._example, self._service = example, service
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """The last command of the README, as it stands but for the service's name."""
-        *_, command = re.findall(r"```sh\n(.*?)```", (self._folder / "README.md").read_text("utf-8"), re.DOTALL)
-        assert command.strip() == "SERVICE=emails node executor.js"
+        """The README's command, but for the service's name."""
+        variable, *command = shlex.split(self._example.executor)
+        assert variable == "SERVICE=emails"
         environment = {
             **os.environ,
             "BOOTSTRAP": self._service.settings.bootstrap_servers,
             "PREFIX": self._service.settings.topic_prefix,
             "SERVICE": self.serves,
         }
-        self._process = subprocess.Popen(["node", "executor.js"], cwd=self._folder, env=environment)
+        self._process = subprocess.Popen(command, cwd=self._example.folder, env=environment)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int | None:
         """Its exit code."""
@@ -85,9 +75,9 @@ class Executor:
 
 
 @pytest.fixture
-def executor(folder: Path, service: Service) -> Iterator[Executor]:
+def executor(example: Example, service: Service) -> Iterator[Executor]:
     """Not started yet; gone afterwards, whatever becomes of the test."""
-    made = Executor(folder, service)
+    made = Executor(example, service)
     yield made
     made.end(signal.SIGKILL)
 
@@ -113,27 +103,36 @@ def _reported(service: Service, name: str) -> list[Status]:
 def test_it_runs_stops_and_reports(executor: Executor, service: Service) -> None:
     """What ends by itself, what cannot be done, what is cancelled, killed or paused, and what is another service's."""
     of = executor.serves
-    payloads = {"done": b"20", "cancelled": LONG, "killed": LONG, "paused": LONG}
-    names = {each: f"{of}-{each}" for each in (*payloads, "other")}
+    payloads = {"done": b"20", "failed": b"x", "cancelled": LONG, "killed": LONG, "paused": LONG}
+    names = {each: f"{of}-{each}" for each in (*payloads, "leased", "other")}
     service.send(*(Invoke(Invocation(names[each], of, "send"), payload=payloads[each]) for each in payloads))
-    service.send(Invoke(Invocation(names["other"], f"not-{of}", "send"), payload=b"1"))
+    service.send(
+        Invoke(Invocation(names["leased"], of, "send", lease_ms=6000), payload=b"8000"),
+        Invoke(Invocation(names["other"], f"not-{of}", "send"), payload=b"1"),
+    )
     executor.start()
-    _await(service, {names["done"]: Status.COMPLETED, **{names[each]: Status.RUNNING for each in list(payloads)[1:]}})
+    begun = {"done": Status.COMPLETED, "failed": Status.FAILED}
+    _await(service, {names[each]: begun.get(each, Status.RUNNING) for each in payloads})
     service.send(
         Act(names["cancelled"], Action.CANCEL),
         Act(names["killed"], Action.KILL),
         Act(names["paused"], Action.PAUSE),
     )
     ended = {"cancelled": Status.CANCELLED, "killed": Status.KILLED, "paused": Status.PAUSED, "other": Status.READY}
+    ended["leased"] = Status.COMPLETED
     _await(service, {names[each]: status for each, status in ended.items()})
     service.send(Act(names["paused"], Action.RESUME))
     _await(service, {names["paused"]: Status.RUNNING})
     assert executor.end() == 0
     assert _reported(service, names["done"]) == [Status.RUNNING, Status.COMPLETED]
+    assert _reported(service, names["failed"]) == [Status.RUNNING, Status.FAILED]
     assert _reported(service, names["cancelled"]) == [Status.RUNNING, Status.CANCELLED]
     assert _reported(service, names["killed"]) == [Status.RUNNING]
     assert _reported(service, names["paused"]) == [Status.RUNNING, Status.RUNNING]
     assert _reported(service, names["other"]) == []
+    *renewed, end = _reported(service, names["leased"])
+    assert (set(renewed), end) == ({Status.RUNNING}, Status.COMPLETED)
+    assert len(renewed) > 2
     assert service.read(Topic.DEAD_LETTERS) == []
 
 
@@ -153,12 +152,12 @@ def test_killed_in_the_middle_its_next_life_begins_with_what_had_not_ended(
     assert executor.end() == 0
 
 
-def test_a_second_one_takes_over_a_share_and_all_end(folder: Path, executor: Executor, service: Service) -> None:
+def test_a_second_one_takes_over_a_share_and_all_end(example: Example, executor: Executor, service: Service) -> None:
     """Partitions that move in the middle, twice, leave nothing behind."""
-    second = Executor(folder, service, executor.serves)
+    second = Executor(example, service, executor.serves)
     names = [f"{executor.serves}-{number}" for number in range(200)]
     executor.start()
-    service.send_many(Invoke(Invocation(name, executor.serves, "send"), payload=b"12000") for name in names)
+    service.send_many(Invoke(Invocation(name, executor.serves, "send"), payload=b"20000") for name in names)
     _await(service, dict.fromkeys(names, Status.RUNNING))
     second.start()
     try:

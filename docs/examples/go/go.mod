@@ -1,4 +1,4 @@
-module streams/examples/killbatch
+module streams/examples
 
 go 1.26.0
 

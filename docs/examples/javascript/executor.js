@@ -20,7 +20,11 @@ const runs = new Map(); // "partition/seq": { attempt, stop: AbortController }, 
 let places = new Map(); // partition: { next, open }, the offset behind the last signal, and those not dealt with yet
 
 /** Your handler: gives up when `stopped` is aborted. It may run again after a restart, so let it be idempotent. */
-const handle = (invocation, payload, stopped) => sleep(Number(payload ?? 0), undefined, { signal: stopped });
+async function handle(invocation, payload, stopped) {
+  const ms = Number(payload ?? 0);
+  if (Number.isNaN(ms)) throw new Error(`not a number: ${payload}`);
+  await sleep(ms, undefined, { signal: stopped });
+}
 
 /** Resolves once the report is in the log. `attempt` and `seq` are echoed: a report of another life is ignored. */
 function report({ invocation: { invocation_id }, attempt, seq }, to, more) {

@@ -1,6 +1,4 @@
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -11,7 +9,6 @@ import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericRecord;
 import org.apache.avro.generic.GenericRecordBuilder;
 import org.apache.avro.message.BinaryMessageDecoder;
-import org.apache.avro.message.BinaryMessageEncoder;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -25,17 +22,16 @@ import org.apache.kafka.common.serialization.StringSerializer;
 /** Kills all invocations of one service and follows the batch to its end. */
 public final class KillBatch {
   private static final Set<String> FINAL = Set.of("COMPLETED", "ABORTED", "REJECTED");
-  private static final String BOOTSTRAP = env("BOOTSTRAP", "localhost:9092");
-  private static final String PREFIX = env("PREFIX", "invocations.");
-  private static final Path SCHEMAS = Path.of(env("SCHEMAS", "../../../schemas"));
+  private static final String BOOTSTRAP = Records.env("BOOTSTRAP", "localhost:9092");
+  private static final String PREFIX = Records.env("PREFIX", "invocations.");
 
   public static void main(String[] args) throws Exception {
-    String service = env("SERVICE", "");
+    String service = Records.env("SERVICE", "");
     if (service.isEmpty()) {
       System.err.println("SERVICE is not set: say whose invocations are to be killed");
       System.exit(2);
     }
-    String batch = env("BATCH", "b-" + UUID.randomUUID());
+    String batch = Records.env("BATCH", "b-" + UUID.randomUUID());
     start(batch, service);
     GenericRecord end = follow(batch);
     if (end.get("error") != null) {
@@ -46,7 +42,7 @@ public final class KillBatch {
 
   /** Returns once the command is in the log. Sent again with the same id and content, it still runs once. */
   private static void start(String batch, String service) throws Exception {
-    Schema schema = schema("StartBatch");
+    Schema schema = Records.schema("StartBatch");
     Schema filter = schema.getField("filter").schema();
     Schema action = schema.getField("action").schema();
     GenericRecord command =
@@ -56,17 +52,16 @@ public final class KillBatch {
             .set("filter", new GenericRecordBuilder(filter).set("services", List.of(service)).build())
             .set("reason", "bad deploy")
             .build();
-    ByteBuffer value = new BinaryMessageEncoder<GenericRecord>(GenericData.get(), schema).encode(command);
     Map<String, Object> properties = Map.of("bootstrap.servers", BOOTSTRAP);
     try (var producer = new KafkaProducer<>(properties, new StringSerializer(), new ByteArraySerializer())) {
       // The key decides the partition: Kafka's own partitioner is what the service counts on.
-      producer.send(new ProducerRecord<>(PREFIX + "commands", batch, bytes(value))).get();
+      producer.send(new ProducerRecord<>(PREFIX + "commands", batch, Records.encode(command))).get();
     }
   }
 
   /** Prints each progress of the batch and returns the last. */
   private static GenericRecord follow(String batch) throws IOException {
-    var decoder = new BinaryMessageDecoder<GenericRecord>(GenericData.get(), schema("BatchProgress"));
+    var decoder = new BinaryMessageDecoder<GenericRecord>(GenericData.get(), Records.schema("BatchProgress"));
     Map<String, Object> properties =
         Map.of("bootstrap.servers", BOOTSTRAP, "isolation.level", "read_committed", "enable.auto.commit", false);
     try (var consumer = new KafkaConsumer<>(properties, new StringDeserializer(), new ByteArrayDeserializer())) {
@@ -107,20 +102,5 @@ public final class KillBatch {
         progress.get("pending"),
         progress.get("skipped"),
         progress.get("failed"));
-  }
-
-  private static byte[] bytes(ByteBuffer buffer) {
-    byte[] copy = new byte[buffer.remaining()];
-    buffer.get(copy);
-    return copy;
-  }
-
-  private static Schema schema(String record) throws IOException {
-    return new Schema.Parser().parse(SCHEMAS.resolve(record + ".avsc").toFile());
-  }
-
-  private static String env(String name, String otherwise) {
-    String value = System.getenv(name);
-    return value == null || value.isEmpty() ? otherwise : value;
   }
 }

@@ -4,15 +4,14 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log"
 	"os"
 	"os/signal"
-	"path/filepath"
 
-	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"streams/examples/records"
 )
 
 // progress is a BatchProgress, its values by the names of the schema's fields.
@@ -24,7 +23,7 @@ func main() {
 	if service == "" {
 		log.Fatal("SERVICE is not set: say whose invocations are to be killed")
 	}
-	batch := env("BATCH", "b-"+rand.Text())
+	batch := records.Env("BATCH", "b-"+rand.Text())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	end, err := run(ctx, batch, service)
@@ -40,9 +39,9 @@ func main() {
 }
 
 func run(ctx context.Context, batch, service string) (progress, error) {
-	prefix := env("PREFIX", "invocations.")
+	prefix := records.Env("PREFIX", "invocations.")
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(env("BOOTSTRAP", "localhost:9092")),
+		kgo.SeedBrokers(records.Env("BOOTSTRAP", "localhost:9092")),
 		// Keyed records go where Kafka's own murmur2 puts them: that is this client's default partitioner.
 		kgo.ConsumeTopics(prefix+"batches"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -60,7 +59,7 @@ func run(ctx context.Context, batch, service string) (progress, error) {
 
 // start returns once the command is in the log. Sent again with the same id and content, it still runs once.
 func start(ctx context.Context, client *kgo.Client, topic, batch, service string) error {
-	schema, err := schema("StartBatch")
+	schema, err := records.Schema("StartBatch")
 	if err != nil {
 		return err
 	}
@@ -79,7 +78,7 @@ func start(ctx context.Context, client *kgo.Client, topic, batch, service string
 
 // follow prints each progress of the batch and returns the last.
 func follow(ctx context.Context, client *kgo.Client, batch string) (progress, error) {
-	schema, err := schema("BatchProgress")
+	schema, err := records.Schema("BatchProgress")
 	if err != nil {
 		return nil, err
 	}
@@ -109,19 +108,4 @@ func follow(ctx context.Context, client *kgo.Client, batch string) (progress, er
 			}
 		}
 	}
-}
-
-func schema(record string) (*avro.Schema, error) {
-	text, err := os.ReadFile(filepath.Join(env("SCHEMAS", "../../../schemas"), record+".avsc"))
-	if err != nil {
-		return nil, errors.Join(err, errors.New("set SCHEMAS to the folder with the .avsc files"))
-	}
-	return avro.Parse(string(text))
-}
-
-func env(name, otherwise string) string {
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	return otherwise
 }
