@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.service.worker_world import World, stopped_world
+from support.service.worker_world import World, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +15,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A service with twenty invocations, its worker stopped in good order."""
-    with stopped_world(tmp_path) as made:
+def running(tmp_path: Path) -> Iterator[World]:
+    """A service with twenty invocations, its worker running."""
+    with closing(World(tmp_path)) as made:
+        made.invoke(*invocations(range(20)))
+        made.run_until_idle()
         yield made
+
+
+@pytest.fixture
+def world(running: World) -> World:
+    """The same, its worker stopped in good order."""
+    running.close()
+    return running

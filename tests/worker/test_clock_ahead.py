@@ -10,15 +10,7 @@ from structlog.testing import capture_logs
 
 from streams import codec
 from streams.config import Topic
-from streams.model import (
-    Act,
-    Action,
-    Filter,
-    ReportTransition,
-    StartBatch,
-    Status,
-    Tick,
-)
+from streams.model import Act, Action, Filter, ReportTransition, StartBatch, Status, Tick
 from streams.worker import observer as observing
 from streams.worker.task import STANDING_TICK_GAP_MS
 from streams.worker.worker import Worker

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,19 +13,13 @@ from streams.errors import StreamsError
 from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from streams.worker.worker import Worker
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A service with twenty invocations, its worker running."""
-    with closing(World(tmp_path)) as made:
-        made.invoke(*invocations(range(20)))
-        made.run_until_idle()
-        yield made
+def world(running: World) -> World:
+    """Its worker runs."""
+    return running
 
 
 def _worker(world: World) -> Worker:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING
-
 import pytest
 
 from streams.config import Topic
@@ -13,18 +10,11 @@ from streams.kafka import topic_ids
 from support.kafka.fake_log import DEFAULT_CONFIG
 from support.service.worker_world import PARTITIONS, World, invocations
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A worker that has applied twenty invocations, half of them on each partition or so."""
-    with closing(World(tmp_path)) as made:
-        made.invoke(*invocations(range(20)))
-        made.run_until_idle()
-        yield made
+def world(running: World) -> World:
+    """Its worker runs."""
+    return running
 
 
 def _create_again(world: World, topic: Topic) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from streams import codec
@@ -196,13 +196,3 @@ class World:
 def invocations(numbers: Iterable[int], prefix: str = "i", service: str = "orders") -> list[Invoke]:
     """One for each number, which starts at once."""
     return [Invoke(Invocation(f"{prefix}-{number}", service, "run")) for number in numbers]
-
-
-@contextmanager
-def stopped_world(folder: Path) -> Iterator[World]:
-    """A service with twenty invocations, its worker stopped in good order."""
-    with closing(World(folder)) as made:
-        made.invoke(*invocations(range(20)))
-        made.run_until_idle()
-        made.close()
-        yield made
