@@ -57,7 +57,7 @@ class Pipeline:
         return turn
 
     def turn(self, suspects: Sequence[PartitionTask], running: int, number: int) -> Turn:
-        """The second part of a turn: the input of the `suspects`, out of `running` partitions that run."""
+        """The second part of a turn: the input of the `suspects`; `running`: number of partitions that run."""
         turn = self.take() or self._new_turn()
         had = turn.had_a_page()
         pages = pages_a_turn(running) - len(had)
