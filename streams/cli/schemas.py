@@ -10,6 +10,7 @@ import typer
 from streams.cli.show.console import Exit, out, print_error
 from streams.codec import schemas
 from streams.errors import StreamsError
+from streams.offline.schema_gate import check_against
 
 app = typer.Typer(no_args_is_help=True, help="The Avro schemas. Example: streams schemas show StartBatch")
 
@@ -28,8 +29,6 @@ def check(
 
     Example: streams schemas check --against main
     """
-    from streams.offline.schema_gate import check_against  # noqa: PLC0415 - no other command need wait for it to load
-
     problems = list(check_against(against))
     for problem in problems:
         print_error(str(problem))
