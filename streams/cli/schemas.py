@@ -10,7 +10,6 @@ import typer
 from streams.cli.show.console import Exit, out, print_error
 from streams.codec import schemas
 from streams.errors import StreamsError
-from streams.offline.schema_gate import check_against
 
 app = typer.Typer(no_args_is_help=True, help="The Avro schemas. Example: streams schemas show StartBatch")
 
@@ -29,6 +28,8 @@ def check(
 
     Example: streams schemas check --against main
     """
+    from streams.offline.schema_gate import check_against  # noqa: PLC0415 - the other two do without its libraries
+
     problems = list(check_against(against))
     for problem in problems:
         print_error(str(problem))
