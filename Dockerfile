@@ -3,7 +3,7 @@ FROM python:3.11-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
-RUN ["python", "-c", "import tomllib; wanted = tomllib.load(open('pyproject.toml', 'rb')); print(*wanted['project']['dependencies'], sep='\\n', file=open('requirements.txt', 'w'))"]
+RUN ["python", "-c", "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = project['optional-dependencies']; wanted = [*project['dependencies'], *extras['cli'], *extras['worker'], *extras['gateway'], *extras['schemas']]; print(*(each for each in wanted if not each.startswith('streams[')), sep='\\n', file=open('requirements.txt', 'w'))"]
 RUN ["pip", "install", "--prefix=/install", "-c", "constraints.txt", "-r", "requirements.txt"]
 COPY README.md LICENSE ./
 COPY schemas schemas

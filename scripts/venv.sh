@@ -42,5 +42,5 @@ if ! { [ -x $venv/bin/python ] && recent $venv/bin/python && $venv/bin/python -m
 fi
 say "setup: installing what constraints.txt pins (once, and again when it or pyproject.toml changes)"
 # Python compiles what it imports; pip would compile all there is, most of which nobody ever imports.
-$venv/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
+$venv/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 touch $venv/.ready

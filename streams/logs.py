@@ -6,14 +6,16 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-import structlog
-
 if TYPE_CHECKING:
+    import structlog
+
     from streams.config import Settings
 
 
 def configure(settings: Settings) -> None:
     """Send structlog's and the standard library's records through one chain; may be called again."""
+    import structlog  # noqa: PLC0415 - a client, which needs none of it, imports this module
+
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -45,6 +47,8 @@ def configure(settings: Settings) -> None:
 
 
 def _renderers(*, console: bool) -> list[structlog.typing.Processor]:
+    import structlog  # noqa: PLC0415 - likewise
+
     # Tracebacks never show local variables: settings hold passwords.
     if console:
         plain = structlog.dev.plain_traceback

@@ -7,55 +7,22 @@ import sys
 from typing import Annotated
 
 import typer
-from confluent_kafka import KafkaException
 
 from streams import __version__
-from streams.cli import (
-    batch,
-    dead_letters,
-    export,
-    interrupts,
-    invoke,
-    kill,
-    pause,
-    processes,
-    schemas,
-    send,
-    stdio,
-    tail,
-    topics,
-    verify,
-)
-from streams.cli.demo import demo
-from streams.cli.options.takes import Choosing
+from streams.cli import interrupts, stdio
+from streams.cli.context import connect
 from streams.cli.show.console import Exit, out, print_error
+from streams.cli.verbs import Verbs
 from streams.errors import StreamsError
 
 app = typer.Typer(
     name="streams",
+    cls=Verbs,
     help="Cancel or kill a large, filtered set of invocations with one command. Example: streams demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=Choosing, rich_help_panel="Act")(kill.kill)
-app.command(cls=Choosing, rich_help_panel="Act")(kill.cancel)
-app.command(cls=Choosing, rich_help_panel="Act")(pause.pause)
-app.command(cls=Choosing, rich_help_panel="Act")(pause.resume)
-app.command(cls=Choosing, rich_help_panel="Act")(pause.purge)
-app.command(rich_help_panel="Act")(invoke.invoke)
-app.command(rich_help_panel="Act")(send.send)
-app.add_typer(batch.app, name="batch", rich_help_panel="Act")
-app.command(rich_help_panel="Look after")(tail.tail)
-app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look after")
-app.command(rich_help_panel="Run")(demo)
-app.command(rich_help_panel="Run")(processes.worker)
-app.command(rich_help_panel="Run")(processes.gateway)
-app.command(rich_help_panel="Run")(processes.broker)
-app.add_typer(topics.app, name="topics", rich_help_panel="Look after")
-app.add_typer(schemas.app, name="schemas", rich_help_panel="Look after")
-app.command(rich_help_panel="Look after")(verify.verify)
-app.command(rich_help_panel="Look after")(export.export)
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
@@ -66,12 +33,14 @@ def _show_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     del version
+    connect(ctx.obj)
 
 
 def main() -> None:
@@ -114,6 +83,7 @@ def _lost(lost: stdio.OutputError) -> int:
 def _told(error: Exception) -> str:
     if isinstance(error, StreamsError):
         return str(error)
-    if isinstance(error, KafkaException):
+    kafka = sys.modules.get("confluent_kafka")
+    if kafka is not None and isinstance(error, kafka.KafkaException):
         return f"Kafka: {error.args[0].str() if error.args else error}"
     return f"{type(error).__name__}: {error}; this should not happen: STREAMS_DEBUG=1 shows where"

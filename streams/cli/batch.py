@@ -9,12 +9,13 @@ import typer
 from rich.table import Table
 
 from streams.cli import batch_control
-from streams.cli.completion import batch_ids
+from streams.cli.context import connection_of_command
 from streams.cli.find_batch import unknown, wait_until_known
-from streams.cli.options.standing import standing_of
+from streams.cli.options.bounds import standing_of
+from streams.cli.options.sending import BatchId, Json  # noqa: TC001 - Typer reads the annotations
 from streams.cli.show import follow
 from streams.cli.show.bar import COUNTERS
-from streams.cli.show.console import err, print_error, print_json, print_whole, settings_of_command
+from streams.cli.show.console import err, print_error, print_json, print_whole
 from streams.cli.show.times import duration_of, iso
 from streams.cli.stdio import already_done
 from streams.client import ProgressReader
@@ -26,17 +27,14 @@ app = typer.Typer(no_args_is_help=True, help="Look at batches, and control those
 for _command in (batch_control.pause, batch_control.resume, batch_control.abort, batch_control.rate):
     app.command()(_command)
 
-_Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
-_BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False, autocompletion=batch_ids)]
-
 
 @app.command()
-def show(batch_id: _BatchId, *, json: _Json = False) -> None:
+def show(batch_id: BatchId, *, json: Json = False) -> None:
     """Show one batch as it stands.
 
     Example: streams batch show 019a5c1e-7f3a-7c40-8a5e-3b1f0c2d4e5f
     """
-    progress = ProgressReader(settings_of_command()).latest().get(batch_id)
+    progress = ProgressReader(*connection_of_command()).latest().get(batch_id)
     if progress is None:
         raise unknown(batch_id)
     _print(progress, as_json=json)
@@ -44,21 +42,21 @@ def show(batch_id: _BatchId, *, json: _Json = False) -> None:
 
 @app.command()
 def watch(
-    batch_id: _BatchId,
+    batch_id: BatchId,
     *,
     timeout: Annotated[
         str | None, typer.Option(metavar="DURATION", help="At most this long, like 10m.", show_default=False)
     ] = None,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Follow one batch to its end; Ctrl-C leaves it running.
 
     Example: streams batch watch 019a5c1e-7f3a-7c40-8a5e-3b1f0c2d4e5f --timeout 10m
     """
     timeout_ms = duration_of("--timeout", timeout)
-    settings = settings_of_command()
-    wait_until_known(settings, batch_id)
-    watched = follow.watch(settings, batch_id, timeout_ms)
+    connection = connection_of_command()
+    wait_until_known(connection, batch_id)
+    watched = follow.watch(connection, batch_id, timeout_ms)
     if watched.error is not None:
         print_error(watched.error)
     if watched.last is not None:
@@ -75,12 +73,12 @@ def _print(progress: BatchProgress, *, as_json: bool) -> None:
 
 
 @app.command("list")
-def list_(*, json: _Json = False) -> None:
+def list_(*, json: Json = False) -> None:
     """List the batches, newest first.
 
     Example: streams batch list --json
     """
-    latest = ProgressReader(settings_of_command()).latest().values()
+    latest = ProgressReader(*connection_of_command()).latest().values()
     batches = sorted(latest, key=lambda each: (each.created_at, each.batch_id), reverse=True)
     if json:
         print_json({"batches": [msgspec.to_builtins(each) for each in batches]})

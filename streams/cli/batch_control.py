@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.completion import batch_ids
+from streams.cli.context import connection_of_command
 from streams.cli.find_batch import wait_until_known
-from streams.cli.kill import whoever_this_is
-from streams.cli.options.standing import standing_of
-from streams.cli.show.console import err, out, print_json, print_whole, settings_of_command
+from streams.cli.options.bounds import standing_of
+from streams.cli.options.sending import BatchId, Json, whoever_this_is
+from streams.cli.show.console import err, out, print_json, print_whole
 from streams.cli.show.follow import table
 from streams.cli.stdio import already_done
 from streams.client import BatchTimeoutError, Client, ProgressReader
@@ -22,23 +22,21 @@ from streams.protocol.validation import CommandRefusedError, check_rate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streams.cli.context import Connection
     from streams.client.compose import ControlOptions
-    from streams.config import Settings
     from streams.model import BatchProgress
 
 _PATIENCE_S = 10.0
 
-_BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False, autocompletion=batch_ids)]
 _NoWait = Annotated[
     bool,
     typer.Option(
         "--no-wait", metavar="", help="Return once the command is in the log, whether or not the batch is known."
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
 
 
-def pause(batch_id: _BatchId, *, no_wait: _NoWait = False, json: _Json = False) -> None:
+def pause(batch_id: BatchId, *, no_wait: _NoWait = False, json: Json = False) -> None:
     """Hold a batch: no further invocation is touched until it is resumed; what was asked to end still may.
 
     A batch that stands lets in what arrives meanwhile.
@@ -48,7 +46,7 @@ def pause(batch_id: _BatchId, *, no_wait: _NoWait = False, json: _Json = False) 
     _control(batch_id, ControlOperation.PAUSE, None, lambda seen: seen.state is BatchState.PAUSED, no_wait, json)
 
 
-def resume(batch_id: _BatchId, *, no_wait: _NoWait = False, json: _Json = False) -> None:
+def resume(batch_id: BatchId, *, no_wait: _NoWait = False, json: Json = False) -> None:
     """Let a paused batch go on where it was.
 
     Example: streams batch resume 019a5c1e-7f3a-7c40-8a5e-3b1f0c2d4e5f
@@ -56,7 +54,7 @@ def resume(batch_id: _BatchId, *, no_wait: _NoWait = False, json: _Json = False)
     _control(batch_id, ControlOperation.RESUME, None, lambda seen: seen.state is not BatchState.PAUSED, no_wait, json)
 
 
-def abort(batch_id: _BatchId, *, no_wait: _NoWait = False, json: _Json = False) -> None:
+def abort(batch_id: BatchId, *, no_wait: _NoWait = False, json: Json = False) -> None:
     """Stop a batch for good; what it has ended stays ended, what it has asked to end is waited for.
 
     Example: streams batch abort 019a5c1e-7f3a-7c40-8a5e-3b1f0c2d4e5f
@@ -65,11 +63,11 @@ def abort(batch_id: _BatchId, *, no_wait: _NoWait = False, json: _Json = False) 
 
 
 def rate(
-    batch_id: _BatchId,
+    batch_id: BatchId,
     rows: Annotated[float, typer.Argument(help="Invocations a second, over all partitions.", show_default=False)],
     *,
     no_wait: _NoWait = False,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Make a batch slower or faster while it runs.
 
@@ -90,20 +88,20 @@ def _control(
     no_wait: bool,  # noqa: FBT001 - as Typer gives them
     json: bool,  # noqa: FBT001
 ) -> None:
-    settings = settings_of_command()
+    connection = connection_of_command()
     if not no_wait:
-        progress = wait_until_known(settings, batch_id)
+        progress = wait_until_known(connection, batch_id)
         _refuse_late(progress, operation)
         _refuse_rate(progress, max_rate)
     options: ControlOptions = {"actor": whoever_this_is()}
     if max_rate is not None:
         options["max_rate"] = max_rate
-    with Client(settings) as client:
+    with Client(*connection) as client:
         client.control_batch(batch_id, operation, **options)
     if no_wait:
         _print_sent(batch_id, operation, as_json=json)
         return
-    progress = _await(settings, batch_id, shows)
+    progress = _await(connection, batch_id, shows)
     with already_done(f"{operation} of batch {batch_id} has taken effect, which is {progress.state}"):
         if json:
             print_json(progress)
@@ -127,10 +125,10 @@ def _refuse_rate(progress: BatchProgress, max_rate: float | None) -> None:
         )
 
 
-def _await(settings: Settings, batch_id: str, shows: Callable[[BatchProgress], bool]) -> BatchProgress:
+def _await(connection: Connection, batch_id: str, shows: Callable[[BatchProgress], bool]) -> BatchProgress:
     """The batch's progress, once the command has taken effect or all pages are done."""
     with suppress(BatchTimeoutError):
-        for progress in ProgressReader(settings).follow(batch_id, _PATIENCE_S):
+        for progress in ProgressReader(*connection).follow(batch_id, _PATIENCE_S):
             if shows(progress) or progress.state not in PAGING_STATES:
                 return progress
     raise StreamsError(

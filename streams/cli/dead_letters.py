@@ -9,12 +9,21 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from streams.cli.context import connection_of_command
+from streams.cli.options.sending import Json  # noqa: TC001 - Typer reads the annotations
+from streams.cli.records import decoded, text_or_base64
 from streams.cli.replay import APPLIED, send_again, was_applied, why_not
-from streams.cli.show.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
-from streams.cli.show.preview import on_a_terminal
+from streams.cli.show.console import (
+    Exit,
+    err,
+    on_a_terminal,
+    out,
+    print_error,
+    print_json,
+    print_whole,
+)
 from streams.cli.show.times import iso
 from streams.cli.stdio import already_done
-from streams.cli.tail import decoded, text_or_base64
 from streams.client import DeadLetterReader
 from streams.errors import StreamsError
 
@@ -29,17 +38,16 @@ _Code = Annotated[
         "--code", metavar="CODE", help="With this error code. May be given several times.", show_default=False
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
 _PLACE = "PARTITION:OFFSET"
 
 
 @app.command("list")
-def list_(*, code: _Code = None, json: _Json = False) -> None:
+def list_(*, code: _Code = None, json: Json = False) -> None:
     """List the dead letters, oldest first.
 
     Example: streams dead-letters list --code unknown_schema
     """
-    letters = _with_codes(DeadLetterReader(settings_of_command()).all(), code)
+    letters = _with_codes(DeadLetterReader(*connection_of_command()).all(), code)
     if json:
         print_json({"dead_letters": [_brief(each) for each in letters]})
     elif letters:
@@ -52,14 +60,14 @@ def list_(*, code: _Code = None, json: _Json = False) -> None:
 def show(
     place: Annotated[str, typer.Argument(metavar=_PLACE, help="Its place, as listed.", show_default=False)],
     *,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Show one dead letter with all that it holds.
 
     Example: streams dead-letters show 0:17
     """
     partition, offset = _parsed(place)
-    letter = _chosen(DeadLetterReader(settings_of_command()).all(), [(partition, offset)])[0]
+    letter = _chosen(DeadLetterReader(*connection_of_command()).all(), [(partition, offset)])[0]
     full = {**_brief(letter), **decoded(letter.value), "not_sent_again": why_not(letter)}
     if json:
         print_json(full)
@@ -82,7 +90,7 @@ def replay(
     code: _Code = None,
     all_: Annotated[bool, typer.Option("--all", metavar="", help="All that there are.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")] = False,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Send the originals again, each to its partition of the command log; the dead letters stay where they are.
 
@@ -94,8 +102,8 @@ def replay(
     if sum(map(bool, (places, code, all_))) != 1:
         raise typer.BadParameter(f"say which: {_PLACE}, --code or --all, one of the three")
     wanted = [_parsed(each) for each in places or ()]
-    settings = settings_of_command()
-    found = DeadLetterReader(settings).all()
+    connection = connection_of_command()
+    found = DeadLetterReader(*connection).all()
     letters = _chosen(found, wanted) if wanted else _with_codes(found, code)
     applied = [_place(each) for each in letters if was_applied(each)]
     letters = [each for each in letters if not was_applied(each)]
@@ -105,7 +113,7 @@ def replay(
         print_error(f"dead letter {place}: {reason}")
     if sound:
         _confirm(len(sound), yes=yes)
-        send_again(settings, sound)
+        send_again(connection, sound)
     passed = f", {len(applied):,} passed over: {APPLIED}" if applied else ""
     told = f"{len(sound):,} sent again, {len(refused):,} refused{passed}"
     with already_done(told):

@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from streams.cli.context import connection_of_command
 from streams.cli.records import to_json
-from streams.cli.show.console import Exit, err, settings_of_command
+from streams.cli.show.console import Exit, err
 from streams.cli.show.partition_bars import partition_bars
 from streams.cli.show.times import duration_of, iso
 from streams.cli.sink import Sink
 from streams.clock import wall_clock
 from streams.errors import StreamsError
 from streams.model import Status
+from streams.offline import export as runtime
+from streams.offline.moves import Terms
 
 if TYPE_CHECKING:
     from collections import Counter
 
-    from streams.config import Settings
+    from streams.cli.context import Connection
     from streams.offline.export import Exported
-    from streams.offline.moves import Terms
 
 _LISTED = 10
 
@@ -83,13 +85,11 @@ def export(
     """
     now = wall_clock()
     no_start_before = now + (duration_of("--import-within", import_within) or 0)
-    settings = settings_of_command()
-    from streams.offline.moves import Terms  # noqa: PLC0415 - no other command waits for it to load
-
+    connection = connection_of_command()
     terms = Terms(now, started is Started.RESTART, no_start_before)
     try:
         with closing(Sink(output)) as sink:
-            exported = _written(settings, terms, sink, force=force)
+            exported = _written(connection, terms, sink, force=force)
             sink.finish()
     except KeyboardInterrupt:
         err.print("stopped: nothing whole was written")
@@ -97,14 +97,12 @@ def export(
     _tell(exported, terms)
 
 
-def _written(settings: Settings, terms: Terms, sink: Sink, *, force: bool) -> Exported:
-    from streams.offline import export as runtime  # noqa: PLC0415 - likewise
-
+def _written(connection: Connection, terms: Terms, sink: Sink, *, force: bool) -> Exported:
     exported = runtime.Exported()
     encode = msgspec.json.Encoder().encode
     with partition_bars() as progress:
         try:
-            with runtime.restored(settings, progress=progress, force=force) as (stores, unrest):
+            with runtime.restored(*connection, progress, force=force) as (stores, unrest):
                 for line in unrest:
                     err.print(f"not at rest: {line}", markup=False)
                 for command in runtime.commands(stores, terms, exported, progress):

@@ -9,14 +9,14 @@ from streams.client import ProgressReader
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
-    from streams.config import Settings
+    from streams.cli.context import Connection
     from streams.model import BatchProgress
 
 _PATIENCE_S = 10.0
 _PAUSE_S = 0.5
 
 
-def wait_until_known(settings: Settings, batch_id: str) -> BatchProgress:
+def wait_until_known(connection: Connection, batch_id: str) -> BatchProgress:
     """The current progress of the batch.
 
     A batch that was just started may not be known yet; one that nobody started never will be.
@@ -25,7 +25,7 @@ def wait_until_known(settings: Settings, batch_id: str) -> BatchProgress:
         StreamsError: the batch did not become known in time.
     """
     deadline = time.monotonic() + _PATIENCE_S
-    while (progress := ProgressReader(settings).latest().get(batch_id)) is None:
+    while (progress := ProgressReader(*connection).latest().get(batch_id)) is None:
         if time.monotonic() > deadline:
             raise unknown(batch_id)
         time.sleep(_PAUSE_S)

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.context import connection_of_command
 from streams.cli.options.labels import labels_of
-from streams.cli.show.console import out, print_json, settings_of_command
+from streams.cli.options.sending import Json  # noqa: TC001 - Typer reads the annotations
+from streams.cli.show.console import out, print_json
 from streams.cli.show.times import future_of
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, new_invocation_id
@@ -51,7 +53,7 @@ def invoke(
     adopt: Annotated[
         bool, typer.Option("--adopt", metavar="", help="It runs elsewhere already: no executor is told to start it.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Invoke a handler once, and print the invocation's id.
 
@@ -96,6 +98,6 @@ def _payload(text: str | None, file: Path | None) -> bytes | None:
 
 def _append(command: Invoke) -> Delivery:
     deliveries: list[Delivery] = []
-    with Client(settings_of_command()) as client:
+    with Client(*connection_of_command()) as client:
         client.send(command, deliveries.append)
     return deliveries[0]

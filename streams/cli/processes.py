@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.show.console import settings_of_service
+from streams.cli.context import settings_of_service
 
 
 def worker() -> None:

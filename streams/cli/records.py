@@ -6,12 +6,13 @@ base64, times milliseconds since 1970.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from types import UnionType
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import msgspec
 
-from streams import model
+from streams import codec, model
 from streams.errors import StreamsError
 from streams.model import ClientCommand, Command, Record
 
@@ -32,6 +33,27 @@ def to_json(record: Record) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(record)
     fields.pop(_NOT_IN_THE_SCHEMA, None)
     return {"type": type(record).__name__, **fields}
+
+
+def decoded(value: bytes | None) -> dict[str, Any]:
+    """The record in a value, or the reason why there is none."""
+    if value is None:
+        return {"record": None}
+    try:
+        return {"record": to_json(codec.decode(value))}
+    except codec.BadRecordError as error:
+        reason = {"code": error.code, "reason": str(error), "base64": b64encode(value).decode()}
+        return {"undecodable": reason}
+
+
+def text_or_base64(value: bytes | None) -> str | dict[str, str] | None:
+    """Bytes as text if they are text, else as `{"base64": ...}`."""
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
 
 
 def command_of(line: bytes) -> ClientCommand:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, get_args
 
 from streams.client.outlet import BY_KEY, Outlet
 from streams.client.producer import Failures
-from streams.kafka.clients import KafkaClients
 from streams.model import ClientCommand, Internal
 from streams.protocol.routing import command_key
 
 if TYPE_CHECKING:
+    from streams.cli.context import Connection
     from streams.client import DeadLetter
-    from streams.config import Settings
 
 _CLIENTS = get_args(ClientCommand)
 _WORKERS = get_args(Internal)
@@ -39,13 +38,13 @@ def why_not(letter: DeadLetter) -> str | None:
     return None
 
 
-def send_again(settings: Settings, letters: list[DeadLetter]) -> None:
+def send_again(connection: Connection, letters: list[DeadLetter]) -> None:
     """Send the originals, unchanged and in this order; returns once all are in the log.
 
     Raises:
         DeliveryError: the broker did not take some.
     """
-    outlet, failures = Outlet(settings, KafkaClients()), Failures()
+    outlet, failures = Outlet(*connection), Failures()
     outlet.require_topics()
     for letter in letters:
         key, partition = place_of(letter)

@@ -28,7 +28,7 @@ def check(
 
     Example: streams schemas check --against main
     """
-    from streams.offline.schema_gate import check_against  # noqa: PLC0415 - no other command need wait for it to load
+    from streams.offline.schema_gate import check_against  # noqa: PLC0415 - the other two do without its libraries
 
     problems = list(check_against(against))
     for problem in problems:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from streams.cli.context import connection_of_command
+from streams.cli.options.sending import Json  # noqa: TC001 - Typer reads the annotations
 from streams.cli.records import BadLineError, command_of
-from streams.cli.show.console import Exit, err, out, print_json, settings_of_command
+from streams.cli.show.console import Exit, err, out, print_json
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, DeliveryError, InvalidCommandError
 from streams.textfiles import UnreadableError, raw_lines
@@ -60,7 +62,7 @@ def send(
         typer.Argument(metavar="FILE|-", help="Commands, one JSON object a line; - or nothing reads stdin."),
     ] = Path("-"),
     *,
-    json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Check commands written as JSON lines, and send the good ones; the bad ones are listed with their line and reason.
 
@@ -69,8 +71,7 @@ def send(
 
     Example: streams send commands.jsonl
     """
-    settings = settings_of_command()
-    with _opened(file) as lines, Client(settings) as client:
+    with _opened(file) as lines, Client(*connection_of_command()) as client:
         name = "stdin" if str(file) == "-" else str(file)
         done = send_lines(client, _with_a_bar(raw_lines(lines, name), lines))
     with already_done(f"{done.sent:,} sent, {len(done.bad):,} bad"):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from base64 import b64encode
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from streams import codec
-from streams.cli.records import to_json
-from streams.cli.show.console import Exit, settings_of_command
+from streams.cli.context import connection_of_command
+from streams.cli.records import decoded, text_or_base64
+from streams.cli.show.console import Exit
 from streams.config import Topic  # noqa: TC001 - Typer reads the annotations
-from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
 from streams.kafka.tail import tail as read
 
@@ -40,13 +38,12 @@ def tail(
 
     Example: streams tail signals --follow
     """
-    settings = settings_of_command()
     encode = msgspec.json.Encoder().encode
     newline = b"\n"
     write, flush = sys.stdout.buffer.write, sys.stdout.buffer.flush
     try:
         behind = None if from_beginning else last
-        with read(settings, KafkaClients(), topic, partition=partition, last=behind) as records:
+        with read(*connection_of_command(), topic, partition=partition, last=behind) as records:
             while follow or not records.caught_up:
                 for message in records.poll():
                     write(encode(described(message)) + newline)
@@ -66,24 +63,3 @@ def described(message: Any) -> dict[str, Any]:
     if headers := headers_of(message):
         shown["headers"] = {name: text_or_base64(value) for name, value in headers}
     return shown | decoded(message.value())
-
-
-def decoded(value: bytes | None) -> dict[str, Any]:
-    """The record in a value, or the reason why there is none."""
-    if value is None:
-        return {"record": None}
-    try:
-        return {"record": to_json(codec.decode(value))}
-    except codec.BadRecordError as error:
-        reason = {"code": error.code, "reason": str(error), "base64": b64encode(value).decode()}
-        return {"undecodable": reason}
-
-
-def text_or_base64(value: bytes | None) -> str | dict[str, str] | None:
-    """Bytes as text if they are text, else as `{"base64": ...}`."""
-    if value is None:
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(value).decode()}

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.show.console import Exit, out, print_error, settings_of_command
+from streams.cli.context import connection_of_command
+from streams.cli.show.console import Exit, out, print_error
 from streams.cli.stdio import already_done
 from streams.kafka import topics
 
@@ -31,7 +32,7 @@ def create(
 
     Example: streams topics create --partitions 16 --replication-factor 3
     """
-    created = topics.create(settings_of_command(), partitions, replication_factor)
+    created = topics.create(connection_of_command().settings, partitions, replication_factor)
     with already_done("the topics exist"):
         for each in created:
             state = "existed" if each.existed else "created"
@@ -44,7 +45,7 @@ def check() -> None:
 
     Example: streams topics check
     """
-    problems = topics.check(settings_of_command())
+    problems = topics.check(connection_of_command().settings)
     for each in problems:
         print_error(each)
     if problems:

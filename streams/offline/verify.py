@@ -40,7 +40,7 @@ _SHOWN = 20
 
 
 @dataclass
-class Verdict:
+class Comparison:
     """The result of a comparison; `differences` has at most 20 lines per partition.
 
     `trimmed_to`: the log's first offset, if its beginning was deleted. `earlier_to`: the offset up to which an earlier
@@ -64,23 +64,23 @@ def verify(
     settings: Settings,
     clients: Clients | None = None,
     progress: Callable[[int, str, int, int], None] | None = None,
-) -> Iterator[Verdict]:
-    """One verdict per partition, in order.
+) -> Iterator[Comparison]:
+    """One comparison per partition, in order.
 
     Raises:
         StreamsError: a topic is missing, or the broker does not answer.
     """
     made = clients or KafkaClients()
     topics = learn_topics(made, settings)
-    comparison = _Comparison(settings, made, topics, progress or (lambda *_: None))
+    comparer = _Comparer(settings, made, topics, progress or (lambda *_: None))
     try:
         for partition in range(topics.facts.partitions):
-            yield comparison.compare(partition)
+            yield comparer.compare(partition)
     finally:
-        comparison.close()
+        comparer.close()
 
 
-class _Comparison:
+class _Comparer:
     def __init__(
         self, settings: Settings, clients: Clients, topics: Topics, progress: Callable[[int, str, int, int], None]
     ) -> None:
@@ -92,12 +92,12 @@ class _Comparison:
     def close(self) -> None:
         self._reading.close()
 
-    def compare(self, partition: int) -> Verdict:
-        verdict = Verdict(partition)
+    def compare(self, partition: int) -> Comparison:
+        found = Comparison(partition)
         begin, _ = self._reading.bounds(self._topics.commands, partition)
         if begin > 0:
-            verdict.trimmed_to = begin
-            return verdict
+            found.trimmed_to = begin
+            return found
         with tempfile.TemporaryDirectory(prefix="streams-verify-") as folder:
             kept = Store.open(Path(folder) / "kept.sqlite3", partition)
             file = Path(folder) / "replayed.sqlite3"
@@ -105,18 +105,18 @@ class _Comparison:
             try:
                 changelog = self._settings.topic(Topic.CHANGELOG)
                 restore(self._reading, kept, changelog, self._reading.bounds(changelog, partition))
-                verdict.earlier_to = _earlier(kept.meta)
-                if verdict.earlier_to is not None:
-                    return verdict
+                found.earlier_to = _earlier(kept.meta)
+                if found.earlier_to is not None:
+                    return found
                 # After the changelog: a transaction that was just restored may have written dead letters as well.
                 self._places.read()
                 if kept.meta is not None:
-                    verdict.commands = self._replay(replayed, file, partition, kept.meta.next_offset)
-                self._diff(verdict, kept, replayed)
+                    found.commands = self._replay(replayed, file, partition, kept.meta.next_offset)
+                self._diff(found, kept, replayed)
             finally:
                 kept.close()
                 replayed.close()
-        return verdict
+        return found
 
     def _replay(self, store: Store, file: Path, partition: int, end: int) -> int:
         task = PartitionTask(partition, store, file)
@@ -134,11 +134,11 @@ class _Comparison:
         return count
 
     @staticmethod
-    def _diff(verdict: Verdict, kept: Store, replayed: Store) -> None:
+    def _diff(found: Comparison, kept: Store, replayed: Store) -> None:
         for mine, theirs in zip_longest(kept.dump(), replayed.dump()):
-            verdict.entries += 1
-            if mine != theirs and len(verdict.differences) < _SHOWN:
-                verdict.differences.append(f"changelog: {mine} | replay of the log: {theirs}")
+            found.entries += 1
+            if mine != theirs and len(found.differences) < _SHOWN:
+                found.differences.append(f"changelog: {mine} | replay of the log: {theirs}")
 
 
 def _earlier(meta: Meta | None) -> int | None:
@@ -162,30 +162,3 @@ class _Skipped:
     @staticmethod
     def value() -> None:
         return None
-
-
-def run(settings: Settings, progress: Callable[[int, str, int, int], None] | None = None) -> int:
-    """Print a line per partition; returns 0 if all hold, 1 if one differs, 2 if a log cannot be replayed."""
-    code = 0
-    for verdict in verify(settings, progress=progress):
-        if verdict.trimmed_to is not None:
-            print(  # noqa: T201 -- this is the verb's output
-                f"partition {verdict.partition}: the command log starts at {verdict.trimmed_to}, its beginning was "
-                "deleted: it cannot be replayed",
-            )
-            code = 2
-        elif verdict.earlier_to is not None:
-            print(  # noqa: T201
-                f"partition {verdict.partition}: an earlier engine applied the command log up to offset "
-                f"{verdict.earlier_to}, by rules of its own: it cannot be replayed with this one",
-            )
-            code = 2
-        elif verdict.holds:
-            print(  # noqa: T201
-                f"partition {verdict.partition}: holds ({verdict.commands} commands, {verdict.entries} entries)",
-            )
-        else:
-            print(f"partition {verdict.partition}: DIFFERS")  # noqa: T201
-            print("\n".join(f"  {line}" for line in verdict.differences))  # noqa: T201
-            code = code or 1
-    return code

@@ -10,7 +10,7 @@ from streams.client import Client, new_invocation_id
 from streams.model import Invocation, Invoke
 from support.service.command_line import CommandLine
 from support.service.programs import Program
-from support.service.stand_in import Service, connected
+from support.service.stand_in import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,5 +60,6 @@ def load(live: CommandLine) -> Callable[[str, int], list[str]]:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The command line connected to a stand-in."""
-    return connected(monkeypatch)
+    """The command line on the cluster in memory, for a user called ada."""
+    monkeypatch.setenv("LOGNAME", "ada")
+    return Service()

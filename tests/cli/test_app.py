@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ import typer
 
 from streams import __version__
 from streams.cli import app as program
-from streams.cli import batch, main
+from streams.cli import batch, main, verbs
 from streams.errors import ConfigError, StreamsError
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,24 @@ def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: py
     """`--version` needs neither settings nor broker."""
     assert _run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"streams {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], []])
+def test_version_and_help_load_nothing_that_takes_long(words: list[str]) -> None:
+    """Nor what a part of the installations lacks."""
+    command = [sys.executable, "-X", "importtime", "-m", "streams", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert {"typer", "streams"} <= loaded
+    heavy = {"asyncio", "confluent_kafka", "cramjam", "fastavro", "faust", "numpy", "prometheus_client", "sqlite3"}
+    assert not loaded & (heavy | {"dotenv", "pydantic_settings", "structlog", "uuid_utils"})
+
+
+def test_the_line_of_a_verb_is_how_its_own_help_begins() -> None:
+    """The list of all verbs is made without loading any."""
+    assert {name: verb.line for name, verb in verbs.VERBS.items()} == {
+        name: text.partition("\n")[0] for name, text in VERBS.items() if " " not in name
+    }
 
 
 def test_completion_without_a_broker_offers_nothing_and_soon(
@@ -120,7 +140,7 @@ def test_an_error_is_told_in_lines_without_a_traceback(
         raise error
 
     monkeypatch.delenv("STREAMS_DEBUG", raising=False)
-    monkeypatch.setattr(batch, "settings_of_command", fail)
+    monkeypatch.setattr(batch, "connection_of_command", fail)
     assert _run(monkeypatch, "batch", "list") == 1
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -135,7 +155,7 @@ def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -
         raise StreamsError("x")
 
     monkeypatch.setenv("STREAMS_DEBUG", "1")
-    monkeypatch.setattr(batch, "settings_of_command", fail)
+    monkeypatch.setattr(batch, "connection_of_command", fail)
     monkeypatch.setattr(sys, "argv", ["streams", "batch", "list"])
     with pytest.raises(StreamsError):
         main()

@@ -3,62 +3,51 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from streams.cli.show import bar as module
 from streams.cli.show import follow
 from streams.cli.show.bar import Bar, line
-from streams.model import Action, BatchProgress, BatchState, Filter, OnTimeout
+from streams.model import Action, BatchProgress, BatchState, Filter, StartBatch
+from support.service.stand_in import progress_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+
+class Terminal:
+    """A terminal of some width, and a bar on it, whose clock is `now`."""
+
+    def __init__(self, width: int) -> None:
+        self.now = 100.0
+        self._width = width
+        self._console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+        self.bar = Bar(self._console, lambda: self.now)
+
+    def lines(self) -> list[str]:
+        """The lines of the bar as drawn now."""
+        with self._console.capture() as captured:
+            self._console.print(self.bar)
+        lines = captured.get().splitlines()
+        assert all(len(each) <= self._width for each in lines)
+        return lines
 
 
 def _progress(state: BatchState, **changes: Any) -> BatchProgress:
-    absent = dict.fromkeys(
-        ("limit", "max_rate", "grace_ms", "standing_until", "expires_at", "reason", "actor", "invocation_ids_count")
-    )
-    fields: dict[str, Any] = {
-        **dict.fromkeys(BatchProgress.__struct_fields__, 0),
-        **absent,
-        "batch_id": "b",
-        "action": Action.CANCEL,
-        "filter": Filter(match_all=True),
-        "on_timeout": OnTimeout.KILL,
-        "state": state,
-        "error": None,
-        "eta_ms": None,
-        "finished_at": None,
-        "samples": (),
-        "failures": (),
-    }
-    return BatchProgress(**(fields | changes))
+    nothing = dict.fromkeys(("scan_total", "scanned", "matched", "done", "rate"), 0)
+    start = StartBatch("b", Action.CANCEL, Filter(match_all=True))
+    return progress_of(start, state, **({**nothing, "finished_at": None} | changes))
 
 
 @pytest.fixture(params=[80, 120])
-def drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Bar], list[str]]:
-    """A function that draws a bar on a terminal of 80 or 120 columns."""
-    console = Console(file=io.StringIO(), width=request.param, force_terminal=True, color_system=None)
-    monkeypatch.setattr(module, "err", console)
-
-    def draw(bar: Bar) -> list[str]:
-        with console.capture() as captured:
-            console.print(bar)
-        lines = captured.get().splitlines()
-        assert all(len(each) <= request.param for each in lines)
-        return lines
-
-    return draw
+def terminal(request: pytest.FixtureRequest) -> Terminal:
+    """A terminal of 80 or 120 columns."""
+    return Terminal(request.param)
 
 
-def test_a_running_batch_fits_two_lines_of_80_columns(drawn: Callable[[Bar], list[str]]) -> None:
+def test_a_running_batch_fits_two_lines_of_80_columns(terminal: Terminal) -> None:
     """State, share of the table, rate and time left; under it the counters, millions of them too."""
-    shown = Bar()
-    shown.update(
+    terminal.bar.update(
         _progress(
             BatchState.RUNNING,
             scan_total=9_000_000,
@@ -71,7 +60,7 @@ def test_a_running_batch_fits_two_lines_of_80_columns(drawn: Callable[[Bar], lis
             eta_ms=3_725_000,
         )
     )
-    above, below = drawn(shown)
+    above, below = terminal.lines()
     assert above.startswith("RUNNING ")
     assert above.rstrip().endswith(" 33% 123,456/s ETA 1:02:05")
     assert "━" in above
@@ -89,49 +78,39 @@ def test_a_running_batch_fits_two_lines_of_80_columns(drawn: Callable[[Bar], lis
     ],
 )
 def test_the_share_is_of_the_table_and_then_of_what_is_awaited(
-    drawn: Callable[[Bar], list[str]], progress: BatchProgress, words: str
+    terminal: Terminal, progress: BatchProgress, words: str
 ) -> None:
     """100 % is never shown before the end."""
-    shown = Bar()
-    shown.update(progress)
-    assert words in drawn(shown)[0]
+    terminal.bar.update(progress)
+    assert words in terminal.lines()[0]
 
 
-def test_the_time_left_goes_on_falling(drawn: Callable[[Bar], list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_left_goes_on_falling(terminal: Terminal) -> None:
     """Between two progress records too, and not below zero."""
-    now = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    shown = Bar()
-    shown.update(_progress(BatchState.RUNNING, scan_total=4, scanned=2, eta_ms=9_000))
-    now = 104.0
-    assert "ETA 0:05" in drawn(shown)[0]
-    now = 140.0
-    assert "ETA 0:00" in drawn(shown)[0]
+    terminal.bar.update(_progress(BatchState.RUNNING, scan_total=4, scanned=2, eta_ms=9_000))
+    terminal.now = 104.0
+    assert "ETA 0:05" in terminal.lines()[0]
+    terminal.now = 140.0
+    assert "ETA 0:00" in terminal.lines()[0]
 
 
-def test_who_waits_too_long_is_told_what_to_look_at(
-    drawn: Callable[[Bar], list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_waits_too_long_is_told_what_to_look_at(terminal: Terminal) -> None:
     """Nothing comes when no worker or gateway runs."""
-    now = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    shown = Bar()
-    assert drawn(shown)[1].rstrip() == "waiting for the workers ..."
-    now = 112.0
-    assert drawn(shown)[1].rstrip() == "no progress in 12 s: are a worker and a gateway running?"
+    assert terminal.lines()[1].rstrip() == "waiting for the workers ..."
+    terminal.now = 112.0
+    assert terminal.lines()[1].rstrip() == "no progress in 12 s: are a worker and a gateway running?"
 
 
-def test_a_batch_that_stands_says_until_when(drawn: Callable[[Bar], list[str]]) -> None:
+def test_a_batch_that_stands_says_until_when(terminal: Terminal) -> None:
     """On a line of its own, as long as it does; with its pages done nobody can say how much is left."""
-    shown = Bar()
     progress = _progress(BatchState.RUNNING, scan_total=4, scanned=4, standing_until=4_102_444_800_000)
-    shown.update(progress)
-    above, _, stands = drawn(shown)
+    terminal.bar.update(progress)
+    above, _, stands = terminal.lines()
     assert "%" not in above
     assert stands.rstrip() == "stands until 2100-01-01 00:00:00Z"
     assert line(progress).plain.endswith("failed 0  stands until 2100-01-01 00:00:00Z")
-    shown.update(_progress(BatchState.COMPLETED, standing_until=4_102_444_800_000, finished_at=5))
-    assert len(drawn(shown)) == 2
+    terminal.bar.update(_progress(BatchState.COMPLETED, standing_until=4_102_444_800_000, finished_at=5))
+    assert len(terminal.lines()) == 2
 
 
 def test_without_a_terminal_all_of_it_stands_in_one_line() -> None:

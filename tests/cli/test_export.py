@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
-from streams.cli import export as verb
 from streams.cli.app import app
+from streams.cli.context import Connection
 from streams.errors import StreamsError
 from streams.model import Act, Action, Filter, Invocation, Invoke, StartBatch
 from streams.offline import export as runtime
@@ -26,7 +26,7 @@ FAR = 10**14
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[World]:
     """A service at rest, which the command line takes for its own: one READY, one SCHEDULED and paused, one killed."""
     with closing(World(tmp_path)) as world:
         world.invoke(*(Invoke(Invocation(name, "mail", "send"), payload=b"\xff") for name in ("runs", "over")))
@@ -37,13 +37,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         world.run_until_idle()
         world.close()
         world.cluster.kill()
-        monkeypatch.setattr(verb, "settings_of_command", lambda: world.settings)
-        monkeypatch.setattr(runtime, "KafkaClients", lambda: world.cluster)
         yield world
 
 
-def _run(*words: str) -> Result:
-    return CliRunner().invoke(app, ["export", *words])
+def _run(world: World, *words: str) -> Result:
+    return CliRunner().invoke(app, ["export", *words], obj=Connection(world.settings, world.cluster))
 
 
 def _types(lines: str) -> list[str]:
@@ -52,7 +50,7 @@ def _types(lines: str) -> list[str]:
 
 def test_stdout_has_the_commands_and_stderr_the_rest(world: World) -> None:
     """How many of which status, what to know of them, and what stays behind."""
-    done = _run()
+    done = _run(world)
     assert done.exit_code == 0
     assert sorted(_types(done.stdout)) == ["Act", "Invoke", "Invoke"]
     assert '"payload":"/w=="' in done.stdout
@@ -66,12 +64,11 @@ def test_stdout_has_the_commands_and_stderr_the_rest(world: World) -> None:
     assert world.deaths == 0
 
 
-@pytest.mark.usefixtures("world")
-def test_a_file_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_has_its_name_once_it_is_whole(world: World, tmp_path: Path) -> None:
     """Nothing else is left in the folder."""
     folder = tmp_path / "out"
     folder.mkdir()
-    done = _run("-o", str(folder / "table"), "--started", "restart", "--import-within", "10m")
+    done = _run(world, "-o", str(folder / "table"), "--started", "restart", "--import-within", "10m")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "started again, with a START: 1\n" in done.stderr
     assert [each.name for each in folder.iterdir()] == ["table"]
@@ -86,7 +83,7 @@ def test_nothing_is_written_when_it_is_refused_or_broken_off(
     file.parent.mkdir()
     file.write_text("before", encoding="utf-8")
     world.send(Act("runs", Action.KILL), key="runs")
-    refused = _run("-o", str(file))
+    refused = _run(world, "-o", str(file))
     assert isinstance(refused.exception, StreamsError)
     assert "have not been applied" in str(refused.exception)
     assert "--force" in str(refused.exception)
@@ -95,14 +92,13 @@ def test_nothing_is_written_when_it_is_refused_or_broken_off(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runtime, "commands_for", interrupted)
-    broken = _run("-o", str(file), "--force")
+    broken = _run(world, "-o", str(file), "--force")
     assert broken.exit_code == 130
     assert "not at rest: t.commands, partition" in broken.stderr
     assert [each.name for each in file.parent.iterdir()] == ["table"]
     assert file.read_text(encoding="utf-8") == "before"
 
 
-@pytest.mark.usefixtures("world")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -111,9 +107,9 @@ def test_nothing_is_written_when_it_is_refused_or_broken_off(
         (("-o", "."), "is a directory"),
     ],
 )
-def test_what_is_not_understood_exports_nothing(words: tuple[str, str], said: str) -> None:
+def test_what_is_not_understood_exports_nothing(world: World, words: tuple[str, str], said: str) -> None:
     """Exit code 2."""
-    done = _run(*words)
+    done = _run(world, *words)
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in " ".join(done.stderr.replace("│", " ").split())
 
@@ -126,7 +122,7 @@ def test_a_full_disk_is_told_with_the_way_out(world: World, monkeypatch: pytest.
 
     with monkeypatch.context() as patched:
         patched.setattr(Store, "open", full)
-        assert "set TMPDIR to a folder with room" in str(_run().exception)
-    done = _run("-o", "/dev/full/table")
+        assert "set TMPDIR to a folder with room" in str(_run(world).exception)
+    done = _run(world, "-o", "/dev/full/table")
     assert "/dev/full/table cannot be written: Not a directory" in str(done.exception)
     assert world.deaths == 0

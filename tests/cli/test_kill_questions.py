@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.cli.show import preview
 from streams.model import Action, BatchProgress, BatchState, Filter, StartBatch
 from support.service.stand_in import Service, progress_of
 
@@ -31,10 +30,9 @@ def test_a_dry_run_asks_nobody(service: Service) -> None:
 
 @pytest.mark.parametrize(("answer", "kills"), [("y\n", 1), ("n\n", 0), ("\n", 0)])
 def test_on_a_terminal_a_dry_run_comes_first_and_only_yes_sends_the_command(
-    service: Service, monkeypatch: pytest.MonkeyPatch, answer: str, kills: int
+    service: Service, answer: str, kills: int
 ) -> None:
     """The question says how many; samples say which; no answer means no."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter(
         [progress_of(start, BatchState.COMPLETED, matched=13_333, done=13_333, samples=("i-1", "i-2"))]
     )
@@ -47,47 +45,41 @@ def test_on_a_terminal_a_dry_run_comes_first_and_only_yes_sends_the_command(
     assert "Kill 13,333 invocations? [y/N]" in result.stderr
 
 
-def test_a_preview_that_finds_nothing_to_do_sends_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_that_finds_nothing_to_do_sends_nothing(service: Service) -> None:
     """Nobody is asked about no invocations; that is no failure."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=2, done=0, skipped=2)])
-    result = service.run("cancel", "--all")
+    result = service.run("cancel", "--all", typed="")
     assert (result.exit_code, len(service.sent)) == (0, 1)
     assert "2 match, 2 of them with nothing to cancel" in result.stderr
     assert "nothing was sent" in result.stderr
 
 
 @pytest.mark.parametrize("matched", [0, 3])
-def test_json_is_one_object_also_when_nothing_was_sent(
-    service: Service, monkeypatch: pytest.MonkeyPatch, matched: int
-) -> None:
+def test_json_is_one_object_also_when_nothing_was_sent(service: Service, matched: int) -> None:
     """Whether nothing matched or the answer was no: there is no batch then."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=matched, done=matched)])
     result = service.run("kill", "--all", "--json", typed="n\n")
     assert json.loads(result.stdout[result.stdout.index("{") :]) == {"batch_id": None, "state": None, "command": None}
     assert [each.dry_run for each in service.sent] == [True]
 
 
-def test_a_preview_that_is_rejected_ends_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_that_is_rejected_ends_there(service: Service) -> None:
     """With the reason."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter([progress_of(start, BatchState.REJECTED, error="not_supported: x")])
     result = service.run("kill", "--all", typed="y\n")
     assert (result.exit_code, len(service.sent)) == (1, 1)
     assert "REJECTED: not_supported: x" in result.stderr
 
 
-def test_ctrl_c_during_the_preview_sends_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_the_preview_sends_nothing(service: Service) -> None:
     """Exit code 130."""
 
     def answer(start: StartBatch) -> Iterator[BatchProgress]:
         yield progress_of(start, BatchState.RUNNING)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = answer
-    result = service.run("kill", "--all")
+    result = service.run("kill", "--all", typed="")
     assert (result.exit_code, [each.dry_run for each in service.sent]) == (130, [True])
     assert "nothing was sent but a dry run" in result.stderr
 
@@ -100,10 +92,9 @@ def test_ctrl_c_during_the_preview_sends_nothing(service: Service, monkeypatch: 
     ],
 )
 def test_the_question_before_a_cancel_says_what_becomes_of_the_rest(
-    service: Service, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], asked: str
+    service: Service, words: tuple[str, ...], asked: str
 ) -> None:
     """A cancel may end in a kill: nobody should learn that afterwards."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=1, done=1)])
     assert asked in service.run("cancel", "--all", *words, typed="n\n").stderr
 
@@ -116,21 +107,15 @@ def test_the_question_before_a_cancel_says_what_becomes_of_the_rest(
         ("purge", "Purge 2 invocations? They are removed for good, payloads included. [y/N]"),
     ],
 )
-def test_the_question_before_a_purge_says_that_it_cannot_be_undone(
-    service: Service, monkeypatch: pytest.MonkeyPatch, verb: str, asked: str
-) -> None:
+def test_the_question_before_a_purge_says_that_it_cannot_be_undone(service: Service, verb: str, asked: str) -> None:
     """What is paused can be resumed; what is purged is gone."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=2, done=2)])
     assert asked in service.run(verb, "--all", typed="n\n").stderr
 
 
 @pytest.mark.parametrize("matches", [0, 7])
-def test_whoever_makes_a_batch_stand_is_asked_though_nothing_matches_yet(
-    service: Service, monkeypatch: pytest.MonkeyPatch, matches: int
-) -> None:
+def test_whoever_makes_a_batch_stand_is_asked_though_nothing_matches_yet(service: Service, matches: int) -> None:
     """The preview itself does not stand; the question says what else will be ended."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=matches, done=matches)])
     result = service.run("kill", "-s", "billing", "--standing-until", "2100-01-01", typed="y\n")
     dry, wet = service.sent
@@ -140,11 +125,8 @@ def test_whoever_makes_a_batch_stand_is_asked_though_nothing_matches_yet(
     assert asked in " ".join(result.stderr.split())
 
 
-def test_a_preview_is_limited_but_neither_slow_nor_short_lived(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_preview_is_limited_but_neither_slow_nor_short_lived(service: Service) -> None:
     """It counts what the batch would end, as fast as it can."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.run("kill", "-s", "billing", "--limit", "5", "--max-rate", "1", "--expires-at", "1h", typed="y\n")
     dry, wet = service.sent
     assert (dry.dry_run, dry.limit, dry.max_rate, dry.expires_at) == (True, 5, None, None)
@@ -162,11 +144,11 @@ def test_a_filter_that_matches_nothing_is_said_in_words_with_names_like_it(
     service: Service, words: tuple[str, ...]
 ) -> None:
     """Exit code 0, for nothing has failed; the names are those by which earlier batches found something."""
-    service.earlier = [
+    service.publish(
         _earlier("b-1", 3, services=("emails",), handlers=("send",)),
         _earlier("b-2", 0, services=("emials-2",)),
         _earlier("b-3", 3, services=("emial", "orders")),
-    ]
+    )
     service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=0, done=0)])
     result = service.run("kill", "-s", "emials", "--handler", "send", *words)
     assert result.exit_code == 0
@@ -176,13 +158,10 @@ def test_a_filter_that_matches_nothing_is_said_in_words_with_names_like_it(
     ]
 
 
-def test_a_preview_that_matches_nothing_says_so_before_it_ends(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_preview_that_matches_nothing_says_so_before_it_ends(service: Service) -> None:
     """Nothing is asked then."""
-    monkeypatch.setattr(preview, "on_a_terminal", lambda: True)
     service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=0, done=0)])
-    result = service.run("purge", "-s", "emials")
+    result = service.run("purge", "-s", "emials", typed="")
     assert result.exit_code == 0
     assert result.stderr.splitlines()[-3:] == [
         "0 match",

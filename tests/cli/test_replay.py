@@ -7,10 +7,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from streams import client, codec
-from streams.cli import dead_letters, replay
+from streams import codec
+from streams.cli.app import app
+from streams.cli.context import Connection
 from streams.cli.replay import place_of, why_not
 from streams.client import DeadLetter
 from streams.config import Topic
@@ -18,6 +19,7 @@ from streams.model import ENGINE_VERSION, Act, Action, ContinueSlice, Invocation
 from support.service.worker_world import PARTITIONS, World
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 BY_KEY = -1
@@ -65,13 +67,14 @@ def test_what_was_cut_or_has_lost_its_origin_cannot_go_back() -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A service in memory, which the command line speaks to."""
+def world(tmp_path: Path) -> Iterator[World]:
+    """A service in memory."""
     with closing(World(tmp_path)) as made:
-        monkeypatch.setattr(dead_letters, "settings_of_command", lambda: made.settings)
-        monkeypatch.setattr(client.dead_letters, "KafkaClients", lambda: made.cluster)
-        monkeypatch.setattr(replay, "KafkaClients", lambda: made.cluster)
         yield made
+
+
+def _run(world: World, *words: str) -> Result:
+    return CliRunner().invoke(app, ["dead-letters", *words], obj=Connection(world.settings, world.cluster))
 
 
 def test_places_of_records_that_were_applied_are_passed_over(world: World) -> None:
@@ -83,13 +86,13 @@ def test_places_of_records_that_were_applied_are_passed_over(world: World) -> No
     ends = [log.end for log in world.cluster.topics["t.commands"].logs]
     letters = world.published_count(Topic.DEAD_LETTERS)
     assert letters >= PARTITIONS
-    told = CliRunner().invoke(dead_letters.app, ["replay", "--all", "--yes"], catch_exceptions=False)
+    told = _run(world, "replay", "--all", "--yes")
     assert (told.exit_code, "0 sent again, 0 refused" in told.output) == (0, True)
     assert f"{letters} passed over" in told.output
-    told = CliRunner().invoke(dead_letters.app, ["replay", "0:0", "--yes", "--json"], catch_exceptions=False)
+    told = _run(world, "replay", "0:0", "--yes", "--json")
     assert json.loads(told.stdout) == {"sent": [], "refused": {}, "passed_over": ["0:0"]}
     assert [log.end for log in world.cluster.topics["t.commands"].logs] == ends
-    told = CliRunner().invoke(dead_letters.app, ["show", "0:0", "--json"], catch_exceptions=False)
+    told = _run(world, "show", "0:0", "--json")
     shown = json.loads(told.stdout)
     assert shown["code"] == "clock_ahead"
     assert shown["source_last_offset"] >= shown["source_offset"]
@@ -102,7 +105,7 @@ def test_a_letter_goes_back_with_the_headers_that_its_record_had(world: World) -
     headers: list[tuple[str, bytes]] = [("traceparent", b"00-1"), ("tenant", b"gold"), ("tenant", b"\xff")]
     world.cluster.append((commands, 0), b"k", b"bad", headers)
     world.run_until_idle()
-    result = CliRunner().invoke(dead_letters.app, ["replay", "--all", "--yes"])
+    result = _run(world, "replay", "--all", "--yes")
     assert result.exit_code == 0, result.output
     again = world.cluster.records(commands)[-1]
     assert (again.value, list(again.headers or ())) == (b"bad", headers)

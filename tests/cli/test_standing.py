@@ -9,12 +9,10 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from streams.cli.batch import _listed
-from streams.cli.options.standing import standing_of
+from streams.cli.options.bounds import standing_of
 from streams.cli.show.follow import table
-from streams.engine import header_of
-from streams.gateway.progress import BatchRecords, batch_progress
 from streams.model import Action, BatchProgress, BatchState, Filter, StartBatch
-from support.tables.memory_cluster import MemoryCluster
+from support.service.stand_in import progress_of
 
 UNTIL = 4_102_444_800_000
 
@@ -22,11 +20,8 @@ UNTIL = 4_102_444_800_000
 @pytest.fixture
 def stands() -> BatchProgress:
     """The progress of a kill that stands until 2100."""
-    cluster = MemoryCluster()
-    cluster.run(StartBatch("b-7", Action.KILL, Filter(match_all=True), standing_until=UNTIL))
-    found = batch_progress(BatchRecords(header_of(cluster.batch("b-7"))))
-    assert found is not None
-    return replace(found, state=BatchState.RUNNING)
+    start = StartBatch("b-7", Action.KILL, Filter(match_all=True), standing_until=UNTIL)
+    return progress_of(start, BatchState.RUNNING, matched=0)
 
 
 def printed(shown: object) -> str:

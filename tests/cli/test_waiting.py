@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 
 from streams import codec
-from streams.cli.show import waiting
+from streams.cli.context import Connection
 from streams.cli.show.waiting import Waiting
 from streams.config import Topic
 from streams.gateway.progress import BatchRecords, batch_progress, with_record
@@ -30,19 +28,12 @@ QUESTIONS = "of t.commands: are workers running that have them?\n"
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """A function: what is said when these records stand in `batch-slices`, and nothing comes for a minute."""
     world = ClientWorld()
-    now = time.monotonic()
+    now = 1_000.0
 
-    def passed() -> float:
-        return now
-
-    monkeypatch.setattr(waiting, "KafkaClients", lambda: world.cluster)
-    counts = {"t.commands": PARTITIONS}
-    monkeypatch.setattr(waiting, "Admin", lambda _: SimpleNamespace(partition_counts=lambda: counts))
-    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=passed))
-    told = Waiting(world.settings, "b")
+    told = Waiting(Connection(world.settings, world.cluster), "b", lambda: now)
 
     def said(*records: BatchHeader | SliceProgress, published: bool = True) -> str:
         nonlocal now

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from streams.cli.context import settings_of_service
 from streams.cli.demo.workload import BEGAN, LONG, NEWSLETTERS, ORDERS, QUICK, STOPPED
-from streams.cli.show.console import settings_of_service
 from streams.client.executor import Context, Executor
 
 _LONG_S = 3_600.0

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from confluent_kafka import OFFSET_END, TopicPartition
 
+from streams.cli.context import settings_of_service
 from streams.cli.demo.workload import ORDERS, QUICK
-from streams.cli.show.console import settings_of_service
 from streams.client import Delivery, DeliveryError, new_invocation_id
 from streams.client.outlet import Outlet
 from streams.config import Topic

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams import broker
+from streams.cli.context import connection_of_command
 from streams.cli.demo.children import Children
 from streams.cli.demo.story import Story
 from streams.cli.demo.workload import Workload
-from streams.cli.show.console import Exit, err, out, settings_of_command
+from streams.cli.show.console import Exit, err, out
 from streams.config import Settings, load_settings
 from streams.errors import StreamsError
 from streams.kafka import topics
@@ -44,7 +45,7 @@ def demo(
 
     Example: streams demo --invocations 50000 --keep
     """
-    settings_of_command()
+    connection_of_command()
     asked = threading.Event()
 
     def interrupt(_number: int, _frame: object) -> None:

@@ -39,6 +39,16 @@ def _none_of(name: str, meaning: str, metavar: str = "NAME") -> Any:
     return typer.Option(name, metavar=metavar, help=meaning, rich_help_panel=_NOT_PANEL, show_default=False)
 
 
+def _not_built(name: str) -> Any:
+    """An option that is refused by name: ignored, or matching nothing, it would look like success."""
+
+    def refuse(given: _Words | None) -> None:
+        if given:
+            raise typer.BadParameter("is not supported by this version: leave it out")
+
+    return typer.Option(name, hidden=True, callback=refuse)
+
+
 @dataclass(frozen=True)
 class Selection:
     """Filter options: different ones are ANDed, values of the same one ORed; then what is left out is taken off."""
@@ -53,13 +63,8 @@ class Selection:
         _Words | None,
         _many("--status", meaning="In this status, such as RUNNING; of a purge such as COMPLETED.", metavar="STATUS"),
     ] = None
-    flow: Annotated[
-        _Words | None, _many("--flow", meaning="Members of this flow (not built yet: none has any).", metavar="ID")
-    ] = None
-    parent: Annotated[
-        _Words | None,
-        _many("--parent", meaning="Children of this invocation (not built yet: none has any).", metavar="ID"),
-    ] = None
+    flow: Annotated[_Words | None, _not_built("--flow")] = None
+    parent: Annotated[_Words | None, _not_built("--parent")] = None
     id: Annotated[_Words | None, _many("--id", meaning="This invocation.", metavar="ID")] = None
     ids_file: Annotated[
         Path | None,
@@ -98,8 +103,8 @@ class Selection:
     ] = None
     not_deployment: Annotated[_Words | None, _none_of("--not-deployment", "On this deployment.", "ID")] = None
     not_status: Annotated[_Words | None, _none_of("--not-status", "In this status.", "STATUS")] = None
-    not_flow: Annotated[_Words | None, _none_of("--not-flow", "Members of this flow.", "ID")] = None
-    not_parent: Annotated[_Words | None, _none_of("--not-parent", "Children of this invocation.", "ID")] = None
+    not_flow: Annotated[_Words | None, _not_built("--not-flow")] = None
+    not_parent: Annotated[_Words | None, _not_built("--not-parent")] = None
     not_batch: Annotated[_Words | None, _none_of("--not-batch", "Ended, or being cancelled, by this batch.", "ID")] = (
         None
     )
@@ -143,8 +148,6 @@ class Selection:
             object_keys=_words(self.object_key),
             deployment_ids=_words(self.deployment),
             statuses=_named("--status", _statuses, self.status),
-            flow_ids=_words(self.flow),
-            parent_ids=_words(self.parent),
             invocation_ids=self._ids(),
             batch_ids=_words(self.batch),
             labels=labels,
@@ -168,8 +171,6 @@ class Selection:
             object_keys=_words(self.not_object_key),
             deployment_ids=_words(self.not_deployment),
             statuses=_named("--not-status", _statuses, self.not_status),
-            flow_ids=_words(self.not_flow),
-            parent_ids=_words(self.not_parent),
             batch_ids=_words(self.not_batch),
             labels=labels,
             labels_in=labels_in,

@@ -50,6 +50,7 @@ def takes(*groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., N
         described.__name__, described.__doc__ = command.__name__, command.__doc__
         # Typer reads both: the order and defaults from the signature, the types from the annotations.
         described.__signature__ = inspect.Signature(parameters)
+        described.kind = Choosing
         described.__annotations__ = {each.name: each.annotation for each in parameters}
         return call
 

@@ -10,12 +10,14 @@ from rich.constrain import Constrain
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from streams.cli.options.standing import standing_of
+from streams.cli.options.bounds import standing_of
 from streams.cli.show.console import err
 from streams.model import BatchState
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Callable
+
+    from rich.console import Console, RenderableType
 
     from streams.model import BatchProgress
 
@@ -38,7 +40,7 @@ class Bar:
     awaited, the share of them that has ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console = err, clock: Callable[[], float] = time.monotonic) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -46,15 +48,16 @@ class Bar:
             TextColumn("{task.fields[rate]}"),
             TextColumn("ETA {task.fields[left]}"),
         )
-        self._progress = Progress(*columns, console=err, expand=True)
+        self._progress = Progress(*columns, console=console, expand=True)
         self._task = self._progress.add_task(_state(None), total=None, share="", rate="-/s", left="-")
         self._last: BatchProgress | None = None
-        self._since = time.monotonic()
+        self._console, self._clock = console, clock
+        self._since = clock()
 
     def update(self, progress: BatchProgress) -> None:
         """Show this progress from now on."""
         self._last = progress
-        self._since = time.monotonic()
+        self._since = self._clock()
         share = _share(progress)
         self._progress.update(
             self._task,
@@ -70,18 +73,18 @@ class Bar:
         below = Text(self._waiting(), style="dim") if self._last is None else Text(counters(self._last))
         stands = self._last and standing_of(self._last)
         lines = (self._progress.get_renderable(), below, *((Text(stands, style="dim"),) if stands else ()))
-        return Constrain(Group(*lines), min(_WIDEST, err.width))
+        return Constrain(Group(*lines), min(_WIDEST, self._console.width))
 
     def _left(self) -> str:
         """The time left, which keeps falling between two progress records."""
         if self._last is None or self._last.eta_ms is None:
             return "-:--"
-        minutes, seconds = divmod(max(0, round(self._last.eta_ms / 1_000 - (time.monotonic() - self._since))), 60)
+        minutes, seconds = divmod(max(0, round(self._last.eta_ms / 1_000 - (self._clock() - self._since))), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
     def _waiting(self) -> str:
-        waited = time.monotonic() - self._since
+        waited = self._clock() - self._since
         if waited < _UNEASY_S:
             return "waiting for the workers ..."
         return f"no progress in {waited:.0f} s: are a worker and a gateway running?"

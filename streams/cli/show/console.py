@@ -14,9 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 
-from streams import logs
-from streams.config import Settings, load_settings
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -36,19 +33,9 @@ out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
-def settings_of_service(**overrides: Any) -> Settings:
-    """Settings of a long-running process; its log is as the settings say."""
-    settings = load_settings(**overrides)
-    logs.configure(settings)
-    return settings
-
-
-def settings_of_command() -> Settings:
-    """Settings of a command that ends by itself. Its log shows only warnings; the command prints the rest itself."""
-    settings = load_settings()
-    quiet = "debug" if settings.log_level == "debug" else "warning"
-    logs.configure(settings.model_copy(update={"log_level": quiet}))
-    return settings
+def on_a_terminal() -> bool:
+    """Whether there is a terminal on which to ask."""
+    return sys.stdin.isatty()
 
 
 def print_json(value: Any) -> None:

@@ -21,7 +21,7 @@ from streams.model import BatchState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from streams.config import Settings
+    from streams.cli.context import Connection
     from streams.model import BatchProgress
 
 _EVERY_S = 2.0
@@ -48,11 +48,11 @@ class Watched:
         return Exit.OK if done and self.error is None else Exit.FAILED
 
 
-def watch(settings: Settings, batch_id: str, timeout_ms: int | None = None) -> Watched:
+def watch(connection: Connection, batch_id: str, timeout_ms: int | None = None) -> Watched:
     """Show a batch's progress until it has ended, the time is over, or Ctrl-C; the batch goes on in any case."""
     watched = Watched()
     timeout = None if timeout_ms is None else timeout_ms / 1_000
-    progresses = ProgressReader(settings).follow(batch_id, timeout, Waiting(settings, batch_id))
+    progresses = ProgressReader(*connection).follow(batch_id, timeout, Waiting(connection, batch_id))
     try:
         for progress in shown(progresses):
             watched.last = progress

@@ -13,7 +13,7 @@ from streams.model import Action
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streams.config import Settings
+    from streams.cli.context import Connection
     from streams.model import BatchProgress, Filter
 
 _NAMED: Final = {
@@ -25,7 +25,7 @@ _NAMED: Final = {
 _LOOKED_FOR_S: Final = 5.0
 
 
-def tell_nothing_matched(settings: Settings, chosen: Filter, action: Action) -> None:
+def tell_nothing_matched(connection: Connection, chosen: Filter, action: Action) -> None:
     """Say on stderr that nothing matched, with known names that are similar to those in the filter.
 
     The names come from filters of earlier batches that matched something: the topics have no other list of names.
@@ -34,7 +34,7 @@ def tell_nothing_matched(settings: Settings, chosen: Filter, action: Action) -> 
     ended = "have ended" if action is Action.PURGE else "have not ended"
     err.print(f"nothing matches: there are no {which} that {ended}", markup=False)
     try:
-        earlier = ProgressReader(settings).latest(_LOOKED_FOR_S).values()
+        earlier = ProgressReader(*connection).latest(_LOOKED_FOR_S).values()
     except BrokerUnavailableError:
         return
     for line in near_names(chosen, earlier):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import typer
 from msgspec.structs import replace
 
 from streams.cli.options.selection import describe
-from streams.cli.show.console import Exit, err, print_error
+from streams.cli.show.console import Exit, err, on_a_terminal, print_error
 from streams.cli.show.follow import shown
 from streams.cli.show.nothing import tell_nothing_matched
 from streams.cli.show.times import iso
@@ -18,14 +17,14 @@ from streams.client import Client, ProgressReader, new_batch_id
 from streams.model import Action, BatchState, OnTimeout
 
 if TYPE_CHECKING:
-    from streams.config import Settings
+    from streams.cli.context import Connection
     from streams.model import BatchProgress, StartBatch
 
 _SAMPLES = 5
 DEFAULT_GRACE = "30s"
 
 
-def confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: float | None) -> None:
+def confirm(connection: Connection, start: StartBatch, grace: str | None, timeout: float | None) -> None:
     """Show what the batch would act on, and ask; returns if the answer is yes.
 
     grace: as typed. timeout: seconds for the dry run, None for no limit.
@@ -38,19 +37,14 @@ def confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: f
     if not on_a_terminal():
         raise typer.BadParameter("there is no terminal to ask on: say --yes, or --dry-run to see what would match")
     try:
-        found = _dry_run(settings, start, timeout)
+        found = _dry_run(connection, start, timeout)
     except KeyboardInterrupt:
         err.print("nothing was sent but a dry run")
         raise typer.Exit(Exit.INTERRUPTED) from None
-    _tell(settings, start, found)
+    _tell(connection, start, found)
     if not typer.confirm(question(start, found.done, grace), err=True):
         err.print("nothing was sent")
         raise typer.Exit(Exit.FAILED)
-
-
-def on_a_terminal() -> bool:
-    """True if there is a terminal on which to ask."""
-    return sys.stdin.isatty()
 
 
 def question(start: StartBatch, count: int, grace: str | None) -> str:
@@ -66,16 +60,18 @@ def question(start: StartBatch, count: int, grace: str | None) -> str:
     return f"{asked} What has not ended within {grace or DEFAULT_GRACE} is {fate}."
 
 
-def _dry_run(settings: Settings, start: StartBatch, timeout: float | None) -> BatchProgress:
+def _dry_run(connection: Connection, start: StartBatch, timeout: float | None) -> BatchProgress:
     preview = replace(start, batch_id=new_batch_id(), dry_run=True, max_rate=None, standing_until=None, expires_at=None)
     err.print(f"preview: {describe(start.filter)}", markup=False)
-    with Client(settings) as client:
+    with Client(*connection) as client:
         client.start_batch(preview)
-    *_, last = shown(ProgressReader(settings).follow(preview.batch_id, timeout, Waiting(settings, preview.batch_id)))
+    *_, last = shown(
+        ProgressReader(*connection).follow(preview.batch_id, timeout, Waiting(connection, preview.batch_id))
+    )
     return last
 
 
-def _tell(settings: Settings, start: StartBatch, found: BatchProgress) -> None:
+def _tell(connection: Connection, start: StartBatch, found: BatchProgress) -> None:
     if found.state is not BatchState.COMPLETED:
         print_error(f"the preview is {found.state}: {found.error or 'see `streams batch list`'}; nothing was sent")
         raise typer.Exit(Exit.FAILED)
@@ -86,7 +82,7 @@ def _tell(settings: Settings, start: StartBatch, found: BatchProgress) -> None:
     if found.matched > _SAMPLES:
         err.print("  ...")
     if found.matched == 0:
-        tell_nothing_matched(settings, start.filter, start.action)
+        tell_nothing_matched(connection, start.filter, start.action)
     if found.done == 0 and start.standing_until is None:
         err.print("nothing was sent")
         raise typer.Exit(Exit.OK)

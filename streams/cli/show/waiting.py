@@ -6,18 +6,19 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from streams import codec
-from streams.cli.options.standing import standing_of
+from streams.cli.options.bounds import standing_of
 from streams.cli.show.console import err
 from streams.config import Topic
 from streams.errors import StreamsError
 from streams.kafka.admin import Admin
-from streams.kafka.clients import KafkaClients
 from streams.kafka.tail import tail
 from streams.model import BatchState, SliceProgress, SliceState
 from streams.protocol.routing import partition_of
 
 if TYPE_CHECKING:
-    from streams.config import Settings
+    from collections.abc import Callable
+
+    from streams.cli.context import Connection
     from streams.model import BatchProgress
 
 QUIET_S: Final = 10.0
@@ -30,16 +31,17 @@ _PAGING: Final = frozenset({SliceState.RUNNING, SliceState.WAITING})
 class Waiting:
     """Called while nothing comes, it prints the reason of the wait on stderr, and again when that changes."""
 
-    def __init__(self, settings: Settings, batch_id: str) -> None:
-        self._settings = settings
+    def __init__(self, connection: Connection, batch_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
         self._batch_id = batch_id
+        self._clock = clock
         self._revision: int | None = -1
         self._ask_at = 0.0
         self._said = ""
 
     def __call__(self, newest: BatchProgress | None) -> None:
         """Note that nothing new has come for a moment after `newest`; None: nothing has come at all."""
-        now, revision = time.monotonic(), None if newest is None else newest.revision
+        now, revision = self._clock(), None if newest is None else newest.revision
         if revision != self._revision:
             self._revision, self._ask_at = revision, now + QUIET_S
         if now < self._ask_at or not _waits(newest):
@@ -54,8 +56,8 @@ class Waiting:
         self._said = said
 
     def _reason(self, newest: BatchProgress | None) -> str:
-        topic = self._settings.topic(Topic.COMMANDS)
-        total = Admin(self._settings).partition_counts()[topic]
+        topic = self._connection.settings.topic(Topic.COMMANDS)
+        total = Admin(*self._connection).partition_counts()[topic]
         begun, slices = self._slices()
         if not begun:
             return _question(topic, [partition_of(self._batch_id, total)])
@@ -69,7 +71,7 @@ class Waiting:
         """The batch has begun, and the state of each slice; a partition that has not begun it is absent."""
         begun, found = False, {}
         deadline = time.monotonic() + _READ_S
-        with tail(self._settings, KafkaClients(), Topic.BATCH_SLICES) as records:
+        with tail(*self._connection, Topic.BATCH_SLICES) as records:
             while not records.caught_up and time.monotonic() < deadline:
                 for message in records.poll():
                     batch_id = (message.key() or b"").decode(errors="replace").rpartition("/")[0]

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 class ClientWorld:
     """A cluster with all topics; underscores in the names of Kafka's properties stand for dots."""
 
-    def __init__(self, **kafka: str) -> None:
+    def __init__(self, partitions: int = 4, **kafka: str) -> None:
         properties = {name.replace("_", "."): value for name, value in kafka.items()}
         self.cluster = FakeCluster()
         self.settings = load_settings(bootstrap_servers="fake:9092", topic_prefix="t.", kafka=properties)
         for spec in topics.SPECS:
-            self.cluster.create_topic(self.settings.topic(spec.topic), 1 if spec.single else 4, dict(spec.config))
+            self.cluster.create_topic(
+                self.settings.topic(spec.topic), 1 if spec.single else partitions, dict(spec.config)
+            )
 
     def commands(self) -> list[Record]:
         """What stands in the command log."""

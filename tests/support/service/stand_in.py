@@ -1,23 +1,30 @@
-"""The command line without a broker: log and progress are stand-ins."""
+"""The command line on the cluster in memory, with progress of batches that a test chooses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+import socket
+from io import BytesIO
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from typer.testing import CliRunner
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+from typer.main import get_command
 
-from streams.cli import kill
+from streams import codec
 from streams.cli.app import app
-from streams.cli.show import follow, nothing, preview
-from streams.client import Delivery
+from streams.cli.context import Connection
+from streams.config import Topic
 from streams.model import Action, BatchProgress, BatchState, StartBatch
+from support.kafka.fake_consumer import FakeConsumer
+from support.service.client_world import ClientWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    import pytest
-    from typer.testing import Result
+
+ME = f"ada@{socket.gethostname()}"
+"""Who sends the commands."""
 
 
 def progress_of(start: StartBatch, state: BatchState, **changes: Any) -> BatchProgress:
@@ -59,56 +66,68 @@ def progress_of(start: StartBatch, state: BatchState, **changes: Any) -> BatchPr
     return BatchProgress(**(fields | changes))
 
 
-@dataclass
-class Service:
-    """Stands in for log and gateway: keeps what was sent, answers with the progress it is told to."""
+class Service(ClientWorld):
+    """A service in memory with one partition, whose progress is what a test makes it.
 
-    sent: list[StartBatch] = field(default_factory=list)
-    earlier: list[BatchProgress] = field(default_factory=list)
-    answer: Callable[[StartBatch], Iterator[BatchProgress]] = lambda start: iter(
-        [progress_of(start, BatchState.RUNNING, done=3, pending=4), progress_of(start, BatchState.COMPLETED)]
-    )
+    `answer` gives the records of `batches` that follow a command, written one by one while somebody reads.
+    """
 
-    def latest(self, _timeout: float) -> dict[str, BatchProgress]:
-        """As a reader of progress has them."""
-        return {each.batch_id: each for each in self.earlier}
+    def __init__(self) -> None:
+        super().__init__(partitions=1)
+        self.answer: Callable[[Any], Iterator[BatchProgress]] = lambda start: iter(
+            [progress_of(start, BatchState.RUNNING, done=3, pending=4), progress_of(start, BatchState.COMPLETED)]
+        )
+        self._answered = self._revision = 0
+        self._left: Iterator[BatchProgress] = iter(())
 
-    def run(self, *words: str, typed: str = "") -> Result:
-        """One command line, and what is typed when it asks."""
-        return CliRunner().invoke(app, list(words), input=typed)
+    @property
+    def sent(self) -> list[Any]:
+        """The commands in the log, in their order."""
+        return self.commands()
+
+    def publish(self, *found: BatchProgress) -> None:
+        """Write these records to `batches`, with rising revisions."""
+        for each in found:
+            self._revision += 1
+            self.write(Topic.BATCHES, each.batch_id, codec.encode(replace(each, revision=self._revision)))
+
+    def advance(self) -> None:
+        """Write the next record of the answer to the newest command."""
+        sent = self.sent
+        if len(sent) > self._answered:
+            self._answered, self._left = len(sent), self.answer(sent[-1])
+        self.publish(*islice(self._left, 1))
+
+    def consumer(self, properties: Mapping[str, Any]) -> Any:
+        """A consumer, before each of whose waits the service advances."""
+        return _Consumer(self, properties)
+
+    def producer(self, properties: Mapping[str, Any]) -> Any:
+        """A producer of the cluster."""
+        return self.cluster.producer(properties)
+
+    def admin(self, properties: Mapping[str, Any]) -> Any:
+        """An admin client of the cluster."""
+        return self.cluster.admin(properties)
+
+    def run(self, *words: str, typed: str | None = None) -> Result:
+        """One command line. `typed`: the input on its terminal; None: it has no terminal."""
+        keyboard = None if typed is None else _Terminal(typed.encode())
+        command: Any = get_command(app)
+        return CliRunner().invoke(command, list(words), input=keyboard, obj=Connection(self.settings, self))
 
 
-def connected(monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The command line connected to a stand-in."""
-    made = Service()
+class _Consumer(FakeConsumer):
+    def __init__(self, service: Service, properties: Mapping[str, Any]) -> None:
+        super().__init__(service.cluster, properties)
+        self._service = service
 
-    class Client:
-        def __init__(self, _settings: object) -> None: ...
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
+        if timeout > 0:
+            self._service.advance()
+        return super().consume(num_messages, timeout)
 
-        def __enter__(self) -> Self:
-            return self
 
-        def __exit__(self, *_: object) -> None: ...
-
-        def send(self, command: StartBatch, on_delivery: Callable[[Delivery], None]) -> None:
-            made.sent.append(command)
-            on_delivery(Delivery(command.batch_id, 2, 41, None))
-
-        def start_batch(self, command: StartBatch) -> None:
-            made.sent.append(command)
-
-    class ProgressReader:
-        def __init__(self, _settings: object) -> None: ...
-
-        def follow(self, _batch_id: str, _timeout: float | None, _on_quiet: object) -> Iterator[BatchProgress]:
-            return made.answer(made.sent[-1])
-
-    for module in (kill, preview):
-        monkeypatch.setattr(module, "Client", Client)
-    for module in (follow, preview):
-        monkeypatch.setattr(module, "ProgressReader", ProgressReader)
-    monkeypatch.setattr(nothing, "ProgressReader", lambda _: made)
-    monkeypatch.setattr(kill, "settings_of_command", lambda: None)
-    monkeypatch.setattr("getpass.getuser", lambda: "ada")
-    monkeypatch.setattr("socket.gethostname", lambda: "desk")
-    return made
+class _Terminal(BytesIO):
+    def isatty(self) -> bool:
+        return True

@@ -1,116 +1,43 @@
-"""`kill` and `cancel`, and the common path of all such verbs: options, one command in the log, its end."""
+"""The common path of the verbs that start a batch: its options, one command in the log, its end."""
 
 from __future__ import annotations
 
-import getpass
-import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 from msgspec.structs import replace
 
-from streams.cli.options.bounds import Bounds
-from streams.cli.options.selection import Selection
-from streams.cli.options.standing import Standing
-from streams.cli.options.takes import takes
-from streams.cli.show.console import Exit, err, out, print_error, print_json, print_whole, settings_of_command
+from streams.cli.context import connection_of_command
+from streams.cli.options.bounds import Standing
+from streams.cli.options.sending import Cancelling, whoever_this_is
+from streams.cli.show.console import Exit, err, out, print_error, print_json, print_whole
 from streams.cli.show.follow import Watched, table, tell_ways_back, watch
 from streams.cli.show.nothing import tell_nothing_matched
 from streams.cli.show.preview import DEFAULT_GRACE, confirm
 from streams.cli.show.times import duration_ms, duration_of
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, new_batch_id
-from streams.model import TERMINAL, Action, BatchProgress, BatchState, Filter, OnTimeout, StartBatch
+from streams.model import TERMINAL, Action, BatchProgress, BatchState, Filter, StartBatch
 from streams.protocol.batch_validation import check_start_batch
 from streams.protocol.validation import MAX_GRACE_MS, CommandRefusedError
 
 if TYPE_CHECKING:
-    from streams.config import Settings
-
+    from streams.cli.context import Connection
+    from streams.cli.options.bounds import Bounds
+    from streams.cli.options.selection import Selection
+    from streams.cli.options.sending import Sending
 
 _IDS_SHOWN = 5
 
 
-def _duration(*names: str, meaning: str) -> Any:
-    return typer.Option(*names, metavar="DURATION", help=meaning, show_default=False)
-
-
-@dataclass(frozen=True)
-class Sending:
-    """Options of every command that starts a batch."""
-
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Only count what matches; nothing is touched.")
-    ] = False
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; kept with the batch, and with what it ends.")
-    ] = None
-    actor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who asks for it; kept likewise. You, as USER@HOST, when absent.")
-    ] = None
-    batch_id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="Its id; sent again with the same id and content, it still runs once. Write times as ISO then: 2h is "
-            "another time in each run.",
-        ),
-    ] = None
-    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Neither preview nor question.")] = False
-    no_wait: Annotated[bool, typer.Option("--no-wait", metavar="", help="Return once the command is in the log.")] = (
-        False
-    )
-    timeout: Annotated[
-        str | None, _duration("--timeout", meaning="Wait at most this long, like 10m; the batch goes on.")
-    ] = None
-    json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")] = False
-
-
-@dataclass(frozen=True)
-class Cancelling:
-    """Options of a cancel only."""
-
-    grace: Annotated[
-        str | None, _duration("--grace", meaning="How long executors have to end it, at most 24h; 30s when absent.")
-    ] = None
-    on_timeout: Annotated[
-        OnTimeout, typer.Option(help="What happens when the grace is over.", case_sensitive=False)
-    ] = OnTimeout.KILL
-
-
-@takes(Selection, Bounds, Standing, Sending)
-def kill(selection: Selection, bounds: Bounds, standing: Standing, sending: Sending) -> None:
-    """End invocations at once, whatever their executors do.
-
-    Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
-    you are asked; once it runs, Ctrl-C leaves it running.
-
-    Example: streams kill --service billing --created-before 2h --reason "bad deploy"
-    """
-    run(selection, bounds, sending, Action.KILL, Cancelling(), standing)
-
-
-@takes(Selection, Cancelling, Bounds, Standing, Sending)
-def cancel(selection: Selection, cancelling: Cancelling, bounds: Bounds, standing: Standing, sending: Sending) -> None:
-    """Ask executors to end invocations; those that do not within the grace are killed, or left.
-
-    Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
-    you are asked; once it runs, Ctrl-C leaves it running.
-
-    Example: streams cancel --service billing --label tenant=acme --grace 2m --on-timeout leave
-    """
-    run(selection, bounds, sending, Action.CANCEL, cancelling, standing)
-
-
 def run(
+    action: Action,
     selection: Selection,
     bounds: Bounds,
     sending: Sending,
-    action: Action,
-    cancelling: Cancelling,
     standing: Standing | None = None,
+    cancelling: Cancelling | None = None,
 ) -> None:
     """Preview, ask, send the one command, and show progress until the batch has ended.
 
@@ -121,6 +48,7 @@ def run(
     """
     if sending.batch_id == "":
         raise typer.BadParameter("is empty: name one, or leave the option out", param_hint="--batch-id")
+    cancelling = cancelling or Cancelling()
     start = StartBatch(
         batch_id=sending.batch_id or new_batch_id(),
         action=action,
@@ -134,15 +62,15 @@ def run(
     start = (standing or Standing()).of(bounds.of(start))
     timeout = duration_of("--timeout", sending.timeout)
     _refuse_invalid(start)
-    settings = settings_of_command()
+    connection = connection_of_command()
     if not (sending.yes or sending.dry_run):
-        _confirm(settings, start, cancelling.grace, timeout, as_json=sending.json)
-    place = _append(settings, start)
+        _confirm(connection, start, cancelling.grace, timeout, as_json=sending.json)
+    place = _append(connection, start)
     if sending.no_wait:
         _print_sent(start, place, as_json=sending.json)
         return
     err.print(f"batch {start.batch_id}: partition {place.partition}, offset {place.offset}", markup=False)
-    watched = watch(settings, start.batch_id, timeout)
+    watched = watch(connection, start.batch_id, timeout)
     if watched.last is not None and (different := _different(start, watched.last)):
         watched.error = (
             f"batch id {start.batch_id} is taken by an earlier batch of other content, shown here; this command "
@@ -150,27 +78,20 @@ def run(
         )
     _report(watched, start.batch_id, place, as_json=sending.json)
     if watched.exit_code is Exit.OK and watched.last is not None and watched.last.matched == 0:
-        tell_nothing_matched(settings, start.filter, start.action)
+        tell_nothing_matched(connection, start.filter, start.action)
     raise typer.Exit(watched.exit_code)
 
 
-def _confirm(settings: Settings, start: StartBatch, grace: str | None, timeout: int | None, *, as_json: bool) -> None:
+def _confirm(
+    connection: Connection, start: StartBatch, grace: str | None, timeout: int | None, *, as_json: bool
+) -> None:
     """Preview and ask. With nothing to send, stdout still is one JSON object, if JSON was requested."""
     try:
-        confirm(settings, start, grace, None if timeout is None else timeout / 1_000)
+        confirm(connection, start, grace, None if timeout is None else timeout / 1_000)
     except typer.Exit:
         if as_json:
             print_json({"batch_id": None, "state": None, "command": None})
         raise
-
-
-def whoever_this_is() -> str:
-    """The actor of a command, unless another one is named: USER@HOST."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"  # as in a container, where a user id has no name
-    return f"{user}@{socket.gethostname()}"
 
 
 def _refuse_invalid(start: StartBatch) -> None:
@@ -189,10 +110,10 @@ def _refuse_invalid(start: StartBatch) -> None:
         raise typer.BadParameter(refusal.message) from None
 
 
-def _append(settings: Settings, start: StartBatch) -> Delivery:
+def _append(connection: Connection, start: StartBatch) -> Delivery:
     deliveries: list[Delivery] = []
     try:
-        with Client(settings) as client:
+        with Client(*connection) as client:
             client.send(start, deliveries.append)
     except KeyboardInterrupt:
         err.print(f"batch {start.batch_id} may be in the log already", markup=False)

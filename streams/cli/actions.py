@@ -1,12 +1,37 @@
-"""`pause`, `resume` and `purge`: batches that end nothing."""
+"""The verbs that start a batch, one per action."""
 
 from __future__ import annotations
 
-from streams.cli.kill import Cancelling, Sending, run
-from streams.cli.options.bounds import Bounds
+from streams.cli.options.bounds import Bounds, Standing
 from streams.cli.options.selection import Selection
+from streams.cli.options.sending import Cancelling, Sending
 from streams.cli.options.takes import takes
+from streams.cli.start_batch import run
 from streams.model import Action
+
+
+@takes(Selection, Bounds, Standing, Sending)
+def kill(selection: Selection, bounds: Bounds, standing: Standing, sending: Sending) -> None:
+    """End invocations at once, whatever their executors do.
+
+    Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
+    you are asked; once it runs, Ctrl-C leaves it running.
+
+    Example: streams kill --service billing --created-before 2h --reason "bad deploy"
+    """
+    run(Action.KILL, selection, bounds, sending, standing)
+
+
+@takes(Selection, Cancelling, Bounds, Standing, Sending)
+def cancel(selection: Selection, cancelling: Cancelling, bounds: Bounds, standing: Standing, sending: Sending) -> None:
+    """Ask executors to end invocations; those that do not within the grace are killed, or left.
+
+    Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
+    you are asked; once it runs, Ctrl-C leaves it running.
+
+    Example: streams cancel --service billing --label tenant=acme --grace 2m --on-timeout leave
+    """
+    run(Action.CANCEL, selection, bounds, sending, standing, cancelling)
 
 
 @takes(Selection, Bounds, Sending)
@@ -18,7 +43,7 @@ def pause(selection: Selection, bounds: Bounds, sending: Sending) -> None:
 
     Example: streams pause --service billing --label tenant=acme --reason "their database is down"
     """
-    run(selection, bounds, sending, Action.PAUSE, Cancelling())
+    run(Action.PAUSE, selection, bounds, sending)
 
 
 @takes(Selection, Bounds, Sending)
@@ -30,7 +55,7 @@ def resume(selection: Selection, bounds: Bounds, sending: Sending) -> None:
 
     Example: streams resume --status paused --service billing
     """
-    run(selection, bounds, sending, Action.RESUME, Cancelling())
+    run(Action.RESUME, selection, bounds, sending)
 
 
 @takes(Selection, Bounds, Sending)
@@ -42,4 +67,4 @@ def purge(selection: Selection, bounds: Bounds, sending: Sending) -> None:
 
     Example: streams purge --status completed --modified-before 1h
     """
-    run(selection, bounds, sending, Action.PURGE, Cancelling())
+    run(Action.PURGE, selection, bounds, sending)
