@@ -32,12 +32,12 @@ from streams.protocol.validation import MAX_GRACE_MS
 from streams.state import overlay, table
 from streams.state.store import Store
 from streams.worker import outbox, turn
-from streams.worker.agreement import TopicFacts
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import items_of, pages_a_turn, take_inputs
+from streams.worker.intake import pages_a_turn, take_inputs
+from streams.worker.items import items_of
 from streams.worker.page_sizes import FIRST, TunedSizes
-from streams.worker.startup import Topics
 from streams.worker.task import PartitionTask, Phase
+from streams.worker.topics import Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bench.lib.workload import Record
 
 PARTITIONS = 4
-_TOPICS = Topics(TopicFacts("commands", "changelog", PARTITIONS, "", "", 86_400_000), PARTITIONS, 1)
+_TOPICS = Topics("commands", "changelog", PARTITIONS, "", "", 86_400_000, PARTITIONS, 1)
 
 
 class Clock:

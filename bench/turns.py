@@ -24,8 +24,8 @@ from bench.lib.unlike import invoke, unlike
 from bench.lib.workload import Record
 from bench.profile_turn import PARTITIONS, Machine
 from streams import codec
+from streams.engine.answers import At
 from streams.engine.effects import PutBatch, PutSlice
-from streams.engine.view import At
 from streams.model import Action, Filter, StartBatch
 from streams.protocol.routing import partition_of
 

@@ -18,8 +18,9 @@ from streams.model import Action, Ending, SignalKind, Status
 from streams.protocol.validation import check_act
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import Act, Cause, Row
 
 

@@ -9,7 +9,7 @@ from streams.model import ContinueSlice, ReleaseHeld
 from streams.protocol.validation import CommandRefusedError
 
 if TYPE_CHECKING:
-    from streams.engine.view import At
+    from streams.engine.answers import At
     from streams.model import Meta, Tick
 
 

@@ -22,8 +22,9 @@ from streams.model import (
 )
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import Command
 
 Handler = Callable[[Any, "At", "View"], "list[Effect]"]

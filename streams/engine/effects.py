@@ -23,7 +23,7 @@ from streams.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streams.engine.view import StartedRow
+    from streams.engine.answers import StartedRow
 
 
 class InsertRow(Record, frozen=True):

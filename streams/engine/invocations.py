@@ -18,8 +18,9 @@ from streams.model import TERMINAL, Ending, Row, SignalKind, Status
 from streams.protocol.validation import CommandRefusedError, check_report
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import Invoke, ReportTransition
 
 # Looking up an enum's member costs as much as copying a row.

@@ -29,8 +29,9 @@ from streams.protocol.routing import routing_key
 from streams.protocol.validation import CommandRefusedError, check_id
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import Filter, SliceReport, StartBatch
 
 _FIRST_HOLDER: Final = 0

@@ -21,8 +21,9 @@ from streams.model import (
 from streams.protocol.validation import CommandRefusedError, check_control_batch, refuse
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import Batch, ControlBatch
 
 RANK: Final[dict[SlicePhase | None, int]] = {

@@ -11,8 +11,9 @@ from streams.engine.slices import report_of_end, without_pages
 from streams.model import SliceState
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import Slice
 
 Outcome = Literal["done", "skipped", "failed"]

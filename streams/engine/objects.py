@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
+    from streams.engine.answers import At, Object
     from streams.engine.effects import Effect
     from streams.engine.guards import Guards
-    from streams.engine.view import At, Object, View
+    from streams.engine.view import View
     from streams.model import Row
 
 _SEQ = attrgetter("seq")

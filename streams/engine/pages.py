@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from msgspec.structs import replace
 
+from streams.engine.answers import PageQuery
 from streams.engine.counters import STALE_PAGE
 from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll, UpdateRow
 from streams.engine.guards import Guards
@@ -20,7 +21,6 @@ from streams.engine.release import let_go
 from streams.engine.slices import next_in_rotation, next_page, pages_over, report_of_end, takes_turns
 from streams.engine.starts import resume
 from streams.engine.validate import check_internal
-from streams.engine.view import PageQuery
 from streams.engine.weights import limit_of, of_cause, of_slice
 from streams.model import (
     Action,
@@ -33,8 +33,9 @@ from streams.model import (
 )
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At, Page, StartedRow
     from streams.engine.effects import Effect
-    from streams.engine.view import At, Page, StartedRow, View
+    from streams.engine.view import View
     from streams.model import ContinueSlice, Slice
 
 _SEQ = attrgetter("seq")

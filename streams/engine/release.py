@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from streams.engine.counters import STALE_RELEASE
 from streams.engine.effects import Append, SetRelease, UpdateRow
-from streams.engine.guards import Guards, guarding
+from streams.engine.guarding import guarding
+from streams.engine.guards import Guards
 from streams.engine.objects import promotions_within
 from streams.engine.starts import arrive, resume, start
 from streams.engine.validate import check_internal
@@ -18,8 +19,9 @@ from streams.model import ENGINE_VERSION, ReleaseHeld, Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.engine.answers import At, Weighed
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View, Weighed
+    from streams.engine.view import View
     from streams.model import Row, Slice
 
 _ROWS_A_PAGE: Final = 200

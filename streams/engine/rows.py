@@ -14,7 +14,7 @@ from streams.engine.lifecycle import next_repeat
 from streams.model import Ending, SignalKind, Status
 
 if TYPE_CHECKING:
-    from streams.engine.view import At
+    from streams.engine.answers import At
     from streams.model import Cause, OnTimeout, ReportTransition, Row
 
 

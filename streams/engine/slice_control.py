@@ -16,8 +16,9 @@ from streams.model import PAGING_SLICES, SliceOperation, SliceState
 from streams.protocol.validation import MAX_LONG
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import ControlSlice, Slice
 
 

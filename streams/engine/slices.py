@@ -24,8 +24,9 @@ from streams.model import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import StartSlice
 
 _NOTHING: Final = Filter(invocation_ids=())

@@ -13,8 +13,8 @@ from streams.engine.rows import asked, ended, signal
 from streams.model import Action, Ending, SignalKind, SliceState, Status
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At
     from streams.model import Invoke, Row, Slice
 
 

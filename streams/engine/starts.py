@@ -11,9 +11,10 @@ from streams.engine.rows import signal, started, waiting
 from streams.model import UNSTARTED, SignalKind, Status
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
     from streams.engine.guards import Guards
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import Row
 
 

@@ -37,8 +37,9 @@ from streams.protocol.validation import refuse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
 
 
 def tick(command: Tick, at: At, view: View) -> list[Effect]:

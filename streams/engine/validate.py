@@ -21,8 +21,9 @@ from streams.protocol import batch_validation, validation
 from streams.protocol.validation import CommandRefusedError, check_id, refuse
 
 if TYPE_CHECKING:
+    from streams.engine.answers import At
     from streams.engine.effects import Effect
-    from streams.engine.view import At, View
+    from streams.engine.view import View
     from streams.model import CancelFlow, Filter, Internal, Invoke
 
 MAX_PAGE_ROWS: Final = 100_000

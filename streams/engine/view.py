@@ -2,113 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from streams.engine.weights import MAX_BYTES
-from streams.model import Record, Status
+from streams.engine.answers import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    from streams.engine.guards import Guard
-    from streams.model import Action, Batch, Filter, Invocation, Meta, Row, Slice
-
-
-Object = tuple[str, str]
-"""A virtual object: its service and its key."""
-
-
-class At(Record, frozen=True):
-    """The place and time of a command in the log; `now` is the partition clock, milliseconds."""
-
-    partition: int
-    offset: int
-    now: int
-
-
-class PageSizes(NamedTuple):
-    """The size limits of a page.
-
-    Rows looked at; rows matched; pieces of work of a tick (0: as many as the last); bytes (0: the default).
-    """
-
-    max_scanned: int
-    max_matched: int
-    max_due: int = 0
-    max_bytes: int = 0
-
-
-class PageQuery(Record, frozen=True):
-    """One page of a slice.
-
-    Rows with `cursor < seq < cutoff` in order of seq: at most `max_scanned` are looked at, at most `max_matched`
-    matched. The matched row that brings the weight (`weights.of_matched`) to `max_bytes` is the last one. `ids`, when
-    given, is the page's chunk of the filter's ids and replaces the window: their rows with `seq < cutoff`. `samples`:
-    number of ids wanted of matched rows. `each`: bytes that the cause takes in each signal.
-    """
-
-    filter: Filter
-    action: Action
-    cursor: int
-    cutoff: int
-    max_scanned: int
-    max_matched: int
-    samples: int = 0
-    ids: tuple[str, ...] | None = None
-    max_bytes: int = MAX_BYTES
-    each: int = 0
-
-
-class StartedRow(Record, frozen=True):
-    """A matched row that an executor may know and that needs a signal of its own."""
-
-    seq: int
-    invocation_id: str
-    encoded: bytes
-    status: Status
-    attempt: int
-    counted_by: str | None
-
-
-class Page(Record, frozen=True):
-    """The matched rows of a page.
-
-    `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: no row is left below the cut-off.
-    `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
-    need nothing else. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
-    `rows`: the rows to be written row by row, in order of seq: for RESUME the matched PAUSED rows, for PAUSE those of
-    them that are held, for PURGE all matched rows, for other actions none. `objects`: for KILL, CANCEL and PAUSE the
-    objects of matched rows, in order; they may be left out if nothing waits for them. `weight`: of all matched rows.
-    If that exceeds `max_bytes`, a page of several ids has no rows: ask again with fewer ids.
-    """
-
-    scanned: int
-    cursor: int
-    last: bool
-    unstarted: dict[Status, list[int]]
-    started: list[StartedRow]
-    samples: list[str]
-    rows: tuple[Row, ...] = ()
-    objects: tuple[Object, ...] = ()
-    weight: int = 0
-
-
-class Weighed(NamedTuple):
-    """A row, and the most bytes that its page may write for it."""
-
-    row: Row
-    weight: int
-
-
-class Inbox(Record, frozen=True):
-    """An object: whether one of its invocations is started, and if none is, the first that waits.
-
-    That one is PENDING and has the lowest seq.
-    """
-
-    started: bool
-    head: Row | None
+    from streams.engine.answers import Inbox, Object, Page, PageQuery, PageSizes, Weighed
+    from streams.engine.guarding import Guard
+    from streams.model import Batch, Invocation, Meta, Row, Slice
 
 
 class View(Protocol):
@@ -154,7 +58,7 @@ class View(Protocol):
         """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
 
     def guarding(self) -> Sequence[Guard]:
-        """The slices that guard starts, as `guards.guarding` says."""
+        """The slices that guard starts, as `guarding.guarding` says."""
 
     def invocation(self, row: Row) -> Invocation:
         """The part of the row that never changes."""

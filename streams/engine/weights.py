@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import astuple
 
+from streams.engine.answers import MAX_BYTES
 from streams.engine.effects import Append, PutBatch, PutSlice, Send, UpdateRow
 from streams.model import Action, Record, Status
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from streams.engine.effects import Effect
     from streams.model import Batch, Cause, Ending, Row, Slice
-
-MAX_BYTES: Final = 4 * 1024 * 1024
-"""Byte limit of a page whose record names none."""
 
 SEQ: Final = 10
 """Bytes of a row in the list of a page's delta."""

@@ -23,9 +23,10 @@ from streams.model import ENGINE_VERSION
 from streams.offline.tables import restore
 from streams.state.store import Store
 from streams.worker.dead_letter_places import DeadLetterPlaces
-from streams.worker.intake import items_of, take_input
+from streams.worker.intake import take_input
+from streams.worker.items import items_of
 from streams.worker.page_sizes import FIRST, TunedSizes
-from streams.worker.startup import Topics, learn_topics
+from streams.worker.startup import learn_topics
 from streams.worker.task import PartitionTask
 from streams.worker.turn import Turn
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.kafka.clients import Clients
     from streams.model import Meta
+    from streams.worker.topics import Topics
 
 _SHOWN = 20
 
@@ -74,7 +76,7 @@ def verify(
     topics = learn_topics(made, settings)
     comparer = _Comparer(settings, made, topics, progress or (lambda *_: None))
     try:
-        for partition in range(topics.facts.partitions):
+        for partition in range(topics.partitions):
             yield comparer.compare(partition)
     finally:
         comparer.close()
@@ -120,13 +122,13 @@ class _Comparer:
 
     def _replay(self, store: Store, file: Path, partition: int, end: int) -> int:
         task = PartitionTask(partition, store, file)
-        task.open_table(self._topics.facts, FIRST)
+        task.open_table(self._topics, FIRST)
         task.known_ahead, dead = self._places.ahead[partition], self._places.skipped[partition]
         count = 0
         bounds = (0, end)
         for chunk in chunks(self._reading.read(self._topics.commands, partition, bounds, "commands"), 5_000):
             messages = (_Skipped(message) if message.offset() in dead else message for message in chunk)
-            task.backlog += items_of(messages, self._topics.facts.partitions)
+            task.backlog += items_of(messages, self._topics.partitions)
             count += len(chunk)
             while task.backlog:
                 Turn(self._settings, self._topics, TunedSizes(self._settings.tick_max_rows)).apply([take_input(task)])

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from streams.codec import encode
 from streams.engine.effects import PutBatch, PutSlice, RemoveBatch, RemoveSlice
-from streams.engine.guards import guard_of, guarding
+from streams.engine.guarding import guard_of, guarding
 from streams.engine.lead import header_of
 from streams.engine.lead_control import expiry_of
 from streams.engine.slices import progress_of, takes_turns
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
-    from streams.engine.guards import Guard
+    from streams.engine.guarding import Guard
     from streams.state.overlay import Changelog
     from streams.state.remembered import Kind, OverCounts
 
@@ -163,7 +163,7 @@ class Batches:
         return self._turns
 
     def guarding(self) -> Sequence[Guard]:
-        """The slices that guard starts, as `guards.guarding` says."""
+        """The slices that guard starts, as `guarding.guarding` says."""
         return tuple(self._guarding.values())
 
     def finished(self, before: int, limit: int) -> Sequence[str]:

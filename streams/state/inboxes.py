@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streams.engine.answers import Inbox
 from streams.engine.objects import holds, object_of
-from streams.engine.view import Inbox
 from streams.model import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
-    from streams.engine.view import Object
+    from streams.engine.answers import Object
     from streams.model import Row
 
 _MANY: Final = 64

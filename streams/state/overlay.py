@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from streams.codec import encode, encode_row
-from streams.engine.view import Inbox, Weighed
+from streams.engine.answers import Inbox, Weighed
 from streams.engine.weights import of_start
 from streams.model import Payload
 from streams.state import reads
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from streams.engine.answers import Object
     from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
-    from streams.engine.view import Object
     from streams.model import Row, Status
     from streams.state.columns import Params
     from streams.state.select import Window

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
-    from streams.engine.view import Object
+    from streams.engine.answers import Object
     from streams.state.deltas import OldDeltas
 
 _DUE: Final = f"due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}"

@@ -7,7 +7,7 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from streams.engine.view import Page, StartedRow
+from streams.engine.answers import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
 from streams.model import Action, Status
 from streams.protocol.batch_validation import CHANGING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
-    from streams.engine.view import Object, PageQuery
+    from streams.engine.answers import Object, PageQuery
     from streams.model import Exclusion, Filter
 
 _BOUND_ONE_BY_ONE: Final = 32

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec.structs import replace
 
 from streams.codec import decode_invocation, encode
+from streams.engine.answers import MAX_BYTES
 from streams.engine.effects import (
     Count,
     InsertRow,
@@ -28,7 +29,7 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.view import View
-from streams.engine.weights import MAX_BYTES, of_record, of_start
+from streams.engine.weights import of_record, of_start
 from streams.model import ENGINE_VERSION, Action, Batch, Meta, Slice
 from streams.state import reads
 from streams.state.batches import Batches
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from streams.engine.answers import At, Inbox, Object, Page, PageQuery, PageSizes, Weighed
     from streams.engine.effects import Effect, SeldomEffect
-    from streams.engine.guards import Guard
-    from streams.engine.view import At, Inbox, Object, Page, PageQuery, PageSizes, Weighed
+    from streams.engine.guarding import Guard
     from streams.model import Invocation, Row
     from streams.state.remembered import OverCounts
     from streams.state.select import Window
@@ -255,7 +256,7 @@ class Table(View):
         return self._batches.turns()
 
     def guarding(self) -> Sequence[Guard]:
-        """The slices that guard starts, as `guards.guarding` says."""
+        """The slices that guard starts, as `guarding.guarding` says."""
         return self._batches.guarding()
 
     def invocation(self, row: Row) -> Invocation:

@@ -10,34 +10,12 @@ from streams.errors import PartitionError, StreamsError
 
 if TYPE_CHECKING:
     from streams.worker.task import PartitionTask
+    from streams.worker.topics import Topics
 
 log = structlog.get_logger("streams.restore")
 
-_NO_TOPIC_ID = ("", "AAAAAAAAAAAAAAAAAAAAAA")
-"""Forms of an unknown topic id: none given, or sixteen zero bytes in base64."""
 
-
-class TopicFacts:
-    """Facts about the topics: names, ids, partition count, how long the changelog keeps tombstones."""
-
-    def __init__(
-        self,
-        commands: str,
-        changelog: str,
-        partitions: int,
-        commands_id: str,
-        changelog_id: str,
-        delete_retention_ms: int,
-    ) -> None:
-        self.commands = commands
-        self.changelog = changelog
-        self.partitions = partitions
-        self.commands_id = "" if commands_id in _NO_TOPIC_ID else commands_id
-        self.changelog_id = "" if changelog_id in _NO_TOPIC_ID else changelog_id
-        self.delete_retention_ms = delete_retention_ms
-
-
-def check_store(task: PartitionTask, topics: TopicFacts, changelog_begin: int, now: int) -> None:
+def check_store(task: PartitionTask, topics: Topics, changelog_begin: int, now: int) -> None:
     """Check that the store is not ahead of the changelog. One that may have missed tombstones is emptied.
 
     `changelog_begin`: the first offset of the changelog. `now`: wall clock, ms.
@@ -79,7 +57,7 @@ def beginning_gone(changelog: str, partition: int) -> PartitionError:
     )
 
 
-def check_table(task: PartitionTask, topics: TopicFacts) -> None:
+def check_table(task: PartitionTask, topics: Topics) -> None:
     """Check that committed offset, `m/` and topics agree. Without a table, the log must be whole.
 
     Raises:
@@ -121,7 +99,7 @@ def check_table(task: PartitionTask, topics: TopicFacts) -> None:
             )
 
 
-def _check_log_start(partition: int, topics: TopicFacts, start: int) -> None:
+def _check_log_start(partition: int, topics: Topics, start: int) -> None:
     if start > 0:
         raise PartitionError(
             f"partition {partition}: neither a committed offset nor a table, and {topics.commands} starts at "

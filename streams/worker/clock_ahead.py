@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from streams.worker.intake import Item
+    from streams.worker.items import Item
 
 CLOCK_AHEAD: Final = "clock_ahead"
 LAST_OFFSET: Final = "source-last-offset"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streams.kafka.clients import Clients
     from streams.worker.clock_ahead import Places
     from streams.worker.rebalance import Rebalance
-    from streams.worker.startup import Topics
+    from streams.worker.topics import Topics
 
 log = structlog.get_logger("streams.worker")
 
@@ -66,8 +66,8 @@ class Connections:
         self._lost: list[PartitionError] = []
         self._fenced, self._unseated = Rounds(), Rounds()
         admin = clients.admin(settings.kafka_properties())
-        self.watch = TopicWatch(admin, topics.facts)
-        self.standstill = Standstill(admin, topics.facts)
+        self.watch = TopicWatch(admin, topics)
+        self.standstill = Standstill(admin, topics)
         self._open_producer()
         self._open_consumer()
 
@@ -160,7 +160,7 @@ class Connections:
             self._clients,
             settings,
             self.consumer,
-            self._topics.facts,
+            self._topics,
             self._wall_clock,
             self._named_ahead,
             self.watch.confirmed,

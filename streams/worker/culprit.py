@@ -15,7 +15,8 @@ import structlog
 from streams.errors import PartitionError, StreamsError
 from streams.kafka.errors import RecordRefusedError
 from streams.model import Internal
-from streams.worker.intake import Item, PartitionInput, RecordFault
+from streams.worker.intake import PartitionInput
+from streams.worker.items import Item, RecordFault
 from streams.worker.long_pages import LongPages
 from streams.worker.task import Phase
 

@@ -15,7 +15,7 @@ from streams.worker.clock_ahead import CHANGELOG, CLOCK_AHEAD, SOURCE, Places
 if TYPE_CHECKING:
     from streams.config import Settings
     from streams.kafka.reading import TopicReader
-    from streams.worker.startup import Topics
+    from streams.worker.topics import Topics
 
 
 class DeadLetterPlaces:
@@ -60,6 +60,5 @@ class DeadLetterPlaces:
             self.ahead[partition].add(headers)
 
     def _of_this_log(self, headers: dict[str, bytes]) -> bool:
-        facts = self._topics.facts
-        of_table = self._any or headers.get(CHANGELOG) == facts.changelog_id.encode()
-        return of_table and headers.get(SOURCE) == facts.commands_id.encode()
+        of_table = self._any or headers.get(CHANGELOG) == self._topics.changelog_id.encode()
+        return of_table and headers.get(SOURCE) == self._topics.commands_id.encode()

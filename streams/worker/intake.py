@@ -7,31 +7,24 @@ from math import ceil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from confluent_kafka import murmur2
-
-from streams import codec
+from streams.engine.answers import At
 from streams.engine.awaited import may_act
-from streams.engine.view import At
-from streams.kafka.headers import headers_of
 from streams.model import (
     Act,
-    Command,
     ContinueSlice,
     ControlSlice,
     Invoke,
-    Record,
     ReleaseHeld,
     ReportTransition,
     StartSlice,
     Tick,
 )
-from streams.protocol.routing import home
-from streams.protocol.validation import MAX_COMMAND
 from streams.worker.task import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
+    from streams.worker.items import Item
     from streams.worker.task import PartitionTask
 
 PAGES = (ContinueSlice, ReleaseHeld, Tick)
@@ -39,31 +32,6 @@ PAGES = (ContinueSlice, ReleaseHeld, Tick)
 
 One that cannot act, because its number is not awaited, does not count: the log may have any number of them.
 """
-
-
-class RecordFault(NamedTuple):
-    """The fault of a record: the dead letter's code, and its message.
-
-    Never the exception itself: its traceback refers to the records at hand, and a `Record`, which the garbage collector
-    does not follow, would keep them all forever.
-    """
-
-    code: str
-    message: str
-
-
-class Item(Record, frozen=True):
-    """A consumed record and its command, or, in `bad`, its fault.
-
-    `instead`: the command that is written to the log in place of a bad record. `home`: the partition that the command
-    belongs to, by its value, never by the record's key: another client's partitioner may have put it anywhere.
-    """
-
-    message: Any
-    command: Command
-    bad: RecordFault | None = None
-    instead: Command | None = None
-    home: int | None = None
 
 
 class PartitionInput(NamedTuple):
@@ -76,11 +44,6 @@ class PartitionInput(NamedTuple):
     """Index of the page in `items`; None without one."""
 
 
-_NONE: Any = None
-_FRAMING_BYTES = 128
-"""More bytes than Kafka writes around a record that is alone in its batch."""
-_HEADER_FRAMING_BYTES = 10
-"""More bytes than Kafka writes around a header's name and value."""
 _LATE_S = 0.005
 """Longest wait for pages: shorter than a commit, which without them would be an idle wait."""
 _PAGE_EVERY = 2
@@ -90,11 +53,6 @@ _PAGE_EVERY = 2
 def pages_a_turn(partitions: int) -> int:
     """Number of partitions, out of `partitions`, that do a page in one turn."""
     return ceil(partitions / _PAGE_EVERY)
-
-
-def items_of(messages: Iterable[Any], partitions: int) -> list[Item]:
-    """The records and their commands. Each record is decoded here, and never again."""
-    return [_item(message, partitions) for message in messages]
 
 
 def sort_in(tasks: Mapping[int, PartitionTask], items: Iterable[Item]) -> None:
@@ -180,39 +138,6 @@ def _begins_with_page(task: PartitionTask) -> bool:
 def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, message: Any, before: int) -> bool:
     meta = task.running_table.meta
     return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
-
-
-def _item(message: Any, partitions: int) -> Item:
-    """The record and its command. Its size is checked first: a broker limits only the compressed size."""
-    key, value = message.key(), message.value()
-    size = len(key or b"") + len(value or b"")
-    if size > MAX_COMMAND:
-        text = f"key and value have {size} bytes, at most {MAX_COMMAND} are allowed: send less in one"
-        return Item(message, _NONE, RecordFault("too_large", text))
-    try:
-        command = codec.decode_command(value)
-    except codec.BadRecordError as bad:
-        return Item(message, _NONE, RecordFault(bad.code, bad.message))
-    return Item(message, command, home=home(command, partitions, murmur2))
-
-
-def forward_fault(message: Any) -> RecordFault | None:
-    """The reason why the record cannot be written to another partition; None if it can.
-
-    The broker also counts headers and framing, and may have taken the record compressed. A refused record would abort
-    the turn each time it is read again.
-    """
-    headers = headers_of(message)
-    size = len(message.key() or b"") + len(message.value() or b"") + _FRAMING_BYTES
-    size += sum(
-        len(name.encode("utf-8", "replace")) + len(value or b"") + _HEADER_FRAMING_BYTES for name, value in headers
-    )
-    if size <= MAX_COMMAND:
-        return None
-    rule = f"with headers and framing it has {size} bytes, at most {MAX_COMMAND} can be forwarded"
-    return RecordFault(
-        "too_large", f"it is on the wrong partition, and {rule}: send less in one, with Kafka's own partitioner"
-    )
 
 
 def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:

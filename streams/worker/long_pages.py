@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from streams.engine.weights import limit_of
 from streams.errors import PartitionError
 from streams.model import ENGINE_VERSION, ContinueSlice
-from streams.worker.intake import PAGES, Item, PartitionInput, RecordFault
+from streams.worker.intake import PAGES, PartitionInput
+from streams.worker.items import Item, RecordFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

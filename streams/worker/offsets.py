@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
-    from streams.worker.agreement import TopicFacts
+    from streams.worker.topics import Topics
 
 _ADMIN_TIMEOUT_S = 10.0
 _COMMITTED_TIMEOUT_S = 0.25
@@ -45,15 +45,15 @@ class Offsets:
         consumer: the consumer of commands, whose group's offsets are asked for.
         admin: asks for the ends of logs; for use here only.
         reader: the reader of the changelog, which learns the topic's leaders here before it first reads.
-        facts: the topics' facts.
+        topics: facts about the topics.
         tell: called with the reason of a wait, while it lasts.
     """
 
-    def __init__(self, consumer: Any, admin: Any, reader: Any, facts: TopicFacts, tell: Callable[[str], None]) -> None:
+    def __init__(self, consumer: Any, admin: Any, reader: Any, topics: Topics, tell: Callable[[str], None]) -> None:
         self._consumer = consumer
         self._admin = admin
         self._reader = reader
-        self._facts = facts
+        self._topics = topics
         self._tell = tell
         self._has_metadata = False
         self._closing = threading.Event()
@@ -75,12 +75,12 @@ class Offsets:
     def _ask(self, partitions: Sequence[int]) -> PartitionOffsets | None:
         try:
             if not self._has_metadata:
-                load_metadata(self._reader, self._facts.changelog, _METADATA_TIMEOUT_S)
+                load_metadata(self._reader, self._topics.changelog, _METADATA_TIMEOUT_S)
                 self._has_metadata = True
             committed = self._committed(partitions)
             if not committed:
                 return None
-            changelog, commands = self._facts.changelog, self._facts.commands
+            changelog, commands = self._topics.changelog, self._topics.commands
             places = [TopicPartition(topic, partition) for topic in (changelog, commands) for partition in partitions]
             ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
             begins = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
@@ -94,7 +94,7 @@ class Offsets:
 
     def _committed(self, partitions: Sequence[int]) -> dict[int, int | None]:
         """Committed offsets by partition; empty when they are not stable yet."""
-        asked = [TopicPartition(self._facts.commands, partition) for partition in partitions]
+        asked = [TopicPartition(self._topics.commands, partition) for partition in partitions]
         try:
             answer = self._consumer.committed(asked, timeout=_COMMITTED_TIMEOUT_S)
         except KafkaException as error:

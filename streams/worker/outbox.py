@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.engine.effects import Append, Send, SendAll
-    from streams.worker.agreement import TopicFacts
     from streams.worker.clock_ahead import ClockAheadRun
+    from streams.worker.topics import Topics
 
 log = structlog.get_logger("streams.worker")
 
@@ -145,12 +145,12 @@ class Outbox:
         value = _cut("value", message.value(), left, headers)
         self.dead_letters.append(OutgoingDeadLetter(message.partition(), key, value, code, headers + own))
 
-    def clock_ahead(self, run: ClockAheadRun, facts: TopicFacts) -> None:
+    def clock_ahead(self, run: ClockAheadRun, topics: Topics) -> None:
         """Add the places, not the content, of records that were applied although their timestamps are too far ahead."""
         headers = _standard_headers(run.first, CLOCK_AHEAD, run.text)
         numbers = (LAST_OFFSET, run.last), (RECORDS, run.records), (MOST_AHEAD, run.ahead_ms), (CLOCK, run.clock)
         headers += [(name, str(number).encode()) for name, number in numbers]
-        headers += [(SOURCE, facts.commands_id.encode()), (CHANGELOG, facts.changelog_id.encode())]
+        headers += [(SOURCE, topics.commands_id.encode()), (CHANGELOG, topics.changelog_id.encode())]
         self.dead_letters.append(OutgoingDeadLetter(run.first.partition(), None, None, CLOCK_AHEAD, headers))
 
 

@@ -6,8 +6,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from streams.engine.view import PageSizes
-from streams.engine.weights import MAX_BYTES
+from streams.engine.answers import MAX_BYTES, PageSizes
 from streams.model import ContinueSlice, Tick
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.worker.culprit import Culprit
     from streams.worker.page_sizes import TunedSizes
-    from streams.worker.startup import Topics
     from streams.worker.task import PartitionTask
+    from streams.worker.topics import Topics
 
 
 class Pipeline:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from streams.engine.view import PageSizes
+    from streams.engine.answers import PageSizes
     from streams.model import Batch, Meta, Slice
     from streams.state.remembered import OverCounts
     from streams.worker.task import PartitionTask

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from concurrent.futures import Future
 
-    from streams.worker.agreement import TopicFacts
+    from streams.worker.topics import Topics
 
 log = structlog.get_logger("streams.worker")
 
@@ -50,9 +50,9 @@ class Place(NamedTuple):
 class Standstill:
     """Asks for the ends of the logs now and then, without a thread and without blocking."""
 
-    def __init__(self, admin: Any, facts: TopicFacts, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, admin: Any, topics: Topics, clock: Callable[[], float] = time.monotonic) -> None:
         self._admin = admin
-        self._facts = facts
+        self._topics = topics
         self._clock = clock
         self._asked_at = clock()
         self._answers: list[dict[TopicPartition, Future[Any]]] = []
@@ -67,7 +67,7 @@ class Standstill:
         if not self._answers and partitions and now - self._asked_at >= EVERY_S:
             self._ask(partitions, now)
         return [
-            Place(*key, offset, now - since, key[0] == self._facts.commands)
+            Place(*key, offset, now - since, key[0] == self._topics.commands)
             for key, (offset, since) in self._since.items()
             if key[1] in partitions
         ]
@@ -77,7 +77,7 @@ class Standstill:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {
             TopicPartition(topic, partition): latest
-            for topic in (self._facts.commands, self._facts.changelog)
+            for topic in (self._topics.commands, self._topics.changelog)
             for partition in partitions
         }
         self._answers = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,7 +12,7 @@ from streams.kafka.admin import Admin
 from streams.kafka.clients import TIMEOUT_S
 from streams.kafka.topic_ids import topic_id
 from streams.kafka.topics import require
-from streams.worker.agreement import TopicFacts
+from streams.worker.topics import Topics
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.worker")
 
 _DAY_MS = 86_400_000
-
-
-class Topics(NamedTuple):
-    """Names and counts the worker needs each turn."""
-
-    facts: TopicFacts
-    slice_partitions: int
-    dead_letter_partitions: int
-
-    @property
-    def commands(self) -> str:
-        """The name of the command log."""
-        return self.facts.commands
 
 
 def learn_topics(clients: Clients, settings: Settings) -> Topics:
@@ -54,26 +41,32 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
                 "fixed for the life of the topics",
             )
     retention = admin.configs([changelog])[0].get("delete.retention.ms")
-    facts = TopicFacts(
+    return Topics(
         commands=commands,
         changelog=changelog,
         partitions=counts[Topic.COMMANDS],
-        commands_id=topic_id(admin.client, commands, TIMEOUT_S),
-        changelog_id=topic_id(admin.client, changelog, TIMEOUT_S),
+        commands_id=_known(topic_id(admin.client, commands, TIMEOUT_S)),
+        changelog_id=_known(topic_id(admin.client, changelog, TIMEOUT_S)),
         delete_retention_ms=int(retention) if retention else _DAY_MS,
+        slice_partitions=counts[Topic.BATCH_SLICES],
+        dead_letter_partitions=counts[Topic.DEAD_LETTERS],
     )
-    return Topics(facts, counts[Topic.BATCH_SLICES], counts[Topic.DEAD_LETTERS])
 
 
-def check_count(partition: int, facts: TopicFacts) -> None:
+def _known(given: str) -> str:
+    """A topic's id; empty if the broker gives none, or sixteen zero bytes in base64."""
+    return "" if given == "AAAAAAAAAAAAAAAAAAAAAA" else given
+
+
+def check_count(partition: int, topics: Topics) -> None:
     """Check that a partition given to this worker is one of those with which the topics were created.
 
     Raises:
         StreamsError: the partition was added later.
     """
-    if partition >= facts.partitions:
+    if partition >= topics.partitions:
         raise StreamsError(
-            f"{facts.commands} has got more partitions than the {facts.partitions} it was made with: the count is "
+            f"{topics.commands} has got more partitions than the {topics.partitions} it was made with: the count is "
             "fixed for the life of the topics. Begin with new topics: STREAMS_TOPIC_PREFIX",
         )
 

@@ -19,7 +19,7 @@ from streams.errors import PartitionError
 from streams.kafka.clients import changelog_reader
 from streams.kafka.errors import AUTO_OFFSET_RESET
 from streams.state.errors import ChangelogError
-from streams.worker.agreement import TopicFacts, beginning_gone, check_store, check_table
+from streams.worker.agreement import beginning_gone, check_store, check_table
 from streams.worker.offsets import Offsets, passing
 from streams.worker.task import PartitionTask, Phase, Replay
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from streams.kafka.clients import Clients
     from streams.worker.clock_ahead import Places
     from streams.worker.offsets import PartitionOffsets
+    from streams.worker.topics import Topics
 
 log = structlog.get_logger("streams.restore")
 
@@ -60,7 +61,7 @@ class Takeover:
         clients: Clients,
         settings: Settings,
         consumer: Any,
-        facts: TopicFacts,
+        topics: Topics,
         wall_clock: Callable[[], int],
         named_ahead: Callable[[], Mapping[int, Places]],
         confirmed: Callable[[float], bool],
@@ -68,8 +69,8 @@ class Takeover:
         self._confirmed = confirmed
         self._reader = clients.consumer(changelog_reader(settings))
         admin = clients.admin(settings.kafka_properties())
-        self._offsets = Offsets(consumer, admin, self._reader, facts, self._tell_waiting)
-        self._facts = facts
+        self._offsets = Offsets(consumer, admin, self._reader, topics, self._tell_waiting)
+        self._topics = topics
         self._wall_clock = wall_clock
         self._named_ahead = named_ahead
         self._named: Mapping[int, Places] | None = None
@@ -136,7 +137,7 @@ class Takeover:
         self._reading = restoring
         if restoring:
             self._reader.assign(
-                [TopicPartition(self._facts.changelog, p, _place(task)) for p, task in restoring.items()]
+                [TopicPartition(self._topics.changelog, p, _place(task)) for p, task in restoring.items()]
             )
         else:
             self._reader.unassign()
@@ -179,7 +180,7 @@ class Takeover:
             bounds.committed[partition], bounds.commands_begin[partition], target=bounds.changelog_end[partition]
         )
         task.stood_to = bounds.commands_end[partition]
-        check_store(task, self._facts, bounds.changelog_begin[partition], self._wall_clock())
+        check_store(task, self._topics, bounds.changelog_begin[partition], self._wall_clock())
         replay.begin, replay.saved_at = task.store.changelog_position, task.store.saved_at or self._wall_clock()
         task.transit(Phase.RESTORING)
 
@@ -204,9 +205,9 @@ class Takeover:
     def _note(self, message: Any) -> None:
         error = message.error()
         if error.code() == AUTO_OFFSET_RESET:
-            raise beginning_gone(self._facts.changelog, message.partition())
+            raise beginning_gone(self._topics.changelog, message.partition())
         if error.fatal():
-            text = f"{self._facts.changelog}, partition {message.partition()}: {error.str()}"
+            text = f"{self._topics.changelog}, partition {message.partition()}: {error.str()}"
             raise PartitionError(text, message.partition())
         log.warning("changelog reader", error=error.str())
 
@@ -221,7 +222,7 @@ class Takeover:
             replay.records += store.apply_changelog(records)
         except (ChangelogError, BadRecordError) as error:
             raise PartitionError(
-                f"partition {task.partition}: {self._facts.changelog} holds what no worker wrote ({error}): find out "
+                f"partition {task.partition}: {self._topics.changelog} holds what no worker wrote ({error}): find out "
                 "who else may write there, and restore the topic",
                 task.partition,
             ) from error
@@ -233,7 +234,7 @@ class Takeover:
     def _reached(self, task: PartitionTask) -> bool:
         """True if the replay has reached its target: the reader's position passes it (markers take offsets, too)."""
         if task.store.changelog_position < task.replay.target:
-            position = self._reader.position([TopicPartition(self._facts.changelog, task.partition)])[0].offset
+            position = self._reader.position([TopicPartition(self._topics.changelog, task.partition)])[0].offset
             if position < task.replay.target:
                 return False
         if not self._confirmed(_BESIDE_S):
@@ -244,7 +245,7 @@ class Takeover:
             log.warning("partition was written meanwhile", partition=task.partition)
             task.claim()
             return False
-        check_table(task, self._facts)
+        check_table(task, self._topics)
         if task.store.meta is None and task.stood_to:
             # The log may have been applied before, to a table that is lost. Decisions made by a clock then must be
             # repeated.

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from streams.engine.view import PageSizes
+    from streams.engine.answers import PageSizes
     from streams.state.store import Store
-    from streams.worker.agreement import TopicFacts
     from streams.worker.clock_ahead import Places
-    from streams.worker.intake import Item
+    from streams.worker.items import Item
+    from streams.worker.topics import Topics
 
 MIN_TICK_GAP_MS = 50
 """Pause between two ticks for a partition: a broker whose clock is behind must not cause a storm of them."""
@@ -125,15 +125,15 @@ class PartitionTask:
             raise AssertionError(f"partition {self.partition} is not running")
         return self.table
 
-    def open_table(self, facts: TopicFacts, page_sizes: PageSizes) -> None:
+    def open_table(self, topics: Topics, page_sizes: PageSizes) -> None:
         """Make the table on the restored store; `page_sizes`: as for `Table`."""
         self.table = Table(
             self.store,
             self.partition,
-            facts.partitions,
+            topics.partitions,
             page_sizes,
-            commands_topic_id=facts.commands_id,
-            changelog_topic_id=facts.changelog_id,
+            commands_topic_id=topics.commands_id,
+            changelog_topic_id=topics.changelog_id,
         )
 
     def claim(self) -> None:

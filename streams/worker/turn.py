@@ -10,12 +10,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, assert_never
 
 from streams.engine import apply
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Append, Count, InsertRow, SeldomEffect, Send, SendAll, UpdateRow
-from streams.engine.view import At, PageSizes
 from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
 from streams.protocol.validation import CommandRefusedError
 from streams.worker.clock_ahead import runs_of
-from streams.worker.intake import forward_fault, left_over
+from streams.worker.intake import left_over
+from streams.worker.items import forward_fault
 from streams.worker.outbox import Outbox
 from streams.worker.page_sizes import TURN_S, Measured, MeasuredTick, Stopwatch
 
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streams.config import Settings
-    from streams.engine.view import Page
+    from streams.engine.answers import Page
     from streams.worker.clock_ahead import ClockAheadRun
-    from streams.worker.intake import Item, PartitionInput, RecordFault
+    from streams.worker.intake import PartitionInput
+    from streams.worker.items import Item, RecordFault
     from streams.worker.page_sizes import TunedSizes
-    from streams.worker.startup import Topics
     from streams.worker.task import PartitionTask
+    from streams.worker.topics import Topics
 
 _COMMAND = attrgetter("command")
 _AT_ONCE = 64
@@ -49,7 +51,7 @@ class Turn:
         self._now = 0
         self._latest = sys.maxsize
         self._ahead: dict[int, int] = {}
-        self._facts = topics.facts
+        self._topics = topics
         self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
         self.sizes = sizes
         self.tasks: list[PartitionTask] = []
@@ -219,7 +221,7 @@ class Turn:
             return
         for run in runs_of(input_.items, self._ahead, self._now):
             self.ahead.append(run)
-            self.outbox.clock_ahead(run, self._facts)
+            self.outbox.clock_ahead(run, self._topics)
         self._ahead = {}
 
     def _forward(self, message: Any, partition: int) -> None:

@@ -8,7 +8,7 @@ from streams.errors import StreamsError
 from streams.kafka.topic_ids import Remade, TopicIds
 
 if TYPE_CHECKING:
-    from streams.worker.agreement import TopicFacts
+    from streams.worker.topics import Topics
 
 _REASON_S: Final = 3.0
 """Longest search for the true reason of an error, seconds."""
@@ -21,8 +21,8 @@ class TopicWatch:
         StreamsError: one of them was deleted, or deleted and created again.
     """
 
-    def __init__(self, admin: Any, facts: TopicFacts) -> None:
-        self._ids = TopicIds(admin, {facts.commands: facts.commands_id, facts.changelog: facts.changelog_id})
+    def __init__(self, admin: Any, topics: Topics) -> None:
+        self._ids = TopicIds(admin, {topics.commands: topics.commands_id, topics.changelog: topics.changelog_id})
 
     def look(self) -> None:
         """Check the answers that have come; never waits."""

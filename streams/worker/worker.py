@@ -17,7 +17,8 @@ from streams.worker.connections import Connections
 from streams.worker.culprit import Culprit
 from streams.worker.given_up import give_up_partition, try_again
 from streams.worker.housekeeping import Collector, WalKeeper
-from streams.worker.intake import await_pages, items_of, late_pages, sort_in, with_pages
+from streams.worker.intake import await_pages, late_pages, sort_in, with_pages
+from streams.worker.items import items_of
 from streams.worker.observer import WorkerObserver
 from streams.worker.outbox import tell_dead_letters
 from streams.worker.page_sizes import Budget, TunedSizes
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
     from streams.kafka.clients import Clients
-    from streams.worker.intake import Item
+    from streams.worker.items import Item
     from streams.worker.turn import Turn
 
 log = structlog.get_logger("streams.worker")
@@ -184,7 +185,7 @@ class Worker:
         return items + await_pages(self._items, late, room)
 
     def _items(self, most: int, wait_s: float) -> list[Item]:
-        return items_of(self.connections.consume(most, wait_s), self._topics.facts.partitions)
+        return items_of(self.connections.consume(most, wait_s), self._topics.partitions)
 
     # --- partitions come and go ---
 
@@ -201,7 +202,7 @@ class Worker:
                 task.close()
         for partition in sorted(assigned):
             log.info("partition assigned", partition=partition)
-            check_count(partition, self._topics.facts)
+            check_count(partition, self._topics)
             file = self._folder.partition_file(partition)
             self.tasks[partition] = PartitionTask(partition, open_store(file, partition), file)
 
@@ -214,7 +215,7 @@ class Worker:
             self._start(task)
 
     def _start(self, task: PartitionTask) -> None:
-        task.open_table(self._topics.facts, self.sizes.others(task.partition))
+        task.open_table(self._topics, self.sizes.others(task.partition))
         next_offset = task.running_table.meta.next_offset
         if not self.connections.seek(task.partition, next_offset):
             # The next poll shows whether the partition was lost, or the consumer's place in the group.

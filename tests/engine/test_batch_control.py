@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streams.engine import apply, header_of, progress_of
+from streams.engine.answers import PageSizes
 from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
 from streams.engine.effects import Append, PutSlice
 from streams.engine.lead_control import abort
-from streams.engine.view import PageSizes
 from streams.gateway import progress
 from streams.model import (
     ENGINE_VERSION,

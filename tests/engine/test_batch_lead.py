@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from streams.engine import header_of
+from streams.engine.answers import At
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
-from streams.engine.view import At
 from streams.model import (
     ENGINE_VERSION,
     Action,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.engine import apply, header_of, progress_of
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Count, Send, SendAll
-from streams.engine.view import At, PageSizes
 from streams.gateway import progress
 from streams.model import (
     TERMINAL,

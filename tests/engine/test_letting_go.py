@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
+from streams.engine.answers import PageSizes
 from streams.engine.counters import STALE_RELEASE
 from streams.engine.effects import SetRelease, UpdateRow
 from streams.engine.release import _ROWS_A_PAGE
-from streams.engine.view import PageSizes
 from streams.model import (
     ENGINE_VERSION,
     Act,

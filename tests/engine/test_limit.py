@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.codec import encode
-from streams.engine.view import PageSizes
+from streams.engine.answers import PageSizes
 from streams.model import (
     ENGINE_VERSION,
     Act,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from streams.engine.answers import PageSizes
 from streams.engine.effects import SetPage
 from streams.engine.pace import BURST_MS, FASTEST, SLOWEST, at_rate, paced, refilled, room
-from streams.engine.view import PageSizes
 from streams.model import (
     ENGINE_VERSION,
     Action,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from streams.engine.answers import PageSizes
 from streams.engine.effects import UpdateRow
-from streams.engine.view import PageSizes
 from streams.model import Act, Action, Filter, Invoke, OnTimeout, ReportTransition, SignalKind, StartBatch, Status
 from support.tables.engine_rows import of
 from support.tables.memory_cluster import MemoryCluster, invoke

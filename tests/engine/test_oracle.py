@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import codec
-from streams.engine.view import PageSizes
+from streams.engine.answers import PageSizes
 from streams.model import TERMINAL, Action, Exclusion, Filter, ReportTransition, StartBatch, Status
 from support.effort import examples
 from support.kafka.reading import Entry

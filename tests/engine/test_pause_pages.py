@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Append, PutDelta, PutSlice, RemoveRow, Send, SendAll, SetPage, UpdateRow
-from streams.engine.view import At, PageSizes
 from streams.model import (
     ENGINE_VERSION,
     Action,

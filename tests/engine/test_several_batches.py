@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.engine.view import PageSizes
+from streams.engine.answers import PageSizes
 from streams.model import (
     Action,
     BatchState,

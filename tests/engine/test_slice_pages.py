@@ -9,9 +9,9 @@ import pytest
 
 from streams.codec import encode
 from streams.engine import progress_of
+from streams.engine.answers import At, PageSizes
 from streams.engine.counters import REPEATED_SLICE, STALE_PAGE, UNKNOWN_SLICE
 from streams.engine.effects import Append, PutDelta, PutSlice, RemoveSlice, SendAll, SetPage
-from streams.engine.view import At, PageSizes
 from streams.model import (
     ENGINE_VERSION,
     Action,

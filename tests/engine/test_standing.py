@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from streams.engine import header_of, progress_of
-from streams.engine.view import PageSizes
+from streams.engine.answers import PageSizes
 from streams.gateway import progress
 from streams.model import (
     Action,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from streams.engine.answers import At
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, RemoveBatch, RemoveRow, Send, SetTick, UpdateRow
-from streams.engine.view import At
 from streams.model import (
     ENGINE_VERSION,
     Act,

@@ -37,7 +37,7 @@ from support.tables.histories import START, long_histories
 from support.tables.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
-    from streams.engine.view import Object
+    from streams.engine.answers import Object
 
 HOUR = 3_600_000
 INVOCATION = Invocation("a", "mail", "send", labels={"x": "y"})

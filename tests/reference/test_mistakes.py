@@ -13,6 +13,7 @@ from streams.engine import (
     acts,
     dispatch,
     filters,
+    guarding,
     guards,
     invocations,
     lead_control,
@@ -150,8 +151,8 @@ def held_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 def a_limit_that_guards(patch: pytest.MonkeyPatch) -> None:
     """A slice with a limit holds what it may never come to."""
-    guarding = guards.guarding
-    patch.setattr(batches, "guarding", lambda slice_: guarding(replace(slice_, budget=None)))
+    right = guarding.guarding
+    patch.setattr(batches, "guarding", lambda slice_: right(replace(slice_, budget=None)))
 
 
 def a_door_that_is_never_open(patch: pytest.MonkeyPatch) -> None:
@@ -193,12 +194,12 @@ def nothing_left_out(patch: pytest.MonkeyPatch) -> None:
 
 def left_out_and_yet_guarded(patch: pytest.MonkeyPatch) -> None:
     """A batch holds what its filter leaves out."""
-    guard_of = guards.guard_of
+    guard_of = guarding.guard_of
 
     def wrong(slice_: Any, known: Any = None) -> Any:
         del known
         guard = guard_of(replace(slice_, filter=replace(slice_.filter, exclude=None)))
-        return guards.Guard(slice_, guard.matches)
+        return guarding.Guard(slice_, guard.matches)
 
     patch.setattr(batches, "guard_of", wrong)
 

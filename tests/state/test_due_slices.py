@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from streams.codec import encode_invocation
 from streams.engine import apply
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Append
-from streams.engine.view import At, PageSizes
 from streams.model import Action, ControlBatch, ControlOperation, Filter, Invoke, StartBatch, StartSlice
 from streams.state.store import Store
 from streams.state.table import Table

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from streams.codec import encode_invocation
 from streams.engine import apply
-from streams.engine.view import At, PageSizes
+from streams.engine.answers import At, PageSizes
 from streams.model import (
     Act,
     Action,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.codec import encode_invocation
+from streams.engine.answers import At, PageQuery, PageSizes
 from streams.engine.effects import InsertRow
 from streams.engine.filters import Facts, matches
-from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import Action, Cause, Ending, Exclusion, Filter, Invocation, Row, Status
 from streams.state.lists import know
 from streams.state.select import condition_of

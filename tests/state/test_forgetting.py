@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streams.codec import encode_invocation
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import InsertRow, PutBatch, PutDelta, RemoveRow, UpdateRow
-from streams.engine.view import At, PageSizes
 from streams.model import (
     Action,
     Batch,

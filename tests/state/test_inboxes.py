@@ -10,8 +10,8 @@ import pytest
 
 from streams.codec import encode_invocation
 from streams.engine import apply
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Append
-from streams.engine.view import At, PageSizes
 from streams.model import (
     Act,
     Action,

@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from streams.codec import encode_invocation
+from streams.engine.answers import At, PageQuery, PageSizes
 from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
-from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import Action, Cause, Change, Ending, Exclusion, Filter, Invocation, PageDelta, Row, Status
 from streams.state.store import Store
 from streams.state.table import Table

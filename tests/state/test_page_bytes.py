@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from streams.codec import encode_invocation, encode_signal
 from streams.engine import apply
+from streams.engine.answers import MAX_BYTES, At, PageSizes
 from streams.engine.effects import Append, Send, SendAll
-from streams.engine.view import At, PageSizes
-from streams.engine.weights import MAX_BYTES, of_start
+from streams.engine.weights import of_start
 from streams.model import (
     ENGINE_VERSION,
     Act,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import PutSlice, RemoveSlice
 from streams.engine.guards import Guards
-from streams.engine.view import At, PageSizes
 from streams.model import Exclusion, Filter, Invocation, Status
 from streams.state.store import Store
 from streams.state.table import Table

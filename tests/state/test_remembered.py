@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import PutBatch, PutSlice, RemoveBatch, RemoveSlice
-from streams.engine.view import At, PageSizes
 from streams.model import Action, Batch, BatchState, Filter, Slice, SliceState, StartBatch
 from streams.state.store import Store
 from streams.state.table import Table

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streams.codec import decode, encode_invocation
+from streams.engine.answers import At, PageQuery, PageSizes
 from streams.engine.effects import InsertRow, PutDelta, RemoveRow, SetPage, SetTick, UpdateRow
-from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import (
     ENGINE_VERSION,
     Action,

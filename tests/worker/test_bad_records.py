@@ -21,7 +21,7 @@ from streams.protocol.routing import partition_of
 from streams.protocol.validation import labels_fault
 from streams.state.store import Store
 from streams.state.table import Table
-from streams.worker import intake
+from streams.worker import intake, items
 from streams.worker.page_sizes import FIRST
 from streams.worker.task import PartitionTask
 from support.service.worker_world import PARTITIONS, World
@@ -52,7 +52,7 @@ def _mentions_an_exception(hint: Any) -> bool:
 
 def test_no_record_can_hold_an_exception() -> None:
     """The collector does not follow a `Record`: an exception in one leads back to it, and both would stay for ever."""
-    hints = get_type_hints(intake.Item)
+    hints = get_type_hints(items.Item)
     assert "bad" in hints
     for field, hint in hints.items():
         assert not _mentions_an_exception(hint), field
@@ -69,7 +69,7 @@ def test_a_share_with_bad_records_of_every_kind_leaves_nothing_alive() -> None:
     values = [codec.encode(Invoke(Invocation("a", "s", "h"))), b"bad", b"\xc3\x01" + b"\x01" * 20, None, b"x" * _MIB]
     messages = [_Message(value) for value in values]
     alive = [weakref.ref(message) for message in messages]
-    task.backlog += intake.items_of(messages, 1)
+    task.backlog += items.items_of(messages, 1)
     del messages
     input_ = intake.take_input(task)
     assert [item.bad is not None for item in input_.items] == [False, True, True, True, True]

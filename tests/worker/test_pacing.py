@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.view import PageSizes
-from streams.engine.weights import MAX_BYTES
+from streams.engine.answers import MAX_BYTES, PageSizes
 from streams.model import ContinueSlice
 from streams.worker.page_sizes import (
     FIRST,

@@ -10,8 +10,8 @@ from confluent_kafka import Message
 from msgspec.structs import replace
 
 from streams import codec
+from streams.engine.answers import At
 from streams.engine.effects import SetPage
-from streams.engine.view import At
 from streams.model import (
     ENGINE_VERSION,
     Act,
@@ -29,7 +29,8 @@ from streams.model import (
 )
 from streams.state.store import Store
 from streams.state.table import Table
-from streams.worker.intake import items_of, pages_a_turn, take_inputs, take_pages, with_pages
+from streams.worker.intake import pages_a_turn, take_inputs, take_pages, with_pages
+from streams.worker.items import items_of
 from streams.worker.page_sizes import FIRST
 from streams.worker.task import PartitionTask
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streams.engine import apply
-from streams.engine.view import At
+from streams.engine.answers import At
 from streams.model import TERMINAL, UNSTARTED, Cause, Ending, Invocation, Row, Status
 from support.tables.memory_table import MemoryTable
 

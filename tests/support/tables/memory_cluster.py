@@ -6,16 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from streams.engine import apply
+from streams.engine.answers import At
 from streams.engine.effects import Append, Count, PutSlice, Send, SendAll
-from streams.engine.view import At
 from streams.model import ENGINE_VERSION, Invocation, Invoke, Row, Tick
 from streams.protocol.routing import home, partition_of, routing_key
 from streams.protocol.validation import CommandRefusedError
 from support.tables.memory_table import DEFAULT_SIZES, MemoryTable
 
 if TYPE_CHECKING:
+    from streams.engine.answers import PageSizes
     from streams.engine.effects import Effect
-    from streams.engine.view import PageSizes
     from streams.model import Batch, Command, Slice
 
 RETENTION_MS = 24 * 60 * 60 * 1000

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from streams.engine import weights
+from streams.engine.answers import MAX_BYTES, Inbox, Page, PageSizes, StartedRow, Weighed
 from streams.engine.effects import (
     Append,
     Count,
@@ -26,12 +27,10 @@ from streams.engine.effects import (
     SetTick,
     UpdateRow,
 )
-from streams.engine.guards import Guard, guard_of, guarding
+from streams.engine.guarding import Guard, guard_of, guarding
 from streams.engine.lead_control import expiry_of
 from streams.engine.lifecycle import stands_at
 from streams.engine.slices import takes_turns
-from streams.engine.view import Inbox, Page, PageSizes, StartedRow, Weighed
-from streams.engine.weights import MAX_BYTES
 from streams.model import FINAL_SLICES, FINAL_STATES, UNSTARTED, Action, Meta, Row, SliceState, Status
 from support.reference.filters import Seen, matches
 from support.reference.state import ENDED
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
+    from streams.engine.answers import At, Object, PageQuery
     from streams.engine.effects import Effect
-    from streams.engine.view import At, Object, PageQuery
     from streams.model import Batch, Invocation, PageDelta, Slice
 
 DEFAULT_SIZES = PageSizes(100, 100)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from msgspec.structs import replace
 
 from streams.codec import decode, encode, encode_invocation, encode_row
+from streams.engine.answers import At, PageQuery, PageSizes
 from streams.engine.effects import (
     InsertRow,
     PutBatch,
@@ -24,7 +25,6 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.guards import Guards
-from streams.engine.view import At, PageQuery, PageSizes
 from streams.model import (
     TERMINAL,
     Action,

@@ -13,8 +13,8 @@ from streams.engine.slices import progress_of
 from streams.model import Action, Cause, Change, Ending, OnTimeout, PageDelta, Status
 
 if TYPE_CHECKING:
+    from streams.engine.answers import Page
     from streams.engine.effects import Effect
-    from streams.engine.view import Page
 
 
 ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.RESUME, Action.PURGE)

@@ -28,8 +28,8 @@ from support.tables.engine_rows import of
 from support.tables.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
+    from streams.engine.answers import PageSizes
     from streams.engine.effects import Effect
-    from streams.engine.view import PageSizes
     from streams.model import Slice
     from support.tables.memory_table import MemoryTable
 

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from streams.engine.view import PageSizes
+from streams.engine.answers import PageSizes
 from support.reference.beside.life import Life
 from support.reference.beside.twin import BATCH_RETENTION_MS, RETENTION_MS, Cluster
 from support.reference.beside.world import WorkerWorld

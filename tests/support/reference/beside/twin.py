@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from streams.codec import encode_invocation
 from streams.engine import apply
+from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Append, Send, SendAll
-from streams.engine.view import At, PageSizes
 from streams.model import (
     ENGINE_VERSION,
     ContinueSlice,

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from streams import codec
 from streams.config import Topic
-from streams.engine.view import PageSizes
+from streams.engine.answers import PageSizes
 from streams.model import ContinueSlice, Invoke, ReleaseHeld, Signal, SliceProgress, Tick
 from streams.protocol.routing import home
 from streams.state.store import Store
