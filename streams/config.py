@@ -22,6 +22,8 @@ _ENCODING = "utf-8-sig"
 """UTF-8 with or without a byte order mark, which would otherwise become part of the first variable's name."""
 
 _HOURS = 3_600_000
+_MAX_LABELS, _MAX_LABEL, _MAX_LABEL_BYTES = 64, 1_000, 65_536
+"""The protocol's bounds of labels: a record with more would be refused by every worker."""
 _ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
 _OWNED_PROPERTIES = {
     "bootstrap.servers": "set STREAMS_BOOTSTRAP_SERVERS instead",
@@ -137,6 +139,11 @@ class Settings(BaseSettings):
         7 * 24 * _HOURS, ge=60_000, description="how long a finished batch and its id are remembered"
     )
     reconcile_interval_ms: int = Field(15_000, ge=100, description="how often unanswered cancels are reconciled")
+    reconcile_labels: Annotated[dict[str, str], NoDecode] = Field(
+        {},
+        description="unanswered cancels are reconciled only of members that have these labels: KEY=VALUE, separated by "
+        "commas; empty: of all",
+    )
     tick_max_rows: int = Field(1_000, ge=1, le=100_000, description="most due items one tick handles")
     transaction_timeout_ms: int = Field(
         10_000, ge=1_000, le=900_000, description="after this the broker aborts the transaction of a dead worker"
@@ -172,6 +179,28 @@ class Settings(BaseSettings):
         repr=False,  # passwords
         description=f"more librdkafka properties, a variable each, such as {KAFKA_PREFIX}SASL_USERNAME",
     )
+
+    @field_validator("reconcile_labels", mode="before")
+    @classmethod
+    def _labels(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",")]
+        if not all(key.strip() and equals for key, equals, _ in pairs):
+            raise ValueError("write KEY=VALUE, several separated by commas")
+        return {key.strip(): text.strip() for key, _, text in pairs}
+
+    @field_validator("reconcile_labels")
+    @classmethod
+    def _few_labels(cls, value: dict[str, str]) -> dict[str, str]:
+        texts = [text for pair in value.items() for text in pair]
+        size = sum(len(text.encode()) for text in texts)
+        if len(value) > _MAX_LABELS or size > _MAX_LABEL_BYTES or any(len(text) > _MAX_LABEL for text in texts):
+            raise ValueError(
+                f"at most {_MAX_LABELS} labels, keys and values of at most {_MAX_LABEL} characters, together of at "
+                f"most {_MAX_LABEL_BYTES} bytes"
+            )
+        return value
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod

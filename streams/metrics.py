@@ -138,6 +138,7 @@ PHASE: Final = Label(
 CHANGE: Final = Label("change", "what the group did with a partition", ("assigned", "revoked", "lost"))
 FAULT: Final = Label("fault", "what had to be given up", ("turn", "producer", "consumer", "partition"))
 LIMIT: Final = Label("limit", "what a page is limited by", ("scanned", "matched"))
+RECONCILED_WHAT: Final = Label("what", "what the cancel reconciler counts", ("flows", "members"))
 FILE: Final = Label("file", "the table's SQLite database, or its write-ahead file", ("database", "wal"))
 
 
@@ -157,6 +158,11 @@ class OfWorker:
         "streams_without_effect_total", "Commands that changed nothing, such as late or repeated ones.", (WHY,)
     )
     WRITTEN: Final = CounterOf("streams_written_total", "Records written, in committed transactions.", (TOPIC,))
+    RECONCILED: Final = CounterOf(
+        "streams_reconciled_total",
+        "Flows chosen by the cancel reconciler, and members that it asked again.",
+        (RECONCILED_WHAT,),
+    )
     TURN_SECONDS: Final = HistogramOf(
         "streams_turn_seconds", "A turn, from its consumed records to its checkpoint.", buckets=_SECONDS
     )
@@ -201,6 +207,16 @@ class OfWorker:
     SLICES: Final = GaugeOf("streams_slices", "Parts of batches remembered.", (SLICE_STATE,))
     SLICE_ROWS: Final = GaugeOf(
         "streams_slice_rows", "Sum of a counter over the parts of batches remembered.", (SLICE_STATE, COUNTER)
+    )
+    BACKLOG: Final = GaugeOf(
+        "streams_reconciler_backlog",
+        "Cancelled flows that wait for their members, and those members. Absent unless every partition of the worker "
+        "runs.",
+        (RECONCILED_WHAT,),
+    )
+    BACKLOG_AGE: Final = GaugeOf(
+        "streams_reconciler_overdue_seconds",
+        "Seconds since the oldest deadline in the reconciler's backlog; 0 if none is over. Absent like the backlog.",
     )
     STORE_BYTES: Final = GaugeOf("streams_store_bytes", "Size of the table on disk.", (PARTITION, FILE))
     REBALANCES: Final = CounterOf("streams_rebalances_total", "Times the group gave or took partitions.")

@@ -189,6 +189,33 @@ def test_an_address_that_is_none_says_how_one_is_written(monkeypatch: pytest.Mon
     assert "None" not in str(told.value)
 
 
+def test_labels_are_pairs_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value may be empty or hold an equals sign; a key may not."""
+    monkeypatch.setenv("STREAMS_RECONCILE_LABELS", "tenant=acme, zone=a=b,old=")
+    assert load_settings().reconcile_labels == {"tenant": "acme", "zone": "a=b", "old": ""}
+    assert Settings().reconcile_labels == load_settings().reconcile_labels
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "tenant",
+        "=acme",
+        "tenant=acme,",
+        f"tenant={'x' * 1_001}",
+        ",".join(f"l{n}=x" for n in range(65)),
+        ",".join(f"{n}={'é' * 600}" for n in range(60)),
+    ],
+    ids=["no value", "no key", "an end", "too long", "too many", "too large"],
+)
+def test_labels_that_no_tick_could_carry_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the setting's name, before the worker starts."""
+    monkeypatch.setenv("STREAMS_RECONCILE_LABELS", value)
+    (line,) = _refused()
+    assert line.startswith("STREAMS_RECONCILE_LABELS=")
+    assert "KEY=VALUE" in line
+
+
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     """A setting that nobody can find does not exist."""
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

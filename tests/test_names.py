@@ -12,7 +12,7 @@ DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # Names that several files define, each with the one thing that they are.
 SHARED = {
     "BrokerUnavailableError": "no broker, to talk to or to start; `streams.broker` imports nothing of ours",
-    "check_invoke": "the check of an `Invoke`: what needs no table, and the engine's, which calls it",
+    "cancel_flow": "the command `CancelFlow`: as it is made, and as it is applied",
     "invoke": "the command `Invoke`: as it is made, and as it is applied",
     "main": "a program's beginning",
     "resume": "the action RESUME: as it is asked for, and as it is done to a row",

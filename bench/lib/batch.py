@@ -60,7 +60,7 @@ def run(made: Service, batches: Sequence[StartBatch]) -> Ran:
         }
     )
     topic = made.settings.topic(Topic.BATCH_SLICES)
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(made.partitions)])
     with Client(made.settings) as client:
         sent = time.time()
         for batch in batches:
@@ -93,7 +93,7 @@ def _over(header: BatchHeader) -> set[str]:
 def pings(made: Service) -> Iterator[Pings]:
     """Pings as long as the context lasts; the list is filled at its end."""
     file = Path(made.settings.state_dir.parent) / "pings.json"
-    with program(made, "bench.lib.ping", str(PARTITIONS), str(file)):
+    with program(made, "bench.lib.ping", str(made.partitions), str(file)):
         found: Pings = []
         yield found
     found += [(at, took) for at, took in json.loads(file.read_text())]

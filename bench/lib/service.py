@@ -36,8 +36,9 @@ class BenchError(Exception):
 class Service:
     """Topics under a prefix of their own, and workers on them, each with a state folder of its own."""
 
-    def __init__(self, bootstrap: str, name: str, folder: Path, workers: int = 1) -> None:
+    def __init__(self, bootstrap: str, name: str, folder: Path, workers: int = 1, partitions: int = PARTITIONS) -> None:
         self.folder = folder
+        self.partitions = partitions
         self.settings = Settings(
             _env_file=None,
             bootstrap_servers=bootstrap,
@@ -51,7 +52,7 @@ class Service:
             # Uncommitted: otherwise the answer waits while a transaction is open, which is nearly always.
             {"bootstrap.servers": bootstrap, "group.id": self.settings.group_id, "isolation.level": "read_uncommitted"}
         )
-        topics.create(self.settings, PARTITIONS, 1)
+        topics.create(self.settings, partitions, 1)
 
     # --- the workers ---
 
@@ -154,7 +155,7 @@ class Service:
         )
         topic = self.settings.topic(Topic.COMMANDS)
         for begin in range(0, len(records), _CHUNK):
-            chunk: list[list[dict[str, Any]]] = [[] for _ in range(PARTITIONS)]
+            chunk: list[list[dict[str, Any]]] = [[] for _ in range(self.partitions)]
             for partition, key, value in records[begin : begin + _CHUNK]:
                 chunk[partition].append({"key": key, "value": value})
             for partition, messages in enumerate(chunk):
@@ -175,7 +176,7 @@ class Service:
 
     def ends(self, topic: Topic) -> list[int]:
         """End offset of each partition, committed records only; a transaction's marker takes an offset too."""
-        places = [TopicPartition(self.settings.topic(topic), partition) for partition in range(PARTITIONS)]
+        places = [TopicPartition(self.settings.topic(topic), partition) for partition in range(self.partitions)]
         latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         futures = self._admin.list_offsets(dict.fromkeys(places, latest), isolation_level=IsolationLevel.READ_COMMITTED)
         return [futures[place].result(10).offset for place in places]
@@ -183,7 +184,7 @@ class Service:
     def applied(self) -> list[int]:
         """Committed offset of each partition: up to there commands are applied."""
         name = self.settings.topic(Topic.COMMANDS)
-        places = self._group.committed([TopicPartition(name, p) for p in range(PARTITIONS)], timeout=10)
+        places = self._group.committed([TopicPartition(name, p) for p in range(self.partitions)], timeout=10)
         return [max(0, place.offset) for place in places]
 
     def await_applied(self, ends: Sequence[int], what: str, within_s: float = 900.0) -> list[tuple[float, int]]:
@@ -218,7 +219,7 @@ class Service:
             }
         )
         try:
-            left = {p for p in range(PARTITIONS) if begins[p] < ends[p]}
+            left = {p for p in range(self.partitions) if begins[p] < ends[p]}
             consumer.assign([TopicPartition(name, p, begins[p]) for p in left])
             while left:
                 for message in consumer.consume(10_000, timeout=0.2):
@@ -239,10 +240,10 @@ class Service:
 
 
 @contextmanager
-def service(bootstrap: str, name: str, workers: int = 1) -> Iterator[Service]:
+def service(bootstrap: str, name: str, workers: int = 1, partitions: int = PARTITIONS) -> Iterator[Service]:
     """A service for one measurement; nothing of it is left."""
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
-        made = Service(bootstrap, name, Path(folder), workers)
+        made = Service(bootstrap, name, Path(folder), workers, partitions)
         try:
             yield made
         finally:

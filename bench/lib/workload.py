@@ -57,6 +57,15 @@ def started(names: list[str], partitions: int) -> Iterator[Record]:
         yield Record(partition, name, codec.encode(Invoke(invocation(name, number, OTHER))))
 
 
+def joining(names: list[str], partitions: int, members: int) -> Iterator[Record]:
+    """The same, as members of flows with that many members each."""
+    homes = partitions_of(names, partitions)
+    flows = ids(len(names) // members + 1)
+    for number, (name, partition) in enumerate(zip(names, homes, strict=True)):
+        joining_one = replace(invocation(name, number, OTHER), flow_id=flows[number // members])
+        yield Record(partition, name, codec.encode(Invoke(joining_one)))
+
+
 def lives(names: list[str], partitions: int) -> Iterator[Record]:
     """Of each invocation its start, that it runs, and that it has completed; reports lag behind."""
     homes = partitions_of(names, partitions)
@@ -77,6 +86,16 @@ def table(names: list[str], partitions: int, *, running: bool) -> Iterator[Recor
     for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
         service = DOOMED if number % 10 < DOOMED_TENTHS else OTHER
         invoke = Invoke(invocation(name, number, service), scheduled_at=tomorrow, adopt=running)
+        yield Record(partition, name, codec.encode(invoke))
+
+
+def halves(names: list[str], partitions: int, service: str, flow_id: str | None = None) -> Iterator[Record]:
+    """Commands whose invocations are of a service, and of a flow: every second one runs, the others are scheduled."""
+    tomorrow = time.time_ns() // 1_000_000 + DAY_MS
+    for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
+        running = number % 2 == 0
+        made = replace(invocation(name, number, service), flow_id=flow_id)
+        invoke = Invoke(made, scheduled_at=None if running else tomorrow, adopt=running)
         yield Record(partition, name, codec.encode(invoke))
 
 

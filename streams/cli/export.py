@@ -116,6 +116,7 @@ def _tell(exported: Exported, terms: Terms) -> None:
     """Report what was written, what to know about it, and what stays behind."""
     which = f" ({_listed(exported.moved)})" if exported.moved else ""
     err.print(f"exported, in {exported.commands:,} commands: {exported.invocations:,}{which}", markup=False)
+    _say("flows that are cancelled there, too, before anybody joins", exported.cancelled)
     in_hand = exported.moved[Status.READY] + exported.moved[Status.RUNNING]
     if terms.restart:
         _say("started again, with a START", in_hand)

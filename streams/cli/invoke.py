@@ -30,6 +30,11 @@ _ObjectKey = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="The virtual object it is about: one at a time of each, in order of arrival."),
 ]
+_Flow = Annotated[str | None, typer.Option(metavar="ID", help="The flow that it joins, to be cancelled with it.")]
+_Parent = Annotated[
+    str | None, typer.Option(metavar="ID", help="The invocation whose child it is, to be cancelled with it.")
+]
+_OPTIONS = {"flow_id": "--flow", "parent_id": "--parent"}
 
 
 def invoke(
@@ -49,6 +54,8 @@ def invoke(
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="When to start: ISO, or 2h for two hours from now. Else at once.")
     ] = None,
+    flow: _Flow = None,
+    parent: _Parent = None,
     deployment: Annotated[str | None, typer.Option(metavar="ID", help="The deployment that it is meant for.")] = None,
     adopt: Annotated[
         bool, typer.Option("--adopt", metavar="", help="It runs elsewhere already: no executor is told to start it.")
@@ -67,14 +74,12 @@ def invoke(
         handler,
         object_key,
         deployment,
+        flow,
+        parent,
         labels=labels_of("--label", label) or {},
     )
-    scheduled_at = future_of("--at", at)
-    command = Invoke(invocation, scheduled_at, adopt, _payload(payload, payload_file))
-    try:
-        check_invoke(command)
-    except CommandRefusedError as refusal:
-        raise typer.BadParameter(refusal.message) from None
+    command = Invoke(invocation, future_of("--at", at), adopt, _payload(payload, payload_file))
+    _refuse_invalid(command)
     place = _append(command)
     with already_done(f"invocation {invocation.invocation_id} is in the log"):
         if json:
@@ -82,6 +87,15 @@ def invoke(
             print_json({"invocation_id": invocation.invocation_id, "command": command_place})
         else:
             out.print(invocation.invocation_id, markup=False)
+
+
+def _refuse_invalid(command: Invoke) -> None:
+    try:
+        check_invoke(command)
+    except CommandRefusedError as refusal:
+        field, _, rule = refusal.message.partition(" ")
+        option = _OPTIONS.get(field)
+        raise typer.BadParameter(refusal.message if option is None else rule, param_hint=option) from None
 
 
 def _payload(text: str | None, file: Path | None) -> bytes | None:

@@ -86,6 +86,7 @@ VERBS = {
         "worker",
     ),
     "batch": Verb("batch:app", _ACT, "Look at batches, and control those that run. Example: streams batch list"),
+    "flow": Verb("flow:app", _ACT, "Look at flows, and cancel them. Example: streams flow list"),
     "dead-letters": Verb(
         "dead_letters:app", _LOOK, "Records that became dead letters. Example: streams dead-letters list"
     ),

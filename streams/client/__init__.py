@@ -5,6 +5,7 @@ from streams.client.dead_letters import DeadLetter, DeadLetterReader
 from streams.client.errors import (
     BatchTimeoutError,
     DeliveryError,
+    FlowTimeoutError,
     InvalidCommandError,
     UnreadableProgressError,
     UnreadableSignalError,
@@ -13,12 +14,13 @@ from streams.client.executor import Context, Executor, HandlerCancelledError, Re
 from streams.client.ids import new_batch_id, new_invocation_id
 from streams.client.outlet import Delivery
 from streams.client.producer import Client
-from streams.client.progress import ProgressReader
+from streams.client.progress import CANCELLED_STATES, FlowReader, ProgressReader
 from streams.kafka.errors import BrokerUnavailableError, TopicMissingError
 from streams.model import FINAL_STATES
 from streams.protocol.routing import routing_key
 
 __all__ = [
+    "CANCELLED_STATES",
     "FINAL_STATES",
     "AsyncClient",
     "BatchTimeoutError",
@@ -30,6 +32,8 @@ __all__ = [
     "Delivery",
     "DeliveryError",
     "Executor",
+    "FlowReader",
+    "FlowTimeoutError",
     "HandlerCancelledError",
     "InvalidCommandError",
     "ProgressReader",

@@ -109,6 +109,10 @@ class AsyncClient:
         """Log a purge: the ended invocation is removed for good."""
         await self.send(compose.purge(invocation_id, **options))
 
+    async def cancel_flow(self, flow_id: str, **options: Unpack[compose.FlowCancelOptions]) -> Delivery:
+        """Log the cancel of a flow, and return its place in the log; as `Client.cancel_flow`."""
+        return await self.send(compose.cancel_flow(flow_id, options))
+
     async def start_batch(self, start: StartBatch) -> str:
         """Log a batch and return its id. Sending it again with the same id and content changes nothing."""
         await self.send(start)

@@ -6,7 +6,19 @@ import time
 from typing import TYPE_CHECKING, TypedDict
 
 from streams.client.ids import new_invocation_id
-from streams.model import Act, Action, Cause, ControlBatch, ControlOperation, Invocation, Invoke, OnTimeout
+from streams.model import (
+    Act,
+    Action,
+    CancelFlow,
+    CancelPolicy,
+    Cause,
+    ControlBatch,
+    ControlOperation,
+    FlowAction,
+    Invocation,
+    Invoke,
+    OnTimeout,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -17,6 +29,8 @@ class InvocationOptions(TypedDict, total=False):
 
     invocation_id: an id of your own; sent again with the same content, it is the same invocation. If absent, a new id.
     object_key: the object of a keyed service; one invocation at a time runs for each.
+    flow_id: the flow that it joins, to be cancelled with it.
+    parent_id: the invocation whose child it is, to be cancelled with it.
     lease_ms: it is started again when its executor reports nothing for this long.
     labels: keys and values that batches may filter on.
     """
@@ -24,8 +38,8 @@ class InvocationOptions(TypedDict, total=False):
     invocation_id: str
     object_key: str
     deployment_id: str
-    flow_id: str
-    parent_id: str
+    flow_id: str | None
+    parent_id: str | None
     lease_ms: int
     labels: dict[str, str]
 
@@ -42,6 +56,18 @@ class CancelOptions(ActOptions, total=False):
 
     grace_ms: int
     on_timeout: OnTimeout
+
+
+class FlowCancelOptions(CancelOptions, total=False):
+    """Options of the cancel of a flow.
+
+    action: KILL ends members at once; CANCEL, if absent, asks their executors. policy: the members that it reaches;
+    all, if absent. children: the flow id is an invocation's, and its children are meant.
+    """
+
+    action: FlowAction
+    policy: CancelPolicy
+    children: bool
 
 
 class ControlOptions(TypedDict, total=False):
@@ -100,6 +126,11 @@ def resume(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
 def purge(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
     """A PURGE of one invocation: it is removed if it has ended."""
     return Act(invocation_id, Action.PURGE, cause=Cause(**options))
+
+
+def cancel_flow(flow_id: str, options: FlowCancelOptions) -> CancelFlow:
+    """A cancel of a flow and its members."""
+    return CancelFlow(flow_id, **({"action": FlowAction.CANCEL, "policy": CancelPolicy.CANCEL_ALL} | options))
 
 
 def control(batch_id: str, operation: ControlOperation, options: ControlOptions) -> ControlBatch:

@@ -33,6 +33,10 @@ class BatchTimeoutError(StreamsError, TimeoutError):
     """A batch has not ended within the given time. It goes on without its reader."""
 
 
+class FlowTimeoutError(StreamsError, TimeoutError):
+    """A flow has not come to the state within the given time. What was asked of it goes on without its reader."""
+
+
 class UnreadableProgressError(StreamsError):
     """A progress record that this version cannot read."""
 

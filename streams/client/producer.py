@@ -98,6 +98,16 @@ class Client:
         """Queue a purge: the ended invocation is removed for good; like `send`."""
         self.send(compose.purge(invocation_id, **options))
 
+    def cancel_flow(
+        self, flow_id: str, *, on_delivery: OnDelivery | None = None, **options: Unpack[compose.FlowCancelOptions]
+    ) -> None:
+        """Queue the cancel of a flow: its members end, wherever they are, those who join later too; like `send`.
+
+        An unknown flow is created, cancelled. Again, it changes nothing but to try failed members once more, unless it
+        asks for more: a KILL after a CANCEL, or a policy that reaches more members.
+        """
+        self.send(compose.cancel_flow(flow_id, options), on_delivery)
+
     def send(self, command: ClientCommand, on_delivery: OnDelivery | None = None) -> None:
         """Queue a command; returns before the broker has it, and waits only while the local queue is full.
 

@@ -149,5 +149,6 @@ def _read(read: Reader, data: bytes, at: int) -> Any:
 def _row(invocation: Invocation, *rest: Any) -> tuple[Row, Invocation]:
     """The row and its invocation; `rest`: the other fields of an `InvocationRow`, then the invocation's bytes."""
     new_row: Callable[..., Row] = Row
-    row = new_row(invocation.invocation_id, rest[-1], *rest[:-1], invocation.lease_ms, object_key=invocation.object_key)
+    of_it = (invocation.object_key, invocation.flow_id, invocation.parent_id)
+    row = new_row(invocation.invocation_id, rest[-1], *rest[:-1], invocation.lease_ms, None, *of_it)
     return row, invocation

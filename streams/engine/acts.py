@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from msgspec.structs import replace
 
@@ -12,7 +12,7 @@ from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, Verdict, verdict
 from streams.engine.objects import promotions
-from streams.engine.rows import asked, ended, paused, signal
+from streams.engine.rows import asked, asked_again, ended, paused, signal
 from streams.engine.starts import resume
 from streams.model import Action, Ending, SignalKind, Status
 from streams.protocol.validation import check_act
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from streams.model import Act, Cause, Row
 
 
+_ENDING: Final = frozenset({Verdict.END, Verdict.STOP, Verdict.ASK})
+
+
 def act(command: Act, at: At, view: View) -> list[Effect]:
     """Act on one invocation. No batch counts the act, but a batch may lose the row to it."""
     check_act(command)
@@ -31,7 +34,7 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
     if row is None or (command.only_unstarted and row.started_seq is not None):
         return [SKIPPED_ACT]
     found = verdict(command.action, row)
-    guards = Guards(view)
+    guards = Guards(view, frozenset({row.seq}) if found in _ENDING else frozenset())
     match found:
         case Verdict.SKIP:
             effects = _skip(row, command)
@@ -73,5 +76,9 @@ def _stop(row: Row, cause: Cause, at: At, view: View) -> list[Effect]:
 
 def _ask(row: Row, command: Act, at: At) -> list[Effect]:
     grace_ms = DEFAULT_GRACE_MS if command.grace_ms is None else command.grace_ms
-    cancelling = asked(row, command.cause, command.on_timeout, grace_ms, at.now)
-    return [UpdateRow(cancelling), signal(SignalKind.CANCEL, row, 0, at.now, command.cause)]
+    if row.status is Status.CANCELLING:
+        cancelling = asked_again(row, command.cause, command.on_timeout, grace_ms, at.now)
+    else:
+        cancelling = asked(row, command.cause, command.on_timeout, grace_ms, at.now)
+    repeat = 0 if cancelling.ending is None else cancelling.ending.repeat
+    return [UpdateRow(cancelling), signal(SignalKind.CANCEL, row, repeat, at.now, command.cause)]

@@ -27,13 +27,16 @@ class At(Record, frozen=True):
 class PageSizes(NamedTuple):
     """The size limits of a page.
 
-    Rows looked at; rows matched; pieces of work of a tick (0: as many as the last); bytes (0: the default).
+    Rows looked at; rows matched; pieces of work of a tick (0: as many as the last); bytes (0: the default); members
+    that a flow's page asks, and members of a flow that a page acts on (0: as many as rows matched).
     """
 
     max_scanned: int
     max_matched: int
     max_due: int = 0
     max_bytes: int = 0
+    max_asked: int = 0
+    max_members: int = 0
 
 
 class PageQuery(Record, frozen=True):
@@ -68,6 +71,14 @@ class StartedRow(Record, frozen=True):
     counted_by: str | None
 
 
+class Grouped(NamedTuple):
+    """A matched row that belongs to a flow, or has a parent."""
+
+    seq: int
+    flow_id: str | None
+    parent_id: str | None
+
+
 class Page(Record, frozen=True):
     """The matched rows of a page.
 
@@ -77,7 +88,9 @@ class Page(Record, frozen=True):
     `rows`: the rows to be written row by row, in order of seq: for RESUME the matched PAUSED rows, for PAUSE those of
     them that are held, for PURGE all matched rows, for other actions none. `objects`: for KILL, CANCEL and PAUSE the
     objects of matched rows, in order; they may be left out if nothing waits for them. `weight`: of all matched rows.
-    If that exceeds `max_bytes`, a page of several ids has no rows: ask again with fewer ids.
+    If that exceeds `max_bytes`, a page of several ids has no rows: ask again with fewer ids. For KILL and CANCEL:
+    `grouped`: the matched rows with a flow or a parent, and `parents`: seq and id of those whose children have a flow
+    here, both in order of seq.
     """
 
     scanned: int
@@ -89,6 +102,8 @@ class Page(Record, frozen=True):
     rows: tuple[Row, ...] = ()
     objects: tuple[Object, ...] = ()
     weight: int = 0
+    grouped: tuple[Grouped, ...] = ()
+    parents: tuple[tuple[int, str], ...] = ()
 
 
 class Weighed(NamedTuple):

@@ -1,19 +1,29 @@
-"""The pages that may act: a worker may have written them, and their number is the awaited one."""
+"""The pages among commands, and those that may act: a worker may have written them, and their number is awaited."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+from streams.engine.flows import FEW_MEMBERS
 from streams.engine.validate import check_internal
-from streams.model import ContinueSlice, ReleaseHeld
+from streams.model import ActMembers, ContinueFlow, ContinueSlice, ReleaseHeld, Tick
 from streams.protocol.validation import CommandRefusedError
 
 if TYPE_CHECKING:
     from streams.engine.answers import At
-    from streams.model import Meta, Tick
+    from streams.model import Meta
+
+Page = ContinueSlice | ContinueFlow | ReleaseHeld | ActMembers | Tick
+"""Commands that handle many rows or members: a partition does at most one of them per turn."""
+_PAGES = (ContinueSlice, ContinueFlow, ReleaseHeld, ActMembers, Tick)
 
 
-def may_act(page: ContinueSlice | ReleaseHeld | Tick, at: At, meta: Meta, before: int) -> bool:
+def is_page(command: Any) -> TypeGuard[Page]:
+    """True if the command may handle many rows or members."""
+    return isinstance(command, _PAGES) and not (isinstance(command, ActMembers) and len(command.seqs) <= FEW_MEMBERS)
+
+
+def may_act(page: Page, at: At, meta: Meta, before: int) -> bool:
     """True if a page may do more than be counted or become a dead letter.
 
     Args:
@@ -26,7 +36,10 @@ def may_act(page: ContinueSlice | ReleaseHeld | Tick, at: At, meta: Meta, before
         check_internal(page, at)
     except CommandRefusedError:
         return False
-    if isinstance(page, ContinueSlice):
+    if isinstance(page, ActMembers):
+        # It has no number. Each of its members arrived before it, or is none.
+        return page.seqs[0] < at.offset
+    if isinstance(page, (ContinueSlice, ContinueFlow)):
         number, first, last = page.page, meta.page + (not meta.page_outstanding), meta.page
     elif isinstance(page, ReleaseHeld):
         number, first, last = page.release_no, meta.release_no + (not meta.release_outstanding), meta.release_no

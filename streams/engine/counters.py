@@ -1,4 +1,4 @@
-"""Every counter the engine raises by a `Count` effect, once."""
+"""Every counter the engine raises by a `Count` effect, once: commands without effect, and the reconciler's work."""
 
 from __future__ import annotations
 
@@ -38,3 +38,15 @@ SKIPPED_CONTROL: Final = Count("skipped_control")
 
 UNKNOWN_SLICE: Final = Count("unknown_slice")
 """A `ControlSlice` of a batch that the partition does not know."""
+
+STALE_MEMBER: Final = Count("stale_member")
+"""A record of a member that its flow does not have, or that changes nothing."""
+
+STALE_FLOW_PAGE: Final = Count("stale_flow_page")
+"""A `ContinueFlow` that is not the outstanding page."""
+
+RECONCILED_FLOWS: Final = "reconciled_flows"
+"""Flows that the reconciler has chosen; a counter of work, not of a command without effect."""
+
+RECONCILED_MEMBERS: Final = "reconciled_members"
+"""Members that the reconciler has asked again; likewise."""

@@ -5,14 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streams.engine import acts, invocations, lead, lead_control, pages, release, slice_control, slices, ticks, validate
+from streams.engine import (
+    acts,
+    flow_commands,
+    flow_pages,
+    invocations,
+    lead,
+    lead_control,
+    member_pages,
+    pages,
+    release,
+    slice_control,
+    slices,
+    ticks,
+)
+from streams.engine.effects import PutFlow
+from streams.engine.members import following
+from streams.engine.rotation import begin_turns
 from streams.model import (
     Act,
+    ActMembers,
     CancelFlow,
+    ContinueFlow,
     ContinueSlice,
     ControlBatch,
     ControlSlice,
     Invoke,
+    JoinFlow,
+    MemberAck,
+    MemberEnded,
     ReleaseHeld,
     ReportTransition,
     SliceReport,
@@ -35,14 +56,24 @@ HANDLERS: dict[type, Handler] = {
     Act: acts.act,
     StartBatch: lead.start_batch,
     ControlBatch: lead_control.control_batch,
-    CancelFlow: validate.refuse_cancel_flow,
+    CancelFlow: flow_commands.cancel_flow,
     StartSlice: slices.start_slice,
     ContinueSlice: pages.continue_slice,
     ControlSlice: slice_control.control_slice,
     SliceReport: lead.slice_report,
     ReleaseHeld: release.release_held,
     Tick: ticks.tick,
+    JoinFlow: flow_commands.join_flow,
+    MemberEnded: flow_commands.member_ended,
+    MemberAck: flow_commands.member_ack,
+    ActMembers: member_pages.act_members,
+    ContinueFlow: flow_pages.continue_flow,
 }
+
+
+_OF_FLOWS = frozenset({CancelFlow, JoinFlow, MemberEnded, MemberAck, ContinueFlow})
+"""Commands that change flows and no rows."""
+_MAY_WAKE = frozenset({ActMembers, ContinueSlice, Tick})
 
 
 def apply(command: Command, at: At, view: View) -> list[Effect]:
@@ -53,4 +84,10 @@ def apply(command: Command, at: At, view: View) -> list[Effect]:
     Raises:
         CommandRefusedError: the command breaks a rule; it becomes a dead letter and nothing changes.
     """
-    return HANDLERS[type(command)](command, at, view)
+    effects = HANDLERS[type(command)](command, at, view)
+    if type(command) in _OF_FLOWS:
+        return begin_turns(effects, at, view)
+    told = following(command, effects, at, view)
+    if told or type(command) in _MAY_WAKE or (effects and type(effects[-1]) is PutFlow):
+        return begin_turns(effects + told, at, view)
+    return effects

@@ -11,7 +11,9 @@ from streams.model import (
     Batch,
     Cause,
     Command,
+    Flow,
     Invocation,
+    Member,
     PageDelta,
     Record,
     Row,
@@ -99,6 +101,45 @@ class SetTick(Record, frozen=True):
     tick_no: int
 
 
+class PutFlow(Record, frozen=True):
+    """A flow's new state; that of a named flow is published at the end of the turn."""
+
+    flow: Flow
+
+
+class RemoveFlow(Record, frozen=True):
+    """A flow and all entries of its members are forgotten; what was published of a named flow, too."""
+
+    flow_id: str
+    children: bool
+
+
+class PutMembers(Record, frozen=True):
+    """The same new entry for members of a flow on one partition; `seqs` rise."""
+
+    flow_id: str
+    children: bool
+    partition: int
+    seqs: tuple[int, ...]
+    member: Member
+
+
+class RemoveMembers(Record, frozen=True):
+    """The entries of members of a flow on one partition are removed; `seqs` rise."""
+
+    flow_id: str
+    children: bool
+    partition: int
+    seqs: tuple[int, ...]
+
+
+class SetReconciled(Record, frozen=True):
+    """The reconciler's last turn, and the labels of the last `Tick`."""
+
+    reconciled_at: int
+    labels: dict[str, str]
+
+
 class Send(Record, frozen=True):
     """A signal to executors; `encoded` holds the Avro bytes of the `Invocation`."""
 
@@ -144,7 +185,21 @@ class Count(Record, frozen=True):
 
 RowEffect = InsertRow | UpdateRow
 """The effects of nearly every command on the table. Code that walks effects checks for these, and for `Send`, first."""
-SeldomEffect = RemoveRow | PutDelta | PutBatch | RemoveBatch | PutSlice | RemoveSlice | SetPage | SetRelease | SetTick
+FlowEffect = PutFlow | RemoveFlow | PutMembers | RemoveMembers
+"""The effects on flows."""
+SeldomEffect = (
+    RemoveRow
+    | PutDelta
+    | PutBatch
+    | RemoveBatch
+    | PutSlice
+    | RemoveSlice
+    | SetPage
+    | SetRelease
+    | SetTick
+    | SetReconciled
+    | FlowEffect
+)
 TableEffect = RowEffect | SeldomEffect
 """The effects that the table applies."""
 Outgoing = Send | SendAll | Append

@@ -9,27 +9,54 @@ from msgspec.structs import replace
 
 from streams.engine.effects import UpdateRow
 from streams.engine.filters import Facts
+from streams.engine.flows import CANCELLED_PARENT, ends_all
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from streams.engine.effects import Effect
     from streams.engine.view import View
     from streams.model import Row, Slice
 
 
 class Guards:
-    """The slices that guard rows while a command is applied; `view` shows the table before the command."""
+    """The slices and flows that guard rows while a command is applied; `view` shows the table before the command.
 
-    def __init__(self, view: View) -> None:
+    `ending`: seqs of the rows that the command itself cancels or kills.
+    """
+
+    def __init__(self, view: View, ending: AbstractSet[int] = frozenset()) -> None:
         self._view = view
         self._guards = view.guarding()
+        self._ending = ending
 
     def against(self, row: Row) -> bool:
-        """True if the pages of some slice have not reached the row yet, and its filter matches the row as it is now."""
+        """True if the pages of some slice have not reached the row yet, and its filter matches the row as it is now.
+
+        Or if a cancelled flow has still to end it.
+        """
+        if (row.flow_id is not None or row.parent_id is not None) and self._of_flows(row):
+            return True
         to_come = [guard for guard in self._guards if _to_come(guard.slice, row)]
         if not to_come:
             return False
         facts = Facts(row, self._view.invocation(row))
         return any(guard.matches(facts) for guard in to_come)
+
+    def _of_flows(self, row: Row) -> bool:
+        """Whether the row is a member of a flow of this partition whose cancel reaches everybody.
+
+        A child's parent that this command ends, or that was cancelled before its child has joined, counts alike.
+        """
+        view = self._view
+        if row.flow_id is not None and ends_all(view.flow(row.flow_id, children=False)):
+            return True
+        if row.parent_id is None:
+            return False
+        flow, parent = view.flow(row.parent_id, children=True), view.row(row.parent_id)
+        if parent is not None and parent.seq in self._ending:
+            return True
+        return ends_all(flow) or (flow is None and parent is not None and parent.status in CANCELLED_PARENT)
 
 
 def hold(row: Row) -> list[Effect]:

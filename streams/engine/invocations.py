@@ -10,12 +10,12 @@ from streams.engine.effects import InsertRow, Send, UpdateRow
 from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import follows
+from streams.engine.members import cancel_children, ending_flow, turned_away
 from streams.engine.objects import object_of, promotions
 from streams.engine.rows import reported
 from streams.engine.standing import turn_away
-from streams.engine.validate import check_invoke
-from streams.model import TERMINAL, Ending, Row, SignalKind, Status
-from streams.protocol.validation import CommandRefusedError, check_report
+from streams.model import TERMINAL, Ending, FlowAction, Row, SignalKind, Status
+from streams.protocol.validation import CommandRefusedError, check_invoke, check_report
 
 if TYPE_CHECKING:
     from streams.engine.answers import At
@@ -37,10 +37,8 @@ def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
     known = view.row(invocation.invocation_id)
     if known is not None:
         return _again(known, digest)
-    rule = view.at_the_door(invocation, at.now)
-    if rule is not None:
-        status, attempt, started_seq = (_RUNNING, 1, at.offset) if command.adopt else (_PENDING, 0, None)
-        return turn_away(_arrived(command, at, digest, status, attempt, started_seq, None), rule, command, at)
+    if (refusal := _at_the_door(command, at, digest, view)) is not None:
+        return refusal
     scheduled_at = command.scheduled_at
     if scheduled_at is not None and scheduled_at > at.now:
         row = _arrived(command, at, digest, _SCHEDULED, 0, None, scheduled_at)
@@ -54,6 +52,26 @@ def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
     row = _arrived(command, at, digest, _READY, 1, at.offset, due_at)
     start = Send(_START, row.invocation_id, command.encoded, at.offset, 1, 0, at.now, command.payload)
     return [InsertRow(row, invocation, command.payload), start]
+
+
+def _at_the_door(command: Invoke, at: At, digest: int, view: View) -> list[Effect] | None:
+    """The effects if a standing rule or a cancelled flow ends the invocation as it arrives; None if it may come in."""
+    invocation = command.invocation
+    rule = view.at_the_door(invocation, at.now)
+    if rule is not None:
+        status, attempt, started_seq = (_RUNNING, 1, at.offset) if command.adopt else (_PENDING, 0, None)
+        row = _arrived(command, at, digest, status, attempt, started_seq, None)
+        effects = turn_away(row, rule, command, at)
+        action = FlowAction(rule.action.value)
+        return effects + cancel_children(
+            row.invocation_id, action, rule.grace_ms, rule.on_timeout, rule.cause, at, view
+        )
+    if command.adopt or (invocation.flow_id is None and invocation.parent_id is None):
+        return None
+    flow = ending_flow(invocation, at, view)
+    if flow is None:
+        return None
+    return turned_away(_arrived(command, at, digest, _PENDING, 0, None, None), flow, command, at, view)
 
 
 def _waiting(command: Invoke, at: At, digest: int, view: View) -> list[Effect] | None:
@@ -95,6 +113,8 @@ def _arrived(
         due_at=due_at,
         lease_ms=invocation.lease_ms,
         object_key=invocation.object_key,
+        flow_id=invocation.flow_id,
+        parent_id=invocation.parent_id,
     )
 
 
@@ -148,5 +168,7 @@ def _ended(command: ReportTransition, row: Row, at: At, view: View) -> list[Effe
         ledger.settle(asked.counted_by, "done" if command.to is Status.CANCELLED else "skipped")
         effects += ledger.effects()
     if row.object_key is not None:
-        effects += promotions(effects, at, view, Guards(view))
+        # A child that has not joined yet is cancelled as it joins: it is not started first.
+        unjoined = command.to is Status.CANCELLED and view.flow(row.invocation_id, children=True) is None
+        effects += promotions(effects, at, view, Guards(view, frozenset({row.seq} if unjoined else ())))
     return effects

@@ -76,6 +76,9 @@ def stands_at(row: Row) -> Status:
 
 def verdict(action: Action, row: Row) -> Verdict:
     """The outcome of `action` on `row`."""
+    if action is Action.CANCEL and row.status is Status.CANCELLING and row.due_at is None:
+        # Its grace has ended with LEAVE, and nothing more would be done.
+        return Verdict.ASK
     by_status = VERDICTS[action]
     return by_status[row.status if row.status in by_status else stands_at(row)]
 

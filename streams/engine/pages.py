@@ -15,17 +15,20 @@ from streams.engine.effects import PutDelta, PutSlice, RemoveRow, SendAll, Updat
 from streams.engine.guards import Guards
 from streams.engine.ledger import MAX_SAMPLES, Ledger
 from streams.engine.lifecycle import ENDED_BY, VERDICTS, Verdict, next_repeat
+from streams.engine.members import cancel_children, endings
 from streams.engine.objects import promotions_within
 from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.release import let_go
-from streams.engine.slices import next_in_rotation, next_page, pages_over, report_of_end, takes_turns
+from streams.engine.rotation import next_in_rotation, next_page, waiting_turns
+from streams.engine.slices import pages_over, report_of_end, takes_turns
 from streams.engine.starts import resume
 from streams.engine.validate import check_internal
-from streams.engine.weights import limit_of, of_cause, of_slice
+from streams.engine.weights import limit_of, of_cause, of_flows, of_slice
 from streams.model import (
     Action,
     Change,
     Ending,
+    FlowAction,
     PageDelta,
     SignalKind,
     SliceState,
@@ -66,17 +69,19 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     if not meta.page_outstanding or command.page != meta.page:
         return [STALE_PAGE]
     slice_ = view.slice(command.batch_id)
-    running = view.running_slices()
+    running = waiting_turns(view)
     if slice_ is None or not takes_turns(slice_):
         return next_page(next_in_rotation(command.batch_id, running, goes_on=False), at, view)
     slice_ = refilled(slice_, at.now)
-    guards = Guards(view)
     size = command.max_matched
     while True:
         page, cursor, last = _select(slice_, replace(command, max_matched=size), view)
+        guards = Guards(view)
         if slice_.action is Action.RESUME:
             page = replace(page, rows=tuple(row for row in page.rows if not guards.against(row)))
         plan = _plan(slice_.action, page)
+        if page.grouped or page.parents:
+            guards = Guards(view, frozenset(chain(plan.done, plan.asked)))
         # A page of one row may weigh anything: there must be progress.
         most = max(0, limit_of(command.max_bytes) - page.weight) if _matched(page) > 1 else None
         effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, guards, most)
@@ -163,6 +168,7 @@ def _act(
     match slice_.action:
         case Action.KILL | Action.CANCEL:
             effects = _end(slice_, page, plan, at, view)
+            effects += _of_flows(slice_, page, plan, at, view)
             if page.objects:
                 gone = frozenset(plan.done)
         case Action.PAUSE:
@@ -177,6 +183,7 @@ def _act(
             assert_never(slice_.action)
     if most is not None:
         most -= sum(of_slice(effect.slice) for effect in effects if isinstance(effect, PutSlice))
+        most -= of_flows(effects)
         if most < 0:
             return None
     touched = effects if slice_.action is Action.RESUME else ()
@@ -195,7 +202,7 @@ def _pause(slice_: Slice, page: Page, plan: _Plan, at: At) -> list[Effect]:
     unmarked: list[Effect] = [UpdateRow(replace(row, held=False)) for row in page.rows]
     if not places:
         return unmarked
-    changes = tuple(Change(Status.PAUSED, status, seqs=_differences(seqs)) for status, seqs in places.items())
+    changes = tuple(Change(Status.PAUSED, status, seqs=differences(seqs)) for status, seqs in places.items())
     left = {status: len(seqs) for status, seqs in places.items()}
     effects: list[Effect] = [PutDelta(PageDelta(at.now, None, changes), left)]
     if plan.signalled:
@@ -210,10 +217,10 @@ def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Eff
     grace_until = at.now + slice_.grace_ms
     changes = []
     if plan.done:
-        changes.append(Change(ENDED_BY[slice_.action], seqs=_differences(plan.done)))
+        changes.append(Change(ENDED_BY[slice_.action], seqs=differences(plan.done)))
     if plan.asked:
         due_at = next_repeat(at.now, 0, grace_until)
-        changes.append(Change(Status.CANCELLING, due_at=due_at, seqs=_differences(plan.asked)))
+        changes.append(Change(Status.CANCELLING, due_at=due_at, seqs=differences(plan.asked)))
     if changes:
         ending = Ending(slice_.cause)
         if plan.asked:
@@ -229,7 +236,24 @@ def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Eff
     return effects + ledger.effects()
 
 
-def _differences(seqs: list[int]) -> tuple[int, ...]:
+def _of_flows(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Effect]:
+    """What the page means for flows: members that have ended, and parents whose children are cancelled with them."""
+    effects: list[Effect] = []
+    if page.grouped:
+        ended = set(plan.done)
+        effects += endings([each for each in page.grouped if each.seq in ended], at, view)
+    if page.parents:
+        hit = {*plan.done, *plan.asked}
+        action = FlowAction(slice_.action.value)
+        for seq, invocation_id in page.parents:
+            if seq in hit:
+                effects += cancel_children(
+                    invocation_id, action, slice_.grace_ms, slice_.on_timeout, slice_.cause, at, view
+                )
+    return effects
+
+
+def differences(seqs: list[int]) -> tuple[int, ...]:
     """The first number, then the difference of each one from its predecessor."""
     return (seqs[0], *map(sub, seqs[1:], seqs))
 

@@ -74,6 +74,14 @@ def asked(row: Row, cause: Cause, on_timeout: OnTimeout, grace_ms: int, now: int
     )
 
 
+def asked_again(row: Row, cause: Cause, on_timeout: OnTimeout, grace_ms: int, now: int) -> Row:
+    """The row whose grace has ended with LEAVE, with a new grace; the CANCEL signal's `repeat` rises."""
+    again = asked(row, cause, on_timeout, grace_ms, now)
+    if row.ending is None or again.ending is None:
+        return again
+    return replace(again, ending=replace(again.ending, repeat=row.ending.repeat + 1))
+
+
 def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:
     """The row with its terminal status: nothing is due, held or paused any longer."""
     return replace(row, status=status, modified_at=now, due_at=None, paused_from=None, held=False, ending=ending)

@@ -10,7 +10,8 @@ from streams.engine.counters import SKIPPED_CONTROL, UNKNOWN_SLICE
 from streams.engine.effects import PutSlice, RemoveSlice
 from streams.engine.pace import at_rate, first_tokens, paced, refilled, used_up
 from streams.engine.release import let_go
-from streams.engine.slices import next_page, report_of_end, takes_turns, without_pages
+from streams.engine.rotation import next_page
+from streams.engine.slices import report_of_end, takes_turns, without_pages
 from streams.engine.validate import check_internal
 from streams.model import PAGING_SLICES, SliceOperation, SliceState
 from streams.protocol.validation import MAX_LONG

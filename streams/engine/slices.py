@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from streams.engine.counters import REPEATED_SLICE
-from streams.engine.effects import Append, PutSlice, SetPage
+from streams.engine.effects import Append, PutSlice
 from streams.engine.pace import first_tokens, paced
+from streams.engine.rotation import next_page
 from streams.engine.validate import check_internal, check_partition
 from streams.model import (
     ENGINE_VERSION,
-    ContinueSlice,
     Filter,
     Slice,
     SlicePhase,
@@ -22,8 +22,6 @@ from streams.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from streams.engine.answers import At
     from streams.engine.effects import Effect
     from streams.engine.view import View
@@ -80,29 +78,6 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
 def takes_turns(slice_: Slice) -> bool:
     """True if the slice has a page to do now."""
     return slice_.state is SliceState.RUNNING and slice_.due_at is None and not slice_.pages_done
-
-
-def next_page(batch_id: str | None, at: At, view: View) -> list[Effect]:
-    """The next `ContinueSlice`, for the slice of `batch_id`; None when no slice is running any more."""
-    page = view.meta.page
-    if batch_id is None:
-        return [SetPage(page, False)]
-    sizes = view.page_sizes_of(batch_id)
-    scanned, matched = max(sizes.max_scanned, 1), max(sizes.max_matched, 1)
-    most = view.page_sizes.max_bytes
-    command = ContinueSlice(ENGINE_VERSION, at.partition, batch_id, page + 1, scanned, matched, most)
-    return [SetPage(page + 1, True), Append(at.partition, batch_id, command)]
-
-
-def next_in_rotation(batch_id: str, running: Sequence[str], goes_on: bool) -> str | None:  # noqa: FBT001
-    """The batch whose turn is after `batch_id`, which itself `goes_on` or is done; None if there is no other."""
-    others = [other for other in running if other != batch_id]
-    if batch_id in running:
-        index = list(running).index(batch_id)
-        others = [*others[index:], *others[:index]]
-    if others:
-        return others[0]
-    return batch_id if goes_on else None
 
 
 def report_of(slice_: Slice, at: At, phase: SlicePhase) -> Append:

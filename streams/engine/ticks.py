@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from streams.engine.counters import STALE_TICK
 from streams.engine.effects import Append, PutSlice, RemoveBatch, RemoveRow, SetTick, UpdateRow
+from streams.engine.flow_ticks import forget_flows, reconcile
 from streams.engine.guards import Guards
 from streams.engine.lead_control import expiry_of, lapse
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import next_repeat
 from streams.engine.objects import promotions_within
+from streams.engine.rotation import next_page
 from streams.engine.rows import ended, signal
-from streams.engine.slices import next_page
 from streams.engine.starts import arrive, start
 from streams.engine.validate import check_internal
 from streams.engine.weights import limit_of, of_batch, of_effects, of_order, of_removal, of_slice
@@ -35,7 +36,7 @@ from streams.model import (
 from streams.protocol.validation import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from streams.engine.answers import At
     from streams.engine.effects import Effect
@@ -61,6 +62,8 @@ def tick(command: Tick, at: At, view: View) -> list[Effect]:
     handled = {piece.work.seq for piece in due if isinstance(piece.work, Row)}
     effects += _forget_rows(bounded, handled, left, view)
     effects += _forget_batches(bounded, left, view)
+    effects += forget_flows(bounded, left, view)
+    effects += reconcile(command, left, {row.invocation_id for row in _killed(due, at)}, at, view)
     if left.nothing:
         effects.append(_successor(command, at, view))
     return effects
@@ -93,7 +96,7 @@ class _Left:
 
 def _act(due: Sequence[_Piece], most: int, at: At, view: View) -> list[Effect] | None:
     """The effects of all due pieces; None if there are several and they weigh more than `most` bytes together."""
-    ledger, guards = Ledger(at, view), Guards(view)
+    ledger, guards = Ledger(at, view), Guards(view, frozenset(row.seq for row in _killed(due, at)))
     effects: list[Effect] = []
     woken: list[str] = []
     for piece in due:
@@ -119,6 +122,17 @@ def _act(due: Sequence[_Piece], most: int, at: At, view: View) -> list[Effect] |
     if woken and not view.meta.page_outstanding:
         effects += next_page(woken[0], at, view)
     return effects
+
+
+def _killed(due: Sequence[_Piece], at: At) -> Iterator[Row]:
+    """The due rows that are killed because their grace has ended."""
+    for piece in due:
+        row = piece.work
+        ending = row.ending if isinstance(row, Row) and row.status is Status.CANCELLING else None
+        if ending is None or ending.on_timeout is not OnTimeout.KILL or ending.grace_until is None:
+            continue
+        if at.now >= ending.grace_until and isinstance(row, Row):
+            yield row
 
 
 def _successor(command: Tick, at: At, view: View) -> Append:

@@ -1,16 +1,22 @@
-"""Checks that only the engine makes: features that this version lacks, and commands of workers."""
+"""Checks that only the engine makes: those of workers' commands."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from operator import ge
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from streams.engine.pace import FASTEST, SLOWEST
 from streams.model import (
     ENGINE_VERSION,
+    ActMembers,
+    ContinueFlow,
     ContinueSlice,
     ControlSlice,
+    JoinFlow,
+    MemberAck,
+    MemberEnded,
     ReleaseHeld,
     SliceReport,
     StartBatch,
@@ -18,41 +24,19 @@ from streams.model import (
     Tick,
 )
 from streams.protocol import batch_validation, validation
-from streams.protocol.validation import CommandRefusedError, check_id, refuse
+from streams.protocol.validation import CommandRefusedError, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.engine.answers import At
-    from streams.engine.effects import Effect
-    from streams.engine.view import View
-    from streams.model import CancelFlow, Filter, Internal, Invoke
+    from streams.model import Filter, Internal
 
 MAX_PAGE_ROWS: Final = 100_000
 """Most rows or pieces of work of one page. No worker asks for more, and more would hold up everything else."""
 
 MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 """Most bytes that a page may write; workers ask for a sixteenth of it."""
-
-
-def not_supported(what: str, instead: str) -> NoReturn:
-    """Refuse, by name, a feature that this version does not have."""
-    raise CommandRefusedError("not_supported", f"{what} is not supported by this version: {instead}")
-
-
-def refuse_cancel_flow(command: CancelFlow, at: At, view: View) -> list[Effect]:
-    """Refuse a `CancelFlow`: this version has no flows."""
-    del at, view
-    check_id("flow_id", command.flow_id)
-    not_supported("CancelFlow", "cancel the invocations by a batch")
-
-
-def check_invoke(command: Invoke) -> None:
-    """Check all fields of an `Invoke`, and that this version has the features it asks for."""
-    validation.check_invoke(command)
-    invocation = command.invocation
-    if invocation.flow_id is not None:
-        not_supported("flow_id", "leave it out")
-    if invocation.parent_id is not None:
-        not_supported("parent_id", "leave it out")
 
 
 def check_internal(command: Internal, at: At) -> None:
@@ -71,27 +55,58 @@ def check_internal(command: Internal, at: At) -> None:
         )
     if command.partition != at.partition:
         refuse("partition", f"is {command.partition} but the record lies on {at.partition}: only workers write these")
+    _CHECKS[type(command)](command)
+
+
+def _check_page(command: ContinueSlice | ContinueFlow) -> None:
+    _check_page_rows("max_scanned", command.max_scanned)
+    _check_page_rows("max_matched", command.max_matched)
+    _check_page_bytes(command.max_bytes)
+
+
+def _check_control_slice(command: ControlSlice) -> None:
+    _check_share("budget", command.budget)
+    _check_rate(command.max_rate)
+
+
+def _check_slice_report(command: SliceReport) -> None:
+    _check_share("acted", command.acted)
+
+
+def _check_rows(command: ReleaseHeld | ActMembers | Tick) -> None:
+    _check_page_rows("max_rows", command.max_rows)
+    _check_page_bytes(command.max_bytes)
+
+
+def _check_act_members(command: ActMembers) -> None:
+    _check_members(command)
+    validation.check_grace(command.grace_ms)
+    validation.check_cause(command.cause)
+    _check_rows(command)
+
+
+def _check_tick(command: Tick) -> None:
+    _check_rows(command)
+    if command.reconcile_interval_ms < 0:
+        refuse("reconcile_interval_ms", f"is {command.reconcile_interval_ms}: it must be at least 0")
+    # Its successor inherits them.
+    if fault := validation.labels_fault(command.reconcile_labels):
+        refuse("reconcile_labels", fault)
+
+
+def _check_members(command: JoinFlow | MemberEnded | MemberAck | ActMembers) -> None:
+    """Check the list of members of a flow: an entry made of anything else could never be removed."""
+    validation.check_id("flow_id", command.flow_id)
+    seqs = command.seqs
+    if not seqs or seqs[0] < 0 or (len(seqs) > 1 and any(map(ge, seqs, seqs[1:]))):
+        refuse("seqs", "must be offsets that rise, at least one: only workers write these")
     match command:
-        case StartSlice():
-            _check_start_slice(command)
-        case ContinueSlice():
-            _check_page_rows("max_scanned", command.max_scanned)
-            _check_page_rows("max_matched", command.max_matched)
-            _check_page_bytes(command.max_bytes)
-        case ControlSlice():
-            _check_share("budget", command.budget)
-            _check_rate(command.max_rate)
-        case SliceReport():
-            _check_share("acted", command.acted)
-        case ReleaseHeld():
-            _check_page_rows("max_rows", command.max_rows)
-            _check_page_bytes(command.max_bytes)
-        case Tick():
-            _check_page_rows("max_rows", command.max_rows)
-            _check_page_bytes(command.max_bytes)
-            # Its successor inherits them.
-            if fault := validation.labels_fault(command.reconcile_labels):
-                refuse("reconcile_labels", fault)
+        case JoinFlow():
+            if command.labels and (fault := validation.labels_fault(command.labels)):
+                refuse("labels", fault)
+        case MemberAck():
+            for invocation_id in command.invocation_ids:
+                validation.check_id("invocation_ids", invocation_id)
 
 
 def _check_start_slice(command: StartSlice) -> None:
@@ -144,3 +159,19 @@ def check_partition(field: str, value: int, partitions: int) -> None:
     """Check that the partition exists: a write to any other would end the worker."""
     if not 0 <= value < partitions:
         refuse(field, f"is {value} of {partitions}: only workers write these")
+
+
+_CHECKS: Final[dict[type, Callable[[Any], None]]] = {
+    StartSlice: _check_start_slice,
+    ContinueSlice: _check_page,
+    ContinueFlow: _check_page,
+    ControlSlice: _check_control_slice,
+    SliceReport: _check_slice_report,
+    ReleaseHeld: _check_rows,
+    JoinFlow: _check_members,
+    MemberEnded: _check_members,
+    MemberAck: _check_members,
+    ActMembers: _check_act_members,
+    Tick: _check_tick,
+}
+"""The check of each kind of internal command's own fields."""

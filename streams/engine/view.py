@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from streams.engine.answers import Inbox, Object, Page, PageQuery, PageSizes, Weighed
     from streams.engine.guarding import Guard
-    from streams.model import Batch, Invocation, Meta, Row, Slice
+    from streams.model import Action, Batch, Flow, Invocation, Member, Meta, Row, Slice
 
 
 class View(Protocol):
@@ -25,6 +25,10 @@ class View(Protocol):
     @property
     def meta(self) -> Meta:
         """The partition's record. Its `counts` are running counts and always exact."""
+
+    @property
+    def reconcile_labels(self) -> dict[str, str]:
+        """Those of `meta`, which is costly to ask for after each change of a row."""
 
     @property
     def page_sizes(self) -> PageSizes:
@@ -103,3 +107,31 @@ class View(Protocol):
 
     def finished_batches(self, before: int, limit: int) -> Sequence[str]:
         """Batches led here that are over and whose `updated_at < before`, oldest first."""
+
+    def rows_at(self, seqs: Sequence[int], action: Action, max_bytes: int, each: int) -> tuple[Sequence[Row], int]:
+        """The rows with these seqs, which rise, in order; and how many of the seqs were looked at.
+
+        None is looked at behind the row that brings the weight (`weights.of_member`) to `max_bytes`. `each`: as in
+        `PageQuery`.
+        """
+
+    def flow(self, flow_id: str, *, children: bool) -> Flow | None:
+        """A flow of this partition; None if it knows none."""
+
+    def members(self, flow: Flow, partition: int, after: int, limit: int) -> Sequence[tuple[int, Member]]:
+        """The members of a flow on one partition with `seq > after`, in order of seq; at most `limit`."""
+
+    def all_members(self, flow: Flow) -> Sequence[tuple[int, int, Member]]:
+        """Partition, seq and entry of every member of a flow that has few."""
+
+    def members_at(self, flow: Flow, partition: int, seqs: Sequence[int]) -> Sequence[tuple[int, Member]]:
+        """The members of a flow on one partition among these seqs, which rise, in order."""
+
+    def dispatching(self) -> Sequence[Flow]:
+        """The flows that have a page to do now (`flows.has_page`), in order of kind and id."""
+
+    def due_flows(self, until: int, limit: int) -> Sequence[Flow]:
+        """Flows with `due_at <= until`, in order of due_at, then kind and id."""
+
+    def finished_flows(self, before: int, limit: int) -> Sequence[Flow]:
+        """Flows whose `updated_at < before` and that have no live, pending, kept or failed members, oldest first."""

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import astuple
 
 from streams.engine.answers import MAX_BYTES
-from streams.engine.effects import Append, PutBatch, PutSlice, Send, UpdateRow
-from streams.model import Action, Record, Status
+from streams.engine.effects import Append, PutBatch, PutFlow, PutMembers, PutSlice, Send, UpdateRow
+from streams.engine.lifecycle import stands_at
+from streams.model import UNSTARTED, Action, Record, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streams.engine.effects import Effect
-    from streams.model import Batch, Cause, Ending, Row, Slice
+    from streams.model import Batch, Cause, Ending, Flow, Row, Slice
 
 SEQ: Final = 10
 """Bytes of a row in the list of a page's delta."""
@@ -40,7 +41,9 @@ def limit_of(max_bytes: int) -> int:
 
 def text(value: str | None) -> int:
     """Bytes of a text; 0 if it is absent."""
-    return 0 if value is None else len(value.encode())
+    if value is None:
+        return 0
+    return len(value) if value.isascii() else len(value.encode())
 
 
 def of_cause(cause: Cause) -> int:
@@ -80,6 +83,23 @@ def of_matched(row: Row, action: Action, started: bool, payload: int | None, eac
     return SEQ + SIGNAL + each + len(row.encoded) + text(row.invocation_id) if started else SEQ
 
 
+def of_member(row: Row, action: Action, payload: int | None, each: int) -> int:
+    """Weight of a row in a page of a flow's members, bytes: as `of_matched`, and what its flows are told.
+
+    Args:
+        row: the row.
+        action: as for `of_matched`.
+        payload: likewise.
+        each: likewise.
+    """
+    told = 0
+    if row.flow_id is not None:
+        told += SIGNAL + SEQ + 2 * text(row.flow_id)
+    if row.parent_id is not None:
+        told += SIGNAL + SEQ + 2 * text(row.parent_id)
+    return told + of_matched(row, action, stands_at(row) not in UNSTARTED, payload, each)
+
+
 def of_removal(invocation_id: str) -> int:
     """Bytes to forget a row and its payload."""
     return TOMBSTONES + 2 * text(invocation_id)
@@ -90,7 +110,7 @@ def of_effects(effects: Iterable[Effect]) -> int:
     return sum(map(_of_effect, effects))
 
 
-def _of_effect(effect: Effect) -> int:
+def _of_effect(effect: Effect) -> int:  # noqa: PLR0911 - one for each kind
     match effect:
         case UpdateRow():
             return of_record(effect.row)
@@ -99,10 +119,15 @@ def _of_effect(effect: Effect) -> int:
             return SIGNAL + len(effect.encoded) + text(effect.invocation_id) + cause + len(effect.payload or b"")
         case PutSlice():
             return of_slice(effect.slice)
+        case PutFlow():
+            return of_flow(effect.flow)
         case PutBatch():
             return of_batch(effect.batch, 0)
+        case PutMembers():
+            return (SEQ + SIGNAL + 2 * text(effect.flow_id)) * len(effect.seqs)
         case Append():
-            return of_order(effect.key, 1)
+            seqs = getattr(effect.command, "seqs", ())
+            return of_order(effect.key, 1) + SEQ * len(seqs)
         case _:
             return 0
 
@@ -118,6 +143,17 @@ def of_batch(batch: Batch, partitions: int) -> int:
     start = batch.start
     texts = text(start.reason) + text(start.actor) + text(batch.error) + text(start.batch_id)
     return 2 * (_PROGRESS + _of_filter(start.filter) + texts) + of_order(start.batch_id, partitions)
+
+
+def of_flow(flow: Flow) -> int:
+    """Bytes to write a flow and its progress."""
+    texts = of_cause(flow.cause) + text(flow.escalated_by) + _of_filter(flow.recheck_labels) + 2 * text(flow.flow_id)
+    return _PROGRESS + 2 * texts + 2 * sum(map(text, flow.failures)) + SEQ * (len(flow.cursors) + len(flow.asked))
+
+
+def of_flows(effects: Iterable[Effect]) -> int:
+    """Bytes to write what a page means for flows besides its rows."""
+    return sum(_of_effect(effect) for effect in effects if isinstance(effect, (PutFlow, PutMembers, Append)))
 
 
 def of_order(batch_id: str, partitions: int) -> int:

@@ -7,18 +7,23 @@ Field names, order and defaults are those of `schemas/<Record>.avsc`; a test hol
 from streams.model.base import ENGINE_VERSION, Record
 from streams.model.commands import Act, CancelFlow, ClientCommand, ControlBatch, Invoke, ReportTransition, StartBatch
 from streams.model.internal import (
+    ActMembers,
     Command,
+    ContinueFlow,
     ContinueSlice,
     ControlSlice,
     Internal,
+    JoinFlow,
+    MemberAck,
+    MemberEnded,
     ReleaseHeld,
     SliceReport,
     StartSlice,
     Tick,
 )
-from streams.model.published import BatchHeader, BatchProgress, Signal, SliceProgress
+from streams.model.published import BatchHeader, BatchProgress, FlowProgress, Signal, SliceProgress
 from streams.model.shared import Cause, Ending, Exclusion, Filter, Invocation
-from streams.model.table import Batch, Change, InvocationRow, Meta, PageDelta, Payload, Row, Slice
+from streams.model.table import Batch, Change, Flow, InvocationRow, Member, Meta, PageDelta, Payload, Row, Slice
 from streams.model.vocabulary import (
     ENDING_ACTIONS,
     FINAL_SLICES,
@@ -33,6 +38,9 @@ from streams.model.vocabulary import (
     CancelPolicy,
     ControlOperation,
     FlowAction,
+    FlowState,
+    MemberAnswer,
+    MemberState,
     OnTimeout,
     SignalKind,
     SliceOperation,
@@ -52,6 +60,7 @@ __all__ = [
     "TERMINAL",
     "UNSTARTED",
     "Act",
+    "ActMembers",
     "Action",
     "Batch",
     "BatchHeader",
@@ -63,6 +72,7 @@ __all__ = [
     "Change",
     "ClientCommand",
     "Command",
+    "ContinueFlow",
     "ContinueSlice",
     "ControlBatch",
     "ControlOperation",
@@ -70,11 +80,20 @@ __all__ = [
     "Ending",
     "Exclusion",
     "Filter",
+    "Flow",
     "FlowAction",
+    "FlowProgress",
+    "FlowState",
     "Internal",
     "Invocation",
     "InvocationRow",
     "Invoke",
+    "JoinFlow",
+    "Member",
+    "MemberAck",
+    "MemberAnswer",
+    "MemberEnded",
+    "MemberState",
     "Meta",
     "OnTimeout",
     "PageDelta",

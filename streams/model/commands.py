@@ -73,7 +73,10 @@ class ControlBatch(Record, frozen=True):
 
 
 class CancelFlow(Record, frozen=True):
-    """Cancel a flow and its members."""
+    """Cancel a flow and its members.
+
+    `children`: `flow_id` is an invocation id, and the flow of that invocation's children is meant.
+    """
 
     flow_id: str
     action: FlowAction
@@ -82,6 +85,7 @@ class CancelFlow(Record, frozen=True):
     on_timeout: OnTimeout = OnTimeout.KILL
     reason: str | None = None
     actor: str | None = None
+    children: bool = False
 
 
 ClientCommand = Invoke | ReportTransition | Act | StartBatch | ControlBatch | CancelFlow

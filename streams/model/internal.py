@@ -5,7 +5,15 @@ from __future__ import annotations
 from streams.model.base import Record
 from streams.model.commands import ClientCommand
 from streams.model.shared import Cause, Filter
-from streams.model.vocabulary import Action, OnTimeout, SliceOperation, SlicePhase
+from streams.model.vocabulary import (
+    Action,
+    CancelPolicy,
+    FlowAction,
+    MemberAnswer,
+    OnTimeout,
+    SliceOperation,
+    SlicePhase,
+)
 
 
 class StartSlice(Record, frozen=True):
@@ -101,7 +109,96 @@ class Tick(Record, frozen=True):
     max_bytes: int = 0
 
 
-Internal = StartSlice | ContinueSlice | ControlSlice | SliceReport | ReleaseHeld | Tick
+class JoinFlow(Record, frozen=True):
+    """Members that a flow has gained. They live on `member_partition`; `seqs` rise.
+
+    `labels`: those of the members' labels that the reconciler looks at. `restarted`: the members ran before, and the
+    cancel that the flow has does not reach them.
+    """
+
+    engine_version: int
+    partition: int
+    flow_id: str
+    children: bool
+    member_partition: int
+    seqs: tuple[int, ...]
+    labels: dict[str, str] = {}
+    restarted: bool = False
+
+
+class MemberEnded(Record, frozen=True):
+    """Members of a flow that have ended, for whatever reason. `seqs` rise."""
+
+    engine_version: int
+    partition: int
+    flow_id: str
+    children: bool
+    member_partition: int
+    seqs: tuple[int, ...]
+
+
+class MemberAck(Record, frozen=True):
+    """The answer for members of a flow that have not ended. `seqs` rise.
+
+    `invocation_ids`: with FAILED, the ids of the members, in the order of `seqs`; else empty.
+    """
+
+    engine_version: int
+    partition: int
+    flow_id: str
+    children: bool
+    member_partition: int
+    answer: MemberAnswer
+    seqs: tuple[int, ...]
+    invocation_ids: tuple[str, ...] = ()
+
+
+class ActMembers(Record, frozen=True):
+    """A flow's cancel for the members on one partition. It is a page: it acts on the first `max_rows` of `seqs`.
+
+    The rest follows in another record. `max_bytes`: as in `ContinueSlice`.
+    """
+
+    engine_version: int
+    partition: int
+    flow_id: str
+    children: bool
+    action: FlowAction
+    policy: CancelPolicy
+    grace_ms: int
+    on_timeout: OnTimeout
+    cause: Cause
+    seqs: tuple[int, ...]
+    max_rows: int
+    max_bytes: int = 0
+
+
+class ContinueFlow(Record, frozen=True):
+    """Ask the next page of a flow's members. It shares its number with `ContinueSlice`."""
+
+    engine_version: int
+    partition: int
+    flow_id: str
+    children: bool
+    page: int
+    max_scanned: int
+    max_matched: int
+    max_bytes: int = 0
+
+
+Internal = (
+    StartSlice
+    | ContinueSlice
+    | ControlSlice
+    | SliceReport
+    | ReleaseHeld
+    | Tick
+    | JoinFlow
+    | MemberEnded
+    | MemberAck
+    | ActMembers
+    | ContinueFlow
+)
 """Commands that only workers write; each carries its partition and the engine's version."""
 
 Command = ClientCommand | Internal

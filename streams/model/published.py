@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from streams.model.base import Record
 from streams.model.shared import Cause, Filter, Invocation
-from streams.model.vocabulary import Action, BatchState, OnTimeout, SignalKind, SliceState
+from streams.model.vocabulary import (
+    Action,
+    BatchState,
+    CancelPolicy,
+    FlowAction,
+    FlowState,
+    OnTimeout,
+    SignalKind,
+    SliceState,
+)
 
 
 class Signal(Record, frozen=True):
@@ -105,3 +114,33 @@ class BatchProgress(Record, frozen=True):
     updated_at: int
     finished_at: int | None = None
     held: int = 0
+
+
+class FlowProgress(Record, frozen=True):
+    """`flows`, key the flow id: absolute numbers of one named flow; the highest revision wins.
+
+    `members = live + pending + ended + kept + failed`. `backlog`: the reconciler looks after it; `next_due_at`: when
+    it does so next, at the earliest. Fields of the cancel are absent while the flow is OPEN.
+    """
+
+    flow_id: str
+    state: FlowState
+    action: FlowAction | None
+    policy: CancelPolicy | None
+    reason: str | None
+    actor: str | None
+    escalated_by: str | None
+    grace_ms: int | None
+    on_timeout: OnTimeout | None
+    members: int
+    live: int
+    pending: int
+    ended: int
+    kept: int
+    failed: int
+    failures: tuple[str, ...]
+    backlog: bool
+    next_due_at: int | None
+    revision: int
+    created_at: int
+    updated_at: int

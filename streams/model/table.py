@@ -5,7 +5,17 @@ from __future__ import annotations
 from streams.model.base import Record
 from streams.model.commands import StartBatch
 from streams.model.shared import Cause, Ending, Filter, Invocation
-from streams.model.vocabulary import Action, BatchState, OnTimeout, SlicePhase, SliceState, Status
+from streams.model.vocabulary import (
+    Action,
+    BatchState,
+    CancelPolicy,
+    FlowAction,
+    MemberState,
+    OnTimeout,
+    SlicePhase,
+    SliceState,
+    Status,
+)
 
 
 class InvocationRow(Record, frozen=True):
@@ -36,7 +46,8 @@ class Row(Record, frozen=True):
 
     `encoded`: Avro bytes of the `Invocation`. `lease_ms`: as in the invocation. `last_report_no` is -1 when the
     attempt has not reported. `delta`: offset of the `PageDelta` the row rests on; None when it rests on its own
-    record. `object_key`: as in the invocation. The last three fields are not part of the row's record.
+    record. `object_key`, `flow_id`, `parent_id`: as in the invocation. The last five fields are not part of the row's
+    record.
     """
 
     invocation_id: str
@@ -58,6 +69,8 @@ class Row(Record, frozen=True):
     lease_ms: int | None = None
     delta: int | None = None
     object_key: str | None = None
+    flow_id: str | None = None
+    parent_id: str | None = None
 
 
 class Payload(Record, frozen=True):
@@ -159,6 +172,63 @@ class Slice(Record, frozen=True):
     pages_done: bool = False
 
 
+class Flow(Record, frozen=True):
+    """`f/n/<flow id>`, `f/c/<invocation id>`: a flow as its partition keeps it; its members have entries of their own.
+
+    `children`: it is the flow of the children of the invocation `flow_id`. `live`, `pending`, `ended`, `kept`,
+    `failed`: numbers of members, `flows.counts_as` says which counts where. `action`, `policy`, `grace_ms`: of its
+    cancel; None while it is OPEN. `round`: rises each time the cancel concerns further members; `escalated`, `killed`:
+    the rounds from which members asked before, and members whose end is awaited, are asked again.
+    `cursors`: by partition, the seq up to which members are asked in this round; the highest number when all are;
+    empty when all are everywhere. `asked`: by partition, members that were asked and have not answered; empty if none.
+    `due_at`: the reconciler's time for it; None if it is not in the backlog. `tries`: how often it was chosen.
+    `recheck_left`: members that it may still ask in this turn of the reconciler, beginning behind `recheck_partition`
+    and `recheck_seq`; `recheck_turn`: partitions that it has still to look at.
+    """
+
+    flow_id: str
+    children: bool
+    revision: int
+    created_at: int
+    updated_at: int
+    live: int = 0
+    pending: int = 0
+    ended: int = 0
+    kept: int = 0
+    failed: int = 0
+    action: FlowAction | None = None
+    policy: CancelPolicy | None = None
+    grace_ms: int | None = None
+    on_timeout: OnTimeout = OnTimeout.KILL
+    cause: Cause = Cause()
+    escalated_by: str | None = None
+    round: int = 0
+    escalated: int = 0
+    killed: int = 0
+    cursors: tuple[int, ...] = ()
+    asked: tuple[int, ...] = ()
+    failures: tuple[str, ...] = ()
+    due_at: int | None = None
+    tries: int = 0
+    recheck_left: int = 0
+    recheck_turn: int = 0
+    recheck_partition: int = 0
+    recheck_seq: int = -1
+    recheck_labels: dict[str, str] = {}
+
+
+class Member(Record, frozen=True):
+    """`g/<n|c>/<flow id>/<partition>/<seq>`: a member that has not ended, as its flow knows it.
+
+    `round`: the flow's when this state was entered. `invocation_id`: of a FAILED one.
+    """
+
+    state: MemberState = MemberState.JOINED
+    round: int = 0
+    labels: dict[str, str] = {}
+    invocation_id: str | None = None
+
+
 class Meta(Record, frozen=True):
     """`m/`: the partition's own record.
 
@@ -166,6 +236,7 @@ class Meta(Record, frozen=True):
     `ContinueSlice`; it is outstanding while `page_outstanding`. `tick_no`: number of the last `Tick` done. `release_no`
     and `release_outstanding`: the same for `ReleaseHeld`; with `release_again` its pages start over after the last one.
     `engine_since`: the first offset that an engine of `engine_version` applied; 0 where the log began with it.
+    `reconciled_at`: when the reconciler last chose flows; `reconcile_labels`: the labels of the last `Tick`.
     """
 
     engine_version: int = 1
@@ -182,3 +253,5 @@ class Meta(Record, frozen=True):
     release_outstanding: bool = False
     release_again: bool = False
     engine_since: int = 0
+    reconciled_at: int = 0
+    reconcile_labels: dict[str, str] = {}

@@ -77,6 +77,34 @@ class CancelPolicy(StrEnum):
     FLOW_ONLY = "FLOW_ONLY"
 
 
+class FlowState(StrEnum):
+    """State of a flow."""
+
+    OPEN = "OPEN"
+    CANCELLING = "CANCELLING"
+    PARTIALLY_CANCELLED = "PARTIALLY_CANCELLED"
+    CANCELLED = "CANCELLED"
+
+
+class MemberState(StrEnum):
+    """The last thing that a flow knows of a member that has not ended."""
+
+    JOINED = "JOINED"
+    ASKED = "ASKED"
+    AWAITED = "AWAITED"
+    KEPT = "KEPT"
+    FAILED = "FAILED"
+
+
+class MemberAnswer(StrEnum):
+    """The answer of a member's partition that has not ended it."""
+
+    NOT_FOUND = "NOT_FOUND"
+    KEPT = "KEPT"
+    FAILED = "FAILED"
+    CANCELLING = "CANCELLING"
+
+
 class SliceOperation(StrEnum):
     """The lead's order to a partition's slice."""
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,11 +23,11 @@ from streams.kafka.errors import COORDINATOR_ERRORS
 from streams.kafka.reading import TopicReader
 from streams.kafka.topics import require
 from streams.model import TERMINAL, UNSTARTED, Tick
-from streams.offline.moves import commands_for
+from streams.offline.moves import cancel_of, commands_for, parents_first
 from streams.offline.tables import restore
 from streams.state.errors import ChangelogError, NewerEngineError, StoreUnusableError
 from streams.state.store import Store
-from streams.state.unfinished import status_counts, unfinished_batches, unfinished_rows
+from streams.state.unfinished import cancelled_flows, status_counts, unfinished_batches, unfinished_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.kafka.clients import Clients
     from streams.kafka.reading import Progress
-    from streams.model import Act, Invoke, Meta, ReportTransition, Status
+    from streams.model import Act, CancelFlow, Invoke, Meta, ReportTransition, Status
     from streams.offline.moves import Terms
 
 _PAUSE_S: Final = 0.2
@@ -53,10 +54,12 @@ class ExportFailedError(StreamsError):
 class Exported:
     """The result of an export: invocations written, by status, and what stays behind.
 
-    `shelved`: number of those that were paused before their start. `batches`: ids of those that are not over.
+    `cancelled`: number of flows cancelled there, too. `shelved`: number of those that were paused before their start.
+    `batches`: ids of those that are not over.
     """
 
     commands: int = 0
+    cancelled: int = 0
     shelved: int = 0
     moved: Counter[Status] = field(default_factory=Counter)
     ended: Counter[Status] = field(default_factory=Counter)
@@ -116,8 +119,16 @@ def restored(
 
 def commands(
     stores: Sequence[Store], terms: Terms, exported: Exported, progress: Progress | None = None
-) -> Iterator[Invoke | ReportTransition | Act]:
-    """All commands of all tables, counted in `exported`. Those of one invocation follow each other."""
+) -> Iterator[Invoke | ReportTransition | Act | CancelFlow]:
+    """All commands of all tables, counted in `exported`: cancels of flows, those of parents before those of children.
+
+    Then those of one invocation follow each other.
+    """
+    flows = chain.from_iterable(cancelled_flows(store.db) for store in stores)
+    for cancel in parents_first((cancel, above) for flow, above in flows if (cancel := cancel_of(flow)) is not None):
+        exported.commands += 1
+        exported.cancelled += 1
+        yield cancel
     for store in stores:
         counts = status_counts(store.db)
         total = sum(count for status, count in counts.items() if status not in TERMINAL)

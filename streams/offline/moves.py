@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from streams.engine.lifecycle import stands_at
-from streams.model import UNSTARTED, Act, Action, Invoke, ReportTransition, Status
+from streams.model import UNSTARTED, Act, Action, CancelFlow, Invoke, ReportTransition, Status
 from streams.protocol.validation import MAX_GRACE_MS
 
 if TYPE_CHECKING:
-    from streams.model import Invocation, Row
+    from collections.abc import Iterable, Iterator
+
+    from streams.model import Flow, Invocation, Row
 
 _FIRST_ATTEMPT: Final = 1
 _REPORT_NO: Final = 0
@@ -34,6 +36,37 @@ class Terms:
     now: int
     restart: bool
     no_start_before: int
+
+
+def cancel_of(flow: Flow) -> CancelFlow | None:
+    """The cancel of a flow, as it stands; None for one that is open."""
+    if flow.action is None or flow.policy is None:
+        return None
+    cause = flow.cause
+    return CancelFlow(
+        flow.flow_id, flow.action, flow.policy, flow.grace_ms, flow.on_timeout, cause.reason, cause.actor, flow.children
+    )
+
+
+def parents_first(cancels: Iterable[tuple[CancelFlow, str | None]]) -> Iterator[CancelFlow]:
+    """Cancels of named flows, then of children; those of an invocation's children before those of each child's own.
+
+    Args:
+        cancels: each with the parent of the invocation whose children it means, if that is one.
+    """
+    of_children: dict[str, tuple[CancelFlow, str | None]] = {}
+    for cancel, above in cancels:
+        if cancel.children:
+            of_children[cancel.flow_id] = cancel, above
+        else:
+            yield cancel
+    while of_children:
+        chain: list[CancelFlow] = []
+        name: str | None = next(iter(of_children))
+        while name in of_children:
+            cancel, name = of_children.pop(name)
+            chain.append(cancel)
+        yield from reversed(chain)
 
 
 def commands_for(

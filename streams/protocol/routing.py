@@ -31,13 +31,17 @@ def _of_invocation(command: ReportTransition | Act) -> str:
     return routing_key(command.invocation_id)
 
 
+def _of_flow(command: CancelFlow) -> str:
+    return routing_key(command.flow_id) if command.children else command.flow_id
+
+
 _KEY_OF: Final[dict[type, Callable[[Any], str]]] = {
     Invoke: _of_invoke,
     ReportTransition: _of_invocation,
     Act: _of_invocation,
     StartBatch: attrgetter("batch_id"),
     ControlBatch: attrgetter("batch_id"),
-    CancelFlow: attrgetter("flow_id"),
+    CancelFlow: _of_flow,
 }
 """Each kind of `ClientCommand`. A worker asks for every record, and a `match` is slower."""
 

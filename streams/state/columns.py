@@ -57,7 +57,7 @@ Params = tuple[Any, ...]
 
 SELECT_ROW: Final = """SELECT i.id, i.rest, r.seq, i.content_hash, r.status, r.attempt, r.last_report_no, i.created_at,
     r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at, r.paused_from, r.held, r.ending, i.lease_ms,
-    r.delta, r.object_key FROM """
+    r.delta, r.object_key, i.flow_id, i.parent_id FROM """
 PAYLOAD_BYTES: Final = "(SELECT length(payload) FROM payloads p WHERE p.seq = r.seq)"
 """SQL for the size of a row's payload; SQLite knows it without reading the payload."""
 SELECT_WEIGHED: Final = SELECT_ROW.replace(" FROM ", f", {PAYLOAD_BYTES} FROM ")
@@ -215,6 +215,8 @@ def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row
         lease_ms,
         delta,
         object_key,
+        flow_id,
+        parent_id,
     ) = columns
     return Row(
         invocation_id,
@@ -236,4 +238,6 @@ def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row
         lease_ms,
         delta,
         object_key,
+        flow_id,
+        parent_id,
     )

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from streams.codec import encode, encode_row
 from streams.engine.answers import Inbox, Weighed
-from streams.engine.weights import of_start
+from streams.engine.weights import of_member, of_start
 from streams.model import Payload
 from streams.state import reads
 from streams.state.columns import insert_rows, json_list, row_of, update_rows
@@ -23,6 +23,7 @@ from streams.state.deltas import (
     seqs_of,
 )
 from streams.state.inboxes import Inboxes
+from streams.state.kept_flows import parents_came, parents_gone
 from streams.state.keys import delta_key, invocation_key, payload_key
 from streams.state.schema import HALVES, STATUSES
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from streams.engine.answers import Object
     from streams.engine.effects import InsertRow, PutDelta, RemoveRow, UpdateRow
-    from streams.model import Row, Status
+    from streams.model import Action, Row, Status
     from streams.state.columns import Params
     from streams.state.select import Window
 
@@ -143,6 +144,18 @@ class Overlay:
             each: changed.over(each, Inbox(started, None if seq is None else heads[seq]), without)
             for each, (started, seq) in zip(objects, found, strict=True)
         }
+
+    def rows_at(self, seqs: Sequence[int], action: Action, max_bytes: int, each: int) -> tuple[list[Row], int]:
+        """As `View.rows_at`, with the turn's changes."""
+        self.write()
+        places = {seq: place for place, seq in enumerate(seqs)}
+        weighed = self.weighed(
+            reads.weighed_by_seqs(self._db, list(seqs)), lambda row, size: of_member(row, action, size, each), max_bytes
+        )
+        looked = len(seqs)
+        if weighed and sum(weight for _, weight in weighed) >= max_bytes:
+            looked = places[weighed[-1].row.seq] + 1
+        return [row for row, _ in weighed], looked
 
     def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
         """As `View.ended`, with the turn's changes."""
@@ -297,6 +310,7 @@ class Overlay:
             return {}
         seqs = json_list(list(self._removed))
         gone = "WHERE seq IN (SELECT value FROM json_each(?))"
+        parents_gone(self._db, seqs)
         for half in HALVES:
             self._db.execute(f"DELETE FROM {half} {gone}", (seqs,))  # noqa: S608
         had_payload = self._db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,)).fetchall()  # noqa: S608
@@ -310,6 +324,7 @@ class Overlay:
         rows = [(updated.pop(seq, effect.row), effect.invocation) for seq, effect in self._inserted.items()]
         self._changelog += [(invocation_key(row.invocation_id), encode_row(row)) for row, _ in rows]
         insert_rows(self._db, rows)
+        parents_came(self._db, [row.invocation_id for row, _ in rows])
 
     def _payloads_of_inserted(self, tombstones: dict[str, None]) -> Changelog:
         """Write payloads. One that a removed row left under the same key is replaced, not removed."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from streams.codec import decode, decode_row
-from streams.model import ENGINE_VERSION, Batch, Meta, PageDelta, Payload, Record, Slice
+from streams.codec import BadRecordError, decode, decode_row
+from streams.model import ENGINE_VERSION, Batch, Member, Meta, PageDelta, Payload, Record, Slice
+from streams.state import kept_flows
 from streams.state.columns import BY_ID, insert_rows, json_list, update_rows
 from streams.state.deltas import apply_delta, count_resting, release, seqs_of
 from streams.state.errors import ChangelogError, NewerEngineError
-from streams.state.keys import split_key
+from streams.state.keys import flow_named, member_named, split_key
 from streams.state.remembered import Written, write
 from streams.state.schema import HALVES
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streams.model import Invocation, Row
+    from streams.state.kept_flows import Entries, FlowName
     from streams.state.remembered import Kind
 
 _R = TypeVar("_R", bound=Record)
@@ -48,6 +50,11 @@ class Restore:
         self._payloads: dict[str, bytes | None] = {}
         self._records: dict[Kind, dict[str, bytes | None]] = {"batches": {}, "slices": {}}
         self._gone: list[tuple[int]] = []
+        self._flows: dict[FlowName, bytes | None] = {}
+        self._entries: Entries = {}
+        self._entry_count = 0
+        self.malformed = 0
+        """Number of entries of members left out: their key or record means nothing."""
 
     def apply(self, records: Iterable[tuple[str, bytes | None, int]]) -> int:
         """Apply (key, value, offset) in order; returns their number."""
@@ -55,7 +62,7 @@ class Restore:
         for key, value, _ in records:
             self._one(key, value)
             applied += 1
-            if len(self._rows) + len(self._payloads) >= _AT_ONCE:
+            if len(self._rows) + len(self._payloads) + len(self._flows) + self._entry_count >= _AT_ONCE:
                 self._write()
         self._write()
         return applied
@@ -71,6 +78,10 @@ class Restore:
                 self._records["batches"][name] = value
             case "s":
                 self._records["slices"][name] = value
+            case "f":
+                self._flows[flow_named(name)] = value
+            case "g":
+                self._member(name, value)
             case "d" if value is None:
                 self._gone.append((int(name),))
             case "d":
@@ -83,6 +94,16 @@ class Restore:
         delta = _expect(PageDelta, key, value)
         release(self._db, count_resting(self._db, seqs_of(delta)))
         apply_delta(self._db, offset, delta, value or b"")
+
+    def _member(self, name: str, value: bytes | None) -> None:
+        try:
+            flow, partition, seq = member_named(name)
+            member = None if value is None else _expect(Member, name, value)
+        except (ChangelogError, BadRecordError):
+            self.malformed += 1
+            return
+        self._entries.setdefault(flow, {}).setdefault(partition, {})[seq] = member
+        self._entry_count += 1
 
     def _meta(self, key: str, value: bytes | None) -> None:
         meta = _expect(Meta, key, value)
@@ -99,10 +120,22 @@ class Restore:
             if records:
                 write(self._db, kind, [_written(kind, name, value) for name, value in records.items()])
                 records.clear()
+        if self._flows or self._entries:
+            self._write_flows()
         # A row may still point to a deleted delta: compaction removed its next record, and a later one is still to
         # come.
         self._db.executemany("DELETE FROM deltas WHERE offset = ?", self._gone)
         self._gone.clear()
+
+    def _write_flows(self) -> None:
+        gone = [name for name, value in self._flows.items() if value is None]
+        kept_flows.remove_flows(self._db, gone)
+        there = [(name, value) for name, value in self._flows.items() if value is not None]
+        kept_flows.put_flows(self._db, [(name, kept_flows.flow_of(value), value) for name, value in there])
+        kept_flows.put_members(self._db, self._entries)
+        self._flows.clear()
+        self._entries.clear()
+        self._entry_count = 0
 
     # --- rows ---
 
@@ -125,11 +158,13 @@ class Restore:
                 (updates if same else inserts).append(record)
         release(self._db, released)
         self._keep_payloads(leaving, [row.invocation_id for row, _ in inserts])
+        kept_flows.parents_gone(self._db, json_list([seq for (seq,) in leaving]))
         for half in HALVES:
             self._db.executemany(f"DELETE FROM {half} WHERE seq = ?", leaving)  # noqa: S608 - our own names
         inserts.sort(key=lambda record: record[0].seq)
         updates.sort(key=lambda record: record[0].seq)
         insert_rows(self._db, inserts)
+        kept_flows.parents_came(self._db, [row.invocation_id for row, _ in inserts])
         update_rows(self._db, [row for row, _ in updates])
         self._adopt_payloads([row.invocation_id for row, _ in inserts])
         rows.clear()

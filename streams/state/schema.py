@@ -35,9 +35,11 @@ HOLDS: Final = f"""object_key IS NOT NULL AND status >= {FIRST_STARTED} AND stat
 """SQL for the rows that occupy their object; a query with exactly this condition uses its index."""
 WAITS: Final = f"object_key IS NOT NULL AND status = {PENDING}"
 """SQL for the rows in the inbox of their object; likewise."""
+GROUPED: Final = "(flow_id IS NOT NULL OR parent_id IS NOT NULL)"
+"""SQL for the invocations that belong to a flow or have a parent; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
-TABLE_VERSION: Final = 5
+TABLE_VERSION: Final = 6
 
 # A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
 # never does. A page rewrites thousands of rows at a time, and its cost is the bytes of the rows it touches.
@@ -82,6 +84,9 @@ SCHEMA: Final = (
         rest BLOB NOT NULL
     ) STRICT""",
     "CREATE UNIQUE INDEX invocations_id ON invocations(id)",
+    f"CREATE INDEX invocations_grouped ON invocations(seq) WHERE {GROUPED}",
+    "CREATE INDEX invocations_flow ON invocations(flow_id) WHERE flow_id IS NOT NULL",
+    "CREATE INDEX invocations_parent ON invocations(parent_id) WHERE parent_id IS NOT NULL",
     "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     # Compaction can leave a row's record behind its payload's: on restore, such a payload waits here for its row.
     "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",
@@ -116,6 +121,37 @@ SCHEMA: Final = (
             f"CREATE INDEX {kind}_over ON {kind}(over, id) WHERE over IS NOT NULL",
         )
     ),
+    # `turns`: whether it has a page to do. `over`: `updated_at` of one without members that have not ended. `changed`:
+    # `updated_at` of a named one. `parent`: seq of the row whose children it is about, null as long as there is none.
+    """CREATE TABLE flows(
+        children INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        turns INTEGER NOT NULL,
+        pending INTEGER NOT NULL,
+        due_at INTEGER,
+        over INTEGER,
+        changed INTEGER,
+        parent INTEGER,
+        record BLOB NOT NULL,
+        PRIMARY KEY (children, id)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX flows_due ON flows(due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX flows_over ON flows(over) WHERE over IS NOT NULL",
+    "CREATE INDEX flows_changed ON flows(changed) WHERE changed IS NOT NULL",
+    "CREATE INDEX flows_turns ON flows(turns) WHERE turns = 1",
+    "CREATE INDEX flows_parent ON flows(parent) WHERE parent IS NOT NULL",
+    "CREATE INDEX flows_orphans ON flows(id) WHERE children = 1 AND parent IS NULL",
+    """CREATE TABLE members(
+        children INTEGER NOT NULL,
+        flow_id TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        round INTEGER NOT NULL,
+        labels TEXT NOT NULL,
+        invocation_id TEXT,
+        PRIMARY KEY (children, flow_id, partition, seq)
+    ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE over(
         kind TEXT NOT NULL,
         state TEXT NOT NULL,
@@ -133,4 +169,4 @@ SCHEMA: Final = (
 )
 HALVES: Final = ("rows", "invocations")
 """The two tables that hold a row."""
-TABLES: Final = (*HALVES, "payloads", "early_payloads", "deltas", "batches", "slices")
+TABLES: Final = (*HALVES, "payloads", "early_payloads", "deltas", "batches", "slices", "flows", "members")

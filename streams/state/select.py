@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.engine.answers import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
-from streams.model import Action, Status
+from streams.model import ENDING_ACTIONS, Action, Status
 from streams.protocol.batch_validation import CHANGING
 from streams.state import lists
 from streams.state.columns import AMONG_SEQS, BY_ID, PAYLOAD_BYTES, ROWS, json_list, with_id
+from streams.state.groups import grouped_among, parents_among, rows_of_flows
 from streams.state.labels import LABEL_END, escape_label, label_head, label_text
 from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from streams.engine.answers import Object, PageQuery
     from streams.model import Exclusion, Filter
@@ -168,19 +169,26 @@ def select_page(
     """
     condition = condition_of(query.filter, query.action, query.cutoff)
     lists.know(condition.lists)
-    look = _window if query.ids is None else _by_ids
-    found, scanned, cursor, last = look(db, query, condition)
+    flow_rows = None if query.ids is not None else rows_of_flows(db, query)
+    if flow_rows is not None:
+        found, scanned, cursor, last = _by_seqs(db, query, condition, flow_rows)
+    else:
+        look = _window if query.ids is None else _by_ids
+        found, scanned, cursor, last = look(db, query, condition)
     weight = sum(map(_WEIGHT, found))
     if query.ids is not None and len(query.ids) > 1 and weight > query.max_bytes:
         return Page(scanned, cursor, last, {}, [], [], weight=weight), None
-    window = _window_of(query, condition, cursor, len(found))
+    window = None if flow_rows is not None else _window_of(query, condition, cursor, len(found))
     matched = Condition(AMONG_SEQS, (json_list([row[0] for row in found]),)) if window is None else window.condition
     codes = dict.fromkeys(map(_CODE, found))
     unstarted = {STATUSES[code]: [seq for seq, its, _ in found if its == code] for code in codes if code is not None}
     started = _started(db, matched, counted_by) if None in codes else []
     samples = _ids_of(db, [row[0] for row in found[: query.samples]])
     objects = _objects_of(db, query.action, matched) if found else ()
-    return Page(scanned, cursor, last, unstarted, started, samples, objects=objects, weight=weight), window
+    seqs = [row[0] for row in found] if query.action in ENDING_ACTIONS else []
+    grouped, parents = grouped_among(db, seqs, dense := window is not None), parents_among(db, seqs, dense)
+    page = Page(scanned, cursor, last, unstarted, started, samples, (), objects, weight, grouped, parents)
+    return page, window
 
 
 def _columns(query: PageQuery) -> str:
@@ -294,6 +302,30 @@ def _count(db: sqlite3.Connection, after: int, end: int) -> int:
     """Number of rows with `after < seq <= end`."""
     found = db.execute("SELECT count(*) FROM rows WHERE seq > ? AND seq <= ?", (after, end)).fetchone()
     return int(found[0])
+
+
+def _by_seqs(
+    db: sqlite3.Connection, query: PageQuery, condition: Condition, seqs: Iterator[int]
+) -> tuple[list[Any], int, int, bool]:
+    """As `_window`, of the rows with these seqs, which rise: in stretches, too."""
+    select = f"SELECT {_columns(query)} FROM rows r WHERE {AMONG_SEQS} AND {condition.sql} ORDER BY r.seq LIMIT ?"  # noqa: S608
+    found: list[Any] = []
+    scanned, cursor, step, left = 0, query.cursor, query.max_matched, query.max_bytes
+    ahead = False
+    while len(found) < query.max_matched and scanned < query.max_scanned and left > 0:
+        step = min(step, query.max_scanned - scanned)
+        looked = list(islice(seqs, step))
+        if not looked:
+            return found, scanned, cursor, True
+        wanted = query.max_matched - len(found)
+        rows = _as_far_as(db.execute(select, (json_list(looked), *condition.params, wanted)).fetchall(), left)
+        found += rows
+        left -= sum(map(_WEIGHT, rows))
+        if len(rows) == wanted or left <= 0:
+            place = bisect_left(looked, rows[-1][0]) + 1
+            looked, ahead = looked[:place], place < len(looked)
+        scanned, cursor, step = scanned + len(looked), looked[-1], 2 * step
+    return found, scanned, cursor, not ahead and next(seqs, None) is None
 
 
 def _by_ids(db: sqlite3.Connection, query: PageQuery, condition: Condition) -> tuple[list[Any], int, int, bool]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from streams.codec import decode, encode, encode_row
 from streams.model import Meta, Payload
-from streams.state import lists
+from streams.state import kept_flows, lists
 from streams.state.columns import ROWS, SELECT_ROW, row_of
 from streams.state.deltas import Endings
 from streams.state.errors import StoreUnusableError
-from streams.state.keys import META_KEY, batch_key, invocation_key, payload_key, slice_key
+from streams.state.keys import META_KEY, batch_key, flow_key, invocation_key, member_prefix, payload_key, slice_key
 from streams.state.restore import Restore
 from streams.state.schema import APPLICATION_ID, SCHEMA, TABLE_VERSION, TABLES
 
@@ -46,11 +46,14 @@ class Store:
     """Offset of the next changelog record to read; 0 when fresh."""
     saved_at: int
     """Wall-clock ms of the last commit, as its caller said; 0 when fresh."""
+    malformed: int
+    """Number of entries of flow members that `apply_changelog` has left out: their key or record means nothing."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, partition: int) -> None:
         self.db = db
         self.path = path
         self.partition = partition
+        self.malformed = 0
         self._wal_moved = threading.Event()
         """Another thread has just moved a long write-ahead file, except for the newest turns."""
         self._read_state()
@@ -157,6 +160,7 @@ class Store:
         applied = restore.apply(records)
         if restore.meta is not None:
             self.put_meta(*restore.meta)
+        self.malformed += restore.malformed
         return applied
 
     def clear(self) -> None:
@@ -172,8 +176,8 @@ class Store:
     def dump(self) -> Iterator[tuple[str, bytes]]:
         """The whole table as changelog keys and values; a row that rests on a delta is given in full.
 
-        Rows in order of seq, each followed by its payload, then batches and slices by id, then `m/`. Two tables are
-        equal exactly if their dumps are.
+        Rows in order of seq, each followed by its payload, then batches and slices by id, flows, members, then `m/`.
+        Two tables are equal exactly if their dumps are.
         """
         seq, endings = -1, Endings(self.db)
         page = f"{SELECT_ROW} {ROWS} WHERE r.seq > ? ORDER BY r.seq LIMIT ?"
@@ -189,6 +193,10 @@ class Store:
         for table, key in (("batches", batch_key), ("slices", slice_key)):
             for name, record in self.db.execute(f"SELECT id, record FROM {table} ORDER BY id").fetchall():  # noqa: S608
                 yield key(name), record
+        for children, flow_id, record in self.db.execute("SELECT children, id, record FROM flows ORDER BY 1, 2"):
+            yield flow_key(children, flow_id), record
+        for name, partition, seq, member in kept_flows.entries_of_all(self.db):
+            yield f"{member_prefix(*name)}{partition}/{seq}", encode(member)
         (meta,) = self.db.execute("SELECT meta FROM state").fetchone()
         if meta is not None:
             yield META_KEY, meta

@@ -6,36 +6,44 @@ The order of calls: `begin`, `load`, `absorb` for the effects of each command, `
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from msgspec.structs import replace
 
 from streams.codec import decode_invocation, encode
 from streams.engine.answers import MAX_BYTES
 from streams.engine.effects import (
+    Append,
     Count,
+    FlowEffect,
     InsertRow,
     Outgoing,
     PutBatch,
     PutDelta,
+    PutFlow,
+    PutMembers,
     PutSlice,
     RemoveBatch,
+    RemoveFlow,
+    RemoveMembers,
     RemoveRow,
     RemoveSlice,
     Send,
     SetPage,
+    SetReconciled,
     SetRelease,
     SetTick,
     UpdateRow,
 )
-from streams.engine.view import View
 from streams.engine.weights import of_record, of_start
-from streams.model import ENGINE_VERSION, Action, Batch, Meta, Slice
+from streams.model import ENGINE_VERSION, Action, Meta
 from streams.state import reads
 from streams.state.batches import Batches
 from streams.state.columns import unpack_ending
+from streams.state.flows import Flows
 from streams.state.keys import META_KEY
 from streams.state.overlay import Changelog, Overlay
+from streams.state.parts import PartsOfTable
 from streams.state.schema import STATUSES
 from streams.state.select import select_page, written_row_by_row
 
@@ -45,14 +53,17 @@ if TYPE_CHECKING:
 
     from streams.engine.answers import At, Inbox, Object, Page, PageQuery, PageSizes, Weighed
     from streams.engine.effects import Effect, SeldomEffect
-    from streams.engine.guarding import Guard
     from streams.model import Invocation, Row
-    from streams.state.remembered import OverCounts
     from streams.state.select import Window
     from streams.state.store import Store
 
 
-class Table(View):
+_SENT: Final = (Send, Append)
+"""Effects of many commands that leave the table as it is."""
+_OF_FLOWS: Final = (PutFlow, PutMembers, RemoveMembers, RemoveFlow)
+
+
+class Table(PartsOfTable):
     """One partition's table: the engine's view, and the one place where effects become state.
 
     Args:
@@ -85,6 +96,7 @@ class Table(View):
         self._overlay = Overlay(store.db)
         self._meta = Meta()
         self._batches = Batches(store.db, partition)
+        self._flows = Flows(store.db)
         self._row_due: tuple[int | None, ...] = ()
         """The result of `reads.next_due`; empty if rows have been written since."""
         self._reload()
@@ -111,7 +123,11 @@ class Table(View):
                 overlay.insert(effect)
             elif isinstance(effect, UpdateRow):
                 overlay.update(effect)
-            elif not isinstance(effect, Send):
+            elif isinstance(effect, _SENT):
+                continue
+            elif isinstance(effect, _OF_FLOWS):
+                self._flows.absorb(effect)
+            else:
                 self._absorb_others(effect, at)
 
     def _absorb_others(self, effect: SeldomEffect | Outgoing | Count, at: At) -> None:
@@ -123,6 +139,8 @@ class Table(View):
                 self._overlay.remove(effect)
             case PutSlice() | RemoveSlice() | PutBatch() | RemoveBatch():
                 self._batches.absorb(effect)
+            case SetReconciled(reconciled_at=reconciled_at, labels=labels):
+                self._meta = replace(self._meta, reconciled_at=reconciled_at, reconcile_labels=labels)
             case SetPage(page=page, outstanding=outstanding):
                 self._meta = replace(self._meta, page=page, page_outstanding=outstanding)
             case SetRelease(release_no=release_no, outstanding=outstanding, again=again):
@@ -131,12 +149,13 @@ class Table(View):
             case SetTick(tick_no=tick_no):
                 self._meta = replace(self._meta, tick_no=tick_no)
             case _:
-                if not isinstance(effect, Outgoing | Count):
+                if not isinstance(effect, Outgoing | Count | FlowEffect):
                     assert_never(effect)
 
     def write(self) -> None:
-        """Write the rows changed so far to the store's open transaction, as is done before a page."""
+        """Write what has changed so far to the store's open transaction, as is done before a page."""
         self._overlay.write()
+        self._flows.write()
 
     def set_position(self, next_offset: int, clock: int) -> None:
         """Set the turn's end.
@@ -156,6 +175,7 @@ class Table(View):
         changelog = self._overlay.finish()
         self._row_due = ()
         changelog += self._batches.flush()
+        changelog += self._flows.flush()
         self._meta = self.meta
         record = encode(self._meta)
         self._store.put_meta(self._meta, record)
@@ -175,6 +195,7 @@ class Table(View):
         """Forget the turn's changes: the store has them, committed or about to be."""
         self._overlay.forget()
         self._batches.forget()
+        self._flows.forget()
 
     def rollback(self) -> None:
         """Return to the state before `begin`."""
@@ -197,6 +218,11 @@ class Table(View):
             counts = overlay.counts
             self._meta = replace(self._meta, counts={str(s): counts[s] for s in STATUSES if counts.get(s)})
         return self._meta
+
+    @property
+    def reconcile_labels(self) -> dict[str, str]:
+        """Those of `meta`."""
+        return self._meta.reconcile_labels
 
     @property
     def page_sizes(self) -> PageSizes:
@@ -223,42 +249,6 @@ class Table(View):
         """Number of rows of the table: a running count."""
         return self._overlay.total
 
-    def batch(self, batch_id: str) -> Batch | None:
-        """A batch that this partition leads; None if unknown."""
-        return self._batches.batch(batch_id)
-
-    def slice(self, batch_id: str) -> Slice | None:
-        """This partition's slice of a batch; None if unknown."""
-        return self._batches.slice(batch_id)
-
-    def batches(self) -> tuple[Batch, ...]:
-        """The unfinished batches that this partition leads."""
-        return tuple(self._batches.running_batches.values())
-
-    def slices(self) -> tuple[Slice, ...]:
-        """This partition's unfinished slices."""
-        return tuple(self._batches.running_slices.values())
-
-    def held_rows(self) -> int:
-        """Number of held rows, as last counted."""
-        return self._batches.held.total
-
-    def over(self) -> OverCounts:
-        """Counts of the batches and slices that are over and remembered."""
-        return self._batches.over_counts
-
-    def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
-        """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that with the first cut-off."""
-        return self._batches.door.first(invocation, now)
-
-    def running_slices(self) -> Sequence[str]:
-        """Ids of the batches whose slice has a page to do now (`slices.takes_turns`), in order of their cut-off."""
-        return self._batches.turns()
-
-    def guarding(self) -> Sequence[Guard]:
-        """The slices that guard starts, as `guarding.guarding` says."""
-        return self._batches.guarding()
-
     def invocation(self, row: Row) -> Invocation:
         """The part of the row that never changes."""
         return decode_invocation(row.encoded)
@@ -270,7 +260,7 @@ class Table(View):
 
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows; kept as `last_page` until the next turn."""
-        self._overlay.write()
+        self.write()
         page, self._window = select_page(self._db, query, self._counted_by)
         seqs = written_row_by_row(page, query.action)
         if seqs and (query.action is not Action.PAUSE or self.held(-1, 1, 1)):
@@ -278,6 +268,14 @@ class Table(View):
             page = replace(page, rows=tuple(row for row in rows if row.held or query.action is not Action.PAUSE))
         self.last_page = page
         return page
+
+    def rows_at(self, seqs: Sequence[int], action: Action, max_bytes: int, each: int) -> tuple[Sequence[Row], int]:
+        """The rows with these seqs, and how many of the seqs were looked at."""
+        # The delta that follows is of these rows: it must not take a page selected before for its own.
+        self._window = None
+        rows, looked = self._overlay.rows_at(seqs, action, max_bytes, each)
+        self._flows.load_children(rows)
+        return rows, looked
 
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
@@ -290,14 +288,6 @@ class Table(View):
         self._overlay.write()
         return self._overlay.weighed(reads.due_rows(self._db, until, limit), of_start, max_bytes)
 
-    def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
-        """Slices with `due_at <= until`, in order of due_at, then id of their batch."""
-        return [self._batches.running_slices[batch_id] for batch_id in self._batches.due_slices.due(until, limit)]
-
-    def expiring(self, until: int, limit: int) -> Sequence[Batch]:
-        """Batches led here on which time acts at `until` or before, in order of that time, then id."""
-        return [self._batches.running_batches[batch_id] for batch_id in self._batches.expiring.due(until, limit)]
-
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """(seq, id) of terminal rows with `modified_at < before`, oldest first."""
         return self._overlay.ended(before, limit)
@@ -307,10 +297,6 @@ class Table(View):
         self._overlay.write()
         found = reads.rows_on_deltas(self._db, self._overlay.old_deltas, before, limit)
         return self._overlay.weighed(found, lambda row, _: of_record(row), max_bytes)
-
-    def finished_batches(self, before: int, limit: int) -> Sequence[str]:
-        """Batches led here that are over and whose `updated_at < before`, oldest first."""
-        return self._batches.finished(before, limit)
 
     # --- between turns ---
 
@@ -324,7 +310,7 @@ class Table(View):
     def retention_due(self, ended_before: int, batches_before: int) -> bool:
         """True if a Tick with these limits (ms) would find rows or batches to forget or write out."""
         return reads.anything_to_forget(self._db, ended_before, batches_before) or bool(
-            self.finished_batches(batches_before, 1)
+            self.finished_batches(batches_before, 1) or self.finished_flows(batches_before, 1)
         )
 
     def _counted_by(self, delta: int | None, packed: bytes | None) -> str | None:
@@ -347,4 +333,5 @@ class Table(View):
         self._overlay.reload(kept.counts)
         self._row_due = ()
         self._batches.reload()
+        self._flows.reload()
         self.last_page = None

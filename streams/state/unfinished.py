@@ -1,4 +1,4 @@
-"""The rows that have not ended: what an export consists of."""
+"""The rows that have not ended, and the flows that are cancelled: what an export consists of."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from streams.codec import decode_invocation
 from streams.state.columns import ROWS, SELECT_ROW, row_of
 from streams.state.deltas import Endings
+from streams.state.kept_flows import flow_of
 from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, STATUSES
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from streams.model import Invocation, Row, Status
+    from streams.model import Flow, Invocation, Row, Status
 
 _AT_ONCE: Final = 1_000
 
@@ -41,6 +42,16 @@ def unfinished_rows(db: sqlite3.Connection) -> Iterator[Unfinished]:
             for row in (row_of(found, endings) for found in columns):
                 payload = db.execute("SELECT payload FROM payloads WHERE seq = ?", (row.seq,)).fetchone()
                 yield Unfinished(row, decode_invocation(row.encoded), None if payload is None else payload[0])
+
+
+def cancelled_flows(db: sqlite3.Connection) -> Iterator[tuple[Flow, str | None]]:
+    """Cancelled flows, named ones first; beside one of children, the parent of their parent."""
+    sql = """SELECT f.record, i.parent_id FROM flows f LEFT JOIN invocations i ON i.seq = f.parent
+        ORDER BY f.children, f.id"""
+    for record, above in db.execute(sql):
+        flow = flow_of(record)
+        if flow.action is not None:
+            yield flow, above
 
 
 def status_counts(db: sqlite3.Connection) -> dict[Status, int]:

@@ -8,30 +8,26 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.engine.answers import At
-from streams.engine.awaited import may_act
+from streams.engine.awaited import is_page, may_act
 from streams.model import (
     Act,
-    ContinueSlice,
+    ActMembers,
+    CancelFlow,
     ControlSlice,
     Invoke,
-    ReleaseHeld,
+    MemberAck,
+    MemberEnded,
     ReportTransition,
     StartSlice,
-    Tick,
 )
 from streams.worker.task import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
+    from streams.engine.awaited import Page
     from streams.worker.items import Item
     from streams.worker.task import PartitionTask
-
-PAGES = (ContinueSlice, ReleaseHeld, Tick)
-"""Commands that handle many rows: a partition does at most one of them per turn.
-
-One that cannot act, because its number is not awaited, does not count: the log may have any number of them.
-"""
 
 
 class PartitionInput(NamedTuple):
@@ -127,22 +123,41 @@ def await_pages(consume: Callable[[int, float], list[Item]], late: set[int], roo
 
 def with_pages(items: Iterable[Item]) -> set[int]:
     """The partitions that have a page among these records."""
-    return {item.message.partition() for item in items if isinstance(item.command, PAGES)}
+    return {item.message.partition() for item in items if is_page(item.command)}
 
 
 def _begins_with_page(task: PartitionTask) -> bool:
     item = task.backlog[0]
-    return isinstance(item.command, PAGES) and _may_act(item.command, task, item.message, 0)
+    return is_page(item.command) and _may_act(item.command, task, item.message, 0)
 
 
-def _may_act(page: ContinueSlice | ReleaseHeld | Tick, task: PartitionTask, message: Any, before: int) -> bool:
-    meta = task.running_table.meta
-    return may_act(page, At(task.partition, message.offset(), meta.clock), meta, before)
+def _may_act(page: Page, task: PartitionTask, message: Any, before: int) -> bool:
+    table = task.running_table
+    meta = table.meta
+    if not may_act(page, At(task.partition, message.offset(), meta.clock), meta, before):
+        return False
+    # An order to act on members has no number: a log may be full of them, as long as they are nobody's.
+    return not isinstance(page, ActMembers) or table.has_members(page.flow_id, children=page.children)
 
 
-def _may_raise(command: StartSlice | ControlSlice, task: PartitionTask) -> bool:
-    """True if the command may raise the awaited number of a page after it, as each page does."""
-    return (task.running_table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
+_RAISING = (StartSlice, ControlSlice, CancelFlow, MemberEnded, MemberAck, Act, ActMembers)
+"""Commands that may raise the awaited number of a page after them, as each page does."""
+_Raising = StartSlice | ControlSlice | CancelFlow | MemberEnded | MemberAck | Act | ActMembers
+
+
+def _raises(command: _Raising, task: PartitionTask) -> bool:
+    """True if the command begins a slice, or wakes a flow: a cancelled one, or one that has waited for answers."""
+    table = task.running_table
+    match command:
+        case StartSlice() | ControlSlice():
+            return (table.slice(command.batch_id) is None) is isinstance(command, StartSlice)
+        case ActMembers():
+            return True
+        case Act():
+            return table.flow(command.invocation_id, children=True) is not None
+        case _:
+            flow = table.flow(command.flow_id, children=command.children)
+            return flow is not None and (isinstance(command, CancelFlow) or bool(flow.cursors or flow.recheck_left))
 
 
 def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None = None) -> PartitionInput:
@@ -155,21 +170,31 @@ def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None 
     backlog = task.backlog
     page = None
     raising = 0
+    # They are looked at only where it matters: most turns have no page whose number is not awaited yet.
+    may_raise: list[_Raising] = []
     while backlog and (most is None or len(items) < most):
         item = backlog.popleft()
         command = item.command
         if isinstance(command, Invoke):
             ids.append(command.invocation.invocation_id)
-        elif isinstance(command, (ReportTransition, Act)):
+        elif isinstance(command, ReportTransition):
             ids.append(command.invocation_id)
-        elif isinstance(command, (StartSlice, ControlSlice)):
-            raising += _may_raise(command, task)
-        elif isinstance(command, PAGES) and _may_act(command, task, item.message, raising):
-            raising += 1
-            if page is not None or not with_page:
-                backlog.appendleft(item)
-                break
-            page = len(items)
+        elif is_page(command):
+            acts = _may_act(command, task, item.message, raising)
+            if not acts and may_raise and _may_act(command, task, item.message, raising + len(may_raise)):
+                raising += sum(_raises(each, task) for each in may_raise)
+                may_raise.clear()
+                acts = _may_act(command, task, item.message, raising)
+            if acts:
+                raising += 1
+                if page is not None or not with_page:
+                    backlog.appendleft(item)
+                    break
+                page = len(items)
+        elif isinstance(command, _RAISING):
+            may_raise.append(command)
+            if isinstance(command, Act):
+                ids.append(command.invocation_id)
         items.append(item)
     return PartitionInput(task, items, ids, page)
 

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec.structs import replace
 
+from streams.engine.awaited import is_page
 from streams.engine.weights import limit_of
 from streams.errors import PartitionError
-from streams.model import ENGINE_VERSION, ContinueSlice
-from streams.worker.intake import PAGES, PartitionInput
+from streams.model import ENGINE_VERSION, ActMembers, ContinueFlow, ContinueSlice
+from streams.worker.intake import PartitionInput
 from streams.worker.items import Item, RecordFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from streams.model import ReleaseHeld, Tick
+    from streams.engine.awaited import Page
     from streams.worker.page_sizes import TunedSizes
 
 log = structlog.get_logger("streams.worker")
@@ -38,7 +39,7 @@ class LongPages:
 
     def __init__(self, sizes: TunedSizes) -> None:
         self._sizes = sizes
-        self._instead: dict[tuple[int, int], ContinueSlice | ReleaseHeld | Tick] = {}
+        self._instead: dict[tuple[int, int], Page] = {}
 
     def ran_out(self, taken: Iterable[PartitionInput]) -> None:
         """Note that the transaction of a turn with these inputs took too long.
@@ -48,10 +49,10 @@ class LongPages:
         """
         for input_ in taken:
             item = None if input_.page is None else input_.items[input_.page]
-            if item is not None and isinstance(item.command, PAGES):
+            if item is not None and is_page(item.command):
                 self._cut(input_.task.partition, item, item.command)
 
-    def _cut(self, partition: int, item: Item, page: ContinueSlice | ReleaseHeld | Tick) -> None:
+    def _cut(self, partition: int, item: Item, page: Page) -> None:
         cut, offset = smaller(page), item.message.offset()
         if cut == page:
             raise PartitionError(
@@ -80,10 +81,13 @@ class LongPages:
         return PartitionInput(input_.task, [*items[:page], bad, *items[page + 1 :]], input_.ids, None)
 
 
-def smaller(page: ContinueSlice | ReleaseHeld | Tick) -> ContinueSlice | ReleaseHeld | Tick:
+def smaller(page: Page) -> Page:
     """The page with a quarter of its sizes, each at least 1; an equal page if all of them are 1."""
-    rows = ("max_scanned", "max_matched") if isinstance(page, ContinueSlice) else ("max_rows",)
+    rows = ("max_scanned", "max_matched") if isinstance(page, (ContinueSlice, ContinueFlow)) else ("max_rows",)
     sizes = {name: _part(getattr(page, name)) for name in rows}
+    if isinstance(page, ActMembers):
+        # Its members may be fewer than it allows.
+        sizes = {"max_rows": _part(min(page.max_rows, len(page.seqs)))}
     return replace(page, engine_version=ENGINE_VERSION, max_bytes=_part(limit_of(page.max_bytes)), **sizes)
 
 

@@ -36,6 +36,9 @@ transaction is over in 20 s if `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
 _FOR_NEWER: Final = frozenset({"newer_engine", "unknown_schema"})
 """Codes of dead letters that call for an upgrade; health reports them until a restart, which an upgrade includes."""
 
+_RECONCILED: Final = {counters.RECONCILED_FLOWS: "flows", counters.RECONCILED_MEMBERS: "members"}
+"""The value of the label by the name of the engine's counter."""
+
 SNAPSHOT_EVERY_S: Final = 1.0
 """Greatest age of a snapshot, seconds."""
 
@@ -63,6 +66,7 @@ class WorkerObserver(LoopProbe):
         self._clock_ahead = OfWorker.CLOCK_AHEAD.total()
         self._forwarded = OfWorker.FORWARDED.total()
         self._without_effect = OfWorker.WITHOUT_EFFECT.total()
+        self._reconciled = OfWorker.RECONCILED.total()
         self._written = OfWorker.WRITTEN.total()
         self._turn_seconds = OfWorker.TURN_SECONDS.distribution()
         self._transaction_seconds = OfWorker.TRANSACTION_SECONDS.distribution()
@@ -103,7 +107,11 @@ class WorkerObserver(LoopProbe):
             if kind is not NoneType:
                 self._commands.add(count, kind.__name__)
         for name, count in turn.counts.items():
-            self._without_effect.add(count, name)
+            what = _RECONCILED.get(name)
+            if what is None:
+                self._without_effect.add(count, name)
+            else:
+                self._reconciled.add(count, what)
         self._forwarded.add(turn.forwarded)
         self._clock_ahead.add(sum(run.records for run in turn.ahead))
         outbox = turn.outbox

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.engine.effects import Append, Send, SendAll
+    from streams.model import FlowProgress
     from streams.worker.clock_ahead import ClockAheadRun
     from streams.worker.topics import Topics
 
@@ -74,15 +75,17 @@ Records = dict[int, list[dict[str, Any]]]
 class Outbox:
     """The records for each topic.
 
-    `slice_partitions`: number of partitions of `batch-slices`. `shadow`: drop signals.
+    `slice_partitions`, `flow_partitions`: numbers of partitions of `batch-slices` and `flows`. `shadow`: drop signals.
     """
 
-    def __init__(self, slice_partitions: int, *, shadow: bool = False) -> None:
+    def __init__(self, slice_partitions: int, flow_partitions: int, *, shadow: bool = False) -> None:
         self._slice_partitions = slice_partitions
+        self._flow_partitions = flow_partitions
         self._shadow = shadow
         self.changelog: Records = defaultdict(list)
         self.signals: Records = defaultdict(list)
         self.progress: Records = defaultdict(list)
+        self.flows: Records = defaultdict(list)
         self.commands: Records = defaultdict(list)
         self.forwarded: list[Forwarded] = []
         self.dead_letters: list[OutgoingDeadLetter] = []
@@ -124,12 +127,19 @@ class Outbox:
             partition = partition_of(key.rpartition("/")[0], self._slice_partitions)
             self.progress[partition].append({"key": key, "value": value})
 
+    def flows_published(self, records: Sequence[tuple[str, FlowProgress | None]]) -> None:
+        """Add the progress of named flows, by flow id; None is a tombstone."""
+        for flow_id, progress in records:
+            value = None if progress is None else codec.encode(progress)
+            self.flows[partition_of(flow_id, self._flow_partitions)].append({"key": flow_id, "value": value})
+
     def sizes(self) -> dict[Topic, int]:
         """Number of records for each topic."""
         by_partition = {
             Topic.CHANGELOG: self.changelog,
             Topic.SIGNALS: self.signals,
             Topic.BATCH_SLICES: self.progress,
+            Topic.FLOWS: self.flows,
             Topic.COMMANDS: self.commands,
         }
         sizes = {topic: sum(map(len, records.values())) for topic, records in by_partition.items()}

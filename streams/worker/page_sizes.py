@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 from streams.engine.answers import MAX_BYTES, PageSizes
-from streams.model import ContinueSlice, Tick
+from streams.model import ActMembers, ContinueFlow, ContinueSlice, ReleaseHeld, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from streams.model import ReleaseHeld
+    from streams.engine.awaited import Page
 
-SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50)
+SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50, max_asked=100, max_members=100)
 """Smallest page sizes. A turn costs several ms besides its pages: smaller pages would only make a batch slow."""
-LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000)
+LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000, max_asked=20_000, max_members=20_000)
 """Largest page sizes; for what is due, `STREAMS_TICK_MAX_ROWS` is the limit."""
-FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100)
+FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=1_000, max_members=250)
 TURN_S = 0.25
 """Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100
@@ -48,13 +48,19 @@ class Measured(NamedTuple):
     last: bool = False
 
 
-class MeasuredTick(NamedTuple):
-    """A measured tick: its limit on pieces of work, whether it reached that, and its time."""
+Pieces = Literal["max_due", "max_asked", "max_members"]
+"""The size of pages that belong to no batch: of ticks, of pages that ask a flow's members, and of those that act on
+them."""
+
+
+class MeasuredPieces(NamedTuple):
+    """A measured page that belongs to no batch: its limit on pieces of work, whether it reached that, and its time."""
 
     allowed: int
     filled: bool
     took_ms: float
     partition: int = 0
+    size: Pieces = "max_due"
 
 
 class Stopwatch:
@@ -99,7 +105,7 @@ def first_sizes(most_due: int) -> PageSizes:
 
 
 class TunedSizes:
-    """A worker's page sizes, kept per batch and partition, and per partition for ticks.
+    """A worker's page sizes, kept per batch and partition, and per partition for ticks and for pages of flows.
 
     The cost of a row differs a hundredfold between batches, so a page says nothing about those of another batch.
     """
@@ -108,7 +114,7 @@ class TunedSizes:
         self._most_due = most_due
         self._first = first_sizes(most_due)
         self._batches: defaultdict[int, dict[str, PageSizes]] = defaultdict(dict)
-        self._due: dict[int, int] = {}
+        self._pieces: defaultdict[int, dict[Pieces, int]] = defaultdict(dict)
         self._bytes: dict[int, int] = {}
         self._in_time: float | None = None
 
@@ -127,27 +133,36 @@ class TunedSizes:
         return self._batches[partition]
 
     def others(self, partition: int) -> PageSizes:
-        """The sizes for any other batch, and for the partition's ticks."""
-        due, most = self._due.get(partition, self._first.max_due), self._bytes.get(partition, 0)
-        return self._first._replace(max_due=due, max_bytes=most)
+        """The sizes for any other batch, and for the partition's ticks and pages of flows."""
+        return self._first._replace(max_bytes=self._bytes.get(partition, 0), **self._pieces[partition])
 
-    def cut(self, page: ContinueSlice | ReleaseHeld | Tick) -> None:
+    def cut(self, page: Page) -> None:
         """Limit the sizes to those of the smaller page that replaces one that took too long for its transaction."""
         self._bytes[page.partition] = page.max_bytes
-        if isinstance(page, Tick):
-            self._due[page.partition] = page.max_rows
-        elif isinstance(page, ContinueSlice):
-            self._batches[page.partition][page.batch_id] = PageSizes(page.max_scanned, page.max_matched)
+        pieces = self._pieces[page.partition]
+        match page:
+            case Tick():
+                pieces["max_due"] = page.max_rows
+            case ContinueFlow():
+                pieces["max_asked"] = page.max_matched
+            case ActMembers():
+                pieces["max_members"] = page.max_rows
+            case ContinueSlice():
+                self._batches[page.partition][page.batch_id] = PageSizes(page.max_scanned, page.max_matched)
+            case ReleaseHeld():
+                pass
+            case _:
+                assert_never(page)
 
     def smallest(self) -> PageSizes:
         """The smallest of the known sizes; the initial ones if none are known."""
         known = [sizes for batches in self._batches.values() for sizes in batches.values()] or [self._first]
         return PageSizes(min(sizes.max_scanned for sizes in known), min(sizes.max_matched for sizes in known))
 
-    def learn(self, pages: Sequence[Measured], ticks: Sequence[MeasuredTick], budget_ms: float) -> None:
-        """Tune the sizes by the pages of one turn, ticks included, which were to take `budget_ms` together."""
-        took = [page.took_ms for page in pages] + [tick.took_ms for tick in ticks]
-        done = {page.partition for page in pages} | {tick.partition for tick in ticks}
+    def learn(self, pages: Sequence[Measured], others: Sequence[MeasuredPieces], budget_ms: float) -> None:
+        """Tune the sizes by the pages of one turn, those of no batch included, which had `budget_ms` together."""
+        took = [page.took_ms for page in pages] + [page.took_ms for page in others]
+        done = {page.partition for page in pages} | {page.partition for page in others}
         for partition in done & self._bytes.keys():
             self._bytes[partition] = int(_REGROWS * self._bytes[partition]) + 1
             if self._bytes[partition] >= MAX_BYTES:
@@ -159,11 +174,13 @@ class TunedSizes:
                 batches[page.batch_id] = tuned(sizes, page, _factor(page.took_ms, took, budget_ms))
             if len(batches) > _BATCHES:
                 del batches[next(iter(batches))]
-        for tick in ticks:
-            if tick.filled:
-                factor = _factor(tick.took_ms, took, budget_ms)
-                low = min(SMALLEST.max_due, self._most_due)
-                self._due[tick.partition] = _next(tick.allowed, factor, low, self._most_due)
+        largest = LARGEST._replace(max_due=self._most_due)
+        for other in others:
+            if other.filled:
+                factor = _factor(other.took_ms, took, budget_ms)
+                high = getattr(largest, other.size)
+                low = min(getattr(SMALLEST, other.size), high)
+                self._pieces[other.partition][other.size] = _next(other.allowed, factor, low, high)
 
 
 def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:

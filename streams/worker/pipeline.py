@@ -58,7 +58,7 @@ class Pipeline:
 
     def turn(self, suspects: Sequence[PartitionTask], running: int, number: int) -> Turn:
         """The second part of a turn: the input of the `suspects`; `running`: number of partitions that run."""
-        turn = self.take() or self._new_turn()
+        turn = self.take() or self.new_turn()
         had = turn.had_a_page()
         pages = pages_a_turn(running) - len(had)
         turn.apply(self._culprit.marked(take_inputs(suspects, number, pages, had, self._culprit.most)))
@@ -73,9 +73,10 @@ class Pipeline:
         had = committing.had_a_page()
         inputs = take_pages([task for task in running if task not in had], number, pages_a_turn(len(running)))
         if inputs:
-            self.next_turn = self._new_turn()
+            self.next_turn = self.new_turn()
             self.next_turn.apply(self._culprit.marked(inputs))
         return self.tasks
 
-    def _new_turn(self) -> Turn:
+    def new_turn(self) -> Turn:
+        """A turn in which nothing is done yet."""
         return Turn(self._settings, self._topics, self._sizes, self._wall_clock)

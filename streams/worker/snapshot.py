@@ -14,13 +14,14 @@ from streams.state.remembered import NUMBER
 from streams.worker.task import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from prometheus_client import Metric
 
     from streams.engine.answers import PageSizes
     from streams.model import Batch, Meta, Slice
+    from streams.state.kept_flows import Backlog
     from streams.state.remembered import OverCounts
     from streams.worker.task import PartitionTask
 
@@ -30,7 +31,7 @@ _FILES: Final = (("database", ""), ("wal", "-wal"))
 class PartitionSnapshot(NamedTuple):
     """A partition between two turns. `lag` is None while it is unknown, `meta` is None in a new table.
 
-    `ahead_ms`: the task's.
+    `ahead_ms`: the task's. `backlog`: the reconciler's; `flow_due_at`: its oldest deadline.
     """
 
     partition: int
@@ -46,6 +47,8 @@ class PartitionSnapshot(NamedTuple):
     held: int
     file: Path
     ahead_ms: int = 0
+    backlog: Backlog | None = None
+    flow_due_at: int | None = None
 
 
 class WorkerSnapshot(NamedTuple):
@@ -79,6 +82,8 @@ def _partition(task: PartitionTask, log_end: Callable[[int], int | None]) -> Par
         0 if table is None else table.held_rows(),
         task.file,
         task.ahead_ms,
+        None if table is None else table.flow_backlog(),
+        None if table is None else table.next_flow_due(),
     )
 
 
@@ -88,6 +93,7 @@ def gauges(now: WorkerSnapshot, wall_ms: int) -> Iterator[Metric]:
     yield from _progress(partitions, wall_ms)
     yield from _restore(partitions)
     yield from _batches(partitions)
+    yield from _backlog(partitions, wall_ms)
     rows = OfWorker.INVOCATIONS.family()
     held = OfWorker.HELD.family()
     sizes = OfWorker.STORE_BYTES.family()
@@ -143,6 +149,18 @@ def _batches(partitions: Iterable[PartitionSnapshot]) -> Iterator[Metric]:
         for counter in COUNTER.values:
             rows.add_metric([state, counter], counts[counter])
     yield from (batches, slices, rows)
+
+
+def _backlog(partitions: Sequence[PartitionSnapshot], wall_ms: int) -> Iterator[Metric]:
+    """The reconciler's backlog; without samples while a partition of the worker is not read: a part would mislead."""
+    backlog, overdue = OfWorker.BACKLOG.family(), OfWorker.BACKLOG_AGE.family()
+    known = [each.backlog for each in partitions if each.backlog is not None]
+    if known and len(known) == len(partitions):
+        backlog.add_metric(["flows"], sum(each.flows for each in known))
+        backlog.add_metric(["members"], sum(each.members for each in known))
+        due = min((each.flow_due_at for each in partitions if each.flow_due_at is not None), default=wall_ms)
+        overdue.add_metric([], max(0, wall_ms - due) / 1_000)
+    yield from (backlog, overdue)
 
 
 def _size(file: Path) -> int:

@@ -49,6 +49,7 @@ def learn_topics(clients: Clients, settings: Settings) -> Topics:
         changelog_id=_known(topic_id(admin.client, changelog, TIMEOUT_S)),
         delete_retention_ms=int(retention) if retention else _DAY_MS,
         slice_partitions=counts[Topic.BATCH_SLICES],
+        flow_partitions=counts[Topic.FLOWS],
         dead_letter_partitions=counts[Topic.DEAD_LETTERS],
     )
 

@@ -9,11 +9,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from streams.state.table import Table
+from streams.worker.flow_outlet import EVERY_MS, FlowOutlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from streams.config import Settings
     from streams.engine.answers import PageSizes
     from streams.state.store import Store
     from streams.worker.clock_ahead import Places
@@ -94,6 +96,7 @@ class PartitionTask:
         self.again_at = 0.0
         """When it is tried again, by the monotonic clock."""
         self.tick_outstanding: int | None = None
+        self.flows = FlowOutlet()
         self.page_turn = -1
         self.ahead_ms = 0
         """By how much its last record was stamped too far ahead, ms: its time stands still. 0 otherwise."""
@@ -135,6 +138,7 @@ class PartitionTask:
             commands_topic_id=topics.commands_id,
             changelog_topic_id=topics.changelog_id,
         )
+        self.flows.note(self.table.flows_since(self.table.meta.clock - EVERY_MS))
 
     def claim(self) -> None:
         """Go back to CLAIMED: all that is cached, left over or outstanding is void."""
@@ -144,6 +148,7 @@ class PartitionTask:
         self.backlog.clear()
         self.table = None
         self.tick_outstanding = None
+        self.flows = FlowOutlet()
         self.ahead_ms = 0
 
     @property
@@ -170,7 +175,7 @@ class PartitionTask:
                 self.stood_to = 0
         return not self.stood_to
 
-    def tick_due(self, now: int, retention_ms: int, batch_retention_ms: int) -> bool:
+    def tick_due(self, now: int, settings: Settings) -> bool:
         """True if something is due that no outstanding `Tick` will do; `now`: wall-clock ms."""
         table = self.running_table
         # A clock that was set back gives a negative difference: waiting for it to catch up would stop time.
@@ -178,12 +183,21 @@ class PartitionTask:
         if self.tick_outstanding == table.meta.tick_no + 1 or 0 <= now - self._last_tick_at < gap:
             return False
         due = table.next_due()
-        if due is not None and due <= now:
+        if (due is not None and due <= now) or self._flow_due(now, settings.reconcile_interval_ms):
+            return True
+        if table.meta.reconcile_labels != settings.reconcile_labels:
+            # Members that join bring the labels that the last Tick names: it must not wait until something is due.
             return True
         if 0 <= now - self._last_retention_check < RETENTION_CHECK_MS:
             return False
         self._last_retention_check = now
-        return table.retention_due(now - retention_ms, now - batch_retention_ms)
+        return table.retention_due(now - settings.retention_ms, now - settings.batch_retention_ms)
+
+    def _flow_due(self, now: int, interval_ms: int) -> bool:
+        """True if the reconciler has a flow to choose, and its last choice is long enough ago."""
+        table = self.running_table
+        due = table.next_flow_due()
+        return due is not None and now - interval_ms >= max(due, table.meta.reconciled_at)
 
     def tick_written(self, tick_no: int, now: int) -> None:
         """Note that the worker has written a `Tick` with that number; `now`: wall-clock ms."""

@@ -18,4 +18,5 @@ class Topics(NamedTuple):
     changelog_id: str
     delete_retention_ms: int
     slice_partitions: int
+    flow_partitions: int
     dead_letter_partitions: int

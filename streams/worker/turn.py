@@ -11,20 +11,30 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from streams.engine import apply
 from streams.engine.answers import At, PageSizes
-from streams.engine.effects import Append, Count, InsertRow, SeldomEffect, Send, SendAll, UpdateRow
-from streams.model import ENGINE_VERSION, ContinueSlice, ReleaseHeld, Tick
+from streams.engine.effects import Append, Count, InsertRow, PutFlow, PutMembers, SeldomEffect, Send, SendAll, UpdateRow
+from streams.model import (
+    ENGINE_VERSION,
+    ActMembers,
+    ContinueFlow,
+    ContinueSlice,
+    JoinFlow,
+    MemberAck,
+    MemberEnded,
+    Tick,
+)
 from streams.protocol.validation import CommandRefusedError
 from streams.worker.clock_ahead import runs_of
 from streams.worker.intake import left_over
 from streams.worker.items import forward_fault
 from streams.worker.outbox import Outbox
-from streams.worker.page_sizes import TURN_S, Measured, MeasuredTick, Stopwatch
+from streams.worker.page_sizes import TURN_S, Measured, MeasuredPieces, Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from streams.config import Settings
     from streams.engine.answers import Page
+    from streams.model import Command
     from streams.worker.clock_ahead import ClockAheadRun
     from streams.worker.intake import PartitionInput
     from streams.worker.items import Item, RecordFault
@@ -34,7 +44,10 @@ if TYPE_CHECKING:
 
 _COMMAND = attrgetter("command")
 _AT_ONCE = 64
-"""Number of commands applied between two looks at the clock."""
+"""Number of commands applied between two looks at the clock; fewer if they have many members of flows."""
+_MEMBERS_AT_ONCE = 1_000
+_LISTS = (JoinFlow, MemberEnded, MemberAck)
+"""Records of workers that name members in lists: each of them costs as much as a small command."""
 
 
 class Turn:
@@ -51,8 +64,9 @@ class Turn:
         self._now = 0
         self._latest = sys.maxsize
         self._ahead: dict[int, int] = {}
+        self._asked = 0
         self._topics = topics
-        self.outbox = Outbox(topics.slice_partitions, shadow=settings.shadow)
+        self.outbox = Outbox(topics.slice_partitions, topics.flow_partitions, shadow=settings.shadow)
         self.sizes = sizes
         self.tasks: list[PartitionTask] = []
         self.taken: list[PartitionInput] = []
@@ -62,7 +76,7 @@ class Turn:
         self.records: Counter[type] = Counter()
         self.counts: dict[str, int] = {}
         self.pages: list[Measured] = []
-        self.ticks: list[MeasuredTick] = []
+        self.other_pages: list[MeasuredPieces] = []
         self.ahead: list[ClockAheadRun] = []
 
     def apply(self, inputs: Sequence[PartitionInput]) -> None:
@@ -94,7 +108,7 @@ class Turn:
                 done += 1
             else:
                 page = input_.page if input_.page is not None and input_.page > done else len(items)
-                some = items[done : min(page, done + _AT_ONCE)]
+                some = _at_once(items[done : min(page, done + _AT_ONCE)])
                 clock = self._apply(task, some, clock)
                 done += len(some)
         if done < len(items):
@@ -103,6 +117,7 @@ class Turn:
         self._note_ahead(input_)
         self.outbox.table_changes(task.partition, table.flush())
         self.outbox.published(table.published())
+        task.flows.note(table.changed_flows())
         if task not in self.tasks:
             self.tasks.append(task)
         self.applied += done
@@ -114,15 +129,15 @@ class Turn:
 
     def tune(self, budget_ms: float) -> None:
         """Tune the sizes of later turns and pages by the time that this one and its pages took."""
-        self.sizes.learn(self.pages, self.ticks, budget_ms)
-        pages_ms = sum(page.took_ms for page in self.pages) + sum(tick.took_ms for tick in self.ticks)
+        self.sizes.learn(self.pages, self.other_pages, budget_ms)
+        pages_ms = sum(page.took_ms for page in self.pages) + sum(page.took_ms for page in self.other_pages)
         self.sizes.learn_commands(self.applied, 1_000 * self.commands_s - pages_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` for each partition where something is due and none is outstanding; `now`: wall-clock ms."""
         s = self._settings
         for task in tasks:
-            if not task.tick_due(now, s.retention_ms, s.batch_retention_ms):
+            if not task.tick_due(now, s):
                 continue
             sizes = self.sizes.others(task.partition)
             tick_no = task.running_table.meta.tick_no + 1
@@ -134,17 +149,33 @@ class Turn:
                 ended_before=now - s.retention_ms,
                 batches_ended_before=now - s.batch_retention_ms,
                 reconcile_interval_ms=s.reconcile_interval_ms,
+                reconcile_labels=s.reconcile_labels,
                 max_rows=min(sizes.max_due, s.tick_max_rows),
                 max_bytes=sizes.max_bytes,
             )
             self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
             task.tick_written(tick_no, now)
 
+    def publish_flows(self, tasks: Iterable[PartitionTask], now: int, *, at_once: bool = False) -> None:
+        """Publish the named flows of these partitions that are free to be; once a turn. Arguments as for `take`.
+
+        A partition without input becomes part of the turn: its offset shows whether it is still this worker's.
+        """
+        for task in tasks:
+            table = task.running_table
+            records = task.flows.take(table.meta.clock, now, at_once=at_once)
+            if records and task not in self.tasks:
+                table.begin()
+                self.outbox.table_changes(task.partition, table.flush())
+                self.tasks.append(task)
+            self.outbox.flows_published(records)
+
     def _do_page(self, task: PartitionTask, item: Item, clock: int) -> int:
         """Apply a page and measure it, its writes included; returns the partition clock after it."""
         table = task.running_table
         # Changes of other commands are written first, so that the page is not charged for them.
         table.write()
+        self._asked = 0
         watch = Stopwatch()
         clock = self._apply(task, (item,), clock)
         # Its row-by-row changes would otherwise be written at the end of the turn and charged to nobody.
@@ -154,13 +185,24 @@ class Turn:
             slice_ = table.slice(command.batch_id)
             last = slice_ is None or slice_.pages_done
             self.pages.append(_measured(command, table.last_page, took_ms, last=last))
-        elif isinstance(command, Tick):
-            filled = task.tick_outstanding == command.tick_no + 1
-            self.ticks.append(MeasuredTick(command.max_rows, filled, took_ms, task.partition))
-        elif isinstance(command, ReleaseHeld):
-            # Its size is not tuned, but its time counts against the budget of the others.
-            self.ticks.append(MeasuredTick(command.max_rows, filled=False, took_ms=took_ms))
+        elif not isinstance(command, ContinueSlice):
+            self._note_page(task, command, took_ms)
         return clock
+
+    def _note_page(self, task: PartitionTask, command: Command, took_ms: float) -> None:
+        """Note the time of a page that belongs to no batch: all count against the budget."""
+        noted = MeasuredPieces(0, filled=False, took_ms=took_ms, partition=task.partition)
+        match command:
+            case Tick(max_rows=most, tick_no=number):
+                noted = noted._replace(allowed=most, filled=task.tick_outstanding == number + 1)
+            case ContinueFlow(max_matched=most):
+                noted = noted._replace(allowed=most, filled=self._asked >= most, size="max_asked")
+            case ActMembers(max_rows=most, seqs=seqs):
+                noted = noted._replace(allowed=most, filled=len(seqs) >= most, size="max_members")
+            case _:
+                # The size of a release is not tuned.
+                pass
+        self.other_pages.append(noted)
 
     def _apply(self, task: PartitionTask, items: Sequence[Item], clock: int) -> int:
         """Apply commands in order; returns the partition clock after them. This is the worker's hot loop."""
@@ -189,7 +231,7 @@ class Turn:
             for effect in effects:
                 if isinstance(effect, Send):
                     outbox.signal(partition, effect)
-                elif not isinstance(effect, (InsertRow, UpdateRow)):
+                elif not isinstance(effect, (InsertRow, UpdateRow, PutFlow)):
                     self._carry_out(effect, task)
         return clock
 
@@ -204,6 +246,8 @@ class Turn:
                     task.tick_outstanding = effect.command.tick_no
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
+            case PutMembers(seqs=seqs):
+                self._asked += len(seqs)
             case _:
                 if not isinstance(effect, SeldomEffect):  # the table has applied it already
                     assert_never(effect)
@@ -248,3 +292,15 @@ def _measured(command: ContinueSlice, page: Page, took_ms: float, *, last: bool)
     matched = len(page.started) + sum(map(len, page.unstarted.values()))
     allowed = PageSizes(command.max_scanned, command.max_matched)
     return Measured(allowed, page.scanned, matched, took_ms, command.partition, command.batch_id, last)
+
+
+def _at_once(items: Sequence[Item]) -> Sequence[Item]:
+    """The first of these commands: as many as have some members of flows together, and at least one."""
+    members = 0
+    for number, item in enumerate(items, 1):
+        command = item.command
+        if isinstance(command, _LISTS):
+            members += len(command.seqs)
+            if members >= _MEMBERS_AT_ONCE:
+                return items[:number]
+    return items

@@ -234,7 +234,9 @@ class Worker:
         """Apply what there is; None if there is nothing to write."""
         running = self._running()
         turn = self.pipeline.turn(self._culprit.suspects(self.tasks), len(running), self.turns)
-        turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), self._wall_clock())
+        now = self._wall_clock()
+        turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), now)
+        turn.publish_flows(running if self._culprit.most is None else turn.tasks, now)
         return turn if turn.tasks or turn.outbox.commands else None
 
     def _work_ahead(self, committing: Turn) -> Sequence[PartitionTask]:
@@ -249,9 +251,13 @@ class Worker:
             self._claim(turn.tasks)
 
     def finish_ahead(self) -> None:
-        """Commit the work done ahead, so that tables whose last turn waits for it end where their changelogs do."""
-        turn = self.pipeline.take()
-        if turn is not None:
+        """Commit the work done ahead, so that tables whose last turn waits for it end where their changelogs do.
+
+        What is held back of flows is published with it.
+        """
+        turn = self.pipeline.take() or self.pipeline.new_turn()
+        turn.publish_flows(self._running(), self._wall_clock(), at_once=True)
+        if turn.tasks:
             try:
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, self._metadata)
                 self._after(turn, self.connections.checkpoint.transaction_s)

@@ -93,10 +93,10 @@ def test_each_refusal_names_the_field_and_touches_nothing(make_service: Callable
     service.send_many(batches.values())
     service.send(
         ControlBatch("no-such-batch", ControlOperation.PAUSE),
-        CancelFlow("flow-1", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL),
+        CancelFlow("flow-1", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, -1),
         Invoke(Invocation("keyed-k-1", "keyed", "run", object_key="k")),
-        Invoke(Invocation("member", "billing", "run", flow_id="flow-1")),
-        Invoke(Invocation("child", "billing", "run", parent_id="inv-0000001")),
+        Invoke(Invocation("member", "billing", "run", flow_id="")),
+        Invoke(Invocation("child", "billing", "run", parent_id="")),
     )
     for name, start in batches.items():
         progress = service.await_batch(start.batch_id)
@@ -107,11 +107,13 @@ def test_each_refusal_names_the_field_and_touches_nothing(make_service: Callable
     log = service.settle()
     refused = [letter.headers for letter in service.read(Topic.DEAD_LETTERS)]
     assert sorted(headers["error-code"] for headers in refused) == [
+        "invalid_flow_id",
+        "invalid_grace_ms",
         "invalid_invocation_id",
-        *["not_supported"] * 3,
+        "invalid_parent_id",
         "unknown_batch",
     ]
-    for what in ("no-such-batch", "CancelFlow", "object_key", "flow_id", "parent_id"):
+    for what in ("no-such-batch", "grace_ms", "object_key", "flow_id", "parent_id"):
         assert any(what in headers["error-message"] for headers in refused), what
     assert not any(isinstance(codec.decode(entry.value), StartSlice) for entry in log), "no slice is to be started"
     _, table = service_table(service)

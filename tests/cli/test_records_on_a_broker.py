@@ -285,11 +285,14 @@ def test_the_shell_completes_verbs_topics_and_what_kafka_knows(live: CommandLine
     live.run("invoke", "tab-service", "run", "--id", "tab-1")
     code, _, stderr = live.run("kill", "-s", "tab-service", "-y", "--batch-id", "tab-batch")
     assert code == 0, stderr
+    assert live.run("flow", "cancel", "tab-flow", "-y")[0] == 0
     for typed, offered in (
         ("streams dead-", "dead-letters"),
         ("streams tail batch-", "batch-slices"),
         ("streams batch show tab-b", "tab-batch"),
         ("streams kill -s tab-s", "tab-service"),
+        ("streams flow show tab-f", "tab-flow"),
+        ("streams kill --flow tab-f", "tab-flow"),
     ):
         words = {"_STREAMS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
         done = subprocess.run(

@@ -19,13 +19,15 @@ def test_no_option_makes_an_empty_filter_and_not_all() -> None:
 
 
 def test_each_option_sets_its_field_and_no_other() -> None:
-    """All fields of the filter can be given, but those of flows, which are not built."""
+    """All fields of the filter can be given."""
     selection = Selection(
         service=["billing", "emails"],
         handler=["run"],
         object_key=["k"],
         deployment=["d"],
         status=["running", "READY"],
+        flow=["f"],
+        parent=["p"],
         id=["i"],
         batch=["b"],
         label=["tenant=acme", "query=a=b"],
@@ -44,6 +46,8 @@ def test_each_option_sets_its_field_and_no_other() -> None:
         object_keys=("k",),
         deployment_ids=("d",),
         statuses=(Status.RUNNING, Status.READY),
+        flow_ids=("f",),
+        parent_ids=("p",),
         invocation_ids=("i",),
         batch_ids=("b",),
         labels={"tenant": "acme", "query": "a=b"},
@@ -58,6 +62,8 @@ def test_each_option_of_what_is_left_out_sets_its_field_and_no_other() -> None:
         not_object_key=["k"],
         not_deployment=["d"],
         not_status=["running", "READY"],
+        not_flow=["f"],
+        not_parent=["p"],
         not_batch=["b"],
         not_label=["tenant=acme", "query=a=b"],
         not_created_after="2026-01-01",
@@ -76,13 +82,15 @@ def test_each_option_of_what_is_left_out_sets_its_field_and_no_other() -> None:
             object_keys=("k",),
             deployment_ids=("d",),
             statuses=(Status.RUNNING, Status.READY),
+            flow_ids=("f",),
+            parent_ids=("p",),
             batch_ids=("b",),
             labels={"tenant": "acme", "query": "a=b"},
         )
     )
     assert selection.filter().exclude is not None
     said = {name for name in Exclusion.__struct_fields__ if getattr(selection.filter().exclude, name) is not None}
-    assert set(Exclusion.__struct_fields__) - said == {"labels_in", "flow_ids", "parent_ids"}
+    assert set(Exclusion.__struct_fields__) - said == {"labels_in"}
 
 
 def test_a_label_given_again_with_another_value_widens() -> None:

@@ -8,7 +8,17 @@ import threading
 import pytest
 
 from streams.client import AsyncClient, Client, DeliveryError, InvalidCommandError
-from streams.model import Act, Action, ControlOperation, Filter, Invocation, Invoke, StartBatch
+from streams.model import (
+    Act,
+    Action,
+    ControlBatch,
+    ControlOperation,
+    Filter,
+    FlowAction,
+    Invocation,
+    Invoke,
+    StartBatch,
+)
 from support.service.client_world import ClientWorld
 
 
@@ -28,6 +38,7 @@ def test_each_verb_sends_what_the_other_client_sends() -> None:
         client.pause("c", reason="r")
         client.resume("c")
         client.purge("d")
+        client.cancel_flow("f", action=FlowAction.KILL)
         client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True)))
 
     async def main() -> None:
@@ -40,11 +51,12 @@ def test_each_verb_sends_what_the_other_client_sends() -> None:
             await client.pause("c", reason="r")
             await client.resume("c")
             await client.purge("d")
+            assert (await client.cancel_flow("f", action=FlowAction.KILL)).partition is not None
             assert await client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True))) == "batch"
             await client.control_batch("batch", ControlOperation.ABORT)
 
     asyncio.run(main())
-    assert other.commands()[-1].batch_id == "batch"  # type: ignore[attr-defined]
+    assert [each.batch_id for each in other.commands() if isinstance(each, ControlBatch)] == ["batch"]
     assert len(other.commands()) == len(sync.commands()) + 1
     assert all(command in other.commands() for command in sync.commands())
 

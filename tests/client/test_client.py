@@ -37,6 +37,7 @@ def test_each_verb_sends_its_command() -> None:
     world = ClientWorld()
     with Client(world.settings, world.cluster) as client:
         own = client.invoke("mail", "send", b"x", invocation_id="own", scheduled_at=5, labels={"k": "v"}, lease_ms=9)
+        member = client.invoke("mail", "send", flow_id="f", parent_id="own")
         made = client.invoke("mail", "send")
         keyed = client.invoke("cart", "add", object_key="42")
         adopted = client.adopt("mail", "send", invocation_id="adopted")
@@ -45,6 +46,8 @@ def test_each_verb_sends_its_command() -> None:
         client.pause("c", actor="me")
         client.resume("c", reason="r")
         client.purge("d")
+        client.cancel_flow("f", grace_ms=5, reason="r", actor="me")
+        client.cancel_flow("a", action=FlowAction.KILL, policy=CancelPolicy.CANCEL_PENDING, children=True)
         client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True)))
         client.control_batch("batch", ControlOperation.SET_RATE, max_rate=2.5)
     assert (own, adopted) == ("own", "adopted")
@@ -52,6 +55,7 @@ def test_each_verb_sends_its_command() -> None:
     sent = {repr(each) for each in (_plain(command) for command in world.commands())}
     expected = [
         Invoke(Invocation("own", "mail", "send", lease_ms=9, labels={"k": "v"}), scheduled_at=5, payload=b"x"),
+        Invoke(Invocation(member, "mail", "send", flow_id="f", parent_id="own")),
         Invoke(Invocation(made, "mail", "send")),
         Invoke(Invocation(keyed, "cart", "add", object_key="42")),
         Invoke(Invocation("adopted", "mail", "send"), adopt=True),
@@ -60,6 +64,8 @@ def test_each_verb_sends_its_command() -> None:
         Act("c", Action.PAUSE, cause=Cause(actor="me")),
         Act("c", Action.RESUME, cause=Cause(reason="r")),
         Act("d", Action.PURGE),
+        CancelFlow("f", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, 5, reason="r", actor="me"),
+        CancelFlow("a", FlowAction.KILL, CancelPolicy.CANCEL_PENDING, children=True),
         StartBatch("batch", Action.KILL, Filter(match_all=True)),
         ControlBatch("batch", ControlOperation.SET_RATE, max_rate=2.5),
     ]
@@ -127,9 +133,8 @@ def test_what_this_version_does_not_do_may_be_sent() -> None:
     """Whether it is supported is for the workers to say: they may be newer than the client."""
     world = ClientWorld()
     with Client(world.settings, world.cluster) as client:
-        client.invoke("s", "h", flow_id="f", parent_id="p")
         client.start_batch(StartBatch("b", Action.PAUSE, Filter(match_all=True), limit=3))
-    assert len(world.commands()) == 2
+    assert len(world.commands()) == 1
 
 
 def test_undelivered_commands_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streams.broker import Broker
+    from support.kafka.reading import TopicReader
 
 DOCS = ROOT / "docs"
 
@@ -65,7 +66,7 @@ def await_ends(service: Service, expected: dict[str, Status], timeout: float = 6
 
 def test_the_pages_have_programs() -> None:
     """As many as the tests below run."""
-    assert (len(blocks("producers.md")), len(blocks("executors.md"))) == (4, 4)
+    assert (len(blocks("producers.md")), len(blocks("executors.md"))) == (4, 5)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +92,38 @@ def test_an_executor(service: Service) -> None:
     assert program.output().count("sending docs-mail b'hello'") == 3
 
 
+def test_children(service: Service) -> None:
+    """A handler invokes two children, one for each name, and they run as its own."""
+    program = start(service, "executors.md", 1)
+    parent = Invocation("docs-order", "orders", "place", flow_id="docs-flow")
+    service.send(Invoke(parent, payload=b"3 of them"))
+    deadline = time.monotonic() + 60
+    with service.reader(Topic.COMMANDS) as log:
+        while len(found := children_that_ended(log)) < 2:
+            log.more()
+            assert time.monotonic() < deadline, found
+    assert {each.invocation.handler for each in found} == {"reserve", "charge"}
+    assert {(each.invocation.flow_id, each.payload) for each in found} == {("docs-flow", b"3 of them")}
+    assert program.terminate() == 0, program.tail()
+    assert "reserve for docs-order" in program.output()
+
+
+def children_that_ended(log: TopicReader) -> list[Invoke]:
+    """The children in the log whose end is there."""
+    records = [codec.decode(entry.value) for entry in log.entries]
+    ended = {
+        each.invocation_id for each in records if isinstance(each, ReportTransition) and each.to is Status.COMPLETED
+    }
+    return [
+        each
+        for each in records
+        if isinstance(each, Invoke) and each.invocation.parent_id and each.invocation.invocation_id in ended
+    ]
+
+
 def test_around_an_executor_that_exists(service: Service) -> None:
     """A job runs to its end; another one is cancelled."""
-    program = start(service, "executors.md", 1)
+    program = start(service, "executors.md", 2)
     service.send(Invoke(Invocation("docs-job", "jobs", "run")))
     await_ends(service, {"docs-job": Status.COMPLETED})
     assert program.terminate() == 0, program.tail()
@@ -101,8 +131,8 @@ def test_around_an_executor_that_exists(service: Service) -> None:
 
 def test_adopting(service: Service) -> None:
     """What runs elsewhere ends by its report, or is stopped there."""
-    assert start(service, "executors.md", 2).wait(60) == 0
-    program = start(service, "executors.md", 3)
+    assert start(service, "executors.md", 3).wait(60) == 0
+    program = start(service, "executors.md", 4)
     service.send(Act("job-18", Action.CANCEL))
     await_ends(service, {"job-17": Status.COMPLETED, "job-18": Status.CANCELLED})
     assert program.terminate() == 0, program.tail()

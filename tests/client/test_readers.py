@@ -17,7 +17,7 @@ from streams.config import Topic
 from streams.kafka.tail import Tail
 from streams.model import Act, Action, BatchProgress, BatchState, Filter, OnTimeout
 from support.kafka.fake_consumer import FakeConsumer
-from support.service.client_world import ClientWorld
+from support.service.client_world import ClientWorld, all_threads_gone
 
 HEADERS = [
     ("source-topic", b"t.commands"),
@@ -180,11 +180,3 @@ def test_only_errors_that_pass_are_waited_out() -> None:
     assert list(Tail(Failing(KafkaError(KafkaError._TRANSPORT, "x", False, True)), PLACES).poll()) == []
     with pytest.raises(KafkaException):
         list(Tail(Failing(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), PLACES).poll())
-
-
-def all_threads_gone(before: int) -> bool:
-    """Whether there are soon no more threads than before."""
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return threading.active_count() <= before

@@ -33,7 +33,8 @@ def row_of(record: InvocationRow) -> Row:
     invocation = record.invocation
     values: dict[str, Any] = {name: getattr(record, name) for name in ROW_FIELDS}
     encoded = codec.encode_invocation(invocation)
-    carried: dict[str, Any] = {"lease_ms": invocation.lease_ms, "object_key": invocation.object_key}
+    names = ("lease_ms", "object_key", "flow_id", "parent_id")
+    carried: dict[str, Any] = {name: getattr(invocation, name) for name in names}
     return Row(invocation.invocation_id, encoded, **carried, **values)
 
 

@@ -1,4 +1,4 @@
-"""The map of the code leads to code that is there."""
+"""The map of the code, and that of the rules of flows, lead to code that is there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "architecture.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"\[`([^`]+)`]\(([^)#]+\.py)\)", TEXT)))
+FLOWS = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"\[`([^`]+)`]\(([^)#]+\.py)\)", TEXT + FLOWS)))
 MUST_BE_FOUND = (
     "filter become SQL",
     "pages paced",

@@ -16,8 +16,11 @@ from streams.model import (
     ENGINE_VERSION,
     Act,
     Action,
+    CancelFlow,
+    CancelPolicy,
     Cause,
     Filter,
+    FlowAction,
     Invocation,
     Invoke,
     ReportTransition,
@@ -142,6 +145,34 @@ def test_the_table_is_told_by_status_and_batches_by_state(world: World) -> None:
     assert value(world, "streams_page_matched_rows_sum") == 42
     assert value(world, "streams_page_seconds_count") == value(world, "streams_page_scanned_rows_count")
     assert value(world, "streams_page_limit_rows", limit="scanned") == worker_of(world).sizes.smallest().max_scanned
+
+
+def test_the_reconcilers_backlog_and_work_are_told(world: World) -> None:
+    """Flows that wait for their members, and those members, until they have ended; what is asked again is counted."""
+    world.invoke(*(Invoke(Invocation(f"i-{n}", "orders", "run", flow_id=f"f{n % 2}")) for n in range(10)))
+    world.run_until_idle()
+    for flow_id in ("f0", "f1"):
+        cancel = CancelFlow(flow_id, FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, grace_ms=600_000)
+        world.send(cancel, key=flow_id)
+    world.run_until_idle()
+    assert values(world, "streams_reconciler_backlog", "what") == {"flows": 2, "members": 10}
+    assert value(world, "streams_reconciler_overdue_seconds") == 0
+    world.pass_time(610_000)
+    assert value(world, "streams_reconciler_overdue_seconds") == pytest.approx(10, abs=1)
+    world.run_until_idle()
+    assert values(world, "streams_reconciler_backlog", "what") == {}
+    assert values(world, "streams_reconciled_total", "what") == {}
+
+
+def test_a_backlog_that_is_not_whole_is_not_told(world: World) -> None:
+    """Part of the partitions would look as if the rest had nothing to do."""
+    world.run_until_idle()
+    worker = worker_of(world)
+    assert value(world, "streams_reconciler_backlog", what="flows") == 0
+    worker.tasks[1].claim()
+    worker._observer.came_round(worker.tasks.values(), worker.sizes.smallest(), worker.connections.log_end)
+    assert value(world, "streams_reconciler_backlog", what="flows") is None
+    assert value(world, "streams_reconciler_overdue_seconds") is None
 
 
 def test_lag_and_clock_tell_how_far_behind_a_partition_is(tmp_path: Path) -> None:

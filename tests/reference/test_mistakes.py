@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
 from streams.engine import (
@@ -31,16 +29,12 @@ from streams.engine.effects import UpdateRow
 from streams.model import ContinueSlice, Status
 from streams.state import batches, door, restore, select
 from support.reference.beside.check import Difference
-from support.reference.beside.machine import Machine
+from support.reference.beside.machine import PlainMachine, live_in_rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Mistake = Callable[[pytest.MonkeyPatch], None]
-
-ROUNDS = 20
-LIVES = 12
-"""A mistake must show in one of these rounds of these lives; most need one or two."""
 
 
 def a_late_cutoff(patch: pytest.MonkeyPatch) -> None:
@@ -215,13 +209,13 @@ QUICK = (
     a_late_cutoff,
     skipped_is_done,
     grace_ends_twice,
-    the_same_attempt_again,
     an_overtaken_control,
-    a_page_done_twice,
     an_old_attempt,
-    one_beyond_the_limit,
 )
 LONG = (
+    the_same_attempt_again,
+    a_page_done_twice,
+    one_beyond_the_limit,
     taken_from_nobody,
     started_too_early,
     an_abort_forgotten,
@@ -249,18 +243,4 @@ def test_a_mistake_is_found(mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -
     """Within these lives the engine and the model differ."""
     mistake(monkeypatch)
     with pytest.raises(Difference):
-        _live()
-
-
-def _live() -> None:
-    """Lives in rounds: within one of them, lives resemble each other."""
-    lives = settings(
-        max_examples=LIVES,
-        stateful_step_count=10,
-        phases=[Phase.generate],
-        database=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
-    for number in range(ROUNDS):
-        run_state_machine_as_test(seed(number)(Machine), settings=lives)
+        live_in_rounds(PlainMachine)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from streams.codec import encode_invocation
+from streams.config import Settings
 from streams.engine import apply
 from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Append
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ALL = Filter(match_all=True)
 NOW = 1_000_000
 DAY_MS = 86_400_000
+SETTINGS = Settings(retention_ms=DAY_MS, batch_retention_ms=DAY_MS)
 
 
 class OneTable:
@@ -101,11 +103,11 @@ def test_a_slice_that_is_due_makes_the_worker_write_a_tick() -> None:
     one = waiting()
     task = PartitionTask(0, one.store, one.path)
     task.table = one.table
-    assert not task.tick_due(NOW + 999, DAY_MS, DAY_MS)
-    assert task.tick_due(NOW + 1_000, DAY_MS, DAY_MS)
+    assert not task.tick_due(NOW + 999, SETTINGS)
+    assert task.tick_due(NOW + 1_000, SETTINGS)
     task.tick_written(one.table.meta.tick_no, NOW + 1_000)
-    assert not task.tick_due(NOW + 1_000 + MIN_TICK_GAP_MS - 1, DAY_MS, DAY_MS)
-    assert task.tick_due(NOW + 1_000 + MIN_TICK_GAP_MS, DAY_MS, DAY_MS)
+    assert not task.tick_due(NOW + 1_000 + MIN_TICK_GAP_MS - 1, SETTINGS)
+    assert task.tick_due(NOW + 1_000 + MIN_TICK_GAP_MS, SETTINGS)
 
 
 def test_a_rollback_takes_the_first_slice_from_its_turn() -> None:

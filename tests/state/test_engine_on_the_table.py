@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from streams.protocol.validation import CommandRefusedError
 from streams.state.store import Store
 from streams.state.table import Table
 from support.effort import examples
+from support.tables.flow_lives import Life
 from support.tables.histories import invoke_any
 from support.tables.memory_cluster import MemoryCluster
 
@@ -84,10 +86,10 @@ def lived(seed: int, steps: int) -> MemoryCluster:
     return cluster
 
 
-def replayed(log: list[tuple[int, Command]], partition: int, random: Random) -> Table:
+def replayed(log: list[tuple[int, Command]], partition: int, random: Random, plain: MemoryTable) -> Table:
     """A table to which the partition's log was applied, in turns of any length, some of them twice."""
     store = Store.open(Path(":memory:"), partition)
-    table = Table(store, partition, 2, SIZES)
+    table = Table(store, partition, plain.partitions, plain.page_sizes)
     commands = [(now, encoded(command)) for now, command in log]
     offset = 0
     while offset < len(commands):
@@ -125,6 +127,10 @@ def facts(table: MemoryTable | Table, plain: MemoryTable) -> dict[str, object]:
         "payloads": {name: row and table.payload(row) for name, row in rows.items()},
         "batches": {name: table.batch(name) for name in plain.batches},
         "slices": {name: table.slice(name) for name in plain.slices},
+        "flows": {name: table.flow(name[1], children=name[0]) for name in plain.flows},
+        "members": {name: table.all_members(flow) for name, flow in plain.flows.items()},
+        "dispatching": list(table.dispatching()),
+        "reconciled": (meta.reconciled_at, meta.reconcile_labels),
         "total": table.row_total(),
         "marks": (meta.page, meta.page_outstanding, meta.tick_no),
         "release": (meta.release_no, meta.release_outstanding, meta.release_again),
@@ -137,6 +143,20 @@ def test_a_log_always_gives_what_it_gives_in_plain_dicts(seed: int, steps: int) 
     """Rows, payloads, batches, slices and marks are the same, however the log is cut into turns."""
     cluster = lived(seed, steps)
     for partition, plain in enumerate(cluster.tables):
-        table = replayed(cluster.logs[partition], partition, Random(seed))
+        table = replayed(cluster.logs[partition], partition, Random(seed), plain)
         assert facts(table, plain) == facts(plain, plain)
+        table._store.close()
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 120))
+def test_lives_of_flows_are_the_same_on_both(seed: int, moves: int) -> None:
+    """Flows, their members and the rows, and no flow or member besides."""
+    life = Life(seed)
+    life.live(moves)
+    for partition, plain in enumerate(life.world.tables):
+        table = replayed(life.world.logs[partition], partition, Random(seed), plain)
+        assert facts(table, plain) == facts(plain, plain)
+        there = Counter(key[0] for key, _ in table._store.dump() if key[0] in "fg")
+        assert (there["f"], there["g"]) == (len(plain.flows), len(plain.entries))
         table._store.close()

@@ -19,6 +19,7 @@ from support.tables.state_twin import Twin
 from support.tables.twin_histories import History, histories
 
 tenths = st.integers(0, 10)
+FLOWS = "SELECT children, id, turns, due_at, over, parent FROM flows ORDER BY 1, 2"
 Log = list[tuple[str, bytes | None, int]]
 
 
@@ -49,7 +50,9 @@ def same(store: Store, twin: Twin) -> bool:
     deltas = dict(store.db.execute("SELECT offset, resting FROM deltas").fetchall())
     early = store.db.execute("SELECT count(*) FROM early_payloads").fetchone()
     meta = twin.store.meta
-    return (list(store.dump()), deltas, early, store.meta) == (list(twin.store.dump()), twin.deltas(), (0,), meta)
+    flows = store.db.execute(FLOWS).fetchall()
+    made = (list(store.dump()), deltas, early, store.meta, flows)
+    return made == (list(twin.store.dump()), twin.deltas(), (0,), meta, twin.links())
 
 
 @settings(max_examples=examples(80), deadline=None)

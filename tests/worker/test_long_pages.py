@@ -13,12 +13,19 @@ from streams import codec
 from streams.config import Topic
 from streams.model import (
     Action,
+    ActMembers,
+    CancelFlow,
+    CancelPolicy,
+    Cause,
+    ContinueFlow,
     ContinueSlice,
     ControlBatch,
     ControlOperation,
     Filter,
+    FlowAction,
     Invocation,
     Invoke,
+    OnTimeout,
     ReleaseHeld,
     ReportTransition,
     StartBatch,
@@ -28,11 +35,14 @@ from streams.model import (
 from streams.worker.long_pages import smaller
 from streams.worker.page_sizes import TunedSizes
 from support.kafka.fake_cluster import failure
+from support.service.flow_world import newest, numbers, settle
 from support.service.worker_world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from streams.engine.awaited import Page
 
 ROWS = 300
 
@@ -140,6 +150,22 @@ def test_a_release_that_takes_too_long_is_done_in_parts(world: World) -> None:
     world.assert_log_and_changelog_agree()
 
 
+def test_members_that_take_too_long_to_end_are_ended_in_parts(world: World) -> None:
+    """Their flow ends as if nothing had been; each of them gets one signal."""
+    world.invoke(*(Invoke(Invocation(f"same~{n}", "s", "h", flow_id="f")) for n in range(ROWS)))
+    world.run_until_idle()
+    broker = SlowBroker(world, Topic.SIGNALS, 60)
+    world.send(CancelFlow("f", FlowAction.KILL, CancelPolicy.CANCEL_ALL), key="f")
+    world.run_until_idle()
+    assert broker.sizes
+    assert set(world.statuses().values()) == {"KILLED"}
+    assert len(world.signals()) == 2 * ROWS
+    assert _letters(world) == ["page_too_long"] * len(broker.sizes)
+    world.assert_log_and_changelog_agree()
+    settle(world)
+    assert numbers(newest(world)["f"]) == ("CANCELLED", 0, 0, ROWS, 0, 0)
+
+
 def test_where_nothing_can_be_cut_any_more_the_partition_is_given_up_by_name(world: World) -> None:
     """Pages of one row that take too long are for people to look at."""
     _paused(world, 4)
@@ -188,10 +214,16 @@ def test_a_worker_that_dies_over_a_cut_page_does_nothing_twice(world: World, ste
         ContinueSlice(1, 0, "b", 1, 100_000, 20_000),
         ReleaseHeld(1, 0, 1, -1, 200, 1 << 20),
         Tick(1, 0, 1, 0, 0, 0, 1, 1_000),
+        ContinueFlow(1, 0, "f", False, 1, 80_000, 20_000),
+        ActMembers(
+            *(1, 0, "f", False, FlowAction.KILL, CancelPolicy.CANCEL_ALL, 0, OnTimeout.KILL, Cause()),
+            tuple(range(500)),
+            20_000,
+        ),
     ],
     ids=lambda page: type(page).__name__,
 )
-def test_a_page_is_cut_down_to_one_row_and_no_further(page: ContinueSlice | ReleaseHeld | Tick) -> None:
+def test_a_page_is_cut_down_to_one_row_and_no_further(page: Page) -> None:
     """A quarter each time, so that it comes to an end."""
     cuts = 0
     sizes = TunedSizes(1_000)

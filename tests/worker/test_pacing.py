@@ -16,7 +16,8 @@ from streams.worker.page_sizes import (
     SMALLEST,
     Budget,
     Measured,
-    MeasuredTick,
+    MeasuredPieces,
+    Pieces,
     Stopwatch,
     TunedSizes,
     first_sizes,
@@ -27,13 +28,13 @@ def tuned(
     sizes: PageSizes,
     pages: list[Measured],
     budget_ms: float,
-    ticks: list[MeasuredTick] | None = None,
+    ticks: list[MeasuredPieces] | None = None,
     most: int = 1_000,
 ) -> PageSizes:
     """The sizes of a batch after a turn with these pages, `sizes` before it."""
     known = TunedSizes(most)
     known._batches[0][""] = sizes
-    known._due[0] = sizes.max_due
+    known._pieces[0]["max_due"] = sizes.max_due
     known.learn(pages, ticks or [], budget_ms)
     return known.batches(0)[""]._replace(max_due=known.others(0).max_due)
 
@@ -120,16 +121,33 @@ def test_pages_that_were_cut_grow_again_slowly() -> None:
 def test_what_is_due_follows_the_budget_as_pages_do() -> None:
     """A tick that was full says what a piece of its work costs, one that was not says nothing; both are charged."""
     sizes = PageSizes(5_000, 900, 300)
-    assert tuned(sizes, [], 5, [MeasuredTick(300, filled=True, took_ms=6)]) == PageSizes(5_000, 900, 250)
-    assert tuned(sizes, [], 5, [MeasuredTick(300, filled=False, took_ms=6)]) == sizes
-    slow = [MeasuredTick(300, filled=False, took_ms=5)]
+    assert tuned(sizes, [], 5, [MeasuredPieces(300, filled=True, took_ms=6)]) == PageSizes(5_000, 900, 250)
+    assert tuned(sizes, [], 5, [MeasuredPieces(300, filled=False, took_ms=6)]) == sizes
+    slow = [MeasuredPieces(300, filled=False, took_ms=5)]
     assert tuned(sizes, [_dense(900, 5)], 5, slow) == PageSizes(5_000, 450, 300)
+
+
+@pytest.mark.parametrize("size", ["max_asked", "max_members"])
+def test_pages_of_flows_follow_the_budget_as_pages_do(size: Pieces) -> None:
+    """Each kind learns from its own, on its own partition, within the bounds of batches' pages."""
+    sizes = TunedSizes(1_000)
+    first = sizes.others(0)
+    sizes.learn([], [MeasuredPieces(900, filled=False, took_ms=50, size=size)], 5)
+    assert sizes.others(0) == first
+    sizes.learn([], [MeasuredPieces(900, filled=True, took_ms=6, size=size)], 5)
+    assert sizes.others(0) == first._replace(**{size: 750})
+    assert sizes.others(1) == first
+    for took_ms, bound in ((1e6, SMALLEST), (0, LARGEST)):
+        for _ in range(20):
+            allowed = getattr(sizes.others(0), size)
+            sizes.learn([], [MeasuredPieces(allowed, filled=True, took_ms=took_ms, size=size)], 5)
+        assert getattr(sizes.others(0), size) == getattr(bound, size)
 
 
 @pytest.mark.parametrize(("took_ms", "most", "size"), [(0.1, 400, 400), (0.1, 7, 7), (500, 1_000, 50), (500, 30, 30)])
 def test_a_tick_never_does_more_than_it_may(took_ms: float, most: int, size: int) -> None:
     """However fast it is, and one that is slow still makes progress."""
-    tick = MeasuredTick(300, filled=True, took_ms=took_ms)
+    tick = MeasuredPieces(300, filled=True, took_ms=took_ms)
     assert tuned(PageSizes(400, 100, 300), [], 5, [tick], most).max_due == size
     assert first_sizes(most).max_due == min(most, FIRST.max_due)
 
@@ -181,7 +199,7 @@ def test_partitions_and_batches_have_sizes_of_their_own() -> None:
     """A batch or partition not seen begins small, and a batch that is over is forgotten."""
     sizes = TunedSizes(1_000)
     fast = Measured(FIRST, 2_000, 500, 1, 0, "a")
-    sizes.learn([fast], [MeasuredTick(200, filled=True, took_ms=1)], 15)
+    sizes.learn([fast], [MeasuredPieces(200, filled=True, took_ms=1)], 15)
     assert sizes.batches(0) == {"a": FIRST._replace(max_matched=int(1.5 * FIRST.max_matched))}
     assert sizes.others(0) == FIRST._replace(max_due=300)
     assert (sizes.batches(1), sizes.others(1)) == ({}, FIRST)

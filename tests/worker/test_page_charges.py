@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from streams.model import ContinueSlice, ReleaseHeld, Tick
+from streams.model import (
+    ActMembers,
+    CancelPolicy,
+    Cause,
+    ContinueFlow,
+    ContinueSlice,
+    FlowAction,
+    OnTimeout,
+    ReleaseHeld,
+    Tick,
+)
 from streams.worker import turn as turns
 from streams.worker.turn import Turn
 
@@ -18,6 +28,12 @@ from streams.worker.turn import Turn
         ContinueSlice(1, 0, "b", 1, 10, 10),
         ReleaseHeld(1, 0, 1, -1, 10),
         Tick(1, 0, 1, 0, 0, 0, reconcile_interval_ms=1, max_rows=10),
+        ContinueFlow(1, 0, "f", False, 1, 40, 10),
+        ActMembers(
+            *(1, 0, "f", False, FlowAction.KILL, CancelPolicy.CANCEL_ALL, 0, OnTimeout.KILL, Cause()),
+            tuple(range(40)),
+            10,
+        ),
     ],
     ids=lambda command: type(command).__name__,
 )
@@ -39,9 +55,9 @@ def test_every_page_is_charged_for_what_it_writes(command: Any, monkeypatch: pyt
     monkeypatch.setattr(turns, "Stopwatch", Watch)
     monkeypatch.setattr(Turn, "_apply", applied)
     turn = Turn.__new__(Turn)
-    turn.pages, turn.ticks = [], []
+    turn.pages, turn.other_pages, turn._asked = [], [], 0
     task: Any = SimpleNamespace(running_table=table, tick_outstanding=None, partition=0)
     item: Any = SimpleNamespace(command=command)
     turn._do_page(task, item, 0)
     assert happened == ["rows are written", "page", "rows are written", "time is read"]
-    assert [page.took_ms for page in turn.pages] + [tick.took_ms for tick in turn.ticks] == [7]
+    assert [page.took_ms for page in turn.pages] + [other.took_ms for other in turn.other_pages] == [7]

@@ -11,20 +11,31 @@ from msgspec.structs import replace
 
 from streams import codec
 from streams.engine.answers import At
-from streams.engine.effects import SetPage
+from streams.engine.effects import InsertRow, PutFlow, SetPage
 from streams.model import (
     ENGINE_VERSION,
     Act,
     Action,
+    ActMembers,
+    CancelFlow,
+    CancelPolicy,
     Cause,
     Command,
+    ContinueFlow,
     ContinueSlice,
     ControlSlice,
     Filter,
+    Flow,
+    FlowAction,
+    Invocation,
+    MemberAck,
+    MemberAnswer,
+    MemberEnded,
     OnTimeout,
     ReleaseHeld,
     SliceOperation,
     StartSlice,
+    Status,
     Tick,
 )
 from streams.state.store import Store
@@ -33,6 +44,7 @@ from streams.worker.intake import pages_a_turn, take_inputs, take_pages, with_pa
 from streams.worker.items import items_of
 from streams.worker.page_sizes import FIRST
 from streams.worker.task import PartitionTask
+from support.tables.engine_rows import SEQ, row_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +63,7 @@ START = StartSlice(
     on_timeout=OnTimeout.KILL,
     cause=Cause(),
 )
+FLOW = Flow("f", children=False, revision=0, created_at=0, updated_at=0, pending=1, cursors=(-1,) * PARTITIONS)
 
 
 @pytest.fixture
@@ -71,6 +84,11 @@ def tasks(tmp_path: Path) -> Iterator[list[PartitionTask]]:
 def _log(task: PartitionTask, *commands: Command) -> None:
     """These commands wait in the partition."""
     task.backlog += items_of((Message(value=codec.encode(command)) for command in commands), PARTITIONS)
+
+
+def _members(count: int) -> ActMembers:
+    cancel = FlowAction.KILL, CancelPolicy.CANCEL_ALL, 0, OnTimeout.KILL, Cause()
+    return ActMembers(ENGINE_VERSION, 0, "f", False, *cancel, tuple(range(count)), 100)
 
 
 def _page(partition: int) -> ContinueSlice:
@@ -151,6 +169,7 @@ def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> 
     """Numbers that are not awaited, or a size that no worker writes: they stand among other commands."""
     (alone, *_) = tasks
     tick = Tick(ENGINE_VERSION, 0, 1, 0, 0, 0, 1, 10)
+    flow = ContinueFlow(ENGINE_VERSION, 0, "f", False, 1, 10, 10)
     idle: list[Command] = [
         replace(_page(0), page=0),
         replace(_page(0), page=2**62),
@@ -158,6 +177,12 @@ def test_pages_that_cannot_act_take_nobodys_turn(tasks: list[PartitionTask]) -> 
         replace(_page(0), max_matched=2**62),
         replace(_page(0), engine_version=ENGINE_VERSION + 1),
         _page(1),
+        replace(flow, page=0),
+        replace(flow, page=2),
+        replace(flow, max_matched=0),
+        replace(_members(100), max_rows=0),
+        replace(_members(100), seqs=(5, *range(99))),
+        replace(_members(100), partition=1),
         ReleaseHeld(ENGINE_VERSION, 0, 0, -1, 10),
         ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 10),
         replace(tick, tick_no=0),
@@ -181,3 +206,57 @@ def test_a_page_may_be_awaited_by_what_stands_before_it(tasks: list[PartitionTas
     _log(alone, ControlSlice(ENGINE_VERSION, 0, "b", SliceOperation.RESUME), next_page, next_page)
     (input_,) = take_inputs([alone], 1, 1, ())
     assert (len(input_.items), input_.page) == (3, None)
+
+
+def test_a_page_of_a_flow_shares_its_number_with_pages_of_slices(tasks: list[PartitionTask]) -> None:
+    """Whichever of the two comes first is the page of this turn, the other that of the next."""
+    (alone, *_) = tasks
+    _log(alone, ContinueFlow(ENGINE_VERSION, 0, "f", False, 1, 10, 10), _page(0))
+    assert [take_inputs([alone], turn, 1, ())[0].page for turn in range(2)] == [0, 0]
+
+
+def test_a_few_members_are_no_page_and_many_are(tasks: list[PartitionTask]) -> None:
+    """They need no number, but a row that may be one of them, and that is there already."""
+    (alone, *_) = tasks
+
+    def pages(command: ActMembers) -> list[int | None]:
+        """Index of the page in each of the turns that two such commands take."""
+        alone.backlog += items_of([Message(value=codec.encode(command), offset=500)] * 2, PARTITIONS)
+        found = []
+        while alone.backlog:
+            found += [input_.page for input_ in take_inputs([alone], 0, 1, ())]
+        return found
+
+    assert pages(_members(33)) == [None]
+    insert = InsertRow(row_at(Status.READY, flow_id="f"), Invocation("a", "s", "h", flow_id="f"))
+    alone.running_table.absorb([insert], At(0, SEQ, 0))
+    alone.running_table.write()
+    assert pages(_members(32)) == [None]
+    assert pages(_members(33)) == [0, 0]
+    assert pages(replace(_members(33), seqs=tuple(range(500, 533)))) == [None]
+
+
+@pytest.mark.parametrize(
+    ("command", "known"),
+    [
+        (CancelFlow("f", action=FlowAction.KILL, policy=CancelPolicy.CANCEL_ALL), FLOW),
+        (MemberEnded(ENGINE_VERSION, 0, "f", False, 0, (1,)), FLOW),
+        (MemberAck(ENGINE_VERSION, 0, "f", False, 0, MemberAnswer.KEPT, (1,)), FLOW),
+        (Act("f", Action.KILL), replace(FLOW, children=True)),
+        (_members(3), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_wakes_a_flow_may_await_a_page(
+    command: Command, known: Flow | None, tasks: list[PartitionTask]
+) -> None:
+    """By one number each, and only where there is something to wake."""
+    (alone, *_) = tasks
+    next_page = ContinueFlow(ENGINE_VERSION, 0, "f", False, 2, 10, 10)
+    if known is not None:
+        _log(alone, command, next_page)
+        assert take_inputs([alone], 0, 1, ())[0].page is None
+        alone.running_table.absorb([PutFlow(known)], At(0, 0, 0))
+    _log(alone, command, replace(next_page, page=3), next_page)
+    (input_,) = take_inputs([alone], 1, 1, ())
+    assert (len(input_.items), input_.page) == (3, 2)

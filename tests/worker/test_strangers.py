@@ -14,9 +14,13 @@ from streams.config import Topic
 from streams.model import (
     ENGINE_VERSION,
     Action,
+    ActMembers,
+    CancelPolicy,
     Cause,
+    ContinueFlow,
     ContinueSlice,
     Filter,
+    FlowAction,
     Invocation,
     Invoke,
     OnTimeout,
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
 RECORDS = 2_000
 SEEDS = range(4)
-_LEGIBLE = {"valid invoke", "valid report or act", "valid batch"}
+_LEGIBLE = {"valid invoke", "valid report or act", "valid batch", "valid cancel of a flow"}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -93,6 +97,12 @@ def _place(headers: dict[str, bytes]) -> tuple[int, int]:
     return int(headers["source-partition"]), int(headers["source-offset"])
 
 
+def _act_members(seqs: range, partition: int = 0, max_rows: int = 100) -> ActMembers:
+    """An order to act on members, as a worker might write it."""
+    policy = FlowAction.KILL, CancelPolicy.CANCEL_ALL
+    return ActMembers(ENGINE_VERSION, partition, "f", False, *policy, 0, OnTimeout.KILL, Cause(), tuple(seqs), max_rows)
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -100,8 +110,23 @@ def _place(headers: dict[str, bytes]) -> tuple[int, int]:
         ReleaseHeld(ENGINE_VERSION, 0, 7, -1, 100),
         Tick(ENGINE_VERSION, 0, 7, 0, 0, 0, 1, 100),
         Tick(ENGINE_VERSION, 0, 1, 0, 0, 0, 1, 0),
+        ContinueFlow(ENGINE_VERSION, 0, "f", False, 7, 100, 100),
+        _act_members(range(10**9, 10**9 + 100)),
+        _act_members(range(100), partition=1),
+        _act_members(range(100), max_rows=0),
+        _act_members(range(100)),
     ],
-    ids=["page of a slice", "release", "tick", "awaited tick without a size"],
+    ids=[
+        "page of a slice",
+        "release",
+        "tick",
+        "awaited tick without a size",
+        "page of a flow",
+        "members that are none yet",
+        "members elsewhere",
+        "members without a size",
+        "members of nobody",
+    ],
 )
 def test_pages_that_cannot_act_hold_nothing_up(tmp_path: Path, page: Record) -> None:
     """A log full of them is passed in as many turns as one of other records."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.model import Action, Filter, StartBatch
+from streams import codec
+from streams.model import ENGINE_VERSION, Action, Filter, MemberEnded, StartBatch
 from streams.worker import turn as turns
 from streams.worker.page_sizes import TURN_S, TunedSizes
 from support.service.worker_world import PARTITIONS, World, invocations
@@ -46,6 +47,26 @@ def test_what_takes_too_long_is_left_for_the_next_turn(
         assert {statuses[f"later-{n}"] for n in range(800)} == {"READY"}
         starts = [name for name, kind, *_ in world.signals() if kind == "START"]
         assert len(starts) == len(set(starts)) == 1_600
+        world.assert_log_and_changelog_agree()
+
+
+def test_a_few_long_lists_of_members_fill_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is looked at after each of them: many flows may be answered at once."""
+    clock = count(0, TURN_S / 3)
+    with closing(World(tmp_path)) as world:
+        world.run_until_idle()
+        for number in range(20):
+            ended = MemberEnded(ENGINE_VERSION, 0, f"f{number}", False, 1, tuple(range(5_000)))
+            world.log(codec.encode(ended), "f", 0)
+        monkeypatch.setattr(turns, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+        worker = world.worker
+        assert worker is not None
+        worker.step()
+        assert 1 <= worker.applied <= 4
+        while worker.applied < 20:
+            before = worker.applied
+            worker.step()
+            assert 1 <= worker.applied - before <= 4
         world.assert_log_and_changelog_agree()
 
 

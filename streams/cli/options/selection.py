@@ -39,16 +39,6 @@ def _none_of(name: str, meaning: str, metavar: str = "NAME") -> Any:
     return typer.Option(name, metavar=metavar, help=meaning, rich_help_panel=_NOT_PANEL, show_default=False)
 
 
-def _not_built(name: str) -> Any:
-    """An option that is refused by name: ignored, or matching nothing, it would look like success."""
-
-    def refuse(given: _Words | None) -> None:
-        if given:
-            raise typer.BadParameter("is not supported by this version: leave it out")
-
-    return typer.Option(name, hidden=True, callback=refuse)
-
-
 @dataclass(frozen=True)
 class Selection:
     """Filter options: different ones are ANDed, values of the same one ORed; then what is left out is taken off."""
@@ -63,8 +53,8 @@ class Selection:
         _Words | None,
         _many("--status", meaning="In this status, such as RUNNING; of a purge such as COMPLETED.", metavar="STATUS"),
     ] = None
-    flow: Annotated[_Words | None, _not_built("--flow")] = None
-    parent: Annotated[_Words | None, _not_built("--parent")] = None
+    flow: Annotated[_Words | None, _many("--flow", meaning="Member of this flow.", metavar="FLOW")] = None
+    parent: Annotated[_Words | None, _many("--parent", meaning="Child of this invocation.", metavar="ID")] = None
     id: Annotated[_Words | None, _many("--id", meaning="This invocation.", metavar="ID")] = None
     ids_file: Annotated[
         Path | None,
@@ -103,8 +93,8 @@ class Selection:
     ] = None
     not_deployment: Annotated[_Words | None, _none_of("--not-deployment", "On this deployment.", "ID")] = None
     not_status: Annotated[_Words | None, _none_of("--not-status", "In this status.", "STATUS")] = None
-    not_flow: Annotated[_Words | None, _not_built("--not-flow")] = None
-    not_parent: Annotated[_Words | None, _not_built("--not-parent")] = None
+    not_flow: Annotated[_Words | None, _none_of("--not-flow", "Member of this flow.", "FLOW")] = None
+    not_parent: Annotated[_Words | None, _none_of("--not-parent", "Child of this invocation.", "ID")] = None
     not_batch: Annotated[_Words | None, _none_of("--not-batch", "Ended, or being cancelled, by this batch.", "ID")] = (
         None
     )
@@ -148,6 +138,8 @@ class Selection:
             object_keys=_words(self.object_key),
             deployment_ids=_words(self.deployment),
             statuses=_named("--status", _statuses, self.status),
+            flow_ids=_words(self.flow),
+            parent_ids=_words(self.parent),
             invocation_ids=self._ids(),
             batch_ids=_words(self.batch),
             labels=labels,
@@ -171,6 +163,8 @@ class Selection:
             object_keys=_words(self.not_object_key),
             deployment_ids=_words(self.not_deployment),
             statuses=_named("--not-status", _statuses, self.not_status),
+            flow_ids=_words(self.not_flow),
+            parent_ids=_words(self.not_parent),
             batch_ids=_words(self.not_batch),
             labels=labels,
             labels_in=labels_in,

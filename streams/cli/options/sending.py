@@ -9,11 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.completion import batch_ids
+from streams.cli.completion import batch_ids, flow_ids
 from streams.model import OnTimeout
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
 BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False, autocompletion=batch_ids)]
+FlowId = Annotated[str, typer.Argument(help="The flow's id.", show_default=False, autocompletion=flow_ids)]
+
+
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with it, and with what it ends.")]
+Actor = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Who asks for it; kept likewise. You, as USER@HOST, when absent.")
+]
 
 
 def _duration(*names: str, meaning: str) -> Any:
@@ -27,12 +34,8 @@ class Sending:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar="", help="Only count what matches; nothing is touched.")
     ] = False
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; kept with the batch, and with what it ends.")
-    ] = None
-    actor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who asks for it; kept likewise. You, as USER@HOST, when absent.")
-    ] = None
+    reason: Reason = None
+    actor: Actor = None
     batch_id: Annotated[
         str | None,
         typer.Option(

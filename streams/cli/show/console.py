@@ -26,6 +26,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
+    PARTIAL = 3
     INTERRUPTED = 130
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.live import Live
 from rich.table import Table
@@ -19,12 +19,13 @@ from streams.client import BatchTimeoutError, ProgressReader
 from streams.model import BatchState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from streams.cli.context import Connection
     from streams.model import BatchProgress
 
 _EVERY_S = 2.0
+_Progress = TypeVar("_Progress")
 
 
 @dataclass
@@ -71,10 +72,15 @@ def tell_ways_back(batch_id: str) -> None:
     err.print(f"stop it:        streams batch abort {batch_id}", markup=False)
 
 
-def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
-    """The same progress, shown as it passes: as a live bar on a terminal, elsewhere a line every two seconds."""
+def shown(
+    progresses: Iterable[_Progress], make: Callable[[], Any] = Bar, told: Callable[[Any], Text] = line
+) -> Iterator[_Progress]:
+    """The same progress, shown as it passes: as a live bar on a terminal, elsewhere a line every two seconds.
+
+    make: makes the bar. told: the line.
+    """
     if err.is_terminal:
-        bar = Bar()
+        bar = make()
         with Live(bar, console=err, transient=True, refresh_per_second=10):
             for progress in progresses:
                 bar.update(progress)
@@ -84,7 +90,7 @@ def shown(progresses: Iterable[BatchProgress]) -> Iterator[BatchProgress]:
     for progress in progresses:
         if time.monotonic() - printed >= _EVERY_S:
             printed = time.monotonic()
-            err.print(line(progress))
+            err.print(told(progress))
         yield progress
 
 

@@ -1,25 +1,26 @@
-"""The reason why a batch shows nothing new: a partition without a worker, or a missing gateway."""
+"""The reason why a batch or a flow shows nothing new: a partition without a worker, or a missing gateway."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streams import codec
 from streams.cli.options.bounds import standing_of
 from streams.cli.show.console import err
+from streams.cli.show.times import iso
 from streams.config import Topic
 from streams.errors import StreamsError
 from streams.kafka.admin import Admin
 from streams.kafka.tail import tail
-from streams.model import BatchState, SliceProgress, SliceState
+from streams.model import BatchState, FlowState, SliceProgress, SliceState
 from streams.protocol.routing import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.cli.context import Connection
-    from streams.model import BatchProgress
+    from streams.model import FlowProgress
 
 QUIET_S: Final = 10.0
 _AGAIN_S: Final = 30.0
@@ -31,20 +32,20 @@ _PAGING: Final = frozenset({SliceState.RUNNING, SliceState.WAITING})
 class Waiting:
     """Called while nothing comes, it prints the reason of the wait on stderr, and again when that changes."""
 
-    def __init__(self, connection: Connection, batch_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, connection: Connection, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
-        self._batch_id = batch_id
+        self._id = name
         self._clock = clock
         self._revision: int | None = -1
         self._ask_at = 0.0
         self._said = ""
 
-    def __call__(self, newest: BatchProgress | None) -> None:
+    def __call__(self, newest: Any) -> None:
         """Note that nothing new has come for a moment after `newest`; None: nothing has come at all."""
         now, revision = self._clock(), None if newest is None else newest.revision
         if revision != self._revision:
             self._revision, self._ask_at = revision, now + QUIET_S
-        if now < self._ask_at or not _waits(newest):
+        if now < self._ask_at or not self._waits(newest):
             return
         self._ask_at = now + _AGAIN_S
         try:
@@ -55,12 +56,16 @@ class Waiting:
             err.print(said, markup=False)
         self._said = said
 
-    def _reason(self, newest: BatchProgress | None) -> str:
+    def _waits(self, newest: Any) -> bool:
+        """True if silence is suspicious: one that stands, is paused or drains may well be quiet for hours."""
+        return newest is None or (newest.state in _AT_WORK and standing_of(newest) is None)
+
+    def _reason(self, newest: Any) -> str:
         topic = self._connection.settings.topic(Topic.COMMANDS)
         total = Admin(*self._connection).partition_counts()[topic]
         begun, slices = self._slices()
         if not begun:
-            return _question(topic, [partition_of(self._batch_id, total)])
+            return _question(topic, [partition_of(self._id, total)])
         if newest is None:
             return "workers have begun the batch, and nobody publishes its progress: is a gateway running?"
         slow = _PAGING if newest.max_rate is None else frozenset()
@@ -75,7 +80,7 @@ class Waiting:
             while not records.caught_up and time.monotonic() < deadline:
                 for message in records.poll():
                     batch_id = (message.key() or b"").decode(errors="replace").rpartition("/")[0]
-                    if batch_id == self._batch_id and message.value() is not None:
+                    if batch_id == self._id and message.value() is not None:
                         begun = True
                         record = codec.decode(message.value())
                         if isinstance(record, SliceProgress):
@@ -83,9 +88,21 @@ class Waiting:
         return begun, found
 
 
-def _waits(newest: BatchProgress | None) -> bool:
-    """True if silence is suspicious: a batch that stands, is paused or drains may well be quiet for hours."""
-    return newest is None or (newest.state in _AT_WORK and standing_of(newest) is None)
+class FlowWaiting(Waiting):
+    """Like `Waiting`, for the cancel of a flow."""
+
+    def _waits(self, newest: FlowProgress | None) -> bool:
+        return newest is None or newest.state is FlowState.CANCELLING
+
+    def _reason(self, newest: FlowProgress | None) -> str:
+        topic = self._connection.settings.topic(Topic.COMMANDS)
+        if newest is None:
+            return _question(topic, [partition_of(self._id, Admin(*self._connection).partition_counts()[topic])])
+        again = "" if newest.next_due_at is None else f" The reconciler asks again after {iso(newest.next_due_at)}"
+        return (
+            f"{newest.pending:,} members are asked and have not ended: do workers run for all partitions, and "
+            f"executors?{again}"
+        )
 
 
 def _question(topic: str, partitions: list[int]) -> str:

@@ -155,7 +155,7 @@ class Dispatcher:
             self._runner.submit(run)
 
     def _new_run(self, part: AssignedPartition, offset: int, signal: Signal, handler: Handler | None) -> Run:
-        run = Run(part, Context(signal, part.partition), handler, [offset])
+        run = Run(part, Context(signal, part.partition, self._reporter.invoke), handler, [offset])
         part.runs[signal.seq] = run
         self.held_bytes += len(run.context.payload or b"")
         return run

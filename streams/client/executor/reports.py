@@ -1,7 +1,10 @@
-"""Reports on their way to the command log."""
+"""Reports, and what handlers invoke, on their way to the command log."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from streams.client import outlet as outlets
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from streams.client.executor.context import Context
     from streams.client.executor.run import Outcome
     from streams.client.outlet import Delivery, Outlet
+    from streams.model import Invoke
 
 _WAIT = 0.1
 
@@ -25,6 +29,9 @@ class Reporter:
     `report_no` is the time in microseconds, and rises; only RUNNING has one. Reports that decide an invocation's fate
     (its end, its retry, that it goes on elsewhere) have none: with a number, one would be ignored if this clock is
     behind that of the executor that had the invocation before. The table takes only the first of them anyway.
+
+    All is called by one thread, but for `invoke`, which handlers call. The end of an attempt waits for what the attempt
+    has invoked: a crash between the two would lose it.
     """
 
     def __init__(self, outlet: Outlet, now_us: Callable[[], int], deployment_id: str | None) -> None:
@@ -33,6 +40,49 @@ class Reporter:
         self._deployment_id = deployment_id
         self._last = 0
         self._failed: DeliveryError | None = None
+        self._lock = threading.Lock()
+        self._invoking: Counter[Context] = Counter()
+        self._waiting: dict[Context, Callable[[], None]] = {}
+        self._due: deque[Callable[[], None]] = deque()
+
+    def invoke(self, context: Context, command: Invoke) -> None:
+        """Send an invocation that the attempt makes; waits while the local queue is full.
+
+        Raises:
+            InvalidCommandError: it breaks a rule of the protocol.
+        """
+        key, value = outlets.encode(command)
+
+        def delivered(delivery: Delivery) -> None:
+            if delivery.error is not None:
+                self._fail(delivery)
+            else:
+                self._one_less(context)
+
+        with self._lock:
+            self._invoking[context] += 1
+        while True:
+            try:
+                self._outlet.put_record(key, value, delivered)
+            except BufferError:
+                time.sleep(_WAIT)  # the executor's own thread serves the queue
+            else:
+                return
+
+    def _one_less(self, context: Context) -> None:
+        """Count a delivered invocation; the attempt's report is due if it has waited for this one."""
+        with self._lock:
+            self._invoking[context] -= 1
+            if not self._invoking[context]:
+                del self._invoking[context]
+                self._due.extend([self._waiting.pop(context)] if context in self._waiting else [])
+
+    def _send_due(self) -> bool:
+        """Send the reports that have waited; whether there were any. Not from a callback: the queue may be full."""
+        due = bool(self._due)
+        while self._due:
+            self._due.popleft()()
+        return due
 
     def running(self, context: Context) -> None:
         """Report that it runs, or still does; this renews its lease."""
@@ -42,10 +92,20 @@ class Reporter:
         """Report the end of an attempt; `then` is called once the report is in the log."""
         if outcome.to is None:
             raise AssertionError("an interrupted run has nothing to report")
-        try:
-            self._send(context, outcome.to, outcome.retry_at, outcome.error, then)
-        except InvalidCommandError as refused:  # the next life would come to the same end, and so on forever
-            self._send(context, Status.FAILED, None, told(refused), then)
+        to = outcome.to
+
+        def report() -> None:
+            try:
+                self._send(context, to, outcome.retry_at, outcome.error, then)
+            except InvalidCommandError as refused:  # the next life would come to the same end, and so on forever
+                self._send(context, Status.FAILED, None, told(refused), then)
+
+        with self._lock:
+            if self._invoking[context]:
+                self._waiting[context] = report
+                return
+            del self._invoking[context]
+        report()
 
     def serve(self) -> None:
         """Handle deliveries that are known by now.
@@ -56,10 +116,12 @@ class Reporter:
         self._outlet.serve()
         if self._failed is not None:
             raise self._failed
+        self._send_due()
 
     def flush(self, timeout: float) -> int:
-        """Wait for deliveries, at most `timeout` seconds; returns the number still awaited."""
-        return self._outlet.flush(timeout)
+        """Wait for deliveries, at most twice `timeout` seconds; returns the number still awaited."""
+        left = self._outlet.flush(timeout)
+        return self._outlet.flush(timeout) if self._send_due() else left
 
     def _send(
         self, context: Context, to: Status, retry_at: int | None, error: str | None, then: Callable[[], None]
@@ -78,8 +140,8 @@ class Reporter:
         def delivered(delivery: Delivery) -> None:
             if delivery.error is None:
                 then()
-            elif self._failed is None:
-                self._failed = DeliveryError(1, (delivery.key,), delivery.error)
+            else:
+                self._fail(delivery)
 
         while True:
             try:
@@ -88,6 +150,10 @@ class Reporter:
                 self._outlet.serve(_WAIT)
             else:
                 return
+
+    def _fail(self, delivery: Delivery) -> None:
+        if self._failed is None:
+            self._failed = DeliveryError(1, (delivery.key,), delivery.error or "")
 
     def _number(self) -> int:
         self._last = max(self._last + 1, self._now_us())

@@ -34,7 +34,7 @@ class Bench:
     def submit(self, handler: Handler) -> Run:
         """Submit a run."""
         signal = Signal(SignalKind.START, Invocation("i", "s", "h"), 1, 1, 0, 0, b"payload")
-        run = Run(AssignedPartition(0), Context(signal, 0), handler, [])
+        run = Run(AssignedPartition(0), Context(signal, 0, lambda *_: None), handler, [])
         self.runner.submit(run)
         return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message, TopicPartition, consistent, murmur2
@@ -29,6 +30,7 @@ class FakeProducer:
         self._queue_size = int(properties.get("queue.buffering.max.messages", 100_000))
         self._reports: list[tuple[Delivery | None, str, int, Record, KafkaError | None]] = []
         self._epoch = -1
+        self._lock = threading.Lock()  # several threads may produce, as with the real one
         self._txn: Txn | None = None
         self._error: KafkaException | None = None
         self._committing = False
@@ -112,7 +114,9 @@ class FakeProducer:
         self._step("produce")
         pairs = list(headers.items()) if isinstance(headers, dict) else headers
         encoded = None if pairs is None else [(name, _bytes(content) or b"") for name, content in pairs]
-        error = self._enqueue(topic, _bytes(key), _bytes(value), partition, on_delivery or callback, encoded, timestamp)
+        report = on_delivery or callback
+        with self._lock:
+            error = self._enqueue(topic, _bytes(key), _bytes(value), partition, report, encoded, timestamp)
         if error is not None and error.code() == KafkaError._QUEUE_FULL:
             raise BufferError(error.str())
         if error is not None:
@@ -238,7 +242,8 @@ class FakeProducer:
 
     def _serve(self, purged: KafkaError | None = None) -> int:
         """Run the callbacks of what was produced."""
-        reports, self._reports = self._reports, []
+        with self._lock:
+            reports, self._reports = self._reports, []
         for report, topic, partition, record, refused in reports:
             error = purged or refused
             if refused is not None and self._txn is not None and self._error is None:

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CLIENTS = ("Invoke", "ReportTransition", "Act", "StartBatch", "ControlBatch", "CancelFlow")
-WORKERS = ("StartSlice", "ContinueSlice", "ControlSlice", "SliceReport", "ReleaseHeld", "Tick")
+OF_FLOWS = ("JoinFlow", "MemberEnded", "MemberAck", "ActMembers", "ContinueFlow")
+WORKERS = ("StartSlice", "ContinueSlice", "ControlSlice", "SliceReport", "ReleaseHeld", "Tick", *OF_FLOWS)
 OTHERS = ("InvocationRow", "Signal", "PageDelta", "Slice", "Batch", "Meta", "BatchHeader", "SliceProgress")
 
 MIB = 1024 * 1024
 _MINE = 600
 """Ids that commands share, so that many are about the same few."""
 _BATCHES = 60
+_FLOWS = 30
 _FILTERS: tuple[dict[str, Any], ...] = (
     {"services": ["mail"]},
     {"match_all": True},
@@ -60,6 +62,7 @@ class Strangers:
             (280, "valid invoke", self._invoke),
             (150, "valid report or act", self._change),
             (20, "valid batch", self._batch),
+            (20, "valid cancel of a flow", self._cancel_flow),
             (120, "absurd command", lambda: self._absurd(CLIENTS)),
             (100, "absurd record of a worker", lambda: self._absurd(WORKERS)),
             (160, "forged record of a worker", self._forged),
@@ -100,6 +103,8 @@ class Strangers:
                 "object_key": key,
                 "labels": {pick(("tenant", "zone", "é")): pick(("acme", "", "x" * 50)) for _ in range(pick((0, 1, 3)))},
                 "lease_ms": pick((None, None, None, 366 * 86_400_000)),
+                "flow_id": pick((None, None, self._flow_id())),
+                "parent_id": pick((None, None, f"s-{self.random.randrange(_MINE)}")),
             },
             "scheduled_at": pick((None, None, None, *LONGS)),
             "payload": pick((None, b"", b"p" * 100)),
@@ -135,6 +140,18 @@ class Strangers:
         }
         return self._at_home("StartBatch", value, batch_id)
 
+    def _cancel_flow(self) -> Strange:
+        pick = self.random.choice
+        flow_id, children = self._flow_name()
+        value = {
+            "flow_id": flow_id,
+            "children": children,
+            "action": pick(("CANCEL", "KILL")),
+            "policy": pick(("CANCEL_ALL", "CANCEL_PENDING", "FLOW_ONLY")),
+            "grace_ms": pick((None, 0, 1_000, 86_400_000)),
+        }
+        return self._at_home("CancelFlow", value, flow_id)
+
     def _absurd(self, names: tuple[str, ...]) -> Strange:
         name = self.random.choice(names)
         value = self._any.record(name)
@@ -145,7 +162,8 @@ class Strangers:
         name = self.random.choice(WORKERS)
         value = self._any.record(name)
         keep = set(self.random.sample(sorted(value), self.random.randrange(3)))
-        sense = {field: made for field, made in self._sense().items() if field in value and field not in keep}
+        made = self._sense() | (self._sense_of_flows() if name in OF_FLOWS else {})
+        sense = {field: made[field] for field in made if field in value and field not in keep}
         return self._placed(name, value | sense)
 
     def _sense(self) -> dict[str, Any]:
@@ -184,6 +202,24 @@ class Strangers:
             "batches_ended_before": time - pick((0, 86_400_000)),
             "reconcile_interval_ms": 15_000,
             "reconcile_labels": {},
+        }
+
+    def _sense_of_flows(self) -> dict[str, Any]:
+        """The same of the records about flows and their members."""
+        pick = self.random.choice
+        flow_id, children = self._flow_name()
+        count = pick((1, 3, 40, 2_000))
+        return {
+            "flow_id": flow_id,
+            "children": children,
+            "member_partition": self._anywhere(),
+            "action": pick(("CANCEL", "KILL")),
+            "policy": pick(("CANCEL_ALL", "CANCEL_PENDING", "FLOW_ONLY")),
+            "answer": pick(("NOT_FOUND", "KEPT", "FAILED", "CANCELLING")),
+            "seqs": sorted(self.random.sample(range(pick((count, 5_000))), count)),
+            "invocation_ids": [],
+            "labels": {},
+            "restarted": False,
         }
 
     def _foreign(self) -> Strange:
@@ -253,6 +289,14 @@ class Strangers:
     def _batch_id(self) -> str:
         return f"b-{self.random.randrange(_BATCHES)}"
 
+    def _flow_id(self) -> str:
+        return f"f-{self.random.randrange(_FLOWS)}"
+
+    def _flow_name(self) -> tuple[str, bool]:
+        """A named flow, or the children of one of the shared ids."""
+        children = self.random.random() < 0.5
+        return (f"s-{self.random.randrange(_MINE)}" if children else self._flow_id()), children
+
     def _anywhere(self) -> int:
         return self.random.randrange(self.partitions)
 
@@ -284,6 +328,8 @@ class Strangers:
             "lead": self._anywhere(),
             "slice_partition": self._anywhere(),
             "batch_id": self._batch_id(),
+            "flow_id": self._flow_id(),
+            "member_partition": self._anywhere(),
             "invocation_id": f"s-{self.random.randrange(_MINE)}",
             "handler": "run",
         }

@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from streams.model import (
     Act,
+    ActMembers,
+    CancelFlow,
+    ContinueFlow,
     ContinueSlice,
     ControlBatch,
     ControlSlice,
     Invoke,
+    JoinFlow,
+    MemberAck,
+    MemberEnded,
     ReleaseHeld,
     ReportTransition,
     SliceReport,
@@ -17,7 +23,7 @@ from streams.model import (
     StartSlice,
     Tick,
 )
-from support.reference import due, held, leads, objects, rows, slices
+from support.reference import asking, due, flows, held, leads, members, objects, rows, slices
 from support.reference.partition import Refused, never
 
 if TYPE_CHECKING:
@@ -38,6 +44,12 @@ _RULES: dict[type[Command], Callable[[Partition, Any], object]] = {
     ContinueSlice: slices.continue_slice,
     ReleaseHeld: held.release_held,
     Tick: due.tick,
+    CancelFlow: flows.cancel_flow,
+    JoinFlow: flows.join_flow,
+    MemberEnded: flows.member_ended,
+    MemberAck: flows.member_ack,
+    ContinueFlow: asking.continue_flow,
+    ActMembers: members.act_members,
 }
 
 
@@ -49,6 +61,10 @@ def apply(p: Partition, offset: int, timestamp: int, command: Command, seen: See
         rule(p, command)
         objects.promote(p)
         held.take_release(p)
+        asking.take_early(p, command)
+        asking.none_is_forgotten(p)
+        members.tell(p, command)
+        p.keep_turning()
         if not held.at_rest(p):
             p.wrong("something is held, though no slice guards it, and no page that releases it is outstanding")
     except Refused as refused:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from streams.model import BatchState, ControlSlice, OnTimeout, SignalKind, SliceOperation, Status
-from support.reference import leads, rows, slices
+from streams.model import BatchState, ControlSlice, FlowAction, OnTimeout, SignalKind, SliceOperation, Status
+from support.reference import asking, leads, members, rows, slices
 from support.reference.state import Part, Row
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ def tick(p: Partition, command: Tick) -> None:
         return
     p.tick_no = command.tick_no
     asked, command = command, _by_the_log(p, command)
-    work = [*_due(p, min(command.due_until, p.clock)), *_ended(p, command)]
+    p.reconcile_labels = command.reconcile_labels
+    now = min(command.due_until, p.clock)
+    work = [*_due(p, now), *_ended(p, command)]
+    backlog = asking.backlog(p, now, command.reconcile_interval_ms)
     # Rows that rest on old page deltas are written out again: nothing shows but that less room is left for the rest.
     resting = [
         row for row in p.rows.values() if row.paged_at is not None and row.paged_at < command.batches_ended_before
@@ -33,6 +36,10 @@ def tick(p: Partition, command: Tick) -> None:
     room = command.max_rows - len(work)
     least = room - len(resting)
     forgotten, left = _forget_batches(p, command, range(max(least, 0), max(room, 0) + 1))
+    gone, stay = _forget_flows(p, command, range(max(least - forgotten, 0), max(room - forgotten, 0) + 1))
+    forgotten, left = forgotten + gone, left + stay
+    room_for_flows = range(max(least - forgotten, 0), max(room - forgotten, 0) + 1)
+    forgotten += asking.reconcile(p, backlog, now, room_for_flows)
     if least > 0:
         for row in resting:
             row.paged_at = None
@@ -65,6 +72,18 @@ def _forget_batches(p: Partition, command: Tick, allowed: range) -> tuple[int, i
     for lead in old[: len(chosen)]:
         leads.forget(p, lead)
     return len(chosen), len(old) - len(chosen)
+
+
+def _forget_flows(p: Partition, command: Tick, allowed: range) -> tuple[int, int]:
+    """Flows without members, oldest first, as many as the engine had room for; returns how many, and how many stay."""
+    old = [flow for flow in p.flows.values() if not flow.members and flow.updated_at < command.batches_ended_before]
+    old.sort(key=lambda flow: (flow.updated_at, flow.name))
+    gone = [flow for flow in old if p.seen.flow(flow.name) is None]
+    if gone != old[: len(gone)] or (len(gone) not in allowed and len(gone) != len(old)):
+        p.wrong(f"of {[flow.name for flow in old]} {[flow.name for flow in gone]} are forgotten, allowed: {allowed}")
+    for flow in gone:
+        del p.flows[flow.name]
+    return len(gone), len(old) - len(gone)
 
 
 def _due(p: Partition, until: int) -> list[object]:
@@ -103,7 +122,7 @@ def _row_due(p: Partition, row: Row) -> None:
         case Status.CANCELLING:
             _unanswered(p, row)
         case _ if slices.guarded(p, row):
-            row.held = True
+            slices.hold(p, row)
         case Status.SCHEDULED:
             rows.arrive(p, row)
         case _:
@@ -123,9 +142,11 @@ def _unanswered(p: Partition, row: Row) -> None:
     elif ending.on_timeout is OnTimeout.KILL:
         rows.over(p, row, Status.KILLED, ending.cause)
         p.signal(SignalKind.KILL, row, 0, ending.cause)
+        members.hand_down(p, row, FlowAction.KILL, ending.cause, 0, ending.on_timeout)
         slices.settle(p, row, ending, "done")
         p.touch(row)
     else:
         row.due_at, row.modified_at = None, p.clock
         row.ending = replace(ending, counted_by=None)
         slices.settle(p, row, ending, "failed")
+        p.given_up.append(row)

@@ -47,4 +47,4 @@ def take_release(p: Partition) -> None:
 
 def at_rest(p: Partition) -> bool:
     """Whether nothing is held for nothing."""
-    return p.releasing or all(slices.guarded(p, row) for row in p.rows.values() if row.held)
+    return p.releasing or all(slices.guarded(p, row) for row in p.rows.values() if row.held and not row.shut)

@@ -46,6 +46,6 @@ def _promote(p: Partition, invocation: Invocation) -> None:
         return
     head = inbox[0]
     if slices.guarded(p, head):
-        head.held = True
+        slices.hold(p, head)
     else:
         rows.start(p, head)

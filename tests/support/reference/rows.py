@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from streams.model import Action, Ending, OnTimeout, SignalKind, Status
-from support.reference import objects, slices, standing
+from streams.model import Action, Ending, FlowAction, OnTimeout, SignalKind, Status
+from support.reference import members, objects, slices, standing
 from support.reference.partition import Partition, Refused
 from support.reference.state import ENDED, NOT_STARTED, Row
 
@@ -38,8 +38,9 @@ def invoke(p: Partition, command: Invoke) -> None:
     if command.adopt:
         row.status, row.attempt, row.started_seq = Status.RUNNING, 1, p.offset
         row.due_at = _lease(p, row)
-    if not standing.ended_at_the_door(p, row) and not command.adopt:
+    if not standing.ended_at_the_door(p, row) and not members.ended_at_the_door(p, row) and not command.adopt:
         arrive(p, row)
+    members.join(p, row)
 
 
 def arrive(p: Partition, row: Row) -> None:
@@ -99,6 +100,8 @@ def report(p: Partition, command: ReportTransition) -> None:
     if ends:
         by_cancel = asked is not None and command.to is Status.CANCELLED
         over(p, row, command.to, asked.cause if asked is not None and by_cancel else None, command.error)
+        if row.ending is not None and asked is not None and by_cancel:
+            row.ending = replace(row.ending, on_timeout=asked.on_timeout)
         slices.settle(p, row, asked, "done" if by_cancel else "skipped")
         p.touch(row)
         return
@@ -129,13 +132,13 @@ def act(p: Partition, command: Act) -> None:
         row.paged_at = None
 
 
-def concerns(p: Partition, row: Row, action: Action) -> bool:
-    """Whether the action does anything to the row."""
+def concerns(p: Partition, row: Row, action: Action, *, paged: bool = False) -> bool:
+    """Whether the action does anything to the row; a batch does not ask again what was left alone."""
     match action:
         case Action.KILL:
             return not row.ended
         case Action.CANCEL:
-            return not row.ended and row.status is not Status.CANCELLING
+            return not row.ended and (row.status is not Status.CANCELLING or (given_up(row) and not paged))
         case Action.PAUSE:
             return not row.ended and row.status not in {Status.CANCELLING, Status.PAUSED}
         case Action.RESUME:
@@ -145,11 +148,16 @@ def concerns(p: Partition, row: Row, action: Action) -> bool:
             return row.ended
 
 
+def given_up(row: Row) -> bool:
+    """Whether it was asked to end, and left alone when its grace had ended."""
+    return row.status is Status.CANCELLING and row.due_at is None
+
+
 def carry_out(
     p: Partition, row: Row, action: Action, cause: Cause, grace_ms: int, on_timeout: OnTimeout, batch_id: str | None
 ) -> bool:
     """Act on the row, for a batch or for nobody's count; whether there was anything to do."""
-    if not concerns(p, row, action):
+    if not concerns(p, row, action, paged=batch_id is not None):
         return False
     if action is not Action.PURGE:
         p.touch(row)
@@ -159,13 +167,16 @@ def carry_out(
         case Action.CANCEL if not row.started:
             over(p, row, Status.CANCELLED, cause)
         case Action.CANCEL:
-            _ask(p, row, Ending(cause, on_timeout, p.clock + grace_ms, 0, batch_id))
+            repeat = row.ending.repeat + 1 if row.ending is not None and given_up(row) else 0
+            _ask(p, row, Ending(cause, on_timeout, p.clock + grace_ms, repeat, batch_id))
         case Action.PAUSE:
             _pause(p, row, cause)
         case Action.RESUME:
             resume(p, row)
         case Action.PURGE:
             del p.rows[row.invocation_id]
+    if action in {Action.KILL, Action.CANCEL}:
+        members.hand_down(p, row, FlowAction(action), cause, grace_ms, on_timeout)
     return True
 
 
@@ -181,7 +192,7 @@ def _ask(p: Partition, row: Row, ending: Ending) -> None:
     grace_until = p.clock if ending.grace_until is None else ending.grace_until
     row.status, row.paused_from, row.held, row.modified_at = Status.CANCELLING, None, False, p.clock
     row.ending, row.due_at = ending, min(p.clock + FIRST_REPEAT_MS, grace_until)
-    p.signal(SignalKind.CANCEL, row, 0, ending.cause)
+    p.signal(SignalKind.CANCEL, row, ending.repeat, ending.cause)
 
 
 def _pause(p: Partition, row: Row, cause: Cause) -> None:
@@ -203,5 +214,6 @@ def resume(p: Partition, row: Row) -> None:
 def over(p: Partition, row: Row, status: Status, cause: Cause | None, error: str | None = None) -> None:
     """It has ended, by `cause` if by anybody but its executor."""
     assert status in ENDED
+    p.over.append(row)
     row.status, row.modified_at, row.due_at, row.paused_from, row.held = status, p.clock, None, None, False
     row.ending = None if cause is None and error is None else Ending(cause or Ending().cause, error=error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.model import ENGINE_VERSION, Action, SliceOperation, SlicePhase, SliceReport, SliceState, Status
-from support.reference import rows
+from support.reference import members, rows
 from support.reference.filters import matches, seen
 from support.reference.partition import never
 from support.reference.state import Part
@@ -99,7 +99,7 @@ def continue_slice(p: Partition, command: ContinueSlice) -> None:
         return
     part = p.parts.get(command.batch_id)
     if part is None or not part.takes_turns:
-        p.turn_page(p.taking_turns())
+        p.turn_page([*p.taking_turns(), *p.flows_taking_turns()])
         return
     _allow(p, part)
     acted = part.acted
@@ -110,8 +110,8 @@ def continue_slice(p: Partition, command: ContinueSlice) -> None:
             p.wrong(f"{command.batch_id} acts on {part.acted - acted} rows, {-part.allowed} more than its rate allows")
     pace(p, part)
     taking = p.taking_turns()
-    later = [batch_id for batch_id in taking if p.parts[batch_id].cutoff > part.cutoff]
-    p.turn_page((later or taking)[:1])
+    later: list[str] = [batch_id for batch_id in taking if p.parts[batch_id].cutoff > part.cutoff]
+    p.turn_page([*(later or taking)[:1], *p.flows_taking_turns()])
 
 
 def _page(p: Partition, part: Part, command: ContinueSlice) -> None:
@@ -158,7 +158,7 @@ def _match(p: Partition, part: Part, row: Row) -> None:
 def foretell(p: Partition, row: Row, action: Action, *rest: object) -> bool:
     """What a dry run does: nothing, but it says whether there were anything to do."""
     del rest
-    return rows.concerns(p, row, action)
+    return rows.concerns(p, row, action, paged=True)
 
 
 def count(p: Partition, part: Part, row: Row, act: Callable[..., bool]) -> bool:
@@ -212,11 +212,16 @@ def settle(p: Partition, row: Row, asked: Ending | None, counter: str) -> None:
 
 
 def guarded(p: Partition, row: Row) -> bool:
-    """Whether a running CANCEL or KILL slice is about to end the row: then it is not started.
+    """Whether a running CANCEL or KILL slice, or a cancelled flow, is about to end the row: then it is not started.
 
     Dry runs, limited and paused slices guard nothing.
     """
-    return any(_guards(part, row) for part in p.parts.values())
+    return members.closed(p, row) is not None or any(_guards(part, row) for part in p.parts.values())
+
+
+def hold(p: Partition, row: Row) -> None:
+    """It is not started. What a flow has shut out has no page that releases it: the flow ends it as it joins."""
+    row.held, row.shut = True, members.closed(p, row) is not None
 
 
 def _guards(part: Part, row: Row) -> bool:

@@ -5,10 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from streams.model import BatchState, SlicePhase, SliceState, Status
+from streams.model import (
+    BatchState,
+    CancelPolicy,
+    Cause,
+    FlowAction,
+    MemberState,
+    OnTimeout,
+    SlicePhase,
+    SliceState,
+    Status,
+)
 
 if TYPE_CHECKING:
     from streams.model import Ending, Invoke, StartBatch, StartSlice
+
+FlowName = tuple[bool, str]
+"""(is it of an invocation's children?, its id)."""
+Place = tuple[int, int]
+"""(partition, seq): what a member is."""
 
 ENDED: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
 NOT_STARTED: Final = frozenset({Status.SCHEDULED, Status.PENDING})
@@ -31,6 +46,7 @@ class Row:
     due_at: int | None = None
     paused_from: Status | None = None
     held: bool = False
+    shut: bool = False
     ending: Ending | None = None
     paged_at: int | None = None
 
@@ -152,3 +168,58 @@ class Lead:
         if self.paused:
             return BatchState.PAUSED
         return BatchState.STARTING if None in phases else BatchState.RUNNING
+
+
+@dataclass
+class Member:
+    """A member that has not ended; `to_ask`: the cancel concerns it, and it has not been asked since.
+
+    `to_kill`: it is to be asked even if its end is awaited.
+    """
+
+    labels: dict[str, str]
+    state: MemberState = MemberState.JOINED
+    to_ask: bool = False
+    to_kill: bool = False
+    invocation_id: str | None = None
+
+
+@dataclass
+class Flow:
+    """A flow; `due_at`: when the reconciler may choose it, None outside the backlog.
+
+    `unanswered`: whom it must ask again once chosen, `reconciled`: whom it has, None when it is not at it.
+    """
+
+    name: FlowName
+    created_at: int
+    updated_at: int
+    members: dict[Place, Member] = field(default_factory=dict)
+    ended: int = 0
+    action: FlowAction | None = None
+    policy: CancelPolicy | None = None
+    grace_ms: int | None = None
+    on_timeout: OnTimeout = OnTimeout.KILL
+    cause: Cause = field(default_factory=Cause)
+    escalated_by: str | None = None
+    due_at: int | None = None
+    unanswered: set[Place] = field(default_factory=set)
+    reconciled: list[Place] | None = None
+    reconcile_labels: dict[str, str] = field(default_factory=dict)
+    midway: bool = False
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Its members, by what has become of them."""
+        counts = {"live": 0, "pending": 0, "ended": self.ended, "kept": 0, "failed": 0}
+        for member in self.members.values():
+            counts[self.counts_as(member)] += 1
+        return counts
+
+    def counts_as(self, member: Member) -> str:
+        """The number in which a member that has not ended counts."""
+        if self.action is None:
+            return "live"
+        if self.policy is CancelPolicy.FLOW_ONLY or (member.state is MemberState.KEPT and not member.to_ask):
+            return "kept"
+        return "failed" if member.state is MemberState.FAILED and not member.to_ask else "pending"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from streams import codec
@@ -36,3 +38,11 @@ class ClientWorld:
     def refuse(self) -> None:
         """From now on the log takes nothing."""
         self.cluster.topics[self.settings.topic(Topic.COMMANDS)].config["max.message.bytes"] = "1"
+
+
+def all_threads_gone(before: int) -> bool:
+    """Whether there are soon no more threads than before."""
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return threading.active_count() <= before

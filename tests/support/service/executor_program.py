@@ -7,13 +7,17 @@ import logging
 import os
 import sys
 import time
+from pathlib import Path
 
-from streams.client import Context, Executor
+from streams.client import Context, Executor, Suspend
 from streams.config import load_settings
 
 
 def main(notes: str, instance_id: str | None) -> None:
-    """Run until stopped; each handler appends `<invocation id> <attempt>` to the file of notes when it starts."""
+    """Run until stopped; each handler appends `<invocation id> <attempt>` to the file of notes when it starts.
+
+    Work that is away refuses to be cancelled until there is a file `<notes>.yield`.
+    """
     executor = Executor(load_settings(), concurrency=40, instance_id=instance_id, grace=5)
     file = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -38,6 +42,15 @@ def main(notes: str, instance_id: str | None) -> None:
     def deaf(context: Context) -> None:
         note(context)
         time.sleep(600)
+
+    @executor.handler("billing", "away")
+    def away(context: Context) -> Suspend:
+        note(context)
+        return Suspend()
+
+    @executor.on_stop("billing", "away")
+    def stop_away(_: Context) -> bool:
+        return Path(f"{notes}.yield").exists()
 
     executor.run()
 

@@ -117,9 +117,10 @@ class ExecutorWorld:
         lease_ms: int | None = None,
         service: str = "orders",
         repeat: int = 0,
+        flow_id: str | None = None,
     ) -> int:
         """Write a signal; its offset."""
-        invocation = Invocation(invocation_id, service, "run", lease_ms=lease_ms)
+        invocation = Invocation(invocation_id, service, "run", lease_ms=lease_ms, flow_id=flow_id)
         cause = None if kind is SignalKind.START else Cause(reason="because")
         value = codec.encode(Signal(kind, invocation, seq, attempt, repeat, self.cluster.now, payload, cause))
         return self.cluster.append((self.settings.topic(Topic.SIGNALS), partition), b"k", value).offset

@@ -200,6 +200,7 @@ class Folded:
     batch_id: str | None
     counted_by: str | None
     error: str | None
+    reason: str | None
 
 
 @dataclass
@@ -256,6 +257,7 @@ def _row(entry: Entry) -> tuple[int, Folded]:
         ending.cause.batch_id if ending else None,
         ending.counted_by if ending else None,
         ending.error if ending else None,
+        ending.cause.reason if ending else None,
     )
 
 
@@ -273,6 +275,7 @@ def _apply_delta(table: Table, entry: Entry) -> None:
             row.batch_id = ending.cause.batch_id if ending else None
             row.counted_by = ending.counted_by if ending else None
             row.error = ending.error if ending else None
+            row.reason = ending.cause.reason if ending else None
 
 
 # --- that the two agree -----------------------------------------------------------------------------------------

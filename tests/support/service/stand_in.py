@@ -1,4 +1,4 @@
-"""The command line on the cluster in memory, with progress of batches that a test chooses."""
+"""The command line on the cluster in memory, with progress of batches and flows that a test chooses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams import codec
 from streams.cli.app import app
 from streams.cli.context import Connection
 from streams.config import Topic
-from streams.model import Action, BatchProgress, BatchState, StartBatch
+from streams.model import Action, BatchProgress, BatchState, FlowProgress, StartBatch
 from support.kafka.fake_consumer import FakeConsumer
 from support.service.client_world import ClientWorld
 
@@ -69,27 +69,31 @@ def progress_of(start: StartBatch, state: BatchState, **changes: Any) -> BatchPr
 class Service(ClientWorld):
     """A service in memory with one partition, whose progress is what a test makes it.
 
-    `answer` gives the records of `batches` that follow a command, written one by one while somebody reads.
+    `answer` gives the records of `batches` or `flows` that follow a command, written one by one while somebody reads.
     """
 
     def __init__(self) -> None:
         super().__init__(partitions=1)
-        self.answer: Callable[[Any], Iterator[BatchProgress]] = lambda start: iter(
+        self.answer: Callable[[Any], Iterator[BatchProgress | FlowProgress]] = lambda start: iter(
             [progress_of(start, BatchState.RUNNING, done=3, pending=4), progress_of(start, BatchState.COMPLETED)]
         )
         self._answered = self._revision = 0
-        self._left: Iterator[BatchProgress] = iter(())
+        self._left: Iterator[BatchProgress | FlowProgress] = iter(())
 
     @property
     def sent(self) -> list[Any]:
         """The commands in the log, in their order."""
         return self.commands()
 
-    def publish(self, *found: BatchProgress) -> None:
-        """Write these records to `batches`, with rising revisions."""
+    def publish(self, *found: BatchProgress | FlowProgress) -> None:
+        """Write these records to `batches` and `flows`, with rising revisions."""
         for each in found:
             self._revision += 1
-            self.write(Topic.BATCHES, each.batch_id, codec.encode(replace(each, revision=self._revision)))
+            value = codec.encode(replace(each, revision=self._revision))
+            if isinstance(each, FlowProgress):
+                self.write(Topic.FLOWS, each.flow_id, value)
+            else:
+                self.write(Topic.BATCHES, each.batch_id, value)
 
     def advance(self) -> None:
         """Write the next record of the answer to the newest command."""

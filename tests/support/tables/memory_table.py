@@ -14,26 +14,26 @@ from streams.engine.effects import (
     Append,
     Count,
     InsertRow,
-    PutBatch,
     PutDelta,
-    PutSlice,
-    RemoveBatch,
+    PutFlow,
+    PutMembers,
+    RemoveFlow,
+    RemoveMembers,
     RemoveRow,
-    RemoveSlice,
     Send,
     SendAll,
     SetPage,
+    SetReconciled,
     SetRelease,
     SetTick,
     UpdateRow,
 )
-from streams.engine.guarding import Guard, guard_of, guarding
-from streams.engine.lead_control import expiry_of
 from streams.engine.lifecycle import stands_at
-from streams.engine.slices import takes_turns
-from streams.model import FINAL_SLICES, FINAL_STATES, UNSTARTED, Action, Meta, Row, SliceState, Status
-from support.reference.filters import Seen, matches
+from streams.model import UNSTARTED, Action, Meta, Row, Status
+from support.reference.filters import matches
 from support.reference.state import ENDED
+from support.tables.memory_batches import MemoryBatches, as_seen
+from support.tables.memory_flows import groups_of, looked_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,30 +41,33 @@ if TYPE_CHECKING:
 
     from streams.engine.answers import At, Object, PageQuery
     from streams.engine.effects import Effect
-    from streams.model import Batch, Invocation, PageDelta, Slice
+    from streams.model import Invocation, PageDelta
 
 DEFAULT_SIZES = PageSizes(100, 100)
 
 
-class MemoryTable:
+class MemoryTable(MemoryBatches):
     """One partition's table; `absorb` applies effects and checks what the engine promises about them."""
 
     def __init__(self, partitions: int = 1, page_sizes: PageSizes = DEFAULT_SIZES) -> None:
-        self.partitions = partitions
         self.page_sizes = page_sizes
         self.meta = Meta(partitions=partitions)
         self.rows: dict[str, Row] = {}
         self.invocations: dict[str, Invocation] = {}
         self.payloads: dict[str, bytes] = {}
         self.deltas: dict[int, PageDelta] = {}
-        self.batches: dict[str, Batch] = {}
-        self.slices: dict[str, Slice] = {}
+        super().__init__(partitions)
 
     # --- what the engine sees ---------------------------------------------------------------------------------
 
     def page_sizes_of(self, batch_id: str) -> PageSizes:  # noqa: ARG002
         """Of every batch alike."""
         return self.page_sizes
+
+    @property
+    def reconcile_labels(self) -> dict[str, str]:
+        """Those of `meta`."""
+        return self.meta.reconcile_labels
 
     def row(self, invocation_id: str) -> Row | None:
         """The invocation's row."""
@@ -77,33 +80,6 @@ class MemoryTable:
     def row_total(self) -> int:
         """Number of rows."""
         return len(self.rows)
-
-    def batch(self, batch_id: str) -> Batch | None:
-        """A batch led here."""
-        return self.batches.get(batch_id)
-
-    def slice(self, batch_id: str) -> Slice | None:
-        """A slice of this partition."""
-        return self.slices.get(batch_id)
-
-    def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
-        """The first rule that stands and matches a row as it would arrive, by the filter as the tests' model has it."""
-        row = Row(invocation.invocation_id, b"", -1, 0, Status.PENDING, 0, -1, now, now)
-        for slice_ in sorted(self.slices.values(), key=lambda slice_: slice_.cutoff):
-            until = slice_.standing_until
-            stands = slice_.state is SliceState.RUNNING and until is not None and now < until
-            if stands and matches(slice_.filter, slice_.action, _seen(row, invocation), slice_.cutoff):
-                return slice_
-        return None
-
-    def running_slices(self) -> Sequence[str]:
-        """Ids of running slices that wait for no time, by cut-off."""
-        running = [slice_ for slice_ in self.slices.values() if takes_turns(slice_)]
-        return [slice_.batch_id for slice_ in sorted(running, key=lambda slice_: slice_.cutoff)]
-
-    def guarding(self) -> Sequence[Guard]:
-        """Slices that guard starts."""
-        return [guard_of(slice_) for slice_ in self.slices.values() if guarding(slice_)]
 
     def invocation(self, row: Row) -> Invocation:
         """Its invocation, kept until the row is removed."""
@@ -118,7 +94,7 @@ class MemoryTable:
         """One page, row by row, by the filter as the model of the tests has it."""
         rows = sorted((row for row in self.rows.values() if row.seq < query.cutoff), key=lambda row: row.seq)
         if query.ids is None:
-            rows = [row for row in rows if row.seq > query.cursor]
+            rows = [row for row in rows if row.seq > query.cursor and looked_at(row, query.filter)]
             seen, matched = self._window(rows, query)
         else:
             seen = [row for row in rows if row.invocation_id in query.ids]
@@ -147,7 +123,20 @@ class MemoryTable:
         )
         objects = {self.object_of(row) for row in matched if query.action not in {Action.RESUME, Action.PURGE}}
         found = sorted(each for each in objects if each is not None) if self._anything_waits() else ()
-        return Page(len(seen), cursor, len(seen) == len(rows), unstarted, started, samples, whole, tuple(found), weight)
+        grouped, parents = groups_of(matched, self.flows) if query.action in {Action.KILL, Action.CANCEL} else ((), ())
+        return Page(
+            len(seen),
+            cursor,
+            len(seen) == len(rows),
+            unstarted,
+            started,
+            samples,
+            whole,
+            tuple(found),
+            weight,
+            grouped,
+            parents,
+        )
 
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None
@@ -177,18 +166,6 @@ class MemoryTable:
         ]
         return self._weighed(sorted(due, key=lambda row: (row.due_at or 0, row.seq))[:limit], max_bytes)
 
-    def due_slices(self, until: int, limit: int) -> Sequence[Slice]:
-        """Slices whose time has come."""
-        going_on = {name: slice_ for name, slice_ in self.slices.items() if slice_.state not in FINAL_SLICES}
-        due = [(slice_.due_at, name) for name, slice_ in going_on.items() if slice_.due_at is not None]
-        return [self.slices[name] for time, name in sorted(due)[:limit] if time <= until]
-
-    def expiring(self, until: int, limit: int) -> Sequence[Batch]:
-        """Batches whose pages took too long."""
-        times = [(expiry_of(batch), name) for name, batch in self.batches.items() if batch.state not in FINAL_STATES]
-        due = sorted((time, name) for time, name in times if time is not None and time <= until)
-        return [self.batches[name] for _, name in due[:limit]]
-
     def ended(self, before: int, limit: int) -> Sequence[tuple[int, str]]:
         """Rows that ended before a time."""
         ended = [row for row in self.rows.values() if row.status in ENDED and row.modified_at < before]
@@ -202,13 +179,19 @@ class MemoryTable:
         found = sorted(old, key=lambda row: (row.delta or 0, row.seq))[:limit]
         return _as_far_as([Weighed(row, weights.of_record(row)) for row in found], max_bytes)
 
-    def finished_batches(self, before: int, limit: int) -> Sequence[str]:
-        """Batches that were over before a time."""
-        over = [batch for batch in self.batches.values() if batch.state in FINAL_STATES and batch.updated_at < before]
-        return [
-            batch.start.batch_id
-            for batch in sorted(over, key=lambda batch: (batch.updated_at, batch.start.batch_id))[:limit]
-        ]
+    def rows_at(self, seqs: Sequence[int], action: Action, max_bytes: int, each: int) -> tuple[Sequence[Row], int]:
+        """Rows with these seqs, and how many seqs were looked at."""
+        by_seq = {row.seq: row for row in self.rows.values()}
+        found: list[Row] = []
+        weight = 0
+        for looked, seq in enumerate(seqs):
+            if weight >= max_bytes:
+                return found, looked
+            if seq in by_seq:
+                row = by_seq[seq]
+                found.append(row)
+                weight += weights.of_member(row, action, self._payload_bytes(row), each)
+        return found, len(seqs)
 
     # --- what the engine decided ------------------------------------------------------------------------------
 
@@ -227,6 +210,10 @@ class MemoryTable:
                     self.meta = replace(self.meta, **marks)
                 case SetTick(tick_no):
                     self.meta = replace(self.meta, tick_no=tick_no)
+                case SetReconciled(reconciled_at, labels):
+                    self.meta = replace(self.meta, reconciled_at=reconciled_at, reconcile_labels=labels)
+                case PutFlow() | RemoveFlow() | PutMembers() | RemoveMembers():
+                    self._absorb_flow(effect)
                 case Send() | SendAll() | Append() | Count():
                     pass
                 case _:
@@ -240,6 +227,8 @@ class MemoryTable:
             "payloads": self.payloads,
             "batches": self.batches,
             "slices": self.slices,
+            "flows": self.flows,
+            "entries": self.entries,
             "meta": self.meta,
         }
 
@@ -258,17 +247,6 @@ class MemoryTable:
                 assert self.rows.pop(invocation_id).seq == seq
                 del self.invocations[invocation_id]
                 self.payloads.pop(invocation_id, None)
-
-    def _absorb_batch(self, effect: PutBatch | RemoveBatch | PutSlice | RemoveSlice) -> None:
-        match effect:
-            case PutBatch(batch):
-                self.batches[batch.start.batch_id] = batch
-            case RemoveBatch(batch_id):
-                del self.batches[batch_id]
-            case PutSlice(slice_):
-                self.slices[slice_.batch_id] = slice_
-            case RemoveSlice(batch_id):
-                del self.slices[batch_id]
 
     def _apply_delta(self, delta: PageDelta, left: dict[Status, int], at: At) -> None:
         by_seq = {row.seq: row for row in self.rows.values()}
@@ -296,7 +274,7 @@ class MemoryTable:
         return any(row.status is Status.PENDING and self.object_of(row) for row in self.rows.values())
 
     def _matches(self, row: Row, query: PageQuery) -> bool:
-        return matches(query.filter, query.action, _seen(row, self.invocations[row.invocation_id]), query.cutoff)
+        return matches(query.filter, query.action, as_seen(row, self.invocations[row.invocation_id]), query.cutoff)
 
     def _window(self, rows: list[Row], query: PageQuery) -> tuple[list[Row], list[Row]]:
         seen: list[Row] = []
@@ -330,16 +308,3 @@ def _as_far_as(rows: list[Weighed], max_bytes: int) -> list[Weighed]:
         if reached >= max_bytes:
             return rows[:number]
     return rows
-
-
-def _seen(row: Row, invocation: Invocation) -> Seen:
-    return Seen(
-        invocation,
-        row.seq,
-        row.status,
-        row.deployment_id or invocation.deployment_id,
-        row.created_at,
-        row.modified_at,
-        row.started_seq,
-        row.ending.cause.batch_id if row.ending else None,
-    )

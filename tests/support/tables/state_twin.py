@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.view import View
 from support.tables.twin_effects import ACTIONS, ENDINGS, delta_of, progress_after
+from support.tables.twin_flows import FLOW_IDS, PARENTS, TwinFlows
 from support.tables.twin_histories import MAX_BYTES, History, Op
 
 SIZES = PageSizes(100, 100)
@@ -69,10 +70,13 @@ FILTERS = (
     Filter(modified_from=3, modified_until=20),
     Filter(labels={"k": "v"}),
     Filter(match_all=True, exclude=Exclusion(labels_in={"k": ("v", "w")}, batch_ids=("b-1",))),
+    Filter(flow_ids=("x", "a/b", "x"), exclude=Exclusion(parent_ids=("i-1",))),
+    Filter(parent_ids=("i-0", "i-1"), exclude=Exclusion(flow_ids=("x",))),
+    Filter(flow_ids=("x", "i-0"), parent_ids=("i-0",), services=("mail",)),
 )
 
 
-class Twin:
+class Twin(TwinFlows):
     """Both tables in lockstep, and the changelog and progress that the SQLite one wrote in committed turns."""
 
     def __init__(self, path: Path) -> None:
@@ -143,6 +147,7 @@ class Twin:
         dump |= {"p/" + name: encode(Payload(payload)) for name, payload in plain.payloads.items()}
         dump |= {"b/" + name: encode(batch) for name, batch in plain.batches.items()}
         dump |= {"s/" + name: encode(slice_) for name, slice_ in plain.slices.items()}
+        dump |= self.flow_records()
         if self.changelog:
             dump["m/"] = encode(self.table.meta)
         return dump
@@ -156,7 +161,8 @@ class Twin:
             effects.append(RemoveRow(known.seq, known.invocation_id))
         service, key = ("pay", "ü") if "~" in IDS[name] else (SERVICES[shape % 2], None)
         labels = {"k": "v"} if shape > 4 else {}
-        invocation = Invocation(IDS[name], service, "run", key, lease_ms=shape or None, labels=labels)
+        groups = (FLOW_IDS[shape % 5], PARENTS[shape % 4])
+        invocation = Invocation(IDS[name], service, "run", key, None, *groups, shape or None, labels)
         row = Row(
             invocation.invocation_id,
             encode_invocation(invocation),
@@ -170,6 +176,8 @@ class Twin:
             due_at=due_at,
             lease_ms=invocation.lease_ms,
             object_key=key,
+            flow_id=invocation.flow_id,
+            parent_id=invocation.parent_id,
         )
         return [*effects, InsertRow(_moved(row, status, due_at, shape), invocation, payload)]
 
@@ -275,7 +283,8 @@ class Twin:
         for guard in self.plain.guarding():
             alone = SimpleNamespace(guarding=lambda only=guard: [only], invocation=self.plain.invocation)
             against = Guards(cast("View", alone)).against
-            counts[guard.slice.batch_id] += sum(row.held and against(row) for row in self.plain.rows.values())
+            rows = (replace(row, flow_id=None, parent_id=None) for row in self.plain.rows.values() if row.held)
+            counts[guard.slice.batch_id] += sum(map(against, rows))
         return {batch_id: count for batch_id, count in counts.items() if count}
 
     def _look(self, limit: int) -> list[Effect]:
@@ -289,11 +298,13 @@ class Twin:
         for until in (4, 9):
             assert list(table.due_slices(until, limit)) == plain.due_slices(until, limit)
             assert list(table.expiring(until, limit)) == plain.expiring(until, limit)
+        self._look_at_flows(limit)
         if self.store.in_transaction:
             assert list(table.ended(before, limit)) == plain.ended(before, limit)
             without = {row.seq for row in plain.rows.values() if row.seq % 3 == limit % 3}
             assert table.inboxes(OBJECTS, without) == plain.inboxes(OBJECTS, without)
             for most in MAX_BYTES:
+                self._same_rows(most)
                 assert list(table.due(limit, limit, most)) == plain.due(limit, limit, most)
                 assert list(table.held(limit - 2, limit, most)) == plain.held(limit - 2, limit, most)
                 assert list(table.on_old_deltas(before, limit, most)) == plain.on_old_deltas(before, limit, most)

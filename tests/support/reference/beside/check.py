@@ -17,7 +17,6 @@ from streams.model import (
     BatchHeader,
     BatchState,
     Cause,
-    ContinueSlice,
     Meta,
     Payload,
     Signal,
@@ -27,6 +26,7 @@ from streams.model import (
     StartSlice,
     Status,
 )
+from support.reference.partition import page_of
 from support.reference.state import ENDED
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def _outcome(did: Did, must: Outcome) -> None:
         raise Difference(", ".join(must.wrong))
     same("dead letter", did.refused, must.refused)
     same("signals", _sorted(did.signals), _sorted(must.signals))
-    pages = [command for _, command in did.appended if isinstance(command, ContinueSlice)]
-    others = [(to, _without_choices(command)) for to, command in did.appended if not isinstance(command, ContinueSlice)]
+    pages = [command for _, command in did.appended if page_of(command) is not None]
+    others = [(to, _without_choices(command)) for to, command in did.appended if page_of(command) is None]
     same("appended", _sorted(others), _sorted((to, _without_choices(each)) for to, each in must.appended))
-    if len(pages) != bool(must.next_page) or any(page.batch_id not in must.next_page for page in pages):
+    if len(pages) != bool(must.next_page) or any(page_of(page) not in must.next_page for page in pages):
         raise Difference(f"pages {brief(pages)}, the next one is of {must.next_page or 'none'}")
 
 
@@ -186,6 +186,8 @@ def _meta(model: Partition, meta: Meta, next_offset: int) -> None:
     must = (next_offset, model.clock, dict(counts), model.page, model.outstanding, model.tick_no)
     found = (meta.next_offset, meta.clock, meta.counts, meta.page, meta.page_outstanding, meta.tick_no)
     same("m/", found, must)
+    chosen = (meta.reconciled_at, meta.reconcile_labels)
+    same("m/ of flows", chosen, (model.reconciled_at, model.reconcile_labels))
 
 
 def _as(kind: type[Any], value: bytes) -> Any:
@@ -213,7 +215,9 @@ class Watch:
             if sent.kind is SignalKind.START and sent.seq in self.ended:
                 raise Difference(f"{sent.invocation.invocation_id} is started after it has ended: {sent}")
         for row in model.rows.values():
-            name = row.ending.cause.batch_id if row.ending else None
+            # What a flow ends counts in no batch, though the batch may have ended the flow.
+            by = row.ending.cause if row.ending else None
+            name = by.batch_id if by and by.flow_id is None else None
             # An id may be taken again once its batch is forgotten.
             part = model.parts.get(name or "")
             batch = name, None if part is None else part.cutoff

@@ -12,14 +12,21 @@ from msgspec.structs import replace
 from streams.model import (
     Act,
     Action,
+    ActMembers,
+    CancelFlow,
+    CancelPolicy,
     Cause,
+    ContinueFlow,
     ContinueSlice,
     ControlBatch,
     ControlOperation,
     Exclusion,
     Filter,
+    FlowAction,
     Invocation,
     Invoke,
+    MemberAck,
+    MemberEnded,
     OnTimeout,
     ReportTransition,
     SliceReport,
@@ -39,7 +46,17 @@ STANDING: Final = True
 
 _KEYED: Final = tuple(f"mail/{key}~{number}" for key in "klm" for number in range(4)) if OBJECTS else ()
 IDS: Final = (*(f"i{number}" for number in range(8 if OBJECTS else 12)), *_KEYED)
-_MOVES: Final = {"invoke": 8, "report": 10, "act": 5, "batch": 5, "control": 3, "time": 5, "turn": 10, "repeat": 2}
+_MOVES: Final = {
+    "invoke": 8,
+    "report": 10,
+    "act": 5,
+    "batch": 5,
+    "control": 3,
+    "flow": 4,
+    "time": 5,
+    "turn": 10,
+    "repeat": 2,
+}
 _ACTIONS: Final = (
     *(Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.KILL, Action.KILL, Action.PAUSE, Action.PAUSE),
     *(Action.RESUME, Action.PURGE),
@@ -58,21 +75,26 @@ _REFUSED: Final = (
     *(Filter(exclude=_LEFT_OUT[0]), Filter(match_all=True, exclude=Exclusion())),
     *(Filter(match_all=True, exclude=Exclusion(services=())), Filter(match_all=True, labels_in={"team": ()})),
 )
-_REPEATED: Final = (ContinueSlice, SliceReport, Tick)
+_REPEATED: Final = (ContinueSlice, SliceReport, Tick, ContinueFlow, ActMembers, MemberEnded, MemberAck)
+FLOWS: Final = ("f", "g", "i1", "a/b")
+_POLICIES: Final = (*CancelPolicy, CancelPolicy.CANCEL_ALL, CancelPolicy.CANCEL_ALL)
 _OPERATIONS: Final = (*ControlOperation, ControlOperation.RESUME, ControlOperation.PAUSE)
 
 
 class Life:
-    """Moves in a cluster; `batches` holds those that were started."""
+    """Moves in a cluster; `batches` holds those that were started. `grouped`: with flows; None: some lives are."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, grouped: bool | None = None) -> None:  # noqa: FBT001 - a choice of a life
         self.cluster = cluster
         self.batches: list[StartBatch] = []
         self._report_no = 0
         self._controlled = ""
+        self._grouped = grouped
 
     def go_on(self, random: Random, moves: int) -> None:
-        """A number of random moves."""
+        """A number of random moves; in some lives there are no flows, so that all else is as dense as it can be."""
+        if self._grouped is None:
+            self._grouped = random.random() < 0.6
         for kind in random.choices(list(_MOVES), list(_MOVES.values()), k=moves):
             getattr(self, "_" + kind)(random)
 
@@ -89,6 +111,8 @@ class Life:
                 "send",
                 name[5] if "~" in name else "k" if random.random() < 0.02 else None,
                 deployment_id=random.choice((None, None, "d0", "d1")),
+                flow_id=random.choice((None, *FLOWS)) if self._grouped else None,
+                parent_id=random.choice(IDS) if self._grouped and random.random() < 0.5 else None,
                 lease_ms=random.choice((None, None, 3_000, 0 if random.random() < 0.1 else 20_000)),
                 labels=random.choice(({}, {"team": "a"})),
             )
@@ -161,6 +185,27 @@ class Life:
         self.batches.append(start)
         self.cluster.send(start)
 
+    def _flow(self, random: Random) -> None:
+        if not self._grouped:
+            return
+        flows = [flow for pair in self.cluster.pairs for flow in pair.model.flows.values()]
+        failed = [flow.name for flow in flows if flow.numbers["failed"]]
+        children = random.random() < 0.3
+        name = random.choice(IDS if children else FLOWS)
+        if failed and random.random() < 0.5:
+            children, name = random.choice(failed)
+        cancel = CancelFlow(
+            name,
+            random.choice((FlowAction.CANCEL, FlowAction.CANCEL, FlowAction.KILL)),
+            random.choice(_POLICIES),
+            self._grace(random),
+            self._on_timeout(random),
+            random.choice((None, "why", "again")),
+            random.choice((None, "ann", "bob")),
+            children,
+        )
+        self.cluster.send(cancel)
+
     def _standing(self, random: Random) -> int | None:
         if not STANDING or random.random() < 0.7:
             return None
@@ -205,6 +250,7 @@ class Life:
 
     def _time(self, random: Random) -> None:
         self.cluster.now += random.choice((1, 300, 1_000, 3_000, 6_000, 6_000, 31_000))
+        self.cluster.reconcile_labels = random.choice(({}, {}, {"team": "a"}))
         for partition in range(self.cluster.partitions):
             if random.random() < 0.8:
                 self.cluster.tick(partition, random.choice((1, 2, 3, 1_000)))

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from random import Random
+from typing import ClassVar
 
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from streams.engine.answers import PageSizes
 from support.reference.beside.life import Life
 from support.reference.beside.twin import BATCH_RETENTION_MS, RETENTION_MS, Cluster
 from support.reference.beside.world import WorkerWorld
 
+ROUNDS = 30
+LIVES = 12
+"""A mistake must show in one of these rounds of these lives; most need one or two."""
 partitions_ = st.integers(0, 2)
 
 
 class Machine(RuleBasedStateMachine):
-    """Rules for all that may happen; the cluster compares engine and model after every turn."""
+    """Rules for all that may happen; the cluster compares engine and model after every turn.
+
+    `grouped`: whether lives have flows; None: some have.
+    """
+
+    grouped: ClassVar[bool | None] = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +42,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(partitions=st.sampled_from((2, 3, 1)), scanned=st.integers(1, 5), matched=st.integers(1, 4))
     def begin(self, partitions: int, scanned: int, matched: int) -> None:
         """Partitions, and the sizes of their pages."""
-        self.life = Life(Cluster(partitions, PageSizes(scanned, matched)))
+        self.life = Life(Cluster(partitions, PageSizes(scanned, matched)), self.grouped)
 
     @rule(seed=st.integers(0, 2**32), moves=st.integers(1, 20))
     def live(self, seed: int, moves: int) -> None:
@@ -86,3 +97,29 @@ class WorkerMachine(Machine):
     def begin(self) -> None:
         """A worker and its topics."""
         self.life = Life(WorkerWorld())
+
+
+class GroupedMachine(Machine):
+    """Lives with flows and children."""
+
+    grouped = True
+
+
+class PlainMachine(Machine):
+    """Lives without."""
+
+    grouped = False
+
+
+def live_in_rounds(machine: type[Machine]) -> None:
+    """Lives in rounds, for what must be found soon: within one of them, lives resemble each other."""
+    lives = settings(
+        max_examples=LIVES,
+        stateful_step_count=10,
+        phases=[Phase.generate],
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    for number in range(ROUNDS):
+        run_state_machine_as_test(seeded(number)(machine), settings=lives)

@@ -13,6 +13,7 @@ from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Append, Send, SendAll
 from streams.model import (
     ENGINE_VERSION,
+    ContinueFlow,
     ContinueSlice,
     ControlBatch,
     ControlOperation,
@@ -27,14 +28,15 @@ from streams.protocol.validation import CommandRefusedError
 from streams.state.store import Store
 from streams.state.table import Table
 from support.reference import apply as protocol
-from support.reference.beside import check
+from support.reference.beside import check, flow_facts
 from support.reference.partition import Partition, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streams.engine.effects import Effect
-    from streams.model import Command
+    from streams.model import Command, Flow
+    from support.reference.state import FlowName
 
 MOST_TICKS = 20
 MINUTE_MS = 60_000
@@ -63,7 +65,12 @@ class Pair:
 
     def __init__(self, number: int, partitions: int, sizes: PageSizes) -> None:
         self.number, self.partitions, self.sizes = number, partitions, sizes
-        self.model = Partition(number, partitions, lambda name: partition_of(routing_key(name), partitions))
+        self.model = Partition(
+            number,
+            partitions,
+            lambda name: partition_of(routing_key(name), partitions),
+            lambda flow: partition_of(routing_key(flow[1]) if flow[0] else flow[1], partitions),
+        )
         self.changelog: list[tuple[str, bytes | None]] = []
         self.progress: dict[str, bytes | None] = {}
         self.signals: list[Signal] = []
@@ -88,7 +95,7 @@ class Pair:
         appended = []
         for entry, did in self._engine(entries):
             appended += did.appended
-            seen = Seen(self.table.slice, did.appended, did.signals)
+            seen = Seen(self.table.slice, did.appended, did.signals, self._flow)
             command = _plain(entry.command)
             must = protocol.apply(self.model, entry.offset, entry.timestamp, command, seen)
             check.outcome(entry, did, must)
@@ -105,10 +112,14 @@ class Pair:
         self.check()
         return appended
 
+    def _flow(self, name: FlowName) -> Flow | None:
+        return self.table.flow(name[1], children=name[0])
+
     def at_rest(self) -> bool:
-        """Whether every batch is over here, as lead and as slice."""
+        """Whether every batch is over here, as lead and as slice, and no flow waits for a member."""
         leads, parts = self.model.leads.values(), self.model.parts.values()
-        return all(lead.state in check.OVER for lead in leads) and all(p.over and not p.pending for p in parts)
+        batches = all(lead.state in check.OVER for lead in leads) and all(p.over and not p.pending for p in parts)
+        return batches and all(flow.due_at is None for flow in self.model.flows.values())
 
     def aborted_turn(self, entries: Sequence[Entry]) -> None:
         """The engine applies commands, and then its transaction is aborted: they will come again."""
@@ -161,7 +172,9 @@ class Pair:
 
     def check(self) -> None:
         """All that the table remembers is what the model remembers."""
-        check.table(self.model, dict(self.store.dump()), self.next_offset)
+        dump = dict(self.store.dump())
+        check.table(self.model, dump, self.next_offset)
+        flow_facts.table(self.model, dump)
 
 
 def _did(effects: Sequence[Effect]) -> Did:
@@ -197,12 +210,13 @@ def _plain(command: Command) -> Command:
 class Cluster:
     """All partitions, each with its log; `now` stamps what is logged."""
 
-    def __init__(self, partitions: int, sizes: PageSizes) -> None:
+    def __init__(self, partitions: int, sizes: PageSizes, pair: type[Pair] = Pair) -> None:
         self.partitions = partitions
         self.now = 1_000_000
         self.sound = True
+        self.reconcile_labels: dict[str, str] = {}
         self.logs: list[list[Entry]] = [[] for _ in range(partitions)]
-        self.pairs = [Pair(number, partitions, sizes) for number in range(partitions)]
+        self.pairs = [pair(number, partitions, sizes) for number in range(partitions)]
         self.taken = [0] * partitions
 
     def close(self) -> None:
@@ -226,7 +240,7 @@ class Cluster:
         entries: list[Entry] = []
         pages = 0
         for entry in self.logs[partition][self.taken[partition] :][:most]:
-            pages += isinstance(entry.command, (ContinueSlice, ReleaseHeld, Tick))
+            pages += isinstance(entry.command, (ContinueSlice, ContinueFlow, ReleaseHeld, Tick))
             if pages > 1:
                 break
             entries.append(entry)
@@ -284,6 +298,7 @@ class Cluster:
             batches_ended_before=self.now - BATCH_RETENTION_MS,
             reconcile_interval_ms=15_000,
             max_rows=max_rows,
+            reconcile_labels=self.reconcile_labels,
         )
         self.send(tick)
 
@@ -301,3 +316,4 @@ class Cluster:
                 self.tick(partition)
             self.settle()
         check.same("everything is over", [pair.at_rest() for pair in self.pairs], [True] * self.partitions)
+        flow_facts.at_rest([pair.model for pair in self.pairs])

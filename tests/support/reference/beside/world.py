@@ -16,11 +16,11 @@ from msgspec.structs import replace
 from streams import codec
 from streams.config import Topic
 from streams.engine.answers import PageSizes
-from streams.model import ContinueSlice, Invoke, ReleaseHeld, Signal, SliceProgress, Tick
+from streams.model import ActMembers, ContinueFlow, ContinueSlice, Invoke, ReleaseHeld, Signal, SliceProgress, Tick
 from streams.protocol.routing import home
 from streams.state.store import Store
 from support.kafka.fake_cluster import Crash, failure
-from support.reference.beside import check
+from support.reference.beside import check, flow_facts
 from support.reference.beside.twin import Cluster, Entry
 from support.service.worker_world import PARTITIONS, World
 
@@ -154,7 +154,14 @@ class WorkerWorld(Cluster):
         progress = world.cluster.records(world.settings.topic(Topic.BATCH_SLICES))
         latest = {(record.key or b"").decode(): record.value for record in progress}
         must_be = {key: value for pair in self.pairs for key, value in pair.progress.items()}
+        self._compare_flows()
         check.same("progress", self._without_turns(latest), self._without_turns(must_be))
+
+    def _compare_flows(self) -> None:
+        records = self.world.cluster.records(self.world.settings.topic(Topic.FLOWS))
+        held_back = {name for task in self.world._alive().tasks.values() for name in task.flows._changed}
+        latest = flow_facts.published([((record.key or b"").decode(), record.value) for record in records])
+        flow_facts.newest(latest, [pair.model for pair in self.pairs], held_back)
 
     def _without_turns(self, progress: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
         """Progress without what depends on where turns end: which one told that more or fewer rows wait."""
@@ -182,8 +189,10 @@ def _known_by(command: Command) -> str:
     match command:
         case ReleaseHeld():
             return repr(replace(command, max_rows=0))
-        case ContinueSlice():
+        case ContinueSlice() | ContinueFlow():
             return repr(replace(command, max_scanned=0, max_matched=0))
+        case ActMembers():
+            return repr(replace(command, max_rows=0))
         case Invoke():
             return repr(replace(command, encoded=b""))
         case Tick():

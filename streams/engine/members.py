@@ -1,0 +1,216 @@
+"""A partition's part in flows: which of its rows join one, which have ended, and a parent's cancel for its children."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from streams.engine.effects import Append, InsertRow, PutFlow, UpdateRow
+from streams.engine.flow_pages import ask_few
+from streams.engine.flows import FEW_MEMBERS, cancelled, ends_all, handing_on, joining, living
+from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY
+from streams.engine.rows import ended
+from streams.model import (
+    ENGINE_VERSION,
+    TERMINAL,
+    Act,
+    Action,
+    Ending,
+    FlowAction,
+    Invoke,
+    JoinFlow,
+    MemberAck,
+    MemberAnswer,
+    MemberEnded,
+    OnTimeout,
+    Status,
+    Tick,
+)
+from streams.protocol.routing import partition_of, routing_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from streams.engine.answers import At, Grouped
+    from streams.engine.effects import Effect
+    from streams.engine.view import View
+    from streams.model import Cause, Command, Flow, Invocation, Row
+
+_HOMES_KNOWN: Final = 16_384
+"""Number of flows whose partition is remembered: most members follow another of theirs."""
+
+FlowName = tuple[str, bool]
+"""A flow's id, and whether it is that of an invocation's children."""
+
+
+@lru_cache(_HOMES_KNOWN)
+def home_of(name: FlowName, partitions: int) -> int:
+    """The partition of a flow."""
+    flow_id, children = name
+    return partition_of(routing_key(flow_id) if children else flow_id, partitions)
+
+
+def flows_of(row: Row | Invocation | Grouped) -> list[FlowName]:
+    """The flows that the row is a member of."""
+    names = [] if row.flow_id is None else [(row.flow_id, False)]
+    return names if row.parent_id is None else [*names, (row.parent_id, True)]
+
+
+def following(command: Command, effects: list[Effect], at: At, view: View) -> list[Effect]:
+    """What a command's effects mean for flows: who joins, who has ended, and whose children are cancelled with it."""
+    if isinstance(command, Invoke):
+        invocation = command.invocation
+        if invocation.flow_id is None and invocation.parent_id is None:
+            return []
+        return _joins(invocation, effects, at, view)
+    orders: list[Effect] = []
+    over: list[Row] = []
+    left: list[Row] = []
+    for effect in effects:
+        if not isinstance(effect, UpdateRow):
+            continue
+        row = effect.row
+        if row.flow_id is not None or row.parent_id is not None:
+            if row.status in TERMINAL:
+                over.append(row)
+            elif isinstance(command, Tick) and row.status is Status.CANCELLING and row.due_at is None:
+                left.append(row)
+        if isinstance(command, (Act, Tick)):
+            orders += _handed_on(command, row, at, view)
+    return [*orders, *_failures(left, at, view), *endings(over, at, view)]
+
+
+def _joins(invocation: Invocation, effects: Sequence[Effect], at: At, view: View) -> list[Effect]:
+    """The new row's membership. One that was ended at the door joins no flow."""
+    for effect in effects:
+        if isinstance(effect, InsertRow):
+            if effect.row.status in TERMINAL:
+                return []
+            break
+    else:
+        return []
+    wanted, labels = view.reconcile_labels, invocation.labels
+    noted = {key: labels[key] for key in wanted if key in labels} if wanted else {}
+    return [
+        _append(
+            name, JoinFlow(ENGINE_VERSION, home_of(name, view.partitions), *name, at.partition, (at.offset,), noted)
+        )
+        for name in flows_of(invocation)
+    ]
+
+
+def endings(rows: Iterable[Row | Grouped], at: At, view: View) -> list[Effect]:
+    """One `MemberEnded` for each flow that has members among these rows, all of which have ended."""
+    members: defaultdict[FlowName, list[int]] = defaultdict(list)
+    for row in rows:
+        if row.flow_id is not None:
+            members[row.flow_id, False].append(row.seq)
+        if row.parent_id is not None:
+            members[row.parent_id, True].append(row.seq)
+    return [
+        _append(
+            name,
+            MemberEnded(ENGINE_VERSION, home_of(name, view.partitions), *name, at.partition, tuple(sorted(seqs))),
+        )
+        for name, seqs in members.items()
+    ]
+
+
+def acked(name: FlowName, answer: MemberAnswer, rows: Sequence[tuple[int, str]], at: At, view: View) -> list[Effect]:
+    """The answer for members of a flow that have not ended: seqs and ids, in order of seq."""
+    if not rows:
+        return []
+    seqs = tuple(seq for seq, _ in rows)
+    ids = tuple(invocation_id for _, invocation_id in rows) if answer is MemberAnswer.FAILED else ()
+    home = home_of(name, view.partitions)
+    return [_append(name, MemberAck(ENGINE_VERSION, home, *name, at.partition, answer, seqs, ids))]
+
+
+def _failures(rows: Sequence[Row], at: At, view: View) -> list[Effect]:
+    """One answer FAILED for each flow that has members among these rows, which were left alone."""
+    members: defaultdict[FlowName, list[tuple[int, str]]] = defaultdict(list)
+    for row in rows:
+        for name in flows_of(row):
+            members[name].append((row.seq, row.invocation_id))
+    answers = (acked(name, MemberAnswer.FAILED, sorted(found), at, view) for name, found in members.items())
+    return [effect for answer in answers for effect in answer]
+
+
+def _append(name: FlowName, command: JoinFlow | MemberEnded | MemberAck) -> Append:
+    return Append(command.partition, name[0], command)
+
+
+def _handed_on(command: Act | Tick, row: Row, at: At, view: View) -> list[Effect]:
+    """The cancel of the row's children, if the command has cancelled or killed it."""
+    if isinstance(command, Act):
+        if row.invocation_id != command.invocation_id:
+            return []
+        by_status = {
+            Status.CANCELLING: FlowAction.CANCEL,
+            Status.CANCELLED: FlowAction.CANCEL,
+            Status.KILLED: FlowAction.KILL,
+        }
+        action = by_status.get(row.status)
+        grace_ms = DEFAULT_GRACE_MS if command.grace_ms is None else command.grace_ms
+        on_timeout, cause = command.on_timeout, command.cause
+    else:
+        ending = row.ending or Ending()
+        action = FlowAction.KILL if row.status is Status.KILLED else None
+        grace_ms, on_timeout, cause = 0, ending.on_timeout, ending.cause
+    return [] if action is None else cancel_children(row.invocation_id, action, grace_ms, on_timeout, cause, at, view)
+
+
+def cancel_children(
+    parent_id: str, action: FlowAction, grace_ms: int, on_timeout: OnTimeout, cause: Cause, at: At, view: View
+) -> list[Effect]:
+    """Cancel the flow of a parent's children as the parent was; nothing if it has none.
+
+    A few children are asked at once: with a page for each parent, a tree would take as many turns as it has parents.
+    """
+    flow = view.flow(parent_id, children=True)
+    if flow is None:
+        return []
+    flow = cancelled(flow, handing_on(parent_id, action, grace_ms, on_timeout, cause), at, view.partitions)
+    if not flow.cursors or living(flow) > FEW_MEMBERS:
+        return [PutFlow(flow)]
+    flow, effects = ask_few(flow, view)
+    return [PutFlow(flow), *effects]
+
+
+def ending_flow(invocation: Invocation, at: At, view: View) -> Flow | None:
+    """The flow of this partition whose cancel ends the invocation as it arrives; None if there is none."""
+    if invocation.flow_id is not None:
+        flow = view.flow(invocation.flow_id, children=False)
+        if ends_all(flow):
+            return flow
+    if invocation.parent_id is not None:
+        known = view.flow(invocation.parent_id, children=True)
+        flow = known or joining(invocation.parent_id, at, view, children=True)
+        if ends_all(flow):
+            return flow
+    return None
+
+
+def turned_away(row: Row, flow: Flow, command: Invoke, at: At, view: View) -> list[Effect]:
+    """The effects of an arrival that a flow ends. The flow counts it as a member that has ended.
+
+    Args:
+        row: the row as it would wait for its start.
+        flow: as `ending_flow` gives it.
+        command: the `Invoke` that brought it.
+        at: the command's place and time.
+        view: the table before the command.
+    """
+    action = Action.KILL if flow.action is FlowAction.KILL else Action.CANCEL
+    stopped = ended(row, ENDED_BY[action], at.now, Ending(flow.cause))
+    effects: list[Effect] = [InsertRow(stopped, command.invocation, command.payload)]
+    if view.flow(flow.flow_id, children=flow.children) is not None:
+        counted = replace(flow, ended=flow.ended + 1, revision=at.offset, updated_at=at.now)
+        effects.append(PutFlow(counted))
+    if flow.action is None or (flow.children and flow.flow_id == row.invocation_id):
+        return effects
+    grace_ms = flow.grace_ms or 0
+    return [*effects, *cancel_children(row.invocation_id, flow.action, grace_ms, flow.on_timeout, flow.cause, at, view)]

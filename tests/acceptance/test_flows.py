@@ -1,0 +1,96 @@
+"""Flows of thousands of members on a real broker: all of them end, and `flows` says how many, exactly."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams import codec
+from streams.config import Topic
+from streams.model import (
+    CancelFlow,
+    CancelPolicy,
+    FlowAction,
+    FlowProgress,
+    FlowState,
+    Invocation,
+    Invoke,
+    SignalKind,
+    Status,
+)
+from support.service import oracle
+from support.service.workload import DAY_MS, now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from support.kafka.reading import TopicReader
+    from support.service.harness import Service
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
+
+FLOW = "checkout-4711"
+
+
+def _members(count: int) -> Iterator[Invoke]:
+    """Every second one starts at once, the others tomorrow; as many strangers among them."""
+    tomorrow = now_ms() + DAY_MS
+    for number in range(count):
+        scheduled_at = tomorrow if number % 2 else None
+        yield Invoke(Invocation(f"m-{number}", "billing", "run", flow_id=FLOW), scheduled_at)
+        yield Invoke(Invocation(f"x-{number}", "billing", "run"), scheduled_at)
+
+
+def _await_flow(service: Service, reader: TopicReader, state: FlowState, members: int) -> FlowProgress:
+    """Wait until the flow is in this state with so many members; the numbers of each record add up."""
+    deadline = time.monotonic() + 300
+    newest: FlowProgress | None = None
+    while newest is None or newest.state is not state or newest.members != members:
+        service.require_programs(f"the flow is {newest}")
+        assert time.monotonic() < deadline, newest
+        for entry in reader.more(0.1):
+            found = codec.decode(entry.value or b"")
+            assert isinstance(found, FlowProgress)
+            newest = found
+            assert entry.key == newest.flow_id == FLOW
+            assert newest.members == newest.live + newest.pending + newest.ended + newest.kept + newest.failed
+    return newest
+
+
+@pytest.mark.parametrize("policy", [CancelPolicy.CANCEL_ALL, CancelPolicy.CANCEL_PENDING])
+def test_a_flow_over_all_partitions_ends(
+    policy: CancelPolicy, make_service: Callable[..., Service], scale: float
+) -> None:
+    """Scheduled and started members; strangers stay, each member gets one signal, and the log can be replayed."""
+    # 8,000 members in the usual run, 200,000 in the full one.
+    count, partitions = int(200_000 * scale**2), 4 if scale < 1 else 8
+    service = make_service(partitions)
+    service.await_partitions(service.worker("a"), service.worker("b"))
+    with service.reader(Topic.FLOWS) as reader:
+        service.send_many(_members(count))
+        _await_flow(service, reader, FlowState.OPEN, count)
+        began = time.monotonic()
+        service.send(CancelFlow(FLOW, FlowAction.KILL, policy, reason="customer left", actor="tests"))
+        cancelled = _await_flow(service, reader, FlowState.CANCELLED, count)
+        took_s = time.monotonic() - began
+        kept = 0 if policy is CancelPolicy.CANCEL_ALL else count // 2
+        assert (cancelled.ended, cancelled.kept, cancelled.live, cancelled.failed) == (count - kept, kept, 0, 0)
+        assert (cancelled.reason, cancelled.actor, cancelled.backlog) == ("customer left", "tests", False)
+        written = [entry.timestamp for entry in reader.entries]
+        assert len(written) <= 5 * (written[-1] - written[0]) / 1_000 + 2
+    service.settle()
+    table = oracle.fold(service.read(Topic.CHANGELOG))
+    statuses = {
+        name: Counter(row.status for row in table.rows.values() if row.invocation.invocation_id[0] == name)
+        for name in "mx"
+    }
+    assert statuses["x"] == {Status.READY: count // 2, Status.SCHEDULED: count // 2}
+    assert statuses["m"] == ({Status.KILLED: count - kept} | ({Status.READY: kept} if kept else {}))
+    signals = oracle.check_signals(service.read(Topic.SIGNALS))
+    killed = [number for (_, kind), number in signals.items() if kind is SignalKind.KILL]
+    assert killed == [1] * (count // 2 - kept)
+    print(f"{count} members over {partitions} partitions: {count / took_s:,.0f} a second")  # noqa: T201
+    service.verify()
