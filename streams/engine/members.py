@@ -66,21 +66,18 @@ def following(command: Command, effects: list[Effect], at: At, view: View) -> li
         if invocation.flow_id is None and invocation.parent_id is None:
             return []
         return _joins(invocation, effects, at, view)
-    orders: list[Effect] = []
-    over: list[Row] = []
-    left: list[Row] = []
-    for effect in effects:
-        if not isinstance(effect, UpdateRow):
-            continue
-        row = effect.row
-        if row.flow_id is not None or row.parent_id is not None:
-            if row.status in TERMINAL:
-                over.append(row)
-            elif isinstance(command, Tick) and row.status is Status.CANCELLING and row.due_at is None:
-                left.append(row)
-        if isinstance(command, (Act, Tick)):
-            orders += _handed_on(command, row, at, view)
-    return [*orders, *_failures(left, at, view), *endings(over, at, view)]
+    # Most commands are reports on rows without a flow: they must cost next to nothing here.
+    rows = [effect.row for effect in effects if type(effect) is UpdateRow]
+    grouped = [row for row in rows if row.flow_id is not None or row.parent_id is not None]
+    over = [row for row in grouped if row.status in TERMINAL] if grouped else grouped
+    told = endings(over, at, view) if over else []
+    if not isinstance(command, (Act, Tick)):
+        return told
+    orders = [order for row in rows for order in _handed_on(command, row, at, view)]
+    if isinstance(command, Tick):
+        left = [row for row in grouped if row.status is Status.CANCELLING and row.due_at is None]
+        orders += _failures(left, at, view)
+    return orders + told
 
 
 def _joins(invocation: Invocation, effects: Sequence[Effect], at: At, view: View) -> list[Effect]:
