@@ -36,7 +36,10 @@ def waiting_turns(view: View) -> list[Turn]:
 
 
 def next_in_rotation(turn: Turn, running: Sequence[Turn], goes_on: bool) -> Turn | None:  # noqa: FBT001
-    """Whose turn is after `turn`, which itself `goes_on` or is done; None if there is no other."""
+    """The next one to do a page after `turn`; None if nobody has one.
+
+    `running`: everybody with a page to do, in order. `goes_on`: `turn` has another page, and its turn comes again.
+    """
     others = [other for other in running if other != turn]
     if turn in running:
         index = list(running).index(turn)

@@ -43,7 +43,7 @@ class Flows:
         """The entries that the turn has changed and written."""
         self._entries_unwritten: Entries = {}
         self._highest: dict[FlowName, dict[int, int]] = {}
-        """By flow and partition a seq above which there is no entry: who joins need not be looked up."""
+        """The highest seq of an entry, by flow and partition: a member with a higher one is new, without a look-up."""
         self._new: set[tuple[FlowName, int, int]] = set()
         """Entries that the store did not have when the turn began."""
         self._turns: dict[FlowName, Flow] = {}

@@ -16,7 +16,7 @@ from streams.model import Act, Action, Filter, Invocation, Invoke, OnTimeout, Re
 from streams.state.store import Store
 from support.effort import examples
 from support.kafka.fake_cluster import Crash, failure
-from support.service.worker_world import World
+from support.service.worker_world import World, deaths_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,12 +117,7 @@ def test_a_death_at_any_step_changes_nothing(
     """For every step of every client and store: die there, start again, and the outcome is the same."""
     expected, steps = undisturbed
     numbers = range(shard, len(steps), SHARDS)
-    deaths = 0
-    for number in numbers:
-        world = World(tmp_path / str(number))
-        world.cluster.faults.crash_at(number)
-        assert _scenario(world) == expected, f"died at step {number}, {steps[number]}"
-        deaths += world.deaths
+    deaths = deaths_at({number: steps[number] for number in numbers}, tmp_path, _scenario, expected)
     assert deaths > 0.9 * len(numbers), "a run with other page sizes may be a few steps shorter, not many"
 
 

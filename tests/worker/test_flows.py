@@ -39,7 +39,7 @@ from support.service.flow_world import (
     served,
     settle,
 )
-from support.service.worker_world import PARTITIONS, World
+from support.service.worker_world import PARTITIONS, World, deaths_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,12 +136,7 @@ def test_a_death_at_any_step_changes_nothing(
     """For every step of every client: die there, start again, and the outcome is the same."""
     expected, steps = undisturbed
     chosen = range(shard, len(steps), SHARDS)
-    deaths = 0
-    for number in chosen:
-        world = World(tmp_path / str(number))
-        world.cluster.faults.crash_at(number)
-        assert _scenario(world) == expected, f"died at step {number}, {steps[number]}"
-        deaths += world.deaths
+    deaths = deaths_at({number: steps[number] for number in chosen}, tmp_path, _scenario, expected)
     assert deaths >= len(chosen) - 1, "a run with other page sizes may be a few steps shorter, not many"
 
 

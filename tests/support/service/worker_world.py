@@ -18,7 +18,7 @@ from streams.worker.worker import Worker
 from support.kafka.fake_cluster import Crash, FakeCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from streams.model import Record
@@ -196,3 +196,18 @@ class World:
 def invocations(numbers: Iterable[int], prefix: str = "i", service: str = "orders") -> list[Invoke]:
     """One for each number, which starts at once."""
     return [Invoke(Invocation(f"{prefix}-{number}", service, "run")) for number in numbers]
+
+
+def deaths_at(steps: Mapping[int, str], folder: Path, scenario: Callable[[World], Any], expected: Any) -> int:
+    """Live through the scenario once for each step, by number and name, and die there: what comes of it is the same.
+
+    Returns:
+        Number of deaths in all runs: a step that a run does not come to kills nobody.
+    """
+    deaths = 0
+    for number, name in steps.items():
+        world = World(folder / str(number))
+        world.cluster.faults.crash_at(number)
+        assert scenario(world) == expected, f"died at step {number}, {name}"
+        deaths += world.deaths
+    return deaths
