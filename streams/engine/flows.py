@@ -258,20 +258,22 @@ def joining(flow_id: str, at: At, view: View, *, children: bool) -> Flow:
     parent = view.row(flow_id) if children else None
     if parent is None or parent.status not in CANCELLED_PARENT:
         return flow
-    return cancelled(flow, handed_down(parent), at, view.partitions)
+    return cancelled(flow, cancel_of_parent(parent), at, view.partitions)
 
 
-def handed_down(parent: Row) -> Cancel:
+def cancel_of_parent(parent: Row) -> Cancel:
     """The cancel that a parent, cancelled or killed, hands on to its children."""
     ending = parent.ending or Ending()
     grace_ms = DEFAULT_GRACE_MS
     if ending.grace_until is not None and parent.status is Status.CANCELLING:
         grace_ms = max(0, ending.grace_until - parent.modified_at)
     action = FlowAction.KILL if parent.status is Status.KILLED else FlowAction.CANCEL
-    return handing_on(parent.invocation_id, action, grace_ms, ending.on_timeout, ending.cause)
+    return cancel_for_children(parent.invocation_id, action, grace_ms, ending.on_timeout, ending.cause)
 
 
-def handing_on(parent_id: str, action: FlowAction, grace_ms: int, on_timeout: OnTimeout, cause: Cause) -> Cancel:
+def cancel_for_children(
+    parent_id: str, action: FlowAction, grace_ms: int, on_timeout: OnTimeout, cause: Cause
+) -> Cancel:
     """The cancel of a parent's children that comes of its own."""
     handed = Cause(cause.batch_id, parent_id, cause.actor, cause.reason or DEFAULT_REASON)
     return Cancel(action, CancelPolicy.CANCEL_ALL, grace_ms, on_timeout, handed)

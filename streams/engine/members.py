@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from streams.engine.effects import Append, InsertRow, PutFlow, UpdateRow
 from streams.engine.flow_pages import ask_few
-from streams.engine.flows import FEW_MEMBERS, cancelled, ends_all, handing_on, joining, living
+from streams.engine.flows import FEW_MEMBERS, cancel_for_children, cancelled, ends_all, joining, living
 from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY
 from streams.engine.rows import ended
 from streams.model import (
@@ -73,7 +73,7 @@ def following(command: Command, effects: list[Effect], at: At, view: View) -> li
     told = endings(over, at, view) if over else []
     if not isinstance(command, (Act, Tick)):
         return told
-    orders = [order for row in rows for order in _handed_on(command, row, at, view)]
+    orders = [order for row in rows for order in _children_cancelled(command, row, at, view)]
     if isinstance(command, Tick):
         left = [row for row in grouped if row.status is Status.CANCELLING and row.due_at is None]
         orders += _failures(left, at, view)
@@ -140,7 +140,7 @@ def _append(name: FlowName, command: JoinFlow | MemberEnded | MemberAck) -> Appe
     return Append(command.partition, name[0], command)
 
 
-def _handed_on(command: Act | Tick, row: Row, at: At, view: View) -> list[Effect]:
+def _children_cancelled(command: Act | Tick, row: Row, at: At, view: View) -> list[Effect]:
     """The cancel of the row's children, if the command has cancelled or killed it."""
     if isinstance(command, Act):
         if row.invocation_id != command.invocation_id:
@@ -170,7 +170,7 @@ def cancel_children(
     flow = view.flow(parent_id, children=True)
     if flow is None:
         return []
-    flow = cancelled(flow, handing_on(parent_id, action, grace_ms, on_timeout, cause), at, view.partitions)
+    flow = cancelled(flow, cancel_for_children(parent_id, action, grace_ms, on_timeout, cause), at, view.partitions)
     if not flow.cursors or living(flow) > FEW_MEMBERS:
         return [PutFlow(flow)]
     flow, effects = ask_few(flow, view)
