@@ -208,11 +208,11 @@ QUICK = (
     nothing_left_out,
     a_late_cutoff,
     skipped_is_done,
-    grace_ends_twice,
     an_overtaken_control,
     an_old_attempt,
 )
 LONG = (
+    grace_ends_twice,
     the_same_attempt_again,
     a_page_done_twice,
     one_beyond_the_limit,

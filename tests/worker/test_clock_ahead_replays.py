@@ -135,6 +135,7 @@ def _two_turns(world: World) -> tuple[dict[str, str], list[tuple[str, str, int, 
         return world.statuses(), world.signals()
 
 
+@pytest.mark.chaos
 def test_a_death_at_any_step_names_each_place_once(tmp_path: Path) -> None:
     """What is named was applied so, and what was applied so is named."""
     undisturbed = World(tmp_path / "undisturbed", max_turn_records=5)

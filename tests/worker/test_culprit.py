@@ -32,7 +32,7 @@ def _limit(world: World, topic: Topic, size: int) -> None:
     most=st.sampled_from([5_000, 7]),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@pytest.mark.parametrize("topic", [Topic.CHANGELOG, Topic.SIGNALS])
+@pytest.mark.parametrize("topic", [Topic.CHANGELOG, pytest.param(Topic.SIGNALS, marks=pytest.mark.chaos)])
 def test_every_other_command_is_always_applied_and_those_refused_are_dead_letters(
     tmp_path_factory: pytest.TempPathFactory, topic: Topic, count: int, culprits: set[int], most: int
 ) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from streams.worker.turn import Turn
 
-ROWS = 4_000
+ROWS = 2_000
 
 
 @pytest.fixture
