@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from annotated_types import Ge, Gt, Le
 
-from streams.config import _OWNED_PROPERTIES, KAFKA_PREFIX, Settings, variable
+from streams.config import KAFKA_PREFIX, Settings, variable
+from streams.kafka_properties import OWNED_PROPERTIES
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -57,7 +58,7 @@ def document() -> str:
     rows = [
         f"| `{variable(name)}` | {_default(name, f)} | {_bounds(f)} | {f.description} |" for name, f in fields.items()
     ]
-    owned = [f"| `{name}` | {why} |" for name, why in _OWNED_PROPERTIES.items()]
+    owned = [f"| `{name}` | {why} |" for name, why in OWNED_PROPERTIES.items()]
     return BEGIN + "\n".join([*rows, ""]) + KAFKA + "\n".join([*owned, ""]) + REST
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import ConfigError
+from streams.kafka_properties import OWNED_PROPERTIES
 from streams.textfiles import UnreadableError, encoding_of, text_lines, unreadable
 
 PREFIX = "STREAMS_"
@@ -24,44 +25,8 @@ _ENCODING = "utf-8-sig"
 _HOURS = 3_600_000
 _MAX_LABELS, _MAX_LABEL, _MAX_LABEL_BYTES = 64, 1_000, 65_536
 """The protocol's bounds of labels: a record with more would be refused by every worker."""
+_ORIGIN = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 _ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
-_OWNED_PROPERTIES = {
-    "bootstrap.servers": "set STREAMS_BOOTSTRAP_SERVERS instead",
-    "metadata.broker.list": "set STREAMS_BOOTSTRAP_SERVERS instead",
-    "group.id": "set STREAMS_GROUP_ID instead",
-    "group.instance.id": "set STREAMS_WORKER_ID instead",
-    "transactional.id": "set STREAMS_WORKER_ID instead",
-    "transaction.timeout.ms": "set STREAMS_TRANSACTION_TIMEOUT_MS instead",
-    "session.timeout.ms": "set STREAMS_SESSION_TIMEOUT_MS instead",
-    "auto.offset.reset": "exactly-once depends on it, so it is fixed",
-    "enable.auto.commit": "exactly-once depends on it, so it is fixed",
-    "auto.commit.enable": "exactly-once depends on it, so it is fixed",
-    "enable.auto.offset.store": "exactly-once depends on it, so it is fixed",
-    "enable.idempotence": "exactly-once depends on it, so it is fixed",
-    "isolation.level": "exactly-once depends on it, so it is fixed",
-    "acks": "exactly-once depends on it, so it is fixed",
-    "request.required.acks": "exactly-once depends on it, so it is fixed",
-    "delivery.report.only.error": "exactly-once depends on it, so it is fixed",
-    "partitioner": "routing depends on it, so it is fixed",
-    "queuing.strategy": "the order of records depends on it, so it is fixed",
-    "enable.partition.eof": "reading depends on it, so it is fixed",
-    "partition.assignment.strategy": "handing partitions over depends on it, so it is fixed (cooperative-sticky)",
-    "group.protocol": "handing partitions over depends on it, so it is fixed (classic)",
-    "group.protocol.type": "handing partitions over depends on it, so it is fixed",
-    "group.remote.assignor": "handing partitions over depends on it, so it is fixed",
-    "heartbeat.interval.ms": "set STREAMS_SESSION_TIMEOUT_MS instead, of which it is a part",
-    "offset.store.method": "exactly-once depends on it, so it is fixed",
-    "enable.gapless.guarantee": "the order of records is kept without it",
-    "message.max.bytes": "the largest record depends on it, so it is fixed",
-    "topic.blacklist": "reading depends on it, so it is fixed",
-    "allow.auto.create.topics": "topics are made by `streams topics create`, never on the way",
-    "api.version.request": "exactly-once depends on it, so it is fixed",
-    "broker.version.fallback": "exactly-once depends on it, so it is fixed",
-    "default.topic.config": "set the properties in it by variables of their own",
-    "logger": "programs log in their own way: STREAMS_LOG_LEVEL and STREAMS_LOG_FORMAT",
-    "test.mock.num.brokers": "set STREAMS_BOOTSTRAP_SERVERS instead",
-}
-"""librdkafka properties that a user may not set, and the way out."""
 
 
 class Topic(StrEnum):
@@ -73,6 +38,7 @@ class Topic(StrEnum):
     BATCH_SLICES = "batch-slices"
     BATCHES = "batches"
     FLOWS = "flows"
+    WORKERS = "workers"
     DEAD_LETTERS = "dead-letters"
 
 
@@ -166,6 +132,17 @@ class Settings(BaseSettings):
         pattern=_ADDRESS,
         description="HOST:PORT at which a worker serves /metrics, /health/live and /health/ready; port 0: one that is "
         "free, named in its log; absent: nowhere",
+    )
+    worker_url: str | None = Field(
+        None,
+        pattern=_ORIGIN,
+        description="URL at which gateways reach this worker for queries, http://HOST:PORT; absent: "
+        "STREAMS_WORKER_HTTP, with this machine's name in place of an address that means all interfaces",
+    )
+    worker_query_secret_file: Path | None = Field(
+        None,
+        description="file with the secret that signs queries between gateways and workers, the same for all; absent: "
+        "a worker answers queries from its own machine only",
     )
     gateway_http: str | None = Field(
         None, pattern=_ADDRESS, description="HOST:PORT at which a gateway serves the same; absent: nowhere"
@@ -291,7 +268,7 @@ def _misspelt() -> list[str]:
 
 def _owned(settings: Settings) -> list[str]:
     return [
-        f"{KAFKA_PREFIX}{name.replace('.', '_').upper()}: {name} cannot be set this way: {_OWNED_PROPERTIES[name]}"
+        f"{KAFKA_PREFIX}{name.replace('.', '_').upper()}: {name} cannot be set this way: {OWNED_PROPERTIES[name]}"
         for name in settings.kafka
-        if name in _OWNED_PROPERTIES
+        if name in OWNED_PROPERTIES
     ]

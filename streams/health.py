@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = structlog.get_logger("streams.health")
@@ -39,6 +39,13 @@ class Health(NamedTuple):
 
     ok: bool
     body: dict[str, Any]
+
+
+class Endpoint(NamedTuple):
+    """The place where a server listens."""
+
+    host: str
+    port: int
 
 
 class Probe(Protocol):
@@ -77,40 +84,43 @@ class LoopProbe(Collector):
 
 
 @contextmanager
-def serving(address: str | None, variable: str, probe: Probe) -> Iterator[None]:
-    """Serve while the context lasts; without an address, do nothing.
+def serving(
+    address: str | None, variable: str, probe: Probe, other: Mapping[str, WSGIApplication] | None = None
+) -> Iterator[Endpoint | None]:
+    """Serve while the context lasts, and give the place; without an address, do nothing.
 
     Args:
         address: HOST:PORT, an IPv6 address in brackets; port 0 is any free port, which is then logged.
         variable: the setting that holds the address, for messages.
         probe: the source of the answers.
+        other: applications for further paths, by what a path begins with.
 
     Raises:
         StreamsError: the address cannot be used.
     """
     if address is None:
-        yield
+        yield None
         return
-    server = _listening(address, variable, probe)
+    server = _listening(address, variable, probe, other or {})
     thread = threading.Thread(target=server.serve_forever, args=(_STOPS_WITHIN_S,), name="health", daemon=True)
     thread.start()
     log.info("serving metrics and health", host=server.server_name, port=server.server_port, paths=_PATHS)
     try:
-        yield
+        yield Endpoint(server.server_name, server.server_port)
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def _listening(address: str, variable: str, probe: Probe) -> ThreadingWSGIServer:
+def _listening(address: str, variable: str, probe: Probe, other: Mapping[str, WSGIApplication]) -> ThreadingWSGIServer:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     ProcessCollector(registry=probe.registry)
     PlatformCollector(registry=probe.registry)
 
     try:
-        return make_server(host, int(port), wsgi_app(probe), _Server6 if ":" in host else _Server, _Handler)
+        return make_server(host, int(port), wsgi_app(probe, other), _Server6 if ":" in host else _Server, _Handler)
     except (OSError, OverflowError) as error:
         raise StreamsError(
             f"{variable}={address}: {getattr(error, 'strerror', None) or error}; each process on a machine needs an "
@@ -143,12 +153,16 @@ class _Handler(WSGIRequestHandler):
         """Log nothing: a request is not an event."""
 
 
-def wsgi_app(probe: Probe) -> WSGIApplication:
-    """The three paths as a WSGI application, to be served here or within another."""
+def wsgi_app(probe: Probe, other: Mapping[str, WSGIApplication] | None = None) -> WSGIApplication:
+    """The three paths, and the others as `serving` says, as a WSGI application, to be served here or within another."""
     metrics = make_wsgi_app(probe.registry)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        match environ["PATH_INFO"]:
+        path = environ["PATH_INFO"]
+        for begins, further in (other or {}).items():
+            if path.startswith(begins):
+                return further(environ, start_response)
+        match path:
             case "/metrics":
                 scraped: Iterable[bytes] = metrics(environ, start_response)
                 return scraped

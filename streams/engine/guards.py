@@ -12,11 +12,13 @@ from streams.engine.filters import Facts
 from streams.engine.flows import CANCELLED_PARENT, ends_all
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
 
     from streams.engine.effects import Effect
+    from streams.engine.guarding import Guard
     from streams.engine.view import View
-    from streams.model import Row, Slice
+    from streams.model import Invocation, Row, Slice
 
 
 class Guards:
@@ -37,11 +39,7 @@ class Guards:
         """
         if (row.flow_id is not None or row.parent_id is not None) and self._of_flows(row):
             return True
-        to_come = [guard for guard in self._guards if _to_come(guard.slice, row)]
-        if not to_come:
-            return False
-        facts = Facts(row, self._view.invocation(row))
-        return any(guard.matches(facts) for guard in to_come)
+        return guard_against(row, self._guards, lambda: self._view.invocation(row)) is not None
 
     def _of_flows(self, row: Row) -> bool:
         """Whether the row is a member of a flow of this partition whose cancel reaches everybody.
@@ -57,6 +55,15 @@ class Guards:
         if parent is not None and parent.seq in self._ending:
             return True
         return ends_all(flow) or (flow is None and parent is not None and parent.status in CANCELLED_PARENT)
+
+
+def guard_against(row: Row, guards: Iterable[Guard], invocation: Callable[[], Invocation]) -> Guard | None:
+    """The guard whose pages have not reached the row yet and whose filter matches it; `invocation` gives its part."""
+    to_come = [guard for guard in guards if _to_come(guard.slice, row)]
+    if not to_come:
+        return None
+    facts = Facts(row, invocation())
+    return next((guard for guard in to_come if guard.matches(facts)), None)
 
 
 def hold(row: Row) -> list[Effect]:

@@ -80,6 +80,7 @@ SPECS = (
     Spec(Topic.BATCH_SLICES, _compacted(16 * _MIB)),
     Spec(Topic.BATCHES, _compacted(16 * _MIB), single=True),
     Spec(Topic.FLOWS, _compacted(16 * _MIB)),
+    Spec(Topic.WORKERS, _compacted(_MIB), single=True),
     Spec(Topic.DEAD_LETTERS, _kept(_UNLIMITED), single=True),
 )
 

@@ -21,7 +21,7 @@ from streams.model.internal import (
     StartSlice,
     Tick,
 )
-from streams.model.published import BatchHeader, BatchProgress, FlowProgress, Signal, SliceProgress
+from streams.model.published import BatchHeader, BatchProgress, FlowProgress, Signal, SliceProgress, WorkerAddress
 from streams.model.shared import Cause, Ending, Exclusion, Filter, Invocation
 from streams.model.table import Batch, Change, Flow, InvocationRow, Member, Meta, PageDelta, Payload, Row, Slice
 from streams.model.vocabulary import (
@@ -114,4 +114,5 @@ __all__ = [
     "StartSlice",
     "Status",
     "Tick",
+    "WorkerAddress",
 ]

@@ -1,4 +1,4 @@
-"""Published records: signals and the progress of batches."""
+"""Published records: signals, the progress of batches and flows, the addresses of workers."""
 
 from __future__ import annotations
 
@@ -144,3 +144,18 @@ class FlowProgress(Record, frozen=True):
     revision: int
     created_at: int
     updated_at: int
+
+
+class WorkerAddress(Record, frozen=True):
+    """`workers`, key the partition's number: the worker that answers queries about a partition.
+
+    `url`: where it serves them, without a path. `since`: when it took the partition over. `revision`: the worker's
+    place in the changelog then, which rises from worker to worker; the highest wins, of equal ones the later record.
+    """
+
+    partition: int
+    url: str
+    worker_id: str
+    engine_version: int
+    since: int
+    revision: int

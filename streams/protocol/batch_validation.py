@@ -106,8 +106,11 @@ def check_filter(filter_: Filter, action: Action) -> None:
         raise CommandRefusedError("invalid_filter", fault)
 
 
-def filter_fault(filter_: Filter, action: Action) -> str | None:
-    """The reason why `filter_` is refused for `action`: the field, the rule and the way out; None if it is valid."""
+def filter_fault(filter_: Filter, action: Action | None) -> str | None:
+    """The reason why `filter_` is refused for `action`: the field, the rule and the way out; None if it is valid.
+
+    Without an action, as in a list, any status may be asked for.
+    """
     # No encoding of ours is longer than this one, except for one byte per absent field.
     size = len(_encode(filter_))
     if size > MAX_FILTER_BYTES:
@@ -118,7 +121,7 @@ def filter_fault(filter_: Filter, action: Action) -> str | None:
         fault = _range_fault(path, said) or _ids_fault(path, said) or _labels_fault(path, said)
         if fault:
             return fault
-    return _statuses_fault(filter_, action)
+    return None if action is None else _statuses_fault(filter_, action)
 
 
 def _parts(filter_: Filter) -> Iterator[tuple[str, Filter | Exclusion]]:

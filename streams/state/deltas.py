@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from streams.model import Ending
-    from streams.state.select import Condition
+    from streams.state.conditions import Condition
 
 RESTING: Final = TERMINAL | {Status.PAUSED, Status.CANCELLING}
 """The statuses that a row resting on a delta may have."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from streams.state import lists
-from streams.state.select import condition_of
+from streams.state.conditions import condition_of
 
 if TYPE_CHECKING:
     import sqlite3

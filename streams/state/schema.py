@@ -39,7 +39,7 @@ GROUPED: Final = "(flow_id IS NOT NULL OR parent_id IS NOT NULL)"
 """SQL for the invocations that belong to a flow or have a parent; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
-TABLE_VERSION: Final = 6
+TABLE_VERSION: Final = 7
 
 # A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
 # never does. A page rewrites thousands of rows at a time, and its cost is the bytes of the rows it touches.
@@ -70,6 +70,7 @@ SCHEMA: Final = (
     f"CREATE INDEX rows_holding ON rows(service, object_key) WHERE {HOLDS}",
     f"CREATE INDEX rows_inbox ON rows(service, object_key) WHERE {WAITS}",
     "CREATE INDEX rows_held ON rows(held) WHERE held = 1",
+    "CREATE INDEX rows_batch ON rows(batch_id) WHERE batch_id IS NOT NULL",
     """CREATE TABLE invocations(
         seq INTEGER PRIMARY KEY,
         handler TEXT NOT NULL,
@@ -101,6 +102,7 @@ SCHEMA: Final = (
         record BLOB NOT NULL
     ) STRICT""",
     "CREATE INDEX deltas_modified ON deltas(modified_at)",
+    "CREATE INDEX deltas_batch ON deltas(batch_id) WHERE batch_id IS NOT NULL",
     # `over` is the time a record was over; it is null for unfinished ones, and only those are held in memory.
     *(
         statement

@@ -1,42 +1,28 @@
-"""A batch's filter as SQL, and the pages it selects. Values reach SQLite as bound parameters only."""
+"""The pages that a batch's filter selects."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import accumulate, chain, islice
+from itertools import accumulate, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.engine.answers import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
 from streams.model import ENDING_ACTIONS, Action, Status
-from streams.protocol.batch_validation import CHANGING
 from streams.state import lists
 from streams.state.columns import AMONG_SEQS, BY_ID, PAYLOAD_BYTES, ROWS, json_list, with_id
+from streams.state.conditions import Condition, condition_of
 from streams.state.groups import grouped_among, parents_among, rows_of_flows
-from streams.state.labels import LABEL_END, escape_label, label_head, label_text
-from streams.state.schema import CODES, FIRST_STARTED, FIRST_TERMINAL, PAUSED, STATUSES, WAITS
+from streams.state.schema import FIRST_STARTED, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from streams.engine.answers import Object, PageQuery
-    from streams.model import Exclusion, Filter
-
-_BOUND_ONE_BY_ONE: Final = 32
-"""Longer lists are known to `lists`: SQLite limits parameters and depth of a statement, a filter limits neither."""
-
-_TRIED_ONE_BY_ONE: Final = 4
-"""Up to this number of values of a label, trying each is faster than a look-up."""
-
-_IN_A_CHAIN: Final = 200
-"""Longest chain of conditions: its depth is its length, and SQLite limits the depth to 1,000."""
 
 _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
-_BATCH: Final = (
-    "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
-)
 _CODE: Final = itemgetter(1)
 _WEIGHT: Final = itemgetter(2)
 _ID_BYTES: Final = "length(CAST(i.id AS BLOB))"
@@ -44,110 +30,6 @@ _SIZE: Final = f"length(i.rest) + 2 * {_ID_BYTES} + 1 + ({_ID_BYTES} > 63)"
 _ENCODED: Final = f"(SELECT {_SIZE} FROM invocations i WHERE i.seq = r.seq)"  # noqa: S608 - our own names
 """SQL for the bytes of an encoded invocation and of its id as a key (the length of an id above 63 bytes takes two)."""
 _PINNED: Final = "coalesce(length(CAST(r.pinned AS BLOB)), 0)"
-
-
-class Condition(NamedTuple):
-    """An SQL expression over `rows r`, its parameters, and the lists that must be passed to `lists.know` first."""
-
-    sql: str
-    params: tuple[Any, ...]
-    lists: tuple[tuple[str, ...], ...] = ()
-
-
-def _among(expression: str, values: Iterable[str]) -> Condition:
-    """A condition: the expression is one of the values."""
-    wanted = tuple(values)
-    if len(wanted) <= _BOUND_ONE_BY_ONE:
-        return Condition(f"{expression} IN ({', '.join('?' * len(wanted))})", wanted)
-    return Condition(f"{lists.AMONG}({expression}, ?)", (lists.number_of(wanted),), (wanted,))
-
-
-def _labelled(labels: dict[str, str]) -> list[Condition]:
-    """One condition per label: the row has it."""
-    # Not one JSON list: SQLite would parse it again for every row.
-    return [Condition("instr(labels, ?)", (label_text(key, value),)) for key, value in labels.items()]
-
-
-def _labelled_among(key: str, values: Iterable[str]) -> Condition:
-    """A condition: the row has the label with one of these values. For many, its value is cut out and looked up."""
-    few = list(values)
-    if len(few) <= _TRIED_ONE_BY_ONE:
-        tried = " OR ".join(["instr(labels, ?)"] * len(few))
-        return Condition(f"({tried})", tuple(label_text(key, value) for value in few))
-    head = label_head(key)
-    tail = "substr(labels, nullif(instr(labels, ?), 0) + ?)"
-    cut = (head, len(head))
-    among = _among(f"substr({tail}, 1, instr({tail}, {LABEL_END}) - 1)", map(escape_label, few))
-    return among._replace(params=(*cut, *cut, *among.params))
-
-
-def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
-    """The condition under which a slice with this filter, action and cut-off acts on a row.
-
-    PURGE matches terminal rows only, every other action the others only. A filter that uses statuses or modified time,
-    in its exclusions too, never matches a row first started after the cut-off.
-    """
-    parts = [Condition(f"status {'>=' if action is Action.PURGE else '<'} {FIRST_TERMINAL}", ())]
-    left_out = filter_.exclude
-    changing, lasting = _changing(filter_), _lasting(filter_)
-    if left_out is not None:
-        changing += map(_not, _changing(left_out))
-        lasting += map(_not, _lasting(left_out))
-    if any(getattr(said, name) is not None for said in (filter_, left_out) if said for name in CHANGING):
-        changing.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
-    if lasting:
-        of_it = _all(lasting)
-        other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {of_it.sql}"  # noqa: S608 - our own names
-        changing.append(of_it._replace(sql=f"EXISTS ({other_half})"))
-    return _all(parts + changing)
-
-
-def _changing(said: Filter | Exclusion) -> list[Condition]:
-    """Its conditions on `rows`: one per list and per pair of times."""
-    parts = []
-    if said.statuses is not None:
-        codes = sorted({CODES[status] for status in said.statuses})
-        parts.append(Condition(f"status IN ({', '.join('?' * len(codes))})", tuple(codes)))
-    parts += _between("modified_at", said.modified_from, said.modified_until)
-    return parts + _lists(("service", said.services), ("object_key", said.object_keys), (_BATCH, said.batch_ids))
-
-
-def _lasting(said: Filter | Exclusion) -> list[Condition]:
-    """Its conditions on `invocations`: likewise, and one per label and per label's list."""
-    parts = _between("created_at", said.created_from, said.created_until)
-    parts += _lists(
-        ("handler", said.handlers),
-        ("coalesce(r.pinned, deployment_id)", said.deployment_ids),
-        ("flow_id", said.flow_ids),
-        ("parent_id", said.parent_ids),
-        ("id", getattr(said, "invocation_ids", None)),
-    )
-    parts += _labelled(said.labels or {})
-    return parts + [_labelled_among(key, values) for key, values in (said.labels_in or {}).items()]
-
-
-def _not(part: Condition) -> Condition:
-    """The negated condition. It holds for a row without the value, where SQL's answer is NULL."""
-    return part._replace(sql=f"({part.sql}) IS NOT TRUE")
-
-
-def _between(column: str, start: int | None, end: int | None) -> list[Condition]:
-    bounds = [(f"{column} >= ?", start), (f"{column} < ?", end)]
-    given = [Condition(sql, (bound,)) for sql, bound in bounds if bound is not None]
-    return [_all(given)] if given else []
-
-
-def _lists(*given: tuple[str, Iterable[str] | None]) -> list[Condition]:
-    return [_among(expression, values) for expression, values in given if values is not None]
-
-
-def _all(parts: list[Condition]) -> Condition:
-    sqls = [part.sql for part in parts]
-    while len(sqls) > _IN_A_CHAIN:
-        chains = [sqls[start : start + _IN_A_CHAIN] for start in range(0, len(sqls), _IN_A_CHAIN)]
-        sqls = [f"({' AND '.join(chain)})" for chain in chains]
-    params = chain.from_iterable(part.params for part in parts)
-    return Condition(" AND ".join(sqls), tuple(params), tuple(chain.from_iterable(part.lists for part in parts)))
 
 
 class Window(NamedTuple):

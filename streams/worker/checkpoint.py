@@ -174,6 +174,7 @@ class Checkpoint:
         self._produce(Topic.SIGNALS, outbox.signals)
         self._produce(Topic.BATCH_SLICES, outbox.progress)
         self._produce(Topic.FLOWS, outbox.flows)
+        self._produce(Topic.WORKERS, outbox.addresses)
         for letter in outbox.dead_letters:
             self._produce_one(Topic.DEAD_LETTERS, letter, letter.partition % self._dead_letter_partitions)
         # 3

@@ -151,6 +151,11 @@ class WorkerObserver(LoopProbe):
         if self._snapshot is not None:
             yield from gauges(self._snapshot, self._wall_clock())
 
+    def lag(self, partition: int) -> int | None:
+        """Offsets between a partition's last checkpoint and the end of its log at the last snapshot, if known."""
+        partitions = () if self._snapshot is None else self._snapshot.partitions
+        return next((each.lag for each in partitions if each.partition == partition), None)
+
     def ready(self) -> Health:
         """True if every partition given to this worker applies commands; False without partitions.
 

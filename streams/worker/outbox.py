@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.engine.effects import Append, Send, SendAll
-    from streams.model import FlowProgress
+    from streams.model import FlowProgress, WorkerAddress
     from streams.worker.clock_ahead import ClockAheadRun
     from streams.worker.topics import Topics
 
@@ -86,6 +86,7 @@ class Outbox:
         self.signals: Records = defaultdict(list)
         self.progress: Records = defaultdict(list)
         self.flows: Records = defaultdict(list)
+        self.addresses: Records = defaultdict(list)
         self.commands: Records = defaultdict(list)
         self.forwarded: list[Forwarded] = []
         self.dead_letters: list[OutgoingDeadLetter] = []
@@ -133,6 +134,10 @@ class Outbox:
             value = None if progress is None else codec.encode(progress)
             self.flows[partition_of(flow_id, self._flow_partitions)].append({"key": flow_id, "value": value})
 
+    def address_published(self, address: WorkerAddress) -> None:
+        """Add the address of a partition's worker."""
+        self.addresses[0].append({"key": str(address.partition), "value": codec.encode(address)})
+
     def sizes(self) -> dict[Topic, int]:
         """Number of records for each topic."""
         by_partition = {
@@ -140,6 +145,7 @@ class Outbox:
             Topic.SIGNALS: self.signals,
             Topic.BATCH_SLICES: self.progress,
             Topic.FLOWS: self.flows,
+            Topic.WORKERS: self.addresses,
             Topic.COMMANDS: self.commands,
         }
         sizes = {topic: sum(map(len, records.values())) for topic, records in by_partition.items()}

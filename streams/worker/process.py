@@ -21,6 +21,7 @@ from streams.kafka.errors import KafkaFailureError, ProducerFencedError, Transac
 from streams.state.errors import NewerEngineError
 from streams.stopping import Limit
 from streams.worker.observer import WorkerObserver
+from streams.worker.queries import Queries
 from streams.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -45,8 +46,12 @@ def run_worker(settings: Settings) -> int:
     """
     topics.require_sound(settings)
     observer = WorkerObserver(wall_clock)
-    with serving(settings.worker_http, variable("worker_http"), observer), _clear_errors(settings):
-        _run_until_signal(Worker(settings, observer=observer))
+    queries = Queries(settings, wall_clock, observer.lag)
+    paths = {"/queries/": queries.app}
+    with serving(settings.worker_http, variable("worker_http"), observer, paths) as place, _clear_errors(settings):
+        if place is not None:
+            queries.served_at(place)
+        _run_until_signal(Worker(settings, observer=observer, queries=None if place is None else queries))
     # All is done: a second Ctrl-C that comes only now has nothing left to stop, and must not look like a failure.
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
     from streams.engine.answers import PageSizes
+    from streams.model import WorkerAddress
+    from streams.state.listing import Listing
     from streams.state.store import Store
     from streams.worker.clock_ahead import Places
     from streams.worker.items import Item
@@ -100,6 +102,10 @@ class PartitionTask:
         self.page_turn = -1
         self.ahead_ms = 0
         """By how much its last record was stamped too far ahead, ms: its time stands still. 0 otherwise."""
+        self.listing: Listing | None = None
+        """The queries on its table; open while it runs."""
+        self.address: WorkerAddress | None = None
+        """Where its queries are answered, until that is published."""
         self.known_ahead: Places | None = None
         """If the log is applied once more: the records that were found to be stamped too far ahead the first time."""
         self._last_tick_at = 0
@@ -143,6 +149,7 @@ class PartitionTask:
     def claim(self) -> None:
         """Go back to CLAIMED: all that is cached, left over or outstanding is void."""
         self._phase = Phase.CLAIMED
+        self._end_queries()
         self.claims += 1
         self.fault = None
         self.backlog.clear()
@@ -207,7 +214,13 @@ class PartitionTask:
     def close(self) -> None:
         """Close the store; uncommitted changes are rolled back."""
         self.table = None
+        self._end_queries()
         self.store.close()
+
+    def _end_queries(self) -> None:
+        listing, self.listing, self.address = self.listing, None, None
+        if listing is not None:
+            listing.close()
 
 
 def with_time(running: Iterable[PartitionTask], owned: int, position: Callable[[int], int]) -> list[PartitionTask]:

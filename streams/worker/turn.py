@@ -164,11 +164,24 @@ class Turn:
         for task in tasks:
             table = task.running_table
             records = task.flows.take(table.meta.clock, now, at_once=at_once)
-            if records and task not in self.tasks:
-                table.begin()
-                self.outbox.table_changes(task.partition, table.flush())
-                self.tasks.append(task)
+            if records:
+                self._include(task)
             self.outbox.flows_published(records)
+
+    def publish_addresses(self, tasks: Iterable[PartitionTask]) -> None:
+        """Publish where the queries of these partitions are answered, once per takeover; input as for flows."""
+        for task in tasks:
+            if task.address is not None:
+                self._include(task)
+                self.outbox.address_published(task.address)
+                task.address = None
+
+    def _include(self, task: PartitionTask) -> None:
+        """Make a partition part of the turn that may have no input."""
+        if task not in self.tasks:
+            task.running_table.begin()
+            self.outbox.table_changes(task.partition, task.running_table.flush())
+            self.tasks.append(task)
 
     def _do_page(self, task: PartitionTask, item: Item, clock: int) -> int:
         """Apply a page and measure it, its writes included; returns the partition clock after it."""

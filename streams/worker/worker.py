@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.kafka.clients import Clients
     from streams.worker.items import Item
+    from streams.worker.queries import Queries
     from streams.worker.turn import Turn
 
 log = structlog.get_logger("streams.worker")
@@ -57,11 +58,13 @@ class Worker:
         clients: Clients | None = None,
         wall_clock: Callable[[], int] = wall_clock,
         observer: WorkerObserver | None = None,
+        queries: Queries | None = None,
     ) -> None:
         self._settings = settings
         clients = clients or KafkaClients()
         self._wall_clock = wall_clock
         self._observer = observer or WorkerObserver(wall_clock)
+        self._queries = queries
         self._stopping = threading.Event()
         self.tasks: dict[int, PartitionTask] = {}
         self.rebalance = Rebalance()
@@ -116,6 +119,8 @@ class Worker:
             busy = self._step()
             standing = self.connections.standstill.look(self.tasks.keys())
             self._observer.came_round(self.tasks.values(), self.sizes.smallest(), self.connections.log_end, standing)
+            if self._queries is not None:
+                self._queries.came_round()
         except sqlite3.DatabaseError as error:
             for partition in self._repair.replace(self.tasks, error):
                 self.connections.pause(partition)
@@ -224,6 +229,8 @@ class Worker:
             return
         task.transit(Phase.RUNNING)
         task.runs_since = time.monotonic()
+        if self._queries is not None:
+            self._queries.serve(task, self._worker_id)
         log.info(
             "partition running", partition=task.partition, next_offset=next_offset, rows=task.running_table.row_total()
         )
@@ -236,7 +243,9 @@ class Worker:
         turn = self.pipeline.turn(self._culprit.suspects(self.tasks), len(running), self.turns)
         now = self._wall_clock()
         turn.write_ticks(with_time(running, len(self.tasks), self.connections.position), now)
-        turn.publish_flows(running if self._culprit.most is None else turn.tasks, now)
+        free = running if self._culprit.most is None else turn.tasks
+        turn.publish_flows(free, now)
+        turn.publish_addresses(list(free))
         return turn if turn.tasks or turn.outbox.commands else None
 
     def _work_ahead(self, committing: Turn) -> Sequence[PartitionTask]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PRIMITIVES = {int: "long", str: "string", bytes: "bytes", bool: "boolean", float: "double", NoneType: "null"}
 BESIDE_THE_SCHEMA = {"Invoke": {"encoded"}}
 TIME_ENDINGS = ("_at", "_until", "_from", "_before")
-TIMES = {"at", "clock"}
+TIMES = {"at", "clock", "since"}
 NO_TIMES = {"paused_from"}
 
 

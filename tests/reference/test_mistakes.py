@@ -27,7 +27,7 @@ from streams.engine import (
 )
 from streams.engine.effects import UpdateRow
 from streams.model import ContinueSlice, Status
-from streams.state import batches, door, restore, select
+from streams.state import batches, conditions, door, restore, select
 from support.reference.beside.check import Difference
 from support.reference.beside.machine import PlainMachine, live_in_rounds
 
@@ -164,7 +164,7 @@ def uncounted_at_the_door(patch: pytest.MonkeyPatch) -> None:
 
 def it_ends_what_it_has_promoted(patch: pytest.MonkeyPatch) -> None:
     """A filter on statuses matches what was first started after the cut-off."""
-    condition_of = select.condition_of
+    condition_of = conditions.condition_of
 
     def wrong(*args: Any) -> Any:
         right = condition_of(*args)
@@ -180,7 +180,7 @@ def restored_without_pages(patch: pytest.MonkeyPatch) -> None:
 
 def nothing_left_out(patch: pytest.MonkeyPatch) -> None:
     """A page acts on what the filter leaves out."""
-    condition_of = select.condition_of
+    condition_of = conditions.condition_of
     patch.setattr(
         select, "condition_of", lambda filter_, *others: condition_of(replace(filter_, exclude=None), *others)
     )

@@ -15,8 +15,8 @@ from streams.engine.answers import At, PageQuery, PageSizes
 from streams.engine.effects import InsertRow
 from streams.engine.filters import Facts, matches
 from streams.model import Action, Cause, Ending, Exclusion, Filter, Invocation, Row, Status
+from streams.state.conditions import condition_of
 from streams.state.lists import know
-from streams.state.select import condition_of
 from streams.state.store import Store
 from streams.state.table import Table
 from support.effort import examples
@@ -24,7 +24,7 @@ from support.effort import examples
 if TYPE_CHECKING:
     import sqlite3
 
-    from streams.state.select import Condition
+    from streams.state.conditions import Condition
 
 PADDING = tuple(f"padding {n}" for n in range(40))
 """Makes a list too long for one parameter a value."""

@@ -1,0 +1,1 @@
+"""Queries about invocations, as gateways ask them and workers answer them."""

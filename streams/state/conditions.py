@@ -1,0 +1,145 @@
+"""A filter as an SQL condition on rows. Values reach SQLite as bound parameters only."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from streams.model import Action
+from streams.protocol.batch_validation import CHANGING
+from streams.state import lists
+from streams.state.labels import LABEL_END, escape_label, label_head, label_text
+from streams.state.schema import CODES, FIRST_TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streams.model import Exclusion, Filter
+
+_BOUND_ONE_BY_ONE: Final = 32
+"""Longer lists are known to `lists`: SQLite limits parameters and depth of a statement, a filter limits neither."""
+
+_TRIED_ONE_BY_ONE: Final = 4
+"""Up to this number of values of a label, trying each is faster than a look-up."""
+
+_IN_A_CHAIN: Final = 200
+"""Longest chain of conditions: its depth is its length, and SQLite limits the depth to 1,000."""
+
+_BATCH: Final = (
+    "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
+)
+
+
+class Condition(NamedTuple):
+    """An SQL expression over `rows r`, its parameters, and the lists that must be passed to `lists.know` first."""
+
+    sql: str
+    params: tuple[Any, ...]
+    lists: tuple[tuple[str, ...], ...] = ()
+
+
+def _among(expression: str, values: Iterable[str]) -> Condition:
+    """A condition: the expression is one of the values."""
+    wanted = tuple(values)
+    if len(wanted) <= _BOUND_ONE_BY_ONE:
+        return Condition(f"{expression} IN ({', '.join('?' * len(wanted))})", wanted)
+    return Condition(f"{lists.AMONG}({expression}, ?)", (lists.number_of(wanted),), (wanted,))
+
+
+def _labelled(labels: dict[str, str]) -> list[Condition]:
+    """One condition per label: the row has it."""
+    # Not one JSON list: SQLite would parse it again for every row.
+    return [Condition("instr(labels, ?)", (label_text(key, value),)) for key, value in labels.items()]
+
+
+def _labelled_among(key: str, values: Iterable[str]) -> Condition:
+    """A condition: the row has the label with one of these values. For many, its value is cut out and looked up."""
+    few = list(values)
+    if len(few) <= _TRIED_ONE_BY_ONE:
+        tried = " OR ".join(["instr(labels, ?)"] * len(few))
+        return Condition(f"({tried})", tuple(label_text(key, value) for value in few))
+    head = label_head(key)
+    tail = "substr(labels, nullif(instr(labels, ?), 0) + ?)"
+    cut = (head, len(head))
+    among = _among(f"substr({tail}, 1, instr({tail}, {LABEL_END}) - 1)", map(escape_label, few))
+    return among._replace(params=(*cut, *cut, *among.params))
+
+
+def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
+    """The condition under which a slice with this filter, action and cut-off acts on a row.
+
+    PURGE matches terminal rows only, every other action the others only. A filter that uses statuses or modified time,
+    in its exclusions too, never matches a row first started after the cut-off.
+    """
+    parts = [Condition(f"status {'>=' if action is Action.PURGE else '<'} {FIRST_TERMINAL}", ())]
+    said = (filter_, filter_.exclude)
+    if any(getattr(part, name) is not None for part in said if part for name in CHANGING):
+        parts.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
+    return _all(parts + _parts(filter_))
+
+
+def condition_of_filter(filter_: Filter) -> Condition:
+    """The condition under which a row, of any status, is what the filter says."""
+    return _all(_parts(filter_) or [Condition("TRUE", ())])
+
+
+def _parts(filter_: Filter) -> list[Condition]:
+    """The filter's conditions on `rows`, and one on the other half of a row for all that concern it."""
+    left_out = filter_.exclude
+    changing, lasting = _changing(filter_), _lasting(filter_)
+    if left_out is not None:
+        changing += map(_not, _changing(left_out))
+        lasting += map(_not, _lasting(left_out))
+    if lasting:
+        of_it = _all(lasting)
+        other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {of_it.sql}"  # noqa: S608 - our own names
+        changing.append(of_it._replace(sql=f"EXISTS ({other_half})"))
+    return changing
+
+
+def _changing(said: Filter | Exclusion) -> list[Condition]:
+    """Its conditions on `rows`: one per list and per pair of times."""
+    parts = []
+    if said.statuses is not None:
+        codes = sorted({CODES[status] for status in said.statuses})
+        parts.append(Condition(f"status IN ({', '.join('?' * len(codes))})", tuple(codes)))
+    parts += _between("modified_at", said.modified_from, said.modified_until)
+    return parts + _lists(("service", said.services), ("object_key", said.object_keys), (_BATCH, said.batch_ids))
+
+
+def _lasting(said: Filter | Exclusion) -> list[Condition]:
+    """Its conditions on `invocations`: likewise, and one per label and per label's list."""
+    parts = _between("created_at", said.created_from, said.created_until)
+    parts += _lists(
+        ("handler", said.handlers),
+        ("coalesce(r.pinned, deployment_id)", said.deployment_ids),
+        ("flow_id", said.flow_ids),
+        ("parent_id", said.parent_ids),
+        ("id", getattr(said, "invocation_ids", None)),
+    )
+    parts += _labelled(said.labels or {})
+    return parts + [_labelled_among(key, values) for key, values in (said.labels_in or {}).items()]
+
+
+def _not(part: Condition) -> Condition:
+    """The negated condition. It holds for a row without the value, where SQL's answer is NULL."""
+    return part._replace(sql=f"({part.sql}) IS NOT TRUE")
+
+
+def _between(column: str, start: int | None, end: int | None) -> list[Condition]:
+    bounds = [(f"{column} >= ?", start), (f"{column} < ?", end)]
+    given = [Condition(sql, (bound,)) for sql, bound in bounds if bound is not None]
+    return [_all(given)] if given else []
+
+
+def _lists(*given: tuple[str, Iterable[str] | None]) -> list[Condition]:
+    return [_among(expression, values) for expression, values in given if values is not None]
+
+
+def _all(parts: list[Condition]) -> Condition:
+    sqls = [part.sql for part in parts]
+    while len(sqls) > _IN_A_CHAIN:
+        chains = [sqls[start : start + _IN_A_CHAIN] for start in range(0, len(sqls), _IN_A_CHAIN)]
+        sqls = [f"({' AND '.join(chain)})" for chain in chains]
+    params = chain.from_iterable(part.params for part in parts)
+    return Condition(" AND ".join(sqls), tuple(params), tuple(chain.from_iterable(part.lists for part in parts)))
