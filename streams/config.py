@@ -147,6 +147,21 @@ class Settings(BaseSettings):
     gateway_http: str | None = Field(
         None, pattern=_ADDRESS, description="HOST:PORT at which a gateway serves the same; absent: nowhere"
     )
+    gateway_url: str = Field(
+        "http://127.0.0.1:8080",
+        pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",
+        description="where the command line finds a gateway's API: http:// or https://, and HOST:PORT",
+    )
+    gateway_token: str | None = Field(
+        None,
+        repr=False,
+        description="the token that the command line shows to the gateway; absent: none, as on loopback",
+    )
+    actor: str | None = Field(
+        None,
+        max_length=1_000,
+        description="who asks for what the command line sends, where no `--actor` says so; absent: USER@HOST",
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto, console or json; auto: readable on a terminal, JSON otherwise"
     )

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
-from rich.table import Table
 
 from streams.cli import batch_control
 from streams.cli.context import connection_of_command
 from streams.cli.find_batch import unknown, wait_until_known
-from streams.cli.options.bounds import standing_of
 from streams.cli.options.sending import BatchId, Json  # noqa: TC001 - Typer reads the annotations
 from streams.cli.show import follow
-from streams.cli.show.bar import COUNTERS
-from streams.cli.show.console import err, print_error, print_json, print_whole
-from streams.cli.show.times import duration_of, iso
+from streams.cli.show.batches import listed_batches
+from streams.cli.show.console import err, out, print_error, print_json, print_whole
+from streams.cli.show.fitting import terminal_width
+from streams.cli.show.times import duration_of
 from streams.cli.stdio import already_done
 from streams.client import ProgressReader
+from streams.codec.json_form import to_json
+from streams.model import BatchState  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from streams.model import BatchProgress
+
+_LIMIT = 20
 
 app = typer.Typer(no_args_is_help=True, help="Look at batches, and control those that run. Example: streams batch list")
 for _command in (batch_control.pause, batch_control.resume, batch_control.abort, batch_control.rate):
@@ -67,37 +69,47 @@ def watch(
 
 def _print(progress: BatchProgress, *, as_json: bool) -> None:
     if as_json:
-        print_json(progress)
+        print_json(to_json(progress))
     else:
         print_whole(follow.table(progress))
 
 
 @app.command("list")
-def list_(*, json: Json = False) -> None:
-    """List the batches, newest first.
+def list_(
+    *,
+    state: Annotated[
+        list[BatchState] | None,
+        typer.Option(help="In this state. May be given several times.", case_sensitive=False, show_default=False),
+    ] = None,
+    dry_runs: Annotated[bool, typer.Option("--dry-runs", metavar="", help="Dry runs as well.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", min=1, help="The newest N; 20 when absent, all with --json.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the batches, newest first: how far each is, whom it is about, who asked for it and why.
 
-    Example: streams batch list --json
+    Example: streams batch list --state running
     """
     latest = ProgressReader(*connection_of_command()).latest().values()
-    batches = sorted(latest, key=lambda each: (each.created_at, each.batch_id), reverse=True)
+    known = sorted(latest, key=lambda each: (each.created_at, each.batch_id), reverse=True)
+    in_state = [each for each in known if not state or each.state in state]
+    batches = [each for each in in_state if dry_runs or not each.dry_run]
+    shown = batches[: limit or (None if json else _LIMIT)]
     if json:
-        print_json({"batches": [msgspec.to_builtins(each) for each in batches]})
-    elif batches:
-        print_whole(_listed(batches))
-    else:
-        err.print("no batches")
+        print_json({"batches": [to_json(each, whole=False) for each in shown]})
+        return
+    for line in listed_batches(shown, terminal_width()) if shown else ():
+        out.print(line)
+    _tell_unshown(len(in_state) - len(batches), len(batches) - len(shown), none=not shown)
 
 
-def _listed(batches: list[BatchProgress]) -> Table:
-    grid = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("batch", "action", "state"):
-        grid.add_column(name, no_wrap=True)
-    for name in COUNTERS:
-        grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_column("created", no_wrap=True)
-    for each in batches:
-        action = f"{each.action}{' (dry run)' if each.dry_run else ''}"
-        counters = [f"{getattr(each, name):,}" for name in COUNTERS]
-        state = each.state if standing_of(each) is None else f"{each.state}, stands"
-        grid.add_row(each.batch_id, action, state, *counters, iso(each.created_at))
-    return grid
+def _tell_unshown(dry_runs: int, older: int, *, none: bool) -> None:
+    """Say on stderr what is left out, and by which option it is shown."""
+    told = [f"{older:,} older: --limit"] if older else []
+    told += [f"{dry_runs:,} dry run{'' if dry_runs == 1 else 's'}: --dry-runs"] if dry_runs else []
+    if none:
+        told.insert(0, "no batches")
+    if told:
+        err.print(f"{'' if none else 'not shown: '}{'; '.join(told)}", markup=False)

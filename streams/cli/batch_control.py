@@ -15,6 +15,7 @@ from streams.cli.show.console import err, out, print_json, print_whole
 from streams.cli.show.follow import table
 from streams.cli.stdio import already_done
 from streams.client import BatchTimeoutError, Client, ProgressReader
+from streams.codec.json_form import to_json
 from streams.errors import StreamsError
 from streams.model import PAGING_STATES, BatchState, ControlOperation
 from streams.protocol.validation import CommandRefusedError, check_rate
@@ -93,7 +94,7 @@ def _control(
         progress = wait_until_known(connection, batch_id)
         _refuse_late(progress, operation)
         _refuse_rate(progress, max_rate)
-    options: ControlOptions = {"actor": whoever_this_is()}
+    options: ControlOptions = {"actor": whoever_this_is(connection.settings)}
     if max_rate is not None:
         options["max_rate"] = max_rate
     with Client(*connection) as client:
@@ -104,7 +105,7 @@ def _control(
     progress = _await(connection, batch_id, shows)
     with already_done(f"{operation} of batch {batch_id} has taken effect, which is {progress.state}"):
         if json:
-            print_json(progress)
+            print_json(to_json(progress))
         else:
             print_whole(table(progress))
 

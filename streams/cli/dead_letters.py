@@ -25,6 +25,7 @@ from streams.cli.show.console import (
 from streams.cli.show.times import iso
 from streams.cli.stdio import already_done
 from streams.client import DeadLetterReader
+from streams.codec.json_form import time_text
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def show(
     grid.add_column()
     for name, value in full.items():
         if value is not None:
-            grid.add_row(name.replace("_", " "), Text(_text(name, value)))
+            grid.add_row(name.replace("_", " "), Text(_text(value)))
     print_whole(grid)
 
 
@@ -160,7 +161,7 @@ def _place(letter: DeadLetter) -> str:
 def _brief(letter: DeadLetter) -> dict[str, Any]:
     return {
         "place": _place(letter),
-        "timestamp": letter.timestamp,
+        "timestamp": time_text(letter.timestamp),
         "code": letter.code,
         "message": letter.message,
         "key": text_or_base64(letter.key),
@@ -168,14 +169,12 @@ def _brief(letter: DeadLetter) -> dict[str, Any]:
         "source_partition": letter.source_partition,
         "source_offset": letter.source_offset,
         "source_last_offset": letter.source_last_offset,
-        "source_timestamp": letter.source_timestamp,
+        "source_timestamp": None if letter.source_timestamp is None else time_text(letter.source_timestamp),
         "truncated_from": letter.truncated,
     }
 
 
-def _text(name: str, value: Any) -> str:
-    if name.endswith("timestamp"):
-        return iso(value)
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 

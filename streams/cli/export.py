@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from streams.cli.context import connection_of_command
-from streams.cli.records import to_json
+from streams.cli.records import typed_json
 from streams.cli.show.console import Exit, err
 from streams.cli.show.partition_bars import partition_bars
 from streams.cli.show.times import duration_of, iso
@@ -106,7 +106,7 @@ def _written(connection: Connection, terms: Terms, sink: Sink, *, force: bool) -
                 for line in unrest:
                     err.print(f"not at rest: {line}", markup=False)
                 for command in runtime.commands(stores, terms, exported, progress):
-                    sink.write(encode(to_json(command)) + b"\n")
+                    sink.write(encode(typed_json(command)) + b"\n")
         except runtime.NotAtRestError as error:
             raise StreamsError(f"{error}\nnothing was exported; --force takes the table as it is now") from None
     return exported

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from streams.cli import flow_cancel
@@ -15,6 +14,7 @@ from streams.cli.show.flows import flow_table, listed, watch_flow
 from streams.cli.show.times import duration_of
 from streams.cli.stdio import already_done
 from streams.client import FlowReader
+from streams.codec.json_form import to_json
 from streams.errors import StreamsError
 from streams.model import FlowState  # noqa: TC001 - Typer reads the annotations
 
@@ -78,7 +78,7 @@ def list_(
     flows = sorted(latest, key=lambda each: (each.updated_at, each.flow_id), reverse=True)
     flows = [each for each in flows if state is None or each.state is state]
     if json:
-        print_json({"flows": [msgspec.to_builtins(each) for each in flows]})
+        print_json({"flows": [to_json(each, whole=False) for each in flows]})
     elif flows:
         print_whole(listed(flows))
     else:
@@ -87,6 +87,6 @@ def list_(
 
 def _print(progress: FlowProgress, *, as_json: bool) -> None:
     if as_json:
-        print_json(progress)
+        print_json(to_json(progress))
     else:
         print_whole(flow_table(progress))

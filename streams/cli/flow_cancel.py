@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from streams.cli.completion import flow_ids
@@ -16,6 +15,7 @@ from streams.cli.show.flows import WatchedFlow, flow_table, numbers, watch_flow
 from streams.cli.show.times import duration_of
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, FlowReader
+from streams.codec.json_form import to_json
 from streams.model import CancelFlow, CancelPolicy, FlowAction, FlowState, OnTimeout
 from streams.protocol.validation import MAX_GRACE_MS, CommandRefusedError, check_cancel_flow
 
@@ -92,6 +92,7 @@ def cancel(
     Example: streams flow cancel checkout-4711 --reason "customer left" --grace 2m
     """
     _refuse_contradictions(flow_id, children_of, grace, on_timeout, kill=kill, wait=wait)
+    connection = connection_of_command()
     command = CancelFlow(
         flow_id or children_of or "",
         FlowAction.KILL if kill else FlowAction.CANCEL,
@@ -99,12 +100,11 @@ def cancel(
         duration_of("--grace", grace),
         on_timeout or OnTimeout.KILL,
         reason,
-        actor or whoever_this_is(),
+        actor or whoever_this_is(connection.settings),
         children=children_of is not None,
     )
     timeout_ms = duration_of("--timeout", timeout)
     _refuse_invalid(command)
-    connection = connection_of_command()
     if not yes:
         _confirm(connection, command, policy, grace or _DEFAULT_GRACE)
     place = _append(connection, command)
@@ -218,7 +218,7 @@ def _report(watched: WatchedFlow, command: CancelFlow, place: Delivery, *, as_js
         )
     with already_done(watched.stands):
         if as_json:
-            progress = {} if last is None else msgspec.to_builtins(last)
+            progress = {} if last is None else to_json(last)
             print_json({"flow_id": command.flow_id, "state": None, **progress, "command": _placed(place)})
         elif last is not None:
             print_whole(flow_table(last))

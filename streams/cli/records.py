@@ -1,38 +1,31 @@
 """Records as JSON and back: `tail` prints them under `record`, `send` takes them.
 
-`{"type": "Invoke", "invocation": {...}, ...}`: the fields of the schema, those at their default left out; bytes are
-base64, times milliseconds since 1970.
+`{"type": "Invoke", "invocation": {...}, ...}`: the record's JSON form, and its type.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from types import UnionType
-from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
+from typing import Any, cast, get_args
 
 import msgspec
 
-from streams import codec, model
+from streams import codec
+from streams.codec.json_form import JsonFaultsError, from_json, to_json
 from streams.errors import StreamsError
 from streams.model import ClientCommand, Command, Record
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _CLIENTS: dict[str, type[Record]] = {kind.__name__: kind for kind in get_args(ClientCommand)}
 _WORKERS = {kind.__name__ for kind in get_args(Command)} - _CLIENTS.keys()
-_NOT_IN_THE_SCHEMA = "encoded"
 
 
 class BadLineError(StreamsError):
     """A line that is not a command; the message says why."""
 
 
-def to_json(record: Record) -> dict[str, Any]:
-    """The record's type and fields, as a JSON object."""
-    fields: dict[str, Any] = msgspec.to_builtins(record)
-    fields.pop(_NOT_IN_THE_SCHEMA, None)
-    return {"type": type(record).__name__, **fields}
+def typed_json(record: Record) -> dict[str, Any]:
+    """The record's JSON form, its type first."""
+    return {"type": type(record).__name__, **to_json(record)}
 
 
 def decoded(value: bytes | None) -> dict[str, Any]:
@@ -40,7 +33,7 @@ def decoded(value: bytes | None) -> dict[str, Any]:
     if value is None:
         return {"record": None}
     try:
-        return {"record": to_json(codec.decode(value))}
+        return {"record": typed_json(codec.decode(value))}
     except codec.BadRecordError as error:
         reason = {"code": error.code, "reason": str(error), "base64": b64encode(value).decode()}
         return {"undecodable": reason}
@@ -70,11 +63,10 @@ def command_of(line: bytes) -> ClientCommand:
     if not isinstance(fields, dict):
         raise BadLineError('no JSON object: write {"type": "Invoke", ...}')
     kind = _kind(fields.pop("type", None))
-    _require_known(fields, kind, "")
     try:
-        return cast("ClientCommand", msgspec.convert(fields, kind))
-    except msgspec.ValidationError as error:
-        raise BadLineError(f"{kind.__name__}: {error}") from None
+        return cast("ClientCommand", from_json(kind, fields))
+    except JsonFaultsError as error:
+        raise BadLineError(f"{kind.__name__}: {'; '.join(map(str, error.faults))}") from None
 
 
 def _kind(name: object) -> type[Record]:
@@ -86,30 +78,3 @@ def _kind(name: object) -> type[Record]:
     if isinstance(name, str) and name in _WORKERS:
         raise BadLineError(f"type {name} is for workers to write: give one of {allowed}")
     raise BadLineError(f"type {name!r} is not a command: give one of {allowed}")
-
-
-def _require_known(fields: Mapping[str, Any], kind: type[Record], path: str) -> None:
-    """Refuse unknown fields: a misspelt field must not pass as an absent one."""
-    inner = _RECORDS_IN[kind]
-    for name, value in fields.items():
-        if name not in kind.__struct_fields__ or name == _NOT_IN_THE_SCHEMA:
-            known = ", ".join(each for each in kind.__struct_fields__ if each != _NOT_IN_THE_SCHEMA)
-            raise BadLineError(f"{path}{name} is not a field of {kind.__name__}, which has {known}")
-        if isinstance(value, dict) and name in inner:
-            _require_known(value, inner[name], f"{path}{name}.")
-
-
-def _records_in(kind: type[Record]) -> dict[str, type[Record]]:
-    """Fields of a record that are or may be records themselves."""
-    parts = ((name, part) for name, hint in get_type_hints(kind, vars(model)).items() for part in _parts(hint))
-    return {name: part for name, part in parts if isinstance(part, type) and issubclass(part, Record)}
-
-
-def _parts(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
-
-
-_NESTED: tuple[type[Record], ...] = (model.Invocation, model.Filter, model.Exclusion, model.Cause)
-_RECORDS_IN: dict[type[Record], dict[str, type[Record]]] = {
-    kind: _records_in(kind) for kind in (*_CLIENTS.values(), *_NESTED)
-}

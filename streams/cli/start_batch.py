@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import typer
 from msgspec.structs import replace
 
@@ -18,6 +17,7 @@ from streams.cli.show.preview import DEFAULT_GRACE, confirm
 from streams.cli.show.times import duration_ms, duration_of
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, new_batch_id
+from streams.codec.json_form import to_json
 from streams.model import TERMINAL, Action, BatchProgress, BatchState, Filter, StartBatch
 from streams.protocol.batch_validation import check_start_batch
 from streams.protocol.validation import MAX_GRACE_MS, CommandRefusedError
@@ -49,6 +49,7 @@ def run(
     if sending.batch_id == "":
         raise typer.BadParameter("is empty: name one, or leave the option out", param_hint="--batch-id")
     cancelling = cancelling or Cancelling()
+    connection = connection_of_command()
     start = StartBatch(
         batch_id=sending.batch_id or new_batch_id(),
         action=action,
@@ -57,12 +58,11 @@ def run(
         grace_ms=duration_of("--grace", cancelling.grace),
         on_timeout=cancelling.on_timeout,
         reason=sending.reason,
-        actor=sending.actor or whoever_this_is(),
+        actor=sending.actor or whoever_this_is(connection.settings),
     )
     start = (standing or Standing()).of(bounds.of(start))
     timeout = duration_of("--timeout", sending.timeout)
     _refuse_invalid(start)
-    connection = connection_of_command()
     if not (sending.yes or sending.dry_run):
         _confirm(connection, start, cancelling.grace, timeout, as_json=sending.json)
     place = _append(connection, start)
@@ -137,7 +137,7 @@ def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) 
         print_error(problem)
     with already_done(watched.stands(batch_id)):
         if as_json:
-            progress = {} if watched.last is None else msgspec.to_builtins(watched.last)
+            progress = {} if watched.last is None else to_json(watched.last)
             print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
         elif watched.last is not None:
             print_whole(table(watched.last, _IDS_SHOWN))

@@ -118,7 +118,8 @@ def test_without_a_terminal_all_of_it_stands_in_one_line() -> None:
     progress = _progress(BatchState.RUNNING, scan_total=4, scanned=2, matched=2, done=2, rate=7.0)
     said = "RUNNING    50%  7/s  matched 2  done 2  pending 0  skipped 0  failed 0"
     assert line(progress).plain == f"CANCEL  {said}"
-    assert line(replace(progress, dry_run=True)).plain == f"CANCEL (dry run)  {said}"
+    dry = "RUNNING    50%  7/s  matched 2  would cancel 2  would skip 0"
+    assert line(replace(progress, dry_run=True)).plain == f"CANCEL (dry run)  {dry}"
 
 
 def test_without_a_terminal_a_line_comes_every_two_seconds(

@@ -28,12 +28,12 @@ BAD = (
     ('{"type": "Nope"}', "'Nope' is not a command"),
     ('{"type": "Tick"}', "for workers to write"),
     ("[]", "no JSON object"),
-    ('{"type": "Invoke"}', "missing required field `invocation`"),
+    ('{"type": "Invoke"}', "Invoke: invocation is missing"),
     (
         '{"type": "Invoke", "invocation": {"invocation_id": "", "service": "s", "handler": "h"}}',
         "invocation_id is empty",
     ),
-    ('{"type": "Invoke", "invocation": {"invocation_id": "i", "service": 1, "handler": "h"}}', "Expected `str`"),
+    ('{"type": "Invoke", "invocation": {"invocation_id": "i", "service": 1, "handler": "h"}}', "service is a number"),
     ('{"type": "Act", "invocation_id": "i", "action": "KILL", "grace": 1}', "grace is not a field of Act"),
     ('{"type": "Act", "invocation_id": "i", "action": "KILL", "grace_ms": -1}', "grace_ms is -1"),
     ('{"type": "StartBatch", "batch_id": "b", "action": "KILL", "filter": {}}', "match_all is not set"),
@@ -77,6 +77,7 @@ def test_an_invocation_is_started_and_printed_by_its_id(live: CommandLine) -> No
             "deployment_id": "d-1",
             "labels": {"tenant": "acme"},
         },
+        "adopt": False,
         "payload": "aGVsbG8=",
     }
     assert live.json("kill", "-s", "printed", "--deployment", "d-1", "--label", "tenant=acme", "--dry-run")["done"] == 1

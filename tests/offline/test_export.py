@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams import codec
-from streams.cli.records import command_of, to_json
+from streams.cli.records import command_of, typed_json
 from streams.config import Topic
 from streams.kafka import reading
 from streams.model import (
@@ -116,7 +116,7 @@ def _lines(
     now, exported = world.cluster.now, Exported()
     terms = Terms(now, restart, now + window)
     with restored(world.settings, world.cluster, force=force) as (stores, unrest):
-        lines = [msgspec.json.encode(to_json(command)) for command in commands(stores, terms, exported)]
+        lines = [msgspec.json.encode(typed_json(command)) for command in commands(stores, terms, exported)]
     return lines, exported, unrest
 
 

@@ -31,6 +31,15 @@ def ids_of(path: Path) -> list[str]:
         raise unreadable(str(path), error) from None
 
 
+def fits_a_line(invocation_id: str) -> bool:
+    """True if an id, written as a line of such a file, is read as the same id."""
+    return (
+        invocation_id == invocation_id.strip(_AROUND)
+        and not _QUOTED.match(invocation_id)
+        and len(f"{invocation_id}.".splitlines()) == 1
+    )
+
+
 def _ids(lines: Iterator[str], name: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         written = line.strip(_AROUND)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import getpass
 import socket
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli.completion import batch_ids, flow_ids
 from streams.model import OnTimeout
+
+if TYPE_CHECKING:
+    from streams.config import Settings
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON object on stdout.")]
 BatchId = Annotated[str, typer.Argument(help="The batch's id.", show_default=False, autocompletion=batch_ids)]
@@ -19,7 +22,8 @@ FlowId = Annotated[str, typer.Argument(help="The flow's id.", show_default=False
 
 Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with it, and with what it ends.")]
 Actor = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Who asks for it; kept likewise. You, as USER@HOST, when absent.")
+    str | None,
+    typer.Option(metavar="NAME", help="Who asks for it; kept likewise. STREAMS_ACTOR, or USER@HOST, when absent."),
 ]
 
 
@@ -66,8 +70,10 @@ class Cancelling:
     ] = OnTimeout.KILL
 
 
-def whoever_this_is() -> str:
-    """The actor of a command, unless another one is named: USER@HOST."""
+def whoever_this_is(settings: Settings) -> str:
+    """The actor of a command, unless an option names another: `STREAMS_ACTOR`, or USER@HOST."""
+    if settings.actor is not None:
+        return settings.actor
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -97,7 +97,23 @@ def action_of(progress: BatchProgress) -> str:
 
 def counters(progress: BatchProgress) -> str:
     """The counters of a batch, in one line."""
-    return "  ".join(f"{name} {getattr(progress, name):,}" for name in COUNTERS)
+    return "  ".join(f"{name} {number:,}" for name, number in counted_as(progress))
+
+
+def counted_as(progress: BatchProgress) -> list[tuple[str, int]]:
+    """The counters of a batch by their names for people: a dry run has done nothing, it would."""
+    if not progress.dry_run:
+        return [(name, getattr(progress, name)) for name in COUNTERS]
+    would = f"would {progress.action.lower()}"
+    return [("matched", progress.matched), (would, progress.done), ("would skip", progress.skipped)]
+
+
+def outcomes(progress: BatchProgress) -> str:
+    """What has become of those that a batch has matched, in words; what is zero is left out."""
+    (_, matched), (done, number), *rest = counted_as(progress)
+    others = [f"{each:,} {name}" for name, each in rest if each]
+    first = f"{done} {number:,} of {matched:,}" if progress.dry_run else f"{number:,} of {matched:,} {done}"
+    return ", ".join([first, *others])
 
 
 def line(progress: BatchProgress) -> Text:

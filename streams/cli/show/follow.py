@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.options.selection import describe
-from streams.cli.show.bar import COUNTERS, STYLES, Bar, action_of, line
+from streams.cli.show.bar import STYLES, Bar, action_of, counted_as, line
 from streams.cli.show.console import Exit, err
 from streams.cli.show.times import iso
 from streams.cli.show.waiting import Waiting
@@ -110,8 +110,8 @@ def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
     for name in ("actor", "reason"):
         if getattr(progress, name) is not None:
             grid.add_row(name, Text(getattr(progress, name)))
-    for name in COUNTERS:
-        grid.add_row(name, f"{getattr(progress, name):,}")
+    for name, number in counted_as(progress):
+        grid.add_row(name, f"{number:,}")
     if progress.held:
         grid.add_row("held", f"{progress.held:,} would have started, and wait for this batch")
     grid.add_row("scanned", f"{progress.scanned:,} of {progress.scan_total:,}")

@@ -97,3 +97,18 @@ def iso(at_ms: int) -> str:
     if not 0 <= at_ms <= _LAST_MS:
         return f"{at_ms} ms"
     return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def ms_of(text: str | int) -> int:
+    """Milliseconds since 1970 of a time in a record's JSON form."""
+    return text if isinstance(text, int) else round(datetime.fromisoformat(text).timestamp() * 1_000)
+
+
+def ago(at_ms: int, now_ms: int) -> str:
+    """The time between two points, in its largest unit: 5s, 3m, 2h, 6d. A point that lies ahead has a + before it."""
+    seconds = abs(now_ms - at_ms) // 1_000
+    before = "+" if at_ms > now_ms else ""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{before}{seconds // length}{unit}"
+    return f"{before}{seconds}s"
