@@ -144,8 +144,11 @@ class Settings(BaseSettings):
         description="file with the secret that signs queries between gateways and workers, the same for all; absent: "
         "a worker answers queries from its own machine only",
     )
-    gateway_http: str | None = Field(
-        None, pattern=_ADDRESS, description="HOST:PORT at which a gateway serves the same; absent: nowhere"
+    gateway_http: str = Field(
+        "127.0.0.1:8080",
+        pattern=_ADDRESS,
+        description="HOST:PORT at which a gateway serves its API, /metrics and /health; port 0: one that is free, "
+        "named in its log",
     )
     gateway_url: str = Field(
         "http://127.0.0.1:8080",

@@ -102,11 +102,30 @@ def serving(
         yield None
         return
     server = _listening(address, variable, probe, other or {})
+    with _served(server):
+        log.info("serving metrics and health", host=server.server_name, port=server.server_port, paths=_PATHS)
+        yield Endpoint(server.server_name, server.server_port)
+
+
+@contextmanager
+def serving_on(listening: socket.socket, probe: Probe) -> Iterator[None]:
+    """Serve on a socket that listens already, while the context lasts."""
+    _add_process_metrics(probe)
+    server = _Server(listening.getsockname()[:2], _Handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listening
+    server.name_itself()
+    server.set_app(wsgi_app(probe))
+    with _served(server):
+        yield
+
+
+@contextmanager
+def _served(server: ThreadingWSGIServer) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever, args=(_STOPS_WITHIN_S,), name="health", daemon=True)
     thread.start()
-    log.info("serving metrics and health", host=server.server_name, port=server.server_port, paths=_PATHS)
     try:
-        yield Endpoint(server.server_name, server.server_port)
+        yield
     finally:
         server.shutdown()
         server.server_close()
@@ -116,9 +135,7 @@ def serving(
 def _listening(address: str, variable: str, probe: Probe, other: Mapping[str, WSGIApplication]) -> ThreadingWSGIServer:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    ProcessCollector(registry=probe.registry)
-    PlatformCollector(registry=probe.registry)
-
+    _add_process_metrics(probe)
     try:
         return make_server(host, int(port), wsgi_app(probe, other), _Server6 if ":" in host else _Server, _Handler)
     except (OSError, OverflowError) as error:
@@ -128,10 +145,19 @@ def _listening(address: str, variable: str, probe: Probe, other: Mapping[str, WS
         ) from error
 
 
+def _add_process_metrics(probe: Probe) -> None:
+    ProcessCollector(registry=probe.registry)
+    PlatformCollector(registry=probe.registry)
+
+
 class _Server(ThreadingWSGIServer):
     def server_bind(self) -> None:
         """Like the standard library's, without its reverse DNS look-up, which may block."""
         TCPServer.server_bind(self)
+        self.name_itself()
+
+    def name_itself(self) -> None:
+        """Note the address of the socket."""
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 

@@ -12,7 +12,6 @@ from rich.text import Text
 from streams.cli.context import connection_of_command
 from streams.cli.options.sending import Json  # noqa: TC001 - Typer reads the annotations
 from streams.cli.records import decoded, text_or_base64
-from streams.cli.replay import APPLIED, send_again, was_applied, why_not
 from streams.cli.show.console import (
     Exit,
     err,
@@ -25,6 +24,7 @@ from streams.cli.show.console import (
 from streams.cli.show.times import iso
 from streams.cli.stdio import already_done
 from streams.client import DeadLetterReader
+from streams.client.replay import APPLIED, send_again, was_applied, why_not
 from streams.codec.json_form import time_text
 from streams.errors import StreamsError
 
@@ -114,7 +114,7 @@ def replay(
         print_error(f"dead letter {place}: {reason}")
     if sound:
         _confirm(len(sound), yes=yes)
-        send_again(connection, sound)
+        send_again(*connection, sound)
     passed = f", {len(applied):,} passed over: {APPLIED}" if applied else ""
     told = f"{len(sound):,} sent again, {len(refused):,} refused{passed}"
     with already_done(told):

@@ -22,11 +22,11 @@ def worker() -> None:
 
 
 def gateway() -> None:
-    """Run the gateway, which merges the partitions' progress into one record per batch.
+    """Run the gateway: HTTP API, events and page, and the merge of the partitions' progress.
 
     Example: streams gateway
     """
-    from streams.gateway.process import run_gateway  # noqa: PLC0415
+    from streams.gateway.supervisor import run_gateway  # noqa: PLC0415
 
     raise typer.Exit(run_gateway(settings_of_service()))
 

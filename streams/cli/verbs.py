@@ -69,7 +69,7 @@ VERBS = {
     "gateway": Verb(
         "processes:gateway",
         _RUN,
-        "Run the gateway, which merges the partitions' progress into one record per batch.",
+        "Run the gateway: HTTP API, events and page, and the merge of the partitions' progress.",
         "gateway",
     ),
     "broker": Verb("processes:broker", _RUN, "Run a Kafka broker for development on this machine until Ctrl-C."),

@@ -9,12 +9,13 @@ from streams.client import compose
 from streams.client.errors import DeliveryError
 from streams.client.outlet import Delivery, Outlet
 from streams.client.producer import Failures
+from streams.config import Topic
 from streams.kafka.clients import KafkaClients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
-    from typing import Unpack
+    from typing import Any, Unpack
 
     from streams.config import Settings
     from streams.kafka.clients import Clients
@@ -28,12 +29,15 @@ class AsyncClient:
 
     Use it as an async context manager, in one event loop. It has no thread of its own: while deliveries are awaited,
     the loop checks for them every few milliseconds. Send many commands with `send_all`, or with `queue` and a later
-    `flush`.
+    `flush`. `own`: librdkafka properties of the producer, with `_` for the dots; the settings may change them.
     """
 
-    def __init__(self, settings: Settings, clients: Clients | None = None) -> None:
+    def __init__(self, settings: Settings, clients: Clients | None = None, **own: Any) -> None:
         self._settings = settings
         self._clients = clients or KafkaClients()
+        self._own = own
+        self.partitions = 0
+        """The number of partitions of the log, once connected."""
         self._outlet: Outlet | None = None
         self._all = _Group()
         self._queued = _Group()
@@ -47,8 +51,9 @@ class AsyncClient:
             BrokerUnavailableError: no broker answers within 10 s.
             TopicMissingError: the command topic does not exist.
         """
-        outlet = Outlet(self._settings, self._clients)
-        await asyncio.to_thread(outlet.require_topics)
+        outlet = Outlet(self._settings, self._clients, **self._own)
+        found = await asyncio.to_thread(outlet.require_topics)
+        self.partitions = len(found[self._settings.topic(Topic.COMMANDS)].partitions)
         self._outlet = outlet
         return self
 

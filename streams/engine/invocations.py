@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_INVOKE, STALE_REPORT
 from streams.engine.effects import InsertRow, Send, UpdateRow
 from streams.engine.guards import Guards
@@ -15,6 +14,7 @@ from streams.engine.objects import object_of, promotions
 from streams.engine.rows import reported
 from streams.engine.standing import turn_away
 from streams.model import TERMINAL, Ending, FlowAction, Row, SignalKind, Status
+from streams.protocol.content import content_hash
 from streams.protocol.validation import CommandRefusedError, check_invoke, check_report
 
 if TYPE_CHECKING:

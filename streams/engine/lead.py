@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from streams.engine.content import content_hash
 from streams.engine.counters import REPEATED_BATCH, STALE_SLICE_REPORT
 from streams.engine.effects import Append, PutBatch
 from streams.engine.lead_control import RANK, hand_on, put, share_of_rate
@@ -25,6 +24,7 @@ from streams.model import (
     StartSlice,
 )
 from streams.protocol.batch_validation import check_start_batch
+from streams.protocol.content import content_hash
 from streams.protocol.routing import routing_key
 from streams.protocol.validation import CommandRefusedError, check_id
 
@@ -172,4 +172,5 @@ def header_of(batch: Batch) -> BatchHeader:
         revision=batch.revision,
         created_at=batch.created_at,
         updated_at=batch.updated_at,
+        content_hash=batch.content_hash,
     )

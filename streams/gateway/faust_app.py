@@ -11,6 +11,7 @@ import faust
 from streams import codec
 from streams.config import Topic
 from streams.gateway.faust_fixes import AwaitableTable, OrderedConsumer, RenewingProducer
+from streams.gateway.faust_gathering import gathered
 from streams.gateway.faust_options import app_options
 from streams.gateway.merge import SliceRecord, merge_chunk
 from streams.gateway.progress import BatchRecords, dump_records, load_records
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 CHUNK = 1_000
 """Most records merged at once."""
 CHUNK_S = 0.2
-"""Time for which records are gathered before a merge, so that a batch is published at most five times a second."""
+"""Time between two merges, for which records are gathered: a batch is published at most five times a second, seconds.
+
+What comes after a quiet time is merged at once.
+"""
 
 _HEARTBEATS_A_SESSION = 3
 _REQUEST_S = 90.0
@@ -113,7 +117,7 @@ def build_app(
 
     async def merge_slices(stream: Any) -> None:
         try:
-            async for events in stream.noack_take(CHUNK, within=CHUNK_S):
+            async for events in gathered(stream, CHUNK, CHUNK_S):
                 # Records read before a rebalance are read again after it, by whichever gateway has the partition then.
                 began = time.perf_counter()
                 published = await _merge_and_publish([event for event in events if current(event)], table, batches)

@@ -1,29 +1,27 @@
-"""`streams gateway`: the start and the stop of the merger."""
+"""The merge, one of the gateway's two parts: its start and its stop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import shutil
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
 
-from streams.config import Topic, variable
+from streams.config import Topic
 from streams.errors import StreamsError
 from streams.gateway.faust_app import SliceTopic, app_id, build_app, changelog_name
 from streams.gateway.faust_options import without_effect
 from streams.gateway.observer import GatewayObserver
-from streams.health import serving
+from streams.health import serving_on
 from streams.kafka.admin import Admin
 from streams.kafka.clients import TIMEOUT_S
 from streams.kafka.topic_ids import EVERY_S, Remade, TopicIds, topic_id
@@ -32,6 +30,7 @@ from streams.logs import Seldom
 from streams.stopping import Limit
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
     from streams.config import Settings
@@ -42,9 +41,6 @@ STOP_S = 15.0
 REPEAT_S = 30.0
 """Time for which a message of Faust is not repeated, seconds."""
 
-RESTART_S = 30.0
-"""A gateway that failed within this time of its start is not restarted, seconds."""
-
 _REASON_S = 3.0
 _LOST = (KafkaError, ProducerSendError)
 _EXIT_INTERRUPTED = 130
@@ -53,44 +49,32 @@ _CHATTY = ("aiokafka", "faust", "mode", "streams.gateway.faust_fixes")
 log = structlog.get_logger("streams.gateway")
 
 
-def run_gateway(settings: Settings) -> int:
-    """Run the gateway until SIGTERM or Ctrl-C; a second one ends the process at once. Returns the exit code.
+class StartAgainError(Exception):
+    """Kafka has ended the merge's transaction: only a new process can go on, as Faust's threads outlive its app."""
 
-    When Kafka has ended its transaction, as it does after an outage of a minute, the process restarts itself.
+
+def run_merge(settings: Settings, listening: socket.socket) -> None:
+    """Run the merge until SIGTERM; it serves its metrics and health on the socket.
 
     Raises:
-        StreamsError: it cannot start, or cannot go on, for a reason that a person can put right.
+        StreamsError: it cannot go on, for a reason that a person can put right.
+        StartAgainError: it is to be started again.
     """
-    source, ids = _require_source(settings)
+    source, ids = require_source(settings)
     _quieten(settings)
     unused = without_effect(settings.kafka_properties())
     if unused:
-        log.warning("these Kafka properties have no effect on the gateway", properties=unused)
+        log.warning("these Kafka properties have no effect on the merge", properties=unused)
     observer = GatewayObserver()
     limit = Limit("gateway")
-    serves = serving(settings.gateway_http, variable("gateway_http"), observer)
-    try:
-        with serves, TemporaryDirectory(prefix="streams-gateway-") as scratch:
-            asyncio.run(_serve(settings, source, ids, Path(scratch), observer, limit))
-    except Exception as error:
-        _end_surviving_threads(error)
-        raise
-    _end_surviving_threads(None)
+    with serving_on(listening, observer), TemporaryDirectory(prefix="streams-gateway-") as scratch:
+        asyncio.run(_serve(settings, source, ids, Path(scratch), observer, limit))
+    _end_surviving_threads()
     limit.lift()
-    return 0
 
 
-def _start_again(error: BaseException, lasted: float, scratch: Path) -> NoReturn:
-    """Replace this process by the same program: Faust's producers and threads outlive its app."""
-    if lasted < RESTART_S:
-        raise StreamsError(f"the gateway cannot go on: {error!r}") from error
-    log.warning("gateway starts again", reason=repr(error))
-    shutil.rmtree(scratch, ignore_errors=True)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
-
-
-def _require_source(settings: Settings) -> tuple[SliceTopic, TopicIds]:
-    """Check the topics before Faust does: it would wait for missing ones, or create them in its own way.
+def require_source(settings: Settings) -> tuple[SliceTopic, TopicIds]:
+    """Check the merge's topics before Faust does: it would wait for missing ones, or create them in its own way.
 
     Returns the source, and the ids by which to check later that the topics are still the same.
     """
@@ -135,15 +119,14 @@ def _quieten(settings: Settings) -> None:
             handler.addFilter(Seldom(_CHATTY, REPEAT_S))
 
 
-def _end_surviving_threads(error: Exception | None) -> None:
-    """End the process if Faust has left a thread behind, for which Python would wait forever."""
+def _end_surviving_threads() -> None:
+    """End the process as not clean if Faust has left a thread behind."""
     deadline = time.monotonic() + 1.0
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                reason = {} if error is None else {"reason": str(error)}
-                log.error("the gateway did not stop cleanly", thread=thread.name, **reason)
+                log.error("the gateway did not stop cleanly", thread=thread.name)
                 logging.shutdown()
                 os._exit(1)
 
@@ -158,7 +141,6 @@ async def _serve(
             over.set_exception(error)
 
     app = build_app(settings, source, scratch, failed, observer)
-    began = time.monotonic()
     watching = [asyncio.create_task(each) for each in (observer.watch(), _watch_topics(settings, ids, failed))]
     try:
         await _first(over, app.start())
@@ -178,7 +160,7 @@ async def _serve(
             raise _remade(settings, found) from error
         if not isinstance(error, _LOST):
             raise
-        _start_again(error, time.monotonic() - began, scratch)
+        raise StartAgainError(repr(error)) from error
     finally:
         for each in watching:
             each.cancel()

@@ -30,7 +30,10 @@ class Signal(Record, frozen=True):
 
 
 class BatchHeader(Record, frozen=True):
-    """`batch-slices`, key `<batch id>/lead`: the batch as requested, and the lead's state."""
+    """`batch-slices`, key `<batch id>/lead`: the batch as requested, and the lead's state.
+
+    `content_hash`: that of the `StartBatch` as sent; None from a lead of an earlier version.
+    """
 
     batch_id: str
     action: Action
@@ -51,6 +54,7 @@ class BatchHeader(Record, frozen=True):
     revision: int
     created_at: int
     updated_at: int
+    content_hash: int | None = None
 
 
 class SliceProgress(Record, frozen=True):

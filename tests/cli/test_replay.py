@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from streams import codec
 from streams.cli.app import app
 from streams.cli.context import Connection
-from streams.cli.replay import place_of, why_not
 from streams.client import DeadLetter
+from streams.client.replay import place_of, why_not
 from streams.config import Topic
 from streams.model import ENGINE_VERSION, Act, Action, ContinueSlice, Invocation, Invoke, Record
 from support.service.worker_world import PARTITIONS, World

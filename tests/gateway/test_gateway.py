@@ -59,6 +59,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "STREAMS_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "STREAMS_TOPIC_PREFIX": settings.topic_prefix,
         "STREAMS_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
+        "STREAMS_GATEWAY_HTTP": "127.0.0.1:0",
     }
 
 

@@ -35,8 +35,9 @@ LIVELY = {
     "STREAMS_SESSION_TIMEOUT_MS": "6000",
     "STREAMS_TRANSACTION_TIMEOUT_MS": "3000",
     "STREAMS_LOG_FORMAT": "json",
+    "STREAMS_GATEWAY_HTTP": "127.0.0.1:0",
 }
-"""Time-outs as short as a broker takes them: tests wait for them."""
+"""Time-outs as short as a broker takes them: tests wait for them. Several gateways run on one machine."""
 
 
 QUICK_MS = 20

@@ -10,8 +10,9 @@ from streams.model import ClientCommand, Internal
 from streams.protocol.routing import command_key
 
 if TYPE_CHECKING:
-    from streams.cli.context import Connection
-    from streams.client import DeadLetter
+    from streams.client.dead_letters import DeadLetter
+    from streams.config import Settings
+    from streams.kafka.clients import Clients
 
 _CLIENTS = get_args(ClientCommand)
 _WORKERS = get_args(Internal)
@@ -38,13 +39,13 @@ def why_not(letter: DeadLetter) -> str | None:
     return None
 
 
-def send_again(connection: Connection, letters: list[DeadLetter]) -> None:
+def send_again(settings: Settings, clients: Clients, letters: list[DeadLetter]) -> None:
     """Send the originals, unchanged and in this order; returns once all are in the log.
 
     Raises:
         DeliveryError: the broker did not take some.
     """
-    outlet, failures = Outlet(*connection), Failures()
+    outlet, failures = Outlet(settings, clients), Failures()
     outlet.require_topics()
     for letter in letters:
         key, partition = place_of(letter)

@@ -1,0 +1,130 @@
+"""The api, one of the gateway's two parts: uvicorn on a socket that listens already."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import uvicorn
+
+from streams.gateway.api.app import create_app
+from streams.gateway.api.services import Services
+from streams.health import Health
+from streams.kafka.clients import KafkaClients
+from streams.stopping import Limit
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from streams.config import Settings
+
+STREAMS_END_S: Final = 5
+"""Time for streams of events, and requests under way, to end at a stop, seconds."""
+
+_ASK_S: Final = 1.0
+
+log = structlog.get_logger("streams.gateway")
+
+
+def run_api(settings: Settings, listening: socket.socket, merge_port: int) -> None:
+    """Serve until SIGTERM. `merge_port`: the port of this machine at which the merge answers for itself."""
+    services = Services.of(settings, KafkaClients(), Merge(merge_port))
+    server = ApiServer(services, settings)
+    limit = Limit("gateway's api")
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, asked)
+        await server.serve([listening])
+
+    def asked() -> None:
+        limit.begin()
+        server.should_exit = True
+
+    asyncio.run(serve())
+    limit.lift()
+    log.info("api stopped")
+
+
+class ApiServer(uvicorn.Server):
+    """Uvicorn, which ends the streams of events before it waits for its requests.
+
+    `should_exit` stops it; signals are the caller's.
+    """
+
+    def __init__(self, services: Services, settings: Settings) -> None:
+        self._services = services
+        super().__init__(
+            uvicorn.Config(
+                create_app(services, settings),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                lifespan="on",
+                timeout_graceful_shutdown=STREAMS_END_S,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say where."""
+        await super().startup(sockets)
+        for each in sockets or ():
+            host, port = each.getsockname()[:2]
+            log.info("serving metrics and health", host=host, port=port, paths=("/api/v1", "/health/ready", "/metrics"))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then all else."""
+        self._services.stop()
+        await super().shutdown(sockets)
+
+
+class Merge:
+    """The merge beside this api, asked over its own address."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+
+    async def ready(self) -> Health:
+        """Its own answer; not ok if it gives none in time: it is stuck, or about to be started again."""
+        try:
+            status, body = await asyncio.to_thread(self._get, "/health/ready")
+        except OSError:
+            return Health(False, {"why": "it does not answer"})
+        return Health(status == HTTPStatus.OK, _object(body))
+
+    async def metrics(self) -> bytes:
+        """Its metrics as text; empty if it gives none in time."""
+        try:
+            return (await asyncio.to_thread(self._get, "/metrics"))[1]
+        except OSError:
+            return b""
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(self._url + path, timeout=_ASK_S) as answer:  # noqa: S310 - our own address
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+
+def _object(body: bytes) -> dict[str, Any]:
+
+    found = json.loads(body)
+    return found if isinstance(found, dict) else {}
