@@ -150,6 +150,33 @@ class Settings(BaseSettings):
         description="HOST:PORT at which a gateway serves its API, /metrics and /health; port 0: one that is free, "
         "named in its log",
     )
+    gateway_tokens_file: Path | None = Field(
+        None,
+        description="the gateway's tokens, a line each, as `streams token new` prints it; absent: it asks for none",
+    )
+    gateway_tls_cert: Path | None = Field(
+        None, description="the gateway's certificate with those of its issuers, PEM; absent: it serves plain HTTP"
+    )
+    gateway_tls_key: Path | None = Field(None, description="the key of that certificate, PEM, without a password")
+    gateway_public_url: str | None = Field(
+        None,
+        pattern=_ORIGIN,
+        description="where browsers find the gateway when a proxy stands before it, like https://streams.example.com",
+    )
+    gateway_open: bool = Field(
+        False,
+        description="true: the gateway may serve other machines without tokens or TLS, since something else guards it",
+    )
+    gateway_hosts: str | None = Field(
+        None,
+        description="more names under which the gateway is asked, NAME or NAME:PORT, separated by commas; others than "
+        "these, the public URL's and those of this machine's loopback are refused",
+    )
+    metrics_token: str | None = Field(
+        None,
+        repr=False,
+        description="the bearer token without which the gateway's /metrics is not answered; absent: it is open",
+    )
     gateway_url: str = Field(
         "http://127.0.0.1:8080",
         pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",

@@ -90,6 +90,7 @@ VERBS = {
     "dead-letters": Verb(
         "dead_letters:app", _LOOK, "Records that became dead letters. Example: streams dead-letters list"
     ),
+    "token": Verb("token:app", _RUN, "Tokens of the gateway. Example: streams token new ann --role operator"),
     "topics": Verb("topics:app", _LOOK, "The topics in Kafka. Example: streams topics create --partitions 4"),
     "schemas": Verb("schemas:app", _LOOK, "The Avro schemas. Example: streams schemas show StartBatch", "schemas"),
 }

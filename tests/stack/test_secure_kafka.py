@@ -1,0 +1,211 @@
+"""Every part of the service on an Apache Kafka that demands TLS, SCRAM and the rights of docs/security.md."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from streams.broker.base import BrokerUnavailableError
+from streams.client import Client, ProgressReader
+from streams.config import Topic
+from streams.model import Action, BatchState, Filter, StartBatch
+from support.service.programs import ROOT
+from support.service.secured import USERS, Secured, lines_of_rights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+
+PATIENCE_S = 60.0
+TOPICS = [f"invocations.{topic}" for topic in Topic]
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """The broker with its users, their rights, and the topics."""
+    try:
+        with Secured(tmp_path_factory.mktemp("secured")) as running:
+            made = running.run("setup", "topics", "create", "--partitions", "2")
+            assert made.returncode == 0, made.stderr
+            yield running
+    except BrokerUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def service(secured: Secured) -> Secured:
+    """A worker, a gateway and an executor, each with its own login."""
+    secured.program("worker", "worker", STREAMS_WORKER_ID="worker-1", STREAMS_STATE_DIR=str(secured.folder / "state"))
+    secured.program("gateway", "gateway")
+    return secured
+
+
+@contextlib.contextmanager
+def _executor(secured: Secured) -> Iterator[Path]:
+    """An executor; gives the file in which it notes what it has started."""
+    notes, log = secured.folder / "notes", secured.folder / "executor.log"
+    notes.touch()
+    program = ROOT / "tests" / "support" / "service" / "executor_program.py"
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", **secured.environment("executor")}
+    with log.open("ab") as out:
+        process = subprocess.Popen([sys.executable, program, notes], env=environment, stdout=out, stderr=out)
+    try:
+        yield notes
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
+        secured.said.append(log.read_text())
+
+
+def _await(reached: Callable[[], bool], secured: Secured, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not reached():
+        failed = [each for each in secured.programs if each.failed]
+        assert not failed, failed[0].tail(30)
+        assert time.monotonic() < deadline, f"not {what}: {[each.tail(30) for each in secured.programs]}"
+        time.sleep(0.2)
+
+
+def test_every_part_does_its_work(service: Secured) -> None:
+    """A client invokes, the executor runs, a batch of the client and one of the command line end and are seen to."""
+    with _executor(service) as notes:
+        with Client(service.settings("client")) as client:
+            for number in range(20):
+                client.invoke("billing", "sync", b"0", invocation_id=f"done-{number}")
+            for number in range(30):
+                client.invoke("billing", "slow", b"0", invocation_id=f"slow-{number}", flow_id="f-1")
+            client.flush()
+        _await(lambda: len(notes.read_text().split()) >= 2 * 50, service, "all started")
+        with Client(service.settings("client")) as client:
+            client.send(StartBatch("b-client", Action.KILL, Filter(handlers=("slow",)), limit=5))
+        reader = ProgressReader(service.settings("client"))
+        ended = reader.wait("b-client", timeout=PATIENCE_S)
+        assert (ended.state, ended.done) == (BatchState.COMPLETED, 5)
+        cancelled = service.run("operator", "flow", "cancel", "f-1", "--json")
+        assert cancelled.returncode == 0, cancelled.stderr
+        killed = service.run("operator", "kill", "--service", "billing", "--yes", "--json")
+        assert killed.returncode == 0, killed.stderr
+        assert json.loads(killed.stdout)["state"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("topics", "check"),
+        ("batch", "list"),
+        ("flow", "list"),
+        ("dead-letters", "list"),
+        ("tail", "commands", "--last", "3"),
+        ("tail", "changelog", "--last", "3"),
+        ("invoke", "billing", "none", "--at", "2h"),
+        ("kill", "--service", "nobody", "--dry-run"),
+        ("verify",),
+    ],
+)
+def test_every_verb_of_an_operator_has_the_rights_it_needs(service: Secured, words: tuple[str, ...]) -> None:
+    """Those that read, those that write, and the replay of the log."""
+    done = service.run("operator", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+READS = {
+    "setup": set[str](),
+    "worker": {"commands", "changelog"},
+    "gateway": {"batch-slices", "batches", "flows", "dead-letters", "workers"},
+    "client": {"batches", "flows"},
+    "executor": {"signals"},
+    "operator": set(Topic),
+}
+WRITES = {
+    "setup": set[str](),
+    "worker": {"commands", "changelog", "signals", "batch-slices", "flows", "dead-letters", "workers"},
+    "gateway": {"commands", "batches"},
+    "client": {"commands"},
+    "executor": {"commands"},
+    "operator": {"commands"},
+}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_no_part_may_more_than_it_needs(secured: Secured, user: str) -> None:
+    """Each topic is read and written by those who must, and by nobody else."""
+    assert {name for name in Topic if _may_read(secured, user, name)} == READS[user]
+    assert {name for name in Topic if _may_write(secured, user, name)} == WRITES[user]
+
+
+def _may_read(secured: Secured, user: str, topic: Topic) -> bool:
+    made = {**secured.broker.client(user), "group.id": "nobody", "enable.partition.eof": True, "log_level": 0}
+    consumer = Consumer({**made, "enable.auto.commit": False})
+    try:
+        consumer.assign([TopicPartition(f"invocations.{topic}", 0, 1_000_000)])
+        message = consumer.poll(30)
+        assert message is not None
+        error = message.error()
+        denied = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
+        return error is None or error.code() not in denied
+    finally:
+        consumer.close()
+
+
+def _may_write(secured: Secured, user: str, topic: Topic) -> bool:
+    """Without writing anything: the transaction in which it would be is never committed."""
+    errors: list[KafkaError | None] = []
+    own = {"message.timeout.ms": 15_000, "log_level": 0, "enable.idempotence": True}
+    producer = Producer({**secured.broker.client(user), **own})
+    with contextlib.suppress(KafkaException):
+        producer.produce(f"invocations.{topic}", None, b"probe", 0, on_delivery=lambda error, _: errors.append(error))
+        producer.flush(30)
+    return errors == [None]
+
+
+def test_a_user_without_rights_is_told_so(secured: Secured) -> None:
+    """By name: topics that may not be seen look as if they were not there."""
+    told = secured.run("stranger", "batch", "list")
+    assert told.returncode == 1
+    assert "not exist at" in told.stderr
+    assert "ACLs" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"STREAMS_KAFKA_SASL_PASSWORD": "not-the-password"}, "uthentication"),
+        ({"STREAMS_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "no Kafka broker at"),
+        ({"STREAMS_KAFKA_SSL_CA_LOCATION": ""}, "certificate verify failed"),
+    ],
+)
+@pytest.mark.parametrize(("user", "verb"), [("worker", "worker"), ("gateway", "gateway"), ("operator", "batch list")])
+def test_a_login_that_is_wrong_ends_with_one_line(
+    secured: Secured, user: str, verb: str, wrong: dict[str, str], said: str
+) -> None:
+    """The password is not in it."""
+    state = {"STREAMS_STATE_DIR": str(secured.folder / "nowhere"), "STREAMS_LOG_LEVEL": "info"}
+    done = secured.run(user, *verb.split(), **state, **wrong)
+    assert done.returncode == 1
+    [line] = [each for each in done.stderr.splitlines() if each.startswith("error: ")]
+    assert "no Kafka broker at" in line
+    assert said in line
+    assert "not-the-password" not in done.stdout + done.stderr
+
+
+def test_no_password_is_in_any_log(service: Secured) -> None:
+    """All that the other tests had the parts write, at the level `debug`."""
+    test_every_part_does_its_work(service)
+    written = service.output()
+    assert '"level": "debug"' in written
+    assert [user for user, secret in service.secrets().items() if secret in written] == []
+
+
+def test_the_page_names_every_user_once_at_least() -> None:
+    """A part without a line would be one without rights."""
+    principals = {line[line.index("--allow-principal") + 1] for line in lines_of_rights()}
+    assert principals == {f"User:{user}" for user in USERS}
