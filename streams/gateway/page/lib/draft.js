@@ -1,0 +1,122 @@
+/**
+ * A batch that is not started yet. It lives in the address of "New batch", so that a link carries all of it; it becomes
+ * the body of `POST /batches`, a line for the command line, and a line for curl.
+ */
+
+import { iso, parseDuration, shortDuration } from "./format.js";
+import { fault, fromFilter, fromQuery, isSaid, toFilter, toOptions, toQuery } from "./filter.js";
+import { one, to } from "./route.js";
+import { ACTIONS, lookedAt, STATUSES } from "./words.js";
+
+const TEXTS = ["limit", "max_rate", "grace", "on_timeout", "standing_until", "expires_at", "reason"];
+
+/** The draft in the address. */
+export function fromAddress(query) {
+  const action = one(query, "action").toUpperCase();
+  const texts = TEXTS.map((name) => [name, one(query, name)]);
+  return {
+    action: ACTIONS.includes(action) ? action : "CANCEL",
+    conditions: fromQuery(query),
+    all: one(query, "match_all") === "true",
+    ...Object.fromEntries(texts),
+  };
+}
+
+/** The address of a draft. */
+export function toAddress(draft, more = []) {
+  const texts = TEXTS.map((name) => [name, draft[name]]);
+  const all = draft.all ? [["match_all", "true"]] : [];
+  return to("new", "", [["action", draft.action], ...toQuery(draft.conditions), ...all, ...texts, ...more]);
+}
+
+/** A draft that does the same as a batch. `filter`: its whole filter. */
+export function likeBatch(batch, filter = batch.filter, changes = {}) {
+  return {
+    action: batch.action,
+    conditions: fromFilter(filter),
+    all: Boolean(filter.match_all),
+    limit: batch.limit ?? "",
+    max_rate: batch.max_rate ?? "",
+    grace: batch.action === "CANCEL" && batch.grace_ms ? shortDuration(batch.grace_ms) : "",
+    on_timeout: batch.action === "CANCEL" ? batch.on_timeout : "",
+    standing_until: "",
+    expires_at: "",
+    reason: batch.reason ?? "",
+    ...changes,
+  };
+}
+
+export const canStand = (draft) => draft.action === "CANCEL" || draft.action === "KILL";
+
+/** The first reason why a draft cannot be sent; null if nothing is wrong with it. */
+export function draftFault(draft) {
+  const said = draft.conditions.filter(isSaid);
+  const wrong = fault(draft.conditions);
+  if (wrong) return wrong;
+  if (!draft.all && !said.some((each) => !each.not)) {
+    return "say which invocations, or tick that all are meant";
+  }
+  if (draft.limit !== "" && !(Number.isInteger(Number(draft.limit)) && Number(draft.limit) > 0)) return "limit: a whole number above 0";
+  if (draft.max_rate !== "" && !(Number(draft.max_rate) > 0)) return "rate: a number above 0";
+  if (draft.grace !== "" && draft.action === "CANCEL" && parseDuration(draft.grace) === null) return "grace: write it as 30s, 2m or 1h";
+  for (const name of ["standing_until", "expires_at"]) {
+    if (draft[name] && Date.parse(draft[name]) <= Date.now()) return `${name.replace("_", " ")}: that time has passed`;
+  }
+  return null;
+}
+
+/** The body of `POST /batches`. A preview has no rate and no end, and does not stand. */
+export function toBody(draft, batchId, preview = false) {
+  const body = { batch_id: batchId, action: draft.action, filter: toFilter(draft.conditions, draft.all) };
+  if (preview) body.dry_run = true;
+  if (draft.limit !== "") body.limit = Number(draft.limit);
+  if (draft.action === "CANCEL") {
+    if (draft.grace !== "") body.grace_ms = parseDuration(draft.grace);
+    if (draft.on_timeout) body.on_timeout = draft.on_timeout;
+  }
+  if (draft.reason) body.reason = draft.reason;
+  if (preview) return body;
+  if (draft.max_rate !== "") body.max_rate = Number(draft.max_rate);
+  if (draft.standing_until && canStand(draft)) body.standing_until = iso(draft.standing_until);
+  if (draft.expires_at) body.expires_at = iso(draft.expires_at);
+  return body;
+}
+
+/** Query parameters that choose the rows on which the action may act: its filter, its statuses. */
+export function countQuery(draft) {
+  const conditions = draft.conditions.filter(isSaid);
+  if (conditions.some((each) => each.field === "status" && !each.not)) return toQuery(conditions);
+  const statuses = lookedAt(draft.action);
+  const wanted = statuses.length === STATUSES.length ? [] : [{ field: "status", not: false, values: statuses }];
+  return toQuery([...conditions, ...wanted]);
+}
+
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+/** The same batch as a line for the command line. */
+export function toCommandLine(draft) {
+  const words = ["streams", draft.action.toLowerCase(), ...toOptions(draft.conditions, draft.all)];
+  const body = toBody(draft, "");
+  const options = {
+    "--limit": body.limit,
+    "--max-rate": body.max_rate,
+    "--grace": body.grace_ms === undefined ? undefined : shortDuration(body.grace_ms),
+    "--on-timeout": body.on_timeout?.toLowerCase(),
+    "--standing-until": body.standing_until,
+    "--expires-at": body.expires_at,
+    "--reason": body.reason,
+  };
+  for (const [option, value] of Object.entries(options)) {
+    if (value !== undefined) words.push(option, String(value));
+  }
+  return words.map(quoted).join(" ");
+}
+
+/** The same batch as a line for curl. `token`: whether the gateway asks for one. */
+export function toCurl(draft, token) {
+  const { batch_id: _, ...body } = toBody(draft, "");
+  const lines = [`curl ${quoted(`${location.origin}/api/v1/batches`)}`, "-H 'Content-Type: application/json'"];
+  if (token) lines.push('-H "Authorization: Bearer $STREAMS_GATEWAY_TOKEN"');
+  lines.push(`-d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`);
+  return lines.join(" \\\n  ");
+}

@@ -1,0 +1,44 @@
+/** What all screens have in common: they are drawn again when the store changes, and load what they need. */
+
+import { Component } from "../vendor/preact-10.29.8.js";
+import { store } from "./store.js";
+
+export class Screen extends Component {
+  constructor(props) {
+    super(props);
+    this.state = {};
+    this.timers = new Set();
+    this.leaving = new AbortController();
+  }
+
+  componentDidMount() {
+    this.unsubscribe = store.subscribe(() => this.setState({}));
+    this.enter?.();
+  }
+
+  componentWillUnmount() {
+    this.unsubscribe();
+    this.leaving.abort();
+    for (const timer of this.timers) clearInterval(timer);
+  }
+
+  /** Call `work` every `ms` while the page is looked at. */
+  every(ms, work) {
+    this.timers.add(setInterval(() => document.hidden || work(), ms));
+  }
+
+  /** Run `work(signal)`; its result goes into the state, or the problem that it met. Only the newest call counts. */
+  async load(work) {
+    this.loading?.abort();
+    const loading = new AbortController();
+    this.loading = loading;
+    this.leaving.signal.addEventListener("abort", () => loading.abort());
+    this.setState({ busy: true });
+    try {
+      const found = await work(loading.signal);
+      if (!loading.signal.aborted) this.setState({ ...found, busy: false, problem: null });
+    } catch (problem) {
+      if (!loading.signal.aborted) this.setState({ busy: false, problem });
+    }
+  }
+}

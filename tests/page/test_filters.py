@@ -1,0 +1,190 @@
+"""The page's filters, in a browser, against those of the command line and the records."""
+
+from __future__ import annotations
+
+import mimetypes
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams.cli.options.bounds import Bounds, Standing
+from streams.cli.options.selection import Selection
+from streams.cli.options.sending import Cancelling, Sending
+from streams.cli.options.takes import takes
+from streams.codec.json_form import from_json, to_json
+from streams.model import Exclusion, Filter, StartBatch, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page, Route
+
+ASSETS = Path(__file__).parents[2] / "streams" / "gateway" / "page"
+ORIGIN = "http://page.test"
+
+_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+_ids = st.lists(_text.filter(lambda text: text == text.strip()), min_size=1, max_size=3, unique=True).map(tuple)
+_key = _text.filter(lambda text: "=" not in text)
+_time = st.integers(0, 4_102_444_800_000)
+_range = st.tuples(_time, _time).map(sorted)
+
+
+@st.composite
+def _halves(draw: st.DrawFn, *, exclusion: bool) -> dict[str, Any]:
+    """The fields of a filter, or of its exclusions."""
+    lists = ("services", "handlers", "object_keys", "deployment_ids", "flow_ids", "parent_ids", "batch_ids")
+    said: dict[str, Any] = {name: draw(_ids) for name in lists if draw(st.booleans())}
+    if draw(st.booleans()):
+        said["statuses"] = tuple(draw(st.lists(st.sampled_from(list(Status)), min_size=1, unique=True)))
+    if not exclusion and draw(st.booleans()):
+        said["invocation_ids"] = draw(_ids)
+    for name in ("created", "modified"):
+        begin, end = draw(_range)
+        said |= {f"{name}_{which}": at for which, at in (("from", begin), ("until", end)) if draw(st.booleans())}
+    labels = draw(st.dictionaries(_key, st.lists(_text, min_size=1, max_size=3, unique=True), max_size=3))
+    equal = {key: values[0] for key, values in labels.items() if len(values) == 1}
+    among = {key: tuple(values) for key, values in labels.items() if len(values) > 1}
+    return said | ({"labels": equal} if equal else {}) | ({"labels_in": among} if among else {})
+
+
+@st.composite
+def _filters(draw: st.DrawFn) -> Filter:
+    said, unwanted = draw(_halves(exclusion=False)), draw(_halves(exclusion=True))
+    return Filter(**said, match_all=not said, exclude=Exclusion(**unwanted) if unwanted else None)
+
+
+@pytest.fixture(scope="module")
+def modules(chromium: Browser) -> Iterator[Page]:
+    """A page that has the modules of filters and drafts, served from the disk."""
+    page = chromium.new_page(timezone_id="Europe/Berlin")
+    page.route(f"{ORIGIN}/**", _from_disk)
+    page.goto(f"{ORIGIN}/blank.html")
+    page.evaluate(
+        """async () => {
+            const names = ["filter", "draft", "format", "route", "store", "words"];
+            for (const name of names) window[name + "Module"] = await import(`/assets/lib/${name}.js`);
+        }"""
+    )
+    yield page
+    page.close()
+
+
+def _from_disk(route: Route) -> None:
+    name = route.request.url.removeprefix(f"{ORIGIN}/assets/")
+    path = ASSETS / name
+    if not path.is_file():
+        route.fulfill(body="<!doctype html>", content_type="text/html")
+        return
+    route.fulfill(body=path.read_bytes(), content_type=mimetypes.guess_type(name)[0] or "text/plain")
+
+
+@given(chosen=_filters())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_a_filter_survives_the_builder_and_the_address(modules: Page, chosen: Filter) -> None:
+    """What a link carries is the filter that was meant, whatever its values hold."""
+    found = modules.evaluate(
+        """(filter) => {
+            const conditions = filterModule.fromFilter(filter);
+            const hash = draftModule.toAddress({ ...draftModule.fromAddress([]), conditions, all: filter.match_all });
+            const draft = draftModule.fromAddress(routeModule.parse(hash).query);
+            return [
+                filterModule.toFilter(conditions, filter.match_all),
+                filterModule.toFilter(draft.conditions, draft.all),
+                filterModule.inWords(filter),
+            ];
+        }""",
+        to_json(chosen),
+    )
+    assert from_json(Filter, found[0]) == chosen
+    assert from_json(Filter, found[1]) == chosen
+    assert found[2]
+
+
+@given(chosen=_filters())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_the_line_to_copy_means_the_same_on_the_command_line(modules: Page, chosen: Filter) -> None:
+    """Quoted for a shell, with every option by its name there."""
+    line = modules.evaluate(
+        """(filter) => draftModule.toCommandLine({
+            ...draftModule.fromAddress([["action", "CANCEL"]]),
+            conditions: filterModule.fromFilter(filter), all: filter.match_all,
+            grace: "2m", on_timeout: "LEAVE", limit: "7", max_rate: "2.5", reason: "it's “bad”; $(rm) `x`",
+        })""",
+        to_json(chosen),
+    )
+    parsed = _parsed(shlex.split(line))
+    assert parsed.filter == chosen
+    assert (parsed.limit, parsed.max_rate, parsed.reason) == (7, 2.5, "it's “bad”; $(rm) `x`")
+
+
+def _parsed(words: list[str]) -> StartBatch:
+    """What the command line makes of `streams cancel ...`."""
+    program, verb, *options = words
+    assert (program, verb) == ("streams", "cancel")
+    found: list[StartBatch] = []
+
+    @takes(Selection, Cancelling, Bounds, Standing, Sending)
+    def cancel(
+        selection: Selection, cancelling: Cancelling, bounds: Bounds, standing: Standing, sending: Sending
+    ) -> None:
+        assert (cancelling.grace, cancelling.on_timeout) == ("2m", "LEAVE")
+        start = StartBatch("b", "CANCEL", selection.filter(), reason=sending.reason)  # type: ignore[arg-type]
+        found.append(standing.of(bounds.of(start)))
+
+    app = typer.Typer()
+    app.command()(cancel)
+    app(options, standalone_mode=False)
+    return found[0]
+
+
+def test_a_final_state_never_turns_back(modules: Page) -> None:
+    """Older records, and records that say less, come late: from another gateway, or from a list that took long."""
+    shown = modules.evaluate(
+        """() => {
+            const at = (revision, state, more) => ({ revision, state, created_at: "2026-11-29T01:00:00.000Z", ...more });
+            const newer = storeModule.isNewer;
+            return [
+                newer(undefined, at(1, "STARTING")),
+                newer(at(1, "RUNNING"), at(2, "RUNNING")),
+                newer(at(2, "RUNNING"), at(1, "RUNNING")),
+                newer(at(9, "COMPLETED"), at(10, "RUNNING")),
+                newer(at(9, "COMPLETED"), at(3, "RUNNING", { created_at: "2026-11-29T02:00:00.000Z" })),
+            ];
+        }"""
+    )
+    assert shown == [True, True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("2026-11-29 14:30", "2026-11-29T13:30:00.000Z"),
+        ("2026-07-01", "2026-06-30T22:00:00.000Z"),
+        ("2026-11-29T14:30:00.125Z", "2026-11-29T14:30:00.125Z"),
+        ("2026-11-29T14:30:00+09:00", "2026-11-29T05:30:00.000Z"),
+        ("yesterday", None),
+        ("14:3", None),
+        ("", None),
+    ],
+)
+def test_times_are_read_in_the_viewers_zone(modules: Page, typed: str, meant: str | None) -> None:
+    """The viewer sits in Berlin."""
+    found = modules.evaluate(
+        "(text) => { const at = formatModule.parseTime(text); return at === null ? null : formatModule.iso(at); }",
+        typed,
+    )
+    assert found == meant
+
+
+def test_a_duration_is_a_time_ago_or_ahead(modules: Page) -> None:
+    """As on the command line: 2h is two hours ago in a filter, and in two hours where a batch is to end."""
+    ago, ahead = modules.evaluate(
+        "() => [false, true].map((ahead) => formatModule.parseTime('2h', ahead) - Date.now())"
+    )
+    assert ago == pytest.approx(-7_200_000, abs=2_000)
+    assert ahead == pytest.approx(7_200_000, abs=2_000)
