@@ -30,13 +30,15 @@ By an `Act` or by a page of a batch; *due* is what a `Tick` does once the time o
 
 """
 AFTER_ACTIONS = """
-- Of a paused invocation that was never started, RESUME makes what its `Invoke` would make now: SCHEDULED if its time is
-  still to come, else READY + START.
+- Of a paused invocation that was never started, RESUME makes what its `Invoke` would make now, and so does RESTART of
+  any that has ended, in its old place: SCHEDULED if its time is still to come, else READY + START. RESTART skips what
+  was adopted: it ran elsewhere, and nothing here can start it.
+- RESUME and RESTART skip what a running CANCEL or KILL would then end: it stays as it is.
 - An invocation of an object is PENDING where another one would be READY + START for the first time; then, as whenever
   one of its object has ended or been paused in the inbox, the first that waits is READY + START if none is started.
 - An unanswered cancel that is due is asked again; once its grace is over, `on_timeout` KILL kills it, LEAVE leaves it.
-- A page of a batch only looks at what its action could concern: PURGE matches what has ended, every other action what
-  has not. The rest counts as *skipped* for an `Act`, and not at all for a batch.
+- A page of a batch only looks at what its action could concern: PURGE and RESTART match what has ended, every other
+  action what has not. The rest counts as *skipped* for an `Act`, and not at all for a batch.
 - An `Act` with `only_unstarted` skips whatever was ever started.
 - An `Invoke` of an id that the table holds changes nothing, whatever its status: with the same content it is counted,
   with other content it is a dead letter, `conflicting_invoke`.
@@ -107,6 +109,7 @@ def after(action: Action, standing: Standing) -> str:
         Verdict.HALT: "PAUSED + PAUSE",
         Verdict.GO_ON: resumed,
         Verdict.REMOVE: "removed",
+        Verdict.LIVE_AGAIN: SCHEDULED_OR_STARTS,
     }[verdict]
 
 

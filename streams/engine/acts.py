@@ -12,9 +12,10 @@ from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import DEFAULT_GRACE_MS, ENDED_BY, Verdict, verdict
 from streams.engine.objects import promotions
+from streams.engine.restarts import restart, restartable
 from streams.engine.rows import asked, asked_again, ended, paused, signal
 from streams.engine.starts import resume
-from streams.model import Action, Ending, SignalKind, Status
+from streams.model import TERMINAL, Action, Ending, SignalKind, Status
 from streams.protocol.validation import check_act
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
     if row is None or (command.only_unstarted and row.started_seq is not None):
         return [SKIPPED_ACT]
     found = verdict(command.action, row)
-    guards = Guards(view, frozenset({row.seq}) if found in _ENDING else frozenset())
+    this = frozenset({row.seq})
+    guards = Guards(
+        view,
+        ending=this if found in _ENDING else frozenset(),
+        restarted=this if found is Verdict.LIVE_AGAIN else frozenset(),
+    )
     match found:
         case Verdict.SKIP:
             effects = _skip(row, command)
@@ -48,8 +54,8 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
             effects = [UpdateRow(paused(row, at.now))]
         case Verdict.HALT:
             effects = [UpdateRow(paused(row, at.now)), signal(SignalKind.PAUSE, row, 0, at.now, command.cause)]
-        case Verdict.GO_ON:
-            effects = [SKIPPED_ACT] if guards.against(row) else resume(row, at, view, guards)
+        case Verdict.GO_ON | Verdict.LIVE_AGAIN:
+            effects = _go_on(row, at, view, guards)
         case Verdict.REMOVE:
             effects = [RemoveRow(row.seq, row.invocation_id)]
         case _:
@@ -72,6 +78,13 @@ def _stop(row: Row, cause: Cause, at: At, view: View) -> list[Effect]:
         ledger.settle(row.ending.counted_by, "skipped")
         effects += ledger.effects()
     return effects
+
+
+def _go_on(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
+    """Resume or restart the row, unless a slice is about to end it."""
+    if row.status in TERMINAL:
+        return restart([row], at, view) if restartable(row, at, guards) else [SKIPPED_ACT]
+    return [SKIPPED_ACT] if guards.against(row) else resume(row, at, view, guards)
 
 
 def _ask(row: Row, command: Act, at: At) -> list[Effect]:

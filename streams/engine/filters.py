@@ -8,13 +8,13 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from streams.model import TERMINAL, Action, Filter, Record
+from streams.model import ON_ENDED, TERMINAL, Filter, Record
 from streams.protocol.batch_validation import CHANGING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from streams.model import Exclusion, Invocation, Row
+    from streams.model import Action, Exclusion, Invocation, Row
 
     Test = Callable[["Facts"], bool]
 
@@ -59,11 +59,11 @@ def matches(filter_: Filter, action: Action, cutoff: int, facts: Facts) -> bool:
 def matching(filter_: Filter, action: Action, cutoff: int) -> Test:
     """A slice's filter compiled into a test: does a page of the slice act on this row?
 
-    `cutoff` is the offset of the slice's `StartSlice`. PURGE matches ended rows only, every other action the others
-    only. A filter that uses statuses or modified time, in its exclusions too, matches no row first started after the
-    cut-off.
+    `cutoff` is the offset of the slice's `StartSlice`. PURGE and RESTART match ended rows only, every other action
+    the others only. A filter that uses statuses or modified time, in its exclusions too, matches no row first started
+    after the cut-off.
     """
-    says, ended = saying(filter_), action is Action.PURGE
+    says, ended = saying(filter_), action in ON_ENDED
     changing = any(getattr(part, name) is not None for part in (filter_, filter_.exclude) if part for name in CHANGING)
 
     def acts_on(facts: Facts) -> bool:

@@ -17,7 +17,9 @@ from streams.engine.flows import (
     asked_more,
     cancelled,
     counts_as,
+    exempt,
     joining,
+    known_as,
     living,
     moved,
     new_flow,
@@ -25,9 +27,11 @@ from streams.engine.flows import (
     written,
 )
 from streams.engine.lifecycle import DEFAULT_GRACE_MS
+from streams.engine.release import begin_release
 from streams.engine.validate import check_internal, check_partition
 from streams.model import (
     TERMINAL,
+    CancelPolicy,
     Cause,
     Flow,
     Member,
@@ -67,7 +71,7 @@ def cancel_flow(command: CancelFlow, at: At, view: View) -> list[Effect]:
 
 
 def join_flow(command: JoinFlow, at: At, view: View) -> list[Effect]:
-    """Take members into a flow. Those whom its cancel reaches are asked at once."""
+    """Take members into a flow. Those whom its cancel reaches are asked at once; who joins again is exempt from it."""
     check_internal(command, at)
     check_partition("member_partition", command.member_partition, view.partitions)
     flow = joining(command.flow_id, at, view, children=command.children)
@@ -81,6 +85,8 @@ def join_flow(command: JoinFlow, at: At, view: View) -> list[Effect]:
     if flow.policy is None:
         flow = replace(flow, live=flow.live + len(seqs), revision=at.offset, updated_at=at.now)
         return [PutFlow(flow), PutMembers(flow.flow_id, flow.children, command.member_partition, seqs, member)]
+    if command.restarted and flow.policy is not CancelPolicy.FLOW_ONLY:
+        return _exempted(flow, command, seqs, member, at, view)
     number = counts_as(flow, member)
     flow = replace(flow, **{number: getattr(flow, number) + len(seqs)})
     effects: list[Effect] = []
@@ -90,6 +96,16 @@ def join_flow(command: JoinFlow, at: At, view: View) -> list[Effect]:
         effects.append(asking(flow, command.member_partition, seqs, view))
     put = PutMembers(flow.flow_id, flow.children, command.member_partition, seqs, member)
     return [PutFlow(written(flow, at)), put, *effects]
+
+
+def _exempted(flow: Flow, command: JoinFlow, seqs: tuple[int, ...], member: Member, at: At, view: View) -> list[Effect]:
+    """Take in members who join again: the cancel that the flow has does not reach them."""
+    flow = replace(flow, kept=flow.kept + len(seqs), restarted=flow.restarted + len(seqs))
+    member = replace(member, state=MemberState.RESTARTED, round=flow.round)
+    put = PutMembers(flow.flow_id, flow.children, command.member_partition, seqs, member)
+    # Until now the flow may have held their start here.
+    freed = begin_release(at, view) if command.member_partition == at.partition else []
+    return [PutFlow(written(flow, at)), put, *freed]
 
 
 def member_ended(command: MemberEnded, at: At, view: View) -> list[Effect]:
@@ -111,6 +127,8 @@ def member_ack(command: MemberAck, at: At, view: View) -> list[Effect]:
     ids = dict(zip(command.seqs, command.invocation_ids, strict=False))
     entries = Entries(flow, command.member_partition)
     for seq, member in view.members_at(flow, command.member_partition, command.seqs):
+        if exempt(flow, member):
+            continue
         # An answer to what this round asks again leaves the member to be asked.
         number = member.round if to_ask(flow, member) else flow.round
         new = replace(member, state=_STATES[command.answer], round=number, invocation_id=ids.get(seq))
@@ -138,10 +156,12 @@ def _gone(command: MemberEnded | MemberAck, at: At, view: View) -> list[Effect]:
     if flow is None or not members:
         return [STALE_MEMBER]
     left: Counter[str] = Counter()
-    asked = 0
+    asked = restarted = 0
     for member, count in _runs(members):
         left[counts_as(flow, member)] += count
-        asked += count if member.state is MemberState.ASKED else 0
+        asked += count if known_as(flow, member) is MemberState.ASKED else 0
+        restarted += count if exempt(flow, member) else 0
+    flow = replace(flow, restarted=flow.restarted - restarted) if restarted else flow
     failures = flow.failures
     if failures:
         gone = {member.invocation_id for _, member in members}

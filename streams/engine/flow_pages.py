@@ -17,6 +17,7 @@ from streams.engine.flows import (
     asked_more,
     free_slots,
     has_page,
+    known_as,
     moved,
     to_ask,
     written,
@@ -50,7 +51,7 @@ class Entries:
 
     def change(self, seq: int, member: Member, new: Member, before: str, after: str) -> None:
         """Give the member its new entry, and move it from one number to another."""
-        self._asked += member.state is MemberState.ASKED
+        self._asked += known_as(self._flow, member) is MemberState.ASKED
         self._moves[before, after] += 1
         failures = tuple(each for each in self._flow.failures if each != member.invocation_id)
         if new.invocation_id is not None and after == "failed" and len(failures) < MAX_FAILURES:
@@ -104,7 +105,7 @@ def ask_few(flow: Flow, view: View) -> tuple[Flow, list[Effect]]:
             of_partition[partition].append((seq, member))
     for partition, members in of_partition.items():
         effects += _ask(flow, partition, members, view)
-        newly = sum(member.state is not MemberState.ASKED for _, member in members)
+        newly = sum(known_as(flow, member) is not MemberState.ASKED for _, member in members)
         flow = asked_more(flow, partition, newly, view.partitions)
     return replace(flow, cursors=()), effects
 
@@ -182,9 +183,8 @@ def _dispatch(flow: Flow, page: _Page, view: View) -> Flow:
         looked, chosen, cursors[partition] = _next_to_ask(flow, partition, free, limit, view)
         page.scanned -= max(looked, 1)
         page.ask(flow, partition, chosen, view)
-        flow = asked_more(
-            flow, partition, sum(each.state is not MemberState.ASKED for _, each in chosen), view.partitions
-        )
+        newly = sum(known_as(flow, each) is not MemberState.ASKED for _, each in chosen)
+        flow = asked_more(flow, partition, newly, view.partitions)
     return replace(flow, cursors=tuple(cursors))
 
 
@@ -228,7 +228,7 @@ def _recheck(flow: Flow, page: _Page, view: View) -> Flow:
         for seq, member in found:
             looked += 1
             after = seq
-            if member.state is MemberState.ASKED and labels.items() <= member.labels.items():
+            if known_as(flow, member) is MemberState.ASKED and labels.items() <= member.labels.items():
                 chosen.append((seq, member))
                 if len(chosen) == min(left, page.matched):
                     break

@@ -67,15 +67,26 @@ def living(flow: Flow) -> int:
     return flow.live + flow.pending + flow.kept + flow.failed
 
 
+def known_as(flow: Flow, member: Member) -> MemberState:
+    """The member's state; what an entry says from before the flow was opened again is void."""
+    return member.state if member.round > flow.reopened else MemberState.JOINED
+
+
+def exempt(flow: Flow, member: Member) -> bool:
+    """Whether the member joined again after the flow's cancel, which then does not reach it; the next one does."""
+    return member.round == flow.round and known_as(flow, member) is MemberState.RESTARTED
+
+
 def counts_as(flow: Flow, member: Member) -> Number:
     """The number of the flow that counts the member."""
     if flow.policy is None:
         return "live"
-    if flow.policy is CancelPolicy.FLOW_ONLY:
+    if flow.policy is CancelPolicy.FLOW_ONLY or exempt(flow, member):
         return "kept"
-    if member.state is MemberState.FAILED and member.round == flow.round:
+    state = known_as(flow, member)
+    if state is MemberState.FAILED and member.round == flow.round:
         return "failed"
-    if member.state is MemberState.KEPT and flow.policy is CancelPolicy.CANCEL_PENDING:
+    if state is MemberState.KEPT and flow.policy is CancelPolicy.CANCEL_PENDING:
         return "kept"
     return "pending"
 
@@ -84,7 +95,7 @@ def to_ask(flow: Flow, member: Member) -> bool:
     """Whether this round of the flow's cancel has still to ask the member."""
     if counts_as(flow, member) != "pending":
         return False
-    match member.state:
+    match known_as(flow, member):
         case MemberState.ASKED:
             return member.round < flow.escalated
         case MemberState.AWAITED:
@@ -201,7 +212,7 @@ def cancelled(flow: Flow, cancel: Cancel, at: At, partitions: int) -> Flow:
     """The flow after a cancel, which changes nobody's entry: numbers move, and members are asked page by page.
 
     The first cancel stays. A later one is taken over if it kills after a CANCEL, or reaches more; it never weakens
-    what is stored. Failed members are tried once more by each.
+    what is stored. Each tries failed members once more, and reaches those that have joined again.
     """
     if flow.action is None:
         new = replace(
@@ -211,14 +222,14 @@ def cancelled(flow: Flow, cancel: Cancel, at: At, partitions: int) -> Flow:
             grace_ms=cancel.grace_ms,
             on_timeout=cancel.on_timeout,
             cause=cancel.cause,
-            round=1,
+            round=flow.round + 1,
         )
         return written(_concerning(new, flow.policy, partitions, kills=False), at)
     kills = cancel.action is FlowAction.KILL and flow.action is not FlowAction.KILL
     reaches_more = flow.policy is None or REACH[cancel.policy] > REACH[flow.policy]
-    if not (kills or reaches_more or flow.failed):
+    if not (kills or reaches_more or flow.failed or flow.restarted):
         return written(flow, at)
-    new = replace(flow, round=flow.round + 1, failures=())
+    new = replace(moved(flow, "kept", "pending", flow.restarted), round=flow.round + 1, failures=(), restarted=0)
     if kills:
         new = replace(new, action=FlowAction.KILL)
     if reaches_more:
@@ -247,6 +258,15 @@ def _concerning(flow: Flow, before: CancelPolicy | None, partitions: int, *, kil
         killed=flow.round if kills else flow.killed,
         cursors=(-1,) * partitions,
     )
+
+
+def opened(flow: Flow, at: At) -> Flow:
+    """The flow without its cancel: all its members are live, and what was asked of them is void."""
+    flow = replace(flow, live=living(flow), pending=0, kept=0, failed=0, restarted=0, asked=(), failures=())
+    plain = new_flow(flow.flow_id, at, children=flow.children)
+    cancel = ("action", "policy", "grace_ms", "on_timeout", "cause", "escalated_by")
+    open_ = {name: getattr(plain, name) for name in cancel}
+    return written(replace(flow, reopened=flow.round, **open_), at)
 
 
 def joining(flow_id: str, at: At, view: View, *, children: bool) -> Flow:

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from streams.engine.effects import UpdateRow
 from streams.engine.filters import Facts
-from streams.engine.flows import CANCELLED_PARENT, ends_all
+from streams.engine.flows import CANCELLED_PARENT, ends_all, exempt
+from streams.protocol.routing import partition_of, routing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,19 +19,23 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
     from streams.engine.guarding import Guard
     from streams.engine.view import View
-    from streams.model import Invocation, Row, Slice
+    from streams.model import Flow, Invocation, Row, Slice
 
 
 class Guards:
     """The slices and flows that guard rows while a command is applied; `view` shows the table before the command.
 
-    `ending`: seqs of the rows that the command itself cancels or kills.
+    `ending`: seqs of the rows that the command itself cancels or kills. `restarted`: of those that it restarts; no flow
+    guards them, and none of their children for their sake.
     """
 
-    def __init__(self, view: View, ending: AbstractSet[int] = frozenset()) -> None:
+    def __init__(
+        self, view: View, ending: AbstractSet[int] = frozenset(), restarted: AbstractSet[int] = frozenset()
+    ) -> None:
         self._view = view
         self._guards = view.guarding()
         self._ending = ending
+        self._restarted = restarted
 
     def against(self, row: Row) -> bool:
         """True if the pages of some slice have not reached the row yet, and its filter matches the row as it is now.
@@ -39,6 +44,10 @@ class Guards:
         """
         if (row.flow_id is not None or row.parent_id is not None) and self._of_flows(row):
             return True
+        return self.of_slices(row)
+
+    def of_slices(self, row: Row) -> bool:
+        """The same, but for flows."""
         return guard_against(row, self._guards, lambda: self._view.invocation(row)) is not None
 
     def _of_flows(self, row: Row) -> bool:
@@ -46,15 +55,30 @@ class Guards:
 
         A child's parent that this command ends, or that was cancelled before its child has joined, counts alike.
         """
-        view = self._view
-        if row.flow_id is not None and ends_all(view.flow(row.flow_id, children=False)):
-            return True
-        if row.parent_id is None:
+        if row.seq in self._restarted:
             return False
-        flow, parent = view.flow(row.parent_id, children=True), view.row(row.parent_id)
+        if row.flow_id is not None and self._ends(self._view.flow(row.flow_id, children=False), row):
+            return True
+        return row.parent_id is not None and self._of_parent(row.parent_id, row)
+
+    def _of_parent(self, parent_id: str, row: Row) -> bool:
+        flow, parent = self._view.flow(parent_id, children=True), self._view.row(parent_id)
         if parent is not None and parent.seq in self._ending:
             return True
-        return ends_all(flow) or (flow is None and parent is not None and parent.status in CANCELLED_PARENT)
+        if parent is not None and parent.seq in self._restarted:
+            return False
+        if flow is None:
+            return parent is not None and parent.status in CANCELLED_PARENT
+        return self._ends(flow, row)
+
+    def _ends(self, flow: Flow | None, row: Row) -> bool:
+        """Whether the flow's cancel reaches everybody, and the row is not exempt from it."""
+        if flow is None or not ends_all(flow):
+            return False
+        if not flow.restarted:
+            return True
+        home = partition_of(routing_key(row.invocation_id), self._view.partitions)
+        return not any(exempt(flow, member) for _, member in self._view.members_at(flow, home, (row.seq,)))
 
 
 def guard_against(row: Row, guards: Iterable[Guard], invocation: Callable[[], Invocation]) -> Guard | None:

@@ -111,6 +111,7 @@ def _arrived(
         started_seq=started_seq,
         scheduled_at=command.scheduled_at,
         due_at=due_at,
+        adopted=command.adopt,
         lease_ms=invocation.lease_ms,
         object_key=invocation.object_key,
         flow_id=invocation.flow_id,

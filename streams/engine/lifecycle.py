@@ -26,6 +26,7 @@ class Verdict(Enum):
     HALT = "paused, with a signal to its executor"
     GO_ON = "as an arrival if it was never started, by its next attempt if it was"
     REMOVE = "forgotten, with its payload"
+    LIVE_AGAIN = "as an arrival at its old place, with its next attempt"
 
 
 _ONGOING = (Status.READY, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF)
@@ -50,6 +51,7 @@ VERDICTS: Final[dict[Action, dict[Status, Verdict]]] = {
     },
     Action.RESUME: {**dict.fromkeys(Status, Verdict.SKIP), Status.PAUSED: Verdict.GO_ON},
     Action.PURGE: {**dict.fromkeys(Status, Verdict.SKIP), **dict.fromkeys(TERMINAL, Verdict.REMOVE)},
+    Action.RESTART: {**dict.fromkeys(Status, Verdict.SKIP), **dict.fromkeys(TERMINAL, Verdict.LIVE_AGAIN)},
 }
 """The outcome of each action, by the row's status. Without a PAUSED entry, the status a row was paused from counts."""
 
@@ -79,6 +81,9 @@ def verdict(action: Action, row: Row) -> Verdict:
     if action is Action.CANCEL and row.status is Status.CANCELLING and row.due_at is None:
         # Its grace has ended with LEAVE, and nothing more would be done.
         return Verdict.ASK
+    if row.adopted and action is Action.RESTART:
+        # It ran elsewhere, and nothing here can start it.
+        return Verdict.SKIP
     by_status = VERDICTS[action]
     return by_status[row.status if row.status in by_status else stands_at(row)]
 

@@ -85,7 +85,7 @@ class _Plan:
                 return self.again if row.status is Status.CANCELLING else self.asked
             case Verdict.SKIP:
                 return self.awaited if row.status is Status.CANCELLING else self.over
-            case Verdict.SHELVE | Verdict.HALT | Verdict.GO_ON | Verdict.REMOVE:
+            case Verdict.SHELVE | Verdict.HALT | Verdict.GO_ON | Verdict.REMOVE | Verdict.LIVE_AGAIN:
                 raise AssertionError(f"a flow's cancel cannot {found.value}")
             case _:
                 assert_never(found)

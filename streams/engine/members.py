@@ -99,6 +99,33 @@ def _joins(invocation: Invocation, effects: Sequence[Effect], at: At, view: View
     ]
 
 
+def rejoining(rows: Iterable[Row], at: At, view: View) -> list[Effect]:
+    """One `JoinFlow` for each flow, and each choice of labels, that has members among these rows, which live again."""
+    wanted = view.reconcile_labels
+    members: defaultdict[tuple[FlowName, tuple[tuple[str, str], ...]], list[int]] = defaultdict(list)
+    for row in rows:
+        names = flows_of(row)
+        labels = view.invocation(row).labels if wanted and names else {}
+        noted = tuple((key, labels[key]) for key in sorted(wanted) if key in labels)
+        for name in names:
+            members[name, noted].append(row.seq)
+    return [
+        _append(
+            name,
+            JoinFlow(
+                ENGINE_VERSION,
+                home_of(name, view.partitions),
+                *name,
+                at.partition,
+                tuple(sorted(seqs)),
+                dict(noted),
+                restarted=True,
+            ),
+        )
+        for (name, noted), seqs in members.items()
+    ]
+
+
 def endings(rows: Iterable[Row | Grouped], at: At, view: View) -> list[Effect]:
     """One `MemberEnded` for each flow that has members among these rows, all of which have ended."""
     members: defaultdict[FlowName, list[int]] = defaultdict(list)

@@ -19,6 +19,7 @@ from streams.engine.members import cancel_children, endings
 from streams.engine.objects import promotions_within
 from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.release import let_go
+from streams.engine.restarts import restart, restartable
 from streams.engine.rotation import next_in_rotation, next_page, waiting_turns
 from streams.engine.slices import pages_over, report_of_end, takes_turns
 from streams.engine.starts import resume
@@ -77,11 +78,12 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     while True:
         page, cursor, last = _select(slice_, replace(command, max_matched=size), view)
         guards = Guards(view)
-        if slice_.action is Action.RESUME:
-            page = replace(page, rows=tuple(row for row in page.rows if not guards.against(row)))
+        page = _without_guarded(slice_.action, page, guards, at)
         plan = _plan(slice_.action, page)
         if page.grouped or page.parents:
             guards = Guards(view, frozenset(chain(plan.done, plan.asked)))
+        elif slice_.action is Action.RESTART:
+            guards = Guards(view, restarted=frozenset(plan.done))
         # A page of one row may weigh anything: there must be progress.
         most = max(0, limit_of(command.max_bytes) - page.weight) if _matched(page) > 1 else None
         effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, guards, most)
@@ -131,6 +133,17 @@ def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, in
     return replace(page, scanned=len(chunk)), cursor, cursor == len(ids)
 
 
+def _without_guarded(action: Action, page: Page, guards: Guards, at: At) -> Page:
+    """The page without the rows that stay as they are: those that something guards, or that cannot start here."""
+    match action:
+        case Action.RESUME:
+            return replace(page, rows=tuple(row for row in page.rows if not guards.against(row)))
+        case Action.RESTART:
+            return replace(page, rows=tuple(row for row in page.rows if restartable(row, at, guards)))
+        case _:
+            return page
+
+
 def _plan(action: Action, page: Page) -> _Plan:
     match action:
         case Action.PAUSE:
@@ -138,8 +151,7 @@ def _plan(action: Action, page: Page) -> _Plan:
             shelved = chain.from_iterable(seqs for status, seqs in page.unstarted.items() if status in _SHELVED)
             done = sorted(chain(shelved, map(_SEQ, halted), map(_SEQ, page.rows)))
             return _Plan(done, [], halted, _matched(page) - len(done))
-        case Action.RESUME | Action.PURGE:
-            # Of a RESUME, what a slice guards is among those skipped: it stays as it is.
+        case Action.RESUME | Action.RESTART | Action.PURGE:
             return _Plan(list(map(_SEQ, page.rows)), [], [], _matched(page) - len(page.rows))
     never_started = chain.from_iterable(page.unstarted.values())
     if action is Action.KILL:
@@ -177,6 +189,8 @@ def _act(
                 gone = frozenset(chain.from_iterable(page.unstarted.get(status, ()) for status in _SHELVED))
         case Action.RESUME:
             effects = [effect for row in page.rows for effect in resume(row, at, view, guards)]
+        case Action.RESTART:
+            effects = restart(page.rows, at, view)
         case Action.PURGE:
             return [RemoveRow(row.seq, row.invocation_id) for row in page.rows]
         case _:
@@ -186,7 +200,7 @@ def _act(
         most -= of_flows(effects)
         if most < 0:
             return None
-    touched = effects if slice_.action is Action.RESUME else ()
+    touched = effects if slice_.action in {Action.RESUME, Action.RESTART} else ()
     promoted = promotions_within(most, touched, at, view, guards, page.objects, gone)
     return None if promoted is None else effects + promoted
 

@@ -31,11 +31,14 @@ _BEGINNING: Final = -1
 
 def let_go(before: Slice, after: Slice | None, at: At, view: View) -> list[Effect]:
     """The first page of a release, if this change ends a slice's guarding; `after` is None for a forgotten slice."""
-    if not guarding(before) or (after is not None and guarding(after)):
-        return []
+    return begin_release(at, view) if guarding(before) and (after is None or not guarding(after)) else []
+
+
+def begin_release(at: At, view: View) -> list[Effect]:
+    """The first page of a release, if anything is held; one that is in progress starts over after its last page."""
     meta = view.meta
     if meta.release_outstanding:
-        # The release in progress may have passed this slice's held rows.
+        # The release in progress may have passed the rows that are let go.
         return [SetRelease(meta.release_no, outstanding=True, again=True)]
     if not view.held(_BEGINNING, 1):
         return []

@@ -23,6 +23,11 @@ def waiting(row: Row, status: Status, due_at: int | None, now: int) -> Row:
     return replace(row, status=status, modified_at=now, due_at=due_at, paused_from=None, held=False)
 
 
+def alive(row: Row) -> Row:
+    """The ended row without its end and its first start, ready to arrive once more."""
+    return replace(row, ending=None, held=False, started_seq=None, due_at=None)
+
+
 def started(row: Row, at: At) -> Row:
     """The row as READY, with its next attempt."""
     return replace(

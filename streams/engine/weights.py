@@ -75,7 +75,7 @@ def of_matched(row: Row, action: Action, started: bool, payload: int | None, eac
         payload: as for `of_start`.
         each: bytes that the cause takes in each signal of the page.
     """
-    if row.status is Status.PAUSED and action in {Action.PAUSE, Action.RESUME}:
+    if action is Action.RESTART or (row.status is Status.PAUSED and action in {Action.PAUSE, Action.RESUME}):
         record = RECORD + len(row.encoded) + text(row.invocation_id) + text(row.deployment_id)
         if action is Action.PAUSE:
             return record
@@ -126,8 +126,8 @@ def _of_effect(effect: Effect) -> int:  # noqa: PLR0911 - one for each kind
         case PutMembers():
             return (SEQ + SIGNAL + 2 * text(effect.flow_id)) * len(effect.seqs)
         case Append():
-            seqs = getattr(effect.command, "seqs", ())
-            return of_order(effect.key, 1) + SEQ * len(seqs)
+            seqs, labels = getattr(effect.command, "seqs", ()), getattr(effect.command, "labels", {})
+            return of_order(effect.key, 1) + SEQ * len(seqs) + _of_filter(labels)
         case _:
             return 0
 

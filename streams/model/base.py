@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-ENGINE_VERSION = 4
+ENGINE_VERSION = 5
 """Version written into internal records and into `m/`.
 
 A worker stops at an `m/` of a newer engine; an internal record of a newer one is a dead letter.

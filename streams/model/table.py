@@ -39,6 +39,7 @@ class InvocationRow(Record, frozen=True):
     paused_from: Status | None = None
     held: bool = False
     ending: Ending | None = None
+    adopted: bool = False
 
 
 class Row(Record, frozen=True):
@@ -66,6 +67,7 @@ class Row(Record, frozen=True):
     paused_from: Status | None = None
     held: bool = False
     ending: Ending | None = None
+    adopted: bool = False
     lease_ms: int | None = None
     delta: int | None = None
     object_key: str | None = None
@@ -184,6 +186,8 @@ class Flow(Record, frozen=True):
     `due_at`: the reconciler's time for it; None if it is not in the backlog. `tries`: how often it was chosen.
     `recheck_left`: members that it may still ask in this turn of the reconciler, beginning behind `recheck_partition`
     and `recheck_seq`; `recheck_turn`: partitions that it has still to look at.
+    `restarted`: of those kept, the members that joined again and that this round does not reach. `reopened`: the round
+    in which it was last opened again; members' entries of that round and before count as JOINED.
     """
 
     flow_id: str
@@ -215,6 +219,8 @@ class Flow(Record, frozen=True):
     recheck_partition: int = 0
     recheck_seq: int = -1
     recheck_labels: dict[str, str] = {}
+    restarted: int = 0
+    reopened: int = 0
 
 
 class Member(Record, frozen=True):

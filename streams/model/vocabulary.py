@@ -40,10 +40,13 @@ class Action(StrEnum):
     PAUSE = "PAUSE"
     RESUME = "RESUME"
     PURGE = "PURGE"
+    RESTART = "RESTART"
 
 
 ENDING_ACTIONS: Final = frozenset({Action.CANCEL, Action.KILL})
 """Actions that end what they match."""
+ON_ENDED: Final = frozenset({Action.PURGE, Action.RESTART})
+"""Actions on what has ended; every other one acts on what has not."""
 
 
 class OnTimeout(StrEnum):
@@ -94,6 +97,7 @@ class MemberState(StrEnum):
     AWAITED = "AWAITED"
     KEPT = "KEPT"
     FAILED = "FAILED"
+    RESTARTED = "RESTARTED"
 
 
 class MemberAnswer(StrEnum):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streams.model import ENDING_ACTIONS, TERMINAL, Action, Status
+from streams.model import ENDING_ACTIONS, ON_ENDED, TERMINAL, Action, Status
 from streams.protocol.validation import (
     MAX_LABELS,
     CommandRefusedError,
@@ -44,7 +44,7 @@ _ID_LISTS: Final = (
 )
 _NOT_ENDED: Final = (frozenset(Status) - TERMINAL, "what has not ended")
 _LOOKED_AT: Final = {
-    Action.PURGE: (TERMINAL, "what has ended"),
+    **dict.fromkeys(ON_ENDED, (TERMINAL, "what has ended")),
     Action.RESUME: (frozenset({Status.PAUSED}), "what is PAUSED"),
 }
 """The statuses of rows on which a batch of an action may act, and those in words; any other has `_NOT_ENDED`."""

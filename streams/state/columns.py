@@ -56,8 +56,8 @@ def with_id(rest: bytes, invocation_id: str) -> bytes:
 Params = tuple[Any, ...]
 
 SELECT_ROW: Final = """SELECT i.id, i.rest, r.seq, i.content_hash, r.status, r.attempt, r.last_report_no, i.created_at,
-    r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at, r.paused_from, r.held, r.ending, i.lease_ms,
-    r.delta, r.object_key, i.flow_id, i.parent_id FROM """
+    r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at, r.paused_from, r.held, r.ending, i.adopted,
+    i.lease_ms, r.delta, r.object_key, i.flow_id, i.parent_id FROM """
 PAYLOAD_BYTES: Final = "(SELECT length(payload) FROM payloads p WHERE p.seq = r.seq)"
 """SQL for the size of a row's payload; SQLite knows it without reading the payload."""
 SELECT_WEIGHED: Final = SELECT_ROW.replace(" FROM ", f", {PAYLOAD_BYTES} FROM ")
@@ -80,7 +80,7 @@ _AT_UPDATE: Final = ("started_seq", *_AT_INSERT_IF_GIVEN)
 _IF_MARKED: Final = ("held", "paused_from", "batch_id", "ending")
 _ONCE: Final = ("seq", "handler", "created_at", "content_hash", "id", "rest")
 _ONCE_OR_NULL: Final = ("deployment_id", "labels")
-_ONCE_IF_GIVEN: Final = ("flow_id", "parent_id", "lease_ms")
+_ONCE_IF_GIVEN: Final = ("flow_id", "parent_id", "lease_ms", "adopted")
 
 
 def _inserting(table: str, fixed: Sequence[str], nullable: Sequence[str], **constants: str) -> str:
@@ -145,10 +145,11 @@ def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invoca
             labels_text(labels) if labels else _NULL,
         )
         flow_id, parent_id, lease_ms = invocation.flow_id, invocation.parent_id, row.lease_ms
-        if flow_id is None and parent_id is None and lease_ms is None:
+        if flow_id is None and parent_id is None and lease_ms is None and not row.adopted:
             plain.append(values)
         else:
-            others.append((*values, flow_id or _NULL, parent_id or _NULL, _NULL if lease_ms is None else lease_ms))
+            lease = _NULL if lease_ms is None else lease_ms
+            others.append((*values, flow_id or _NULL, parent_id or _NULL, lease, 1 if row.adopted else _NULL))
     db.executemany(_INSERT_INVOCATION, plain)
     db.executemany(_INSERT_INVOCATION_ALL, others)
 
@@ -212,6 +213,7 @@ def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row
         paused_from,
         held,
         ending,
+        adopted,
         lease_ms,
         delta,
         object_key,
@@ -235,6 +237,7 @@ def row_of(columns: Params, delta_ending: Callable[[int], Ending | None]) -> Row
         None if paused_from is None else STATUSES[paused_from],
         bool(held),
         unpack_ending(ending) if delta is None else delta_ending(delta),
+        adopted is not None,
         lease_ms,
         delta,
         object_key,

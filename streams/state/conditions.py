@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from streams.model import Action
+from streams.model import ON_ENDED
 from streams.protocol.batch_validation import CHANGING
 from streams.state import lists
 from streams.state.labels import LABEL_END, escape_label, label_head, label_text
@@ -14,7 +14,7 @@ from streams.state.schema import CODES, FIRST_TERMINAL
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streams.model import Exclusion, Filter
+    from streams.model import Action, Exclusion, Filter
 
 _BOUND_ONE_BY_ONE: Final = 32
 """Longer lists are known to `lists`: SQLite limits parameters and depth of a statement, a filter limits neither."""
@@ -68,10 +68,10 @@ def _labelled_among(key: str, values: Iterable[str]) -> Condition:
 def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     """The condition under which a slice with this filter, action and cut-off acts on a row.
 
-    PURGE matches terminal rows only, every other action the others only. A filter that uses statuses or modified time,
-    in its exclusions too, never matches a row first started after the cut-off.
+    PURGE and RESTART match terminal rows only, every other action the others only. A filter that uses statuses or
+    modified time, in its exclusions too, never matches a row first started after the cut-off.
     """
-    parts = [Condition(f"status {'>=' if action is Action.PURGE else '<'} {FIRST_TERMINAL}", ())]
+    parts = [Condition(f"status {'>=' if action in ON_ENDED else '<'} {FIRST_TERMINAL}", ())]
     said = (filter_, filter_.exclude)
     if any(getattr(part, name) is not None for part in said if part for name in CHANGING):
         parts.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))

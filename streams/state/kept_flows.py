@@ -30,6 +30,7 @@ _STATES: Final = (
     MemberState.AWAITED,
     MemberState.KEPT,
     MemberState.FAILED,
+    MemberState.RESTARTED,
 )
 _CODES: Final = {state: code for code, state in enumerate(_STATES)}
 _NO_LABELS: Final = "{}"

@@ -81,6 +81,7 @@ SCHEMA: Final = (
         parent_id TEXT,
         labels TEXT,
         lease_ms INTEGER,
+        adopted INTEGER,
         id TEXT NOT NULL,
         rest BLOB NOT NULL
     ) STRICT""",

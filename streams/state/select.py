@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.engine.answers import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
-from streams.model import ENDING_ACTIONS, Action, Status
+from streams.model import ENDING_ACTIONS, ON_ENDED, Action, Status
 from streams.state import lists
 from streams.state.columns import AMONG_SEQS, BY_ID, PAYLOAD_BYTES, ROWS, json_list, with_id
 from streams.state.conditions import Condition, condition_of
@@ -81,9 +81,10 @@ def _columns(query: PageQuery) -> str:
     weights = [f"WHEN {_STARTED} THEN {SEQ + SIGNAL + int(query.each)} + {_ENCODED}"]
     if query.action is Action.PAUSE:
         weights.insert(0, f"WHEN status = {PAUSED} THEN {RECORD} + {_ENCODED} + {_PINNED}")
-    elif query.action is Action.RESUME:
+    elif query.action in {Action.RESUME, Action.RESTART}:
         whole = f"{RECORD + SIGNAL} + 2 * {_ENCODED} + {_PINNED} + coalesce({PAYLOAD_BYTES}, 0)"
-        weights.insert(0, f"WHEN status = {PAUSED} THEN {whole}")
+        which = f"status >= {FIRST_TERMINAL}" if query.action is Action.RESTART else f"status = {PAUSED}"
+        weights.insert(0, f"WHEN {which} THEN {whole}")
     return f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END, CASE {' '.join(weights)} ELSE {SEQ} END"
 
 
@@ -103,7 +104,7 @@ def _started(
 def written_row_by_row(page: Page, action: Action) -> list[int]:
     """Seqs of the rows that `Page.rows` may contain."""
     match action:
-        case Action.PURGE:
+        case Action.PURGE | Action.RESTART:
             return [row.seq for row in page.started]
         case Action.RESUME | Action.PAUSE:
             started = [row.seq for row in page.started if row.status is Status.PAUSED]
@@ -121,7 +122,7 @@ def _window_of(query: PageQuery, condition: Condition, cursor: int, matched: int
 
 def _objects_of(db: sqlite3.Connection, action: Action, matched: Condition) -> tuple[Object, ...]:
     """Objects of the matched rows, as `Page.objects` says."""
-    if action in (Action.RESUME, Action.PURGE) or not _anything_waits(db):
+    if action in (Action.RESUME, *ON_ENDED) or not _anything_waits(db):
         return ()
     sql = "SELECT DISTINCT service, object_key FROM rows r WHERE object_key IS NOT NULL AND "
     return tuple(db.execute(f"{sql} {matched.sql} ORDER BY 1, 2", matched.params).fetchall())

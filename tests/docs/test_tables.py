@@ -12,7 +12,9 @@ from streams.engine import content_hash
 from streams.engine.effects import Count, Effect, RemoveRow, Send, SendAll
 from streams.model import (
     ENGINE_VERSION,
+    ON_ENDED,
     TERMINAL,
+    UNSTARTED,
     Act,
     Action,
     Cause,
@@ -46,7 +48,7 @@ def _rows(standing: Any) -> Iterator[Row]:
     """Every kind of row that a line of the table speaks of."""
     for place in sorted(standing.stands_at):
         paused_from = place if standing.paused_from else None
-        for scheduled_at in (NOW - 1, NOW + 1) if place in {Status.SCHEDULED, Status.PENDING} else (None,):
+        for scheduled_at in (NOW - 1, NOW + 1) if place in {*UNSTARTED, *TERMINAL} else (None,):
             yield row_at(standing.status, paused_from=paused_from, scheduled_at=scheduled_at)
 
 
@@ -105,7 +107,7 @@ def test_a_page_of_a_batch_does_what_an_act_does(standing: Any, action: Action) 
         while cluster.waiting():
             effects += cluster.step(0)
         slice_ = table.slices["b"]
-        concerned = (standing.status in TERMINAL) == (action is Action.PURGE)
+        concerned = (standing.status in TERMINAL) == (action in ON_ENDED)
         assert slice_.matched == concerned
         assert slice_.skipped == (concerned and ACTIONS[standing.name, action] == "skipped")
         return effects

@@ -41,7 +41,7 @@ IDS = [f"i{number}" for number in range(8)]
 ids = st.sampled_from([*IDS, "unknown"])
 graces = st.sampled_from([None, 0, 4_000, 20_000, -1])
 timeouts = st.sampled_from(OnTimeout)
-acts = st.sampled_from([Action.KILL, Action.CANCEL, Action.CANCEL, Action.PAUSE, Action.RESUME, Action.PURGE])
+acts = st.sampled_from([*Action, Action.CANCEL])
 invokes = st.builds(
     invoke,
     ids,

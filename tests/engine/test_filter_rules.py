@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from streams.engine.filters import Facts, matches
-from streams.model import TERMINAL, Action, Cause, Ending, Exclusion, Filter, Invocation, Status
+from streams.model import ON_ENDED, TERMINAL, Action, Cause, Ending, Exclusion, Filter, Invocation, Status
 from streams.protocol.batch_validation import filter_fault
 from support.tables.engine_rows import row_at
 
@@ -115,7 +115,7 @@ IDLE = {
     Action.CANCEL: {Status.CANCELLING},
     Action.PAUSE: {Status.PAUSED, Status.CANCELLING},
     Action.RESUME: LIVE - {Status.PAUSED},
-    Action.PURGE: set(),
+    **dict.fromkeys(ON_ENDED, frozenset()),
 }
 """Live statuses in which an action does nothing."""
 
@@ -123,8 +123,8 @@ IDLE = {
 @pytest.mark.parametrize("action", list(Action))
 @pytest.mark.parametrize("status", list(Status))
 def test_a_status_that_an_action_does_nothing_about_is_refused(action: Action, status: Status) -> None:
-    """A terminal one is for PURGE alone, RESUME is for PAUSED, and what is cancelled or paused already stays so."""
-    useless = (status in TERMINAL) != (action is Action.PURGE) or status in IDLE[action]
+    """A terminal one is for PURGE and RESTART alone, RESUME is for PAUSED; what is cancelled or paused stays so."""
+    useless = (status in TERMINAL) != (action in ON_ENDED) or status in IDLE[action]
     fault = filter_fault(Filter(statuses=(status,)), action)
     assert (fault is not None) is useless
     if fault is not None:
@@ -258,13 +258,12 @@ def test_the_pinned_deployment_replaces_the_one_asked_for() -> None:
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_purge_is_for_what_has_ended_and_all_else_for_what_has_not(status: Status) -> None:
+def test_purge_and_restart_are_for_what_has_ended_and_all_else_for_what_has_not(status: Status) -> None:
     """No filter says otherwise."""
     facts = replace(BASE, row=replace(BASE.row, status=status))
     everything = Filter(match_all=True)
-    assert matches(everything, Action.PURGE, CUTOFF, facts) is (status in TERMINAL)
-    for action in set(Action) - {Action.PURGE}:
-        assert matches(everything, action, CUTOFF, facts) is (status not in TERMINAL)
+    for action in Action:
+        assert matches(everything, action, CUTOFF, facts) is ((status in TERMINAL) == (action in ON_ENDED))
 
 
 @pytest.mark.parametrize(("seq", "expected"), [(49, True), (50, False), (51, False)])

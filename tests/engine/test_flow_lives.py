@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.engine.flows import counts_as, ends_all
+from streams.engine.flows import counts_as, ends_all, exempt, known_as
 from streams.engine.lifecycle import stands_at
 from streams.model import (
     STARTED,
@@ -49,13 +49,18 @@ def check(flow: Flow, entries: dict[Place, Member], rows: dict[Place, Row], part
     counts = Counter[str]({"live": 0, "pending": 0, "kept": 0, "failed": 0})
     counts.update(counts_as(flow, entry) for entry in entries.values())
     assert counts == {number: getattr(flow, number) for number in counts}
-    asked = Counter(partition for (partition, _), entry in entries.items() if entry.state is MemberState.ASKED)
+    known = {place: known_as(flow, entry) for place, entry in entries.items()}
+    asked = Counter(partition for (partition, _), state in known.items() if state is MemberState.ASKED)
     assert [asked[partition] for partition in range(partitions)] == list(flow.asked or (0,) * partitions)
     assert (flow.due_at is None) == (flow.pending == 0)
+    assert flow.restarted == sum(exempt(flow, entry) for entry in entries.values())
     for place, entry in entries.items():
         row = rows[place]
+        assert not row.held
+        if exempt(flow, entry):
+            continue
         if ends_all(flow):
-            assert row.status is Status.CANCELLING or entry.state is MemberState.FAILED
+            assert row.status is Status.CANCELLING or known[place] is MemberState.FAILED
         elif flow.policy is CancelPolicy.CANCEL_PENDING:
             assert stands_at(row) in STARTED
 

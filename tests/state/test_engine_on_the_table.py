@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from support.tables.memory_table import MemoryTable
 
 SIZES = PageSizes(7, 3)
-ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.PAUSE, Action.RESUME, Action.RESUME, Action.PURGE)
+ACTIONS = (*Action, Action.PAUSE, Action.RESUME, Action.RESTART)
 REPORTED = (Status.RUNNING, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.COMPLETED, Status.CANCELLED)
 NAMES = (*(f"i-{n}" for n in range(15)), *(f"mail/{n % 4}~{n}" for n in range(15)))
 FILTERS = (

@@ -19,8 +19,10 @@ TO_ACT_ON = {
     Action.PAUSE: set(Status) - ENDED - {Status.CANCELLING, Status.PAUSED},
     Action.RESUME: {Status.PAUSED},
     Action.PURGE: set(ENDED),
+    Action.RESTART: set(ENDED),
 }
 """Statuses in which an action has something to do."""
+ON_ENDED = {Action.PURGE, Action.RESTART}
 
 
 class Seen(NamedTuple):
@@ -53,7 +55,7 @@ def seen(row: Row) -> Seen:
 
 def matches(wanted: Filter, action: Action, row: Seen, cutoff: int) -> bool:
     """Whether a page of the action finds this row, were it its turn now."""
-    if row.seq >= cutoff or (row.status in ENDED) != (action is Action.PURGE):
+    if row.seq >= cutoff or (row.status in ENDED) != (action in ON_ENDED):
         return False
     if asks_for_what_moves(wanted) and row.started_seq is not None and row.started_seq > cutoff:
         return False
@@ -140,6 +142,6 @@ def _pointless(wanted: Filter, action: Action) -> bool:
     named = left_out | (set() if wanted.statuses is None else chosen)
     if action is Action.RESUME and named - {Status.PAUSED}:
         return True
-    if any((status in ENDED) != (action is Action.PURGE) for status in named):
+    if any((status in ENDED) != (action in ON_ENDED) for status in named):
         return True
     return not (chosen - left_out) & TO_ACT_ON[action]

@@ -17,7 +17,7 @@ from streams.model import (
     OnTimeout,
     Status,
 )
-from support.reference import asking, rows
+from support.reference import asking, members, rows
 from support.reference.partition import Refused
 from support.reference.state import Flow, Member
 
@@ -72,8 +72,8 @@ def cancel(p: Partition, flow: Flow, asked: Cancel) -> None:
             member.to_ask = flow.policy is not CancelPolicy.FLOW_ONLY
         look_after(p, flow, anew=True)
         return
-    for member in flow.members.values():
-        member.to_ask |= flow.counts_as(member) == "failed"
+    for place, member in flow.members.items():
+        member.to_ask |= flow.counts_as(member) == "failed" or flow.exempts(place)
     kills = asked.action is FlowAction.KILL and flow.action is not FlowAction.KILL
     wider = _REACH.index(asked.policy) > _REACH.index(flow.policy)
     if kills or wider:
@@ -97,6 +97,18 @@ def _escalate(p: Partition, flow: Flow, asked: Cancel, *, kills: bool, wider: bo
         p.wrong(f"{flow.name}: {flow.escalated_by} has not escalated it")
 
 
+def open_again(p: Partition, name: FlowName) -> None:
+    """The parent lives again: its children's flow has no cancel any more, and nothing is asked of them."""
+    flow = p.flows.get(name)
+    if flow is None or flow.action is None:
+        return
+    blank = Flow(name, flow.created_at, p.clock)
+    blank.ended = flow.ended
+    blank.members = {place: Member(member.labels) for place, member in flow.members.items()}
+    p.flows[name] = blank
+    members.let_in(p)
+
+
 def look_after(p: Partition, flow: Flow, *, anew: bool = False) -> None:
     """It is in the reconciler's backlog as long as anything is pending."""
     if not flow.numbers["pending"]:
@@ -109,7 +121,7 @@ def look_after(p: Partition, flow: Flow, *, anew: bool = False) -> None:
 
 
 def join_flow(p: Partition, command: JoinFlow) -> None:
-    """New members; those whom the cancel reaches are asked at once."""
+    """New members; those whom the cancel reaches are asked at once. It does not reach who has been restarted."""
     name = (command.children, command.flow_id)
     known = p.flows[name].members if name in p.flows else {}
     places = [(command.member_partition, seq) for seq in command.seqs if (command.member_partition, seq) not in known]
@@ -122,7 +134,10 @@ def join_flow(p: Partition, command: JoinFlow) -> None:
         cancel(p, flow, of_parent(p, parent, name))
     reaches = flow.action is not None and flow.policy is not CancelPolicy.FLOW_ONLY
     for place in places:
-        flow.members[place] = Member(command.labels, to_ask=reaches)
+        flow.members[place] = Member(command.labels, to_ask=reaches and not command.restarted)
+        if reaches and command.restarted:
+            flow.members[place].state = MemberState.RESTARTED
+    members.let_in(p)
     look_after(p, flow)
     asking.take_asked(p, flow, command)
     if any(flow.members[place].to_ask for place in places):
@@ -180,6 +195,8 @@ def member_ack(p: Partition, command: MemberAck) -> None:
 
 
 def _answer(flow: Flow, member: Member, answer: MemberAnswer, invocation_id: str | None) -> None:
+    if member.state is MemberState.RESTARTED and not member.to_ask:
+        return
     if answer is MemberAnswer.KEPT:
         if flow.policy is CancelPolicy.CANCEL_PENDING:
             member.state, member.to_ask = MemberState.KEPT, False

@@ -36,25 +36,47 @@ def names(row: Row) -> list[FlowName]:
     return [(children, name) for children, name in found if name is not None]
 
 
-def join(p: Partition, row: Row) -> None:
-    """A new invocation tells its flows; what was ended at the door joins none."""
+def join(p: Partition, row: Row, *, restarted: bool = False) -> None:
+    """A new invocation tells its flows, and one that lives again; what was ended at the door joins none."""
     if row.ended:
         return
     labels = {key: value for key, value in row.invoke.invocation.labels.items() if key in p.reconcile_labels}
     for children, name in names(row):
         home = p.home_of_flow((children, name))
-        p.append(home, JoinFlow(ENGINE_VERSION, home, name, children, p.number, (row.seq,), labels))
+        joins = JoinFlow(ENGINE_VERSION, home, name, children, p.number, (row.seq,), labels, restarted)
+        # Those that live again by one command join together.
+        mates = [each for _, each in p.out.appended if isinstance(each, JoinFlow) and _together(each, joins)]
+        for mate in mates:
+            p.out.appended.remove((home, mate))
+            joins = replace(joins, seqs=tuple(sorted({*mate.seqs, row.seq})))
+        p.append(home, joins)
+
+
+def _together(one: JoinFlow, other: JoinFlow) -> bool:
+    return replace(one, seqs=()) == replace(other, seqs=())
 
 
 def closed(p: Partition, row: Row) -> Flow | Row | None:
-    """What lets no member be started here: its flow, or a parent that was cancelled before its first child joined."""
+    """What lets no member be started here: its flow, or a parent that was cancelled before its first child joined.
+
+    The cancel that a flow has does not reach who has been restarted.
+    """
+    if row in p.restarted:
+        return None
     found = [p.flows[name] for name in names(row) if name in p.flows]
+    found = [flow for flow in found if not flow.exempts((p.number, row.seq))]
     flow = next((flow for flow in found if flow.policy is CancelPolicy.CANCEL_ALL), None)
     parent_id = row.invoke.invocation.parent_id
     if flow is not None or parent_id is None or (True, parent_id) in p.flows:
         return flow
     parent = p.rows.get(parent_id)
     return parent if parent is not None and parent is not row and parent.status in flows.CANCELLED else None
+
+
+def let_in(p: Partition) -> None:
+    """What a flow has shut out, and does no more, has to be released."""
+    for row in p.rows.values():
+        row.shut = row.shut and closed(p, row) is not None
 
 
 def ended_at_the_door(p: Partition, row: Row) -> bool:

@@ -82,6 +82,7 @@ class Partition:
         self.over: list[Row] = []
         self.given_up: list[Row] = []
         self.asked_for_nothing: list[int] = []
+        self.restarted: list[Row] = []
         self.at_the_door: state.Flow | None = None
         self.handed: set[FlowName] = set()
         self.reconciled_at = 0
@@ -95,7 +96,7 @@ class Partition:
         """The next command stands here."""
         self.offset, self.clock, self.seen, self.out = offset, max(self.clock, timestamp), seen, Outcome()
         self.touched, self.over, self.given_up, self.asked_for_nothing = [], [], [], []
-        self.at_the_door, self.handed = None, set()
+        self.at_the_door, self.handed, self.restarted = None, set(), []
         return self.out
 
     def in_order(self) -> list[Row]:

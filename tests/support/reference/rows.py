@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from streams.model import Action, Ending, FlowAction, OnTimeout, SignalKind, Status
-from support.reference import members, objects, slices, standing
+from support.reference import flows, members, objects, slices, standing
 from support.reference.partition import Partition, Refused
 from support.reference.state import ENDED, NOT_STARTED, Row
 
@@ -45,15 +46,22 @@ def invoke(p: Partition, command: Invoke) -> None:
 
 def arrive(p: Partition, row: Row) -> None:
     """It is scheduled, waits for its object, or is started."""
-    scheduled_at = row.invoke.scheduled_at
     row.paused_from, row.held, row.modified_at, row.paged_at = None, False, p.clock, None
+    match _arrives_as(p, row):
+        case Status.SCHEDULED:
+            row.status, row.due_at = Status.SCHEDULED, row.invoke.scheduled_at
+        case Status.PENDING:
+            row.status, row.due_at = Status.PENDING, None
+            p.touch(row)
+        case _:
+            start(p, row)
+
+
+def _arrives_as(p: Partition, row: Row) -> Status:
+    scheduled_at = row.invoke.scheduled_at
     if scheduled_at is not None and scheduled_at > p.clock:
-        row.status, row.due_at = Status.SCHEDULED, scheduled_at
-    elif row.invoke.invocation.object_key is not None:
-        row.status, row.due_at = Status.PENDING, None
-        p.touch(row)
-    else:
-        start(p, row)
+        return Status.SCHEDULED
+    return Status.READY if row.invoke.invocation.object_key is None else Status.PENDING
 
 
 def start(p: Partition, row: Row) -> None:
@@ -146,6 +154,16 @@ def concerns(p: Partition, row: Row, action: Action, *, paged: bool = False) -> 
             return row.status is Status.PAUSED and not slices.guarded(p, row)
         case Action.PURGE:
             return row.ended
+        case Action.RESTART:
+            # Nothing here can start what ran elsewhere.
+            return row.ended and not row.adopted and not slices.about_to_end(p, _as_restarted(p, row))
+
+
+def _as_restarted(p: Partition, row: Row) -> Row:
+    """The row as it would stand."""
+    status = _arrives_as(p, row)
+    started_seq = p.offset if status is Status.READY else None
+    return dataclasses.replace(row, status=status, modified_at=p.clock, started_seq=started_seq, ending=None)
 
 
 def given_up(row: Row) -> bool:
@@ -159,7 +177,7 @@ def carry_out(
     """Act on the row, for a batch or for nobody's count; whether there was anything to do."""
     if not concerns(p, row, action, paged=batch_id is not None):
         return False
-    if action is not Action.PURGE:
+    if action not in {Action.PURGE, Action.RESTART}:
         p.touch(row)
     match action:
         case Action.KILL:
@@ -171,8 +189,8 @@ def carry_out(
             _ask(p, row, Ending(cause, on_timeout, p.clock + grace_ms, repeat, batch_id))
         case Action.PAUSE:
             _pause(p, row, cause)
-        case Action.RESUME:
-            resume(p, row)
+        case Action.RESUME | Action.RESTART:
+            (_restart if row.ended else resume)(p, row)
         case Action.PURGE:
             del p.rows[row.invocation_id]
     if action in {Action.KILL, Action.CANCEL}:
@@ -209,6 +227,15 @@ def resume(p: Partition, row: Row) -> None:
         arrive(p, row)
     else:
         start(p, row)
+
+
+def _restart(p: Partition, row: Row) -> None:
+    """As an arrival at its old seq; it joins its flows again, and that of its children is open again."""
+    p.restarted.append(row)
+    row.ending, row.held, row.started_seq, row.due_at = None, False, None, None
+    arrive(p, row)
+    flows.open_again(p, (True, row.invocation_id))
+    members.join(p, row, restarted=True)
 
 
 def over(p: Partition, row: Row, status: Status, cause: Cause | None, error: str | None = None) -> None:

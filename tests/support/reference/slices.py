@@ -216,7 +216,12 @@ def guarded(p: Partition, row: Row) -> bool:
 
     Dry runs, limited and paused slices guard nothing.
     """
-    return members.closed(p, row) is not None or any(_guards(part, row) for part in p.parts.values())
+    return members.closed(p, row) is not None or about_to_end(p, row)
+
+
+def about_to_end(p: Partition, row: Row) -> bool:
+    """Whether a running CANCEL or KILL slice is."""
+    return any(_guards(part, row) for part in p.parts.values())
 
 
 def hold(p: Partition, row: Row) -> None:

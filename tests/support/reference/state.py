@@ -61,6 +61,11 @@ class Row:
         return self.status in ENDED
 
     @property
+    def adopted(self) -> bool:
+        """Whether it ran elsewhere when it came."""
+        return self.invoke.adopt
+
+    @property
     def started(self) -> bool:
         """Whether an executor may know of it and it has not ended; PAUSED is as where it was paused from."""
         return not self.ended and (self.paused_from or self.status) not in NOT_STARTED
@@ -216,10 +221,16 @@ class Flow:
             counts[self.counts_as(member)] += 1
         return counts
 
+    def exempts(self, place: Place) -> bool:
+        """Whether its cancel does not reach the member, which has joined again since."""
+        member = self.members.get(place)
+        return member is not None and member.state is MemberState.RESTARTED and not member.to_ask
+
     def counts_as(self, member: Member) -> str:
         """The number in which a member that has not ended counts."""
         if self.action is None:
             return "live"
-        if self.policy is CancelPolicy.FLOW_ONLY or (member.state is MemberState.KEPT and not member.to_ask):
+        spared = member.state in {MemberState.KEPT, MemberState.RESTARTED} and not member.to_ask
+        if self.policy is CancelPolicy.FLOW_ONLY or spared:
             return "kept"
         return "failed" if member.state is MemberState.FAILED and not member.to_ask else "pending"

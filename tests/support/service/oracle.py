@@ -27,7 +27,7 @@ from streams.model import (
     StartSlice,
     Status,
 )
-from support.service.oracle_rows import Expected, matches
+from support.service.oracle_rows import ENDED, Expected, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,9 +39,6 @@ Place = tuple[int, int]
 """(partition, seq): what an invocation is known by."""
 Object = tuple[int, str, str]
 """(partition, service, object key)."""
-
-_ENDED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
-_UNSTARTED = frozenset({Status.SCHEDULED, Status.PENDING})
 
 
 # --- what must be -----------------------------------------------------------------------------------------------
@@ -101,7 +98,7 @@ def predict(log: Iterable[Entry]) -> Prediction:
 
 def _arrival(invoke: Invoke, clock: int) -> Expected:
     if invoke.adopt:
-        return Expected(invoke.invocation, clock, Status.RUNNING, 1)
+        return Expected(invoke.invocation, clock, Status.RUNNING, 1, adopted=True)
     if invoke.scheduled_at is not None and invoke.scheduled_at > clock:
         return Expected(invoke.invocation, clock, Status.SCHEDULED, 0, invoke.scheduled_at)
     if invoke.invocation.object_key is not None:
@@ -118,21 +115,20 @@ def _promote(prediction: Prediction, object_: Object) -> None:
     """If none of the object is started, the first that waits is."""
     inbox = [prediction.rows[place] for place in prediction.objects[object_] if place in prediction.rows]
     waiting = [row for row in inbox if row.status is Status.PENDING]
-    if waiting and not any((row.paused_from or row.status) not in _UNSTARTED | _ENDED for row in inbox):
-        waiting[0].status, waiting[0].attempt = Status.READY, 1
-        waiting[0].signals.append(SignalKind.START)
+    if waiting and not any(row.started for row in inbox):
+        waiting[0].start()
 
 
 def _follows(row: Expected, report: ReportTransition) -> bool:
     held = row.status in {Status.PAUSED, Status.CANCELLING}
-    return row.attempt == report.attempt and row.status not in _ENDED and (report.to in _ENDED or not held)
+    return row.attempt == report.attempt and row.status not in ENDED and (report.to in ENDED or not held)
 
 
 def _strike(prediction: Prediction, start: StartSlice, entry: Entry, clock: int) -> None:
     prediction.cutoffs.setdefault(start.batch_id, {})[entry.partition] = entry.offset
     matched = prediction.matched.setdefault(start.batch_id, Counter())
     for place, row in list(prediction.rows.items()):
-        concerned = (row.status in _ENDED) == (start.action is Action.PURGE)
+        concerned = (row.status in ENDED) == (start.action in {Action.PURGE, Action.RESTART})
         if place[0] != entry.partition or not concerned or not matches(start.filter, row):
             continue
         matched[place[0]] += 1
@@ -145,6 +141,9 @@ def _strike(prediction: Prediction, start: StartSlice, entry: Entry, clock: int)
                 _pause(row)
             case Action.RESUME:
                 _resume(row, clock)
+            case Action.RESTART if not row.adopted:
+                row.ended_by = None
+                row.arrive(clock)
             case Action.PURGE:
                 prediction.purged[place] = prediction.rows.pop(place)
 
@@ -152,12 +151,12 @@ def _strike(prediction: Prediction, start: StartSlice, entry: Entry, clock: int)
 def _end(row: Expected, start: StartSlice) -> None:
     if start.action is Action.CANCEL and row.status is Status.CANCELLING:
         return
-    row.paused_from = None
-    if row.attempt:
+    started, row.paused_from = row.started, None
+    if started:
         row.signals.append(SignalKind.KILL if start.action is Action.KILL else SignalKind.CANCEL)
     if start.action is Action.KILL:
         row.status, row.ended_by = Status.KILLED, start.batch_id
-    elif row.attempt:
+    elif started:
         row.status = Status.CANCELLING
     else:
         row.status, row.ended_by = Status.CANCELLED, start.batch_id
@@ -166,23 +165,19 @@ def _end(row: Expected, start: StartSlice) -> None:
 def _pause(row: Expected) -> None:
     if row.status in {Status.PAUSED, Status.CANCELLING}:
         return
-    row.status, row.paused_from = Status.PAUSED, row.status
-    if row.attempt:
+    if row.started:
         row.signals.append(SignalKind.PAUSE)
+    row.status, row.paused_from = Status.PAUSED, row.status
 
 
 def _resume(row: Expected, clock: int) -> None:
     if row.status is not Status.PAUSED:
         return
-    row.paused_from = None
-    if not row.attempt and row.scheduled_at is not None and row.scheduled_at > clock:
-        row.status = Status.SCHEDULED
-        return
-    if not row.attempt and row.invocation.object_key is not None:
-        row.status = Status.PENDING
-        return
-    row.status, row.attempt = Status.READY, row.attempt + 1
-    row.signals.append(SignalKind.START)
+    started, row.paused_from = row.started, None
+    if started:
+        row.start()
+    else:
+        row.arrive(clock)
 
 
 # --- what is ----------------------------------------------------------------------------------------------------
@@ -216,7 +211,7 @@ class Table:
 
     def ended_by(self, batch_id: str) -> set[Place]:
         """What the batch has ended."""
-        return {place for place, row in self.rows.items() if row.batch_id == batch_id and row.status in _ENDED}
+        return {place for place, row in self.rows.items() if row.batch_id == batch_id and row.status in ENDED}
 
 
 def fold(changelog: Iterable[Entry]) -> Table:
@@ -285,7 +280,7 @@ def check_table(expected: Prediction, table: Table) -> None:
     """Every invocation stands as it must, none is missing, none is extra, and `m/` counts them rightly."""
     must = {place: (row.status, row.ended_by, row.paused_from) for place, row in expected.rows.items()}
     found = {
-        place: (row.status, row.batch_id if row.status in _ENDED else None, row.paused_from)
+        place: (row.status, row.batch_id if row.status in ENDED else None, row.paused_from)
         for place, row in table.rows.items()
     }
     wrong = {place: (must.get(place), found.get(place)) for place in must.keys() | found.keys()}

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from streams.model import SignalKind, Status
+
 if TYPE_CHECKING:
-    from streams.model import Exclusion, Filter, Invocation, SignalKind, Status
+    from streams.model import Exclusion, Filter, Invocation
+
+ENDED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.KILLED})
+_UNSTARTED = frozenset({Status.SCHEDULED, Status.PENDING})
 
 
 @dataclass
 class Expected:
     """An invocation as it must stand; `ended_by`: the batch, `signals`: kinds that its executor must have got.
 
-    `attempt` is 0 before it is started.
+    `attempt` is 0 before it is first started. `adopted`: it ran elsewhere when it came.
     """
 
     invocation: Invocation
@@ -24,6 +29,26 @@ class Expected:
     paused_from: Status | None = None
     ended_by: str | None = None
     signals: list[SignalKind] = field(default_factory=list)
+    adopted: bool = False
+
+    @property
+    def started(self) -> bool:
+        """Whether an executor may have it; a paused one is as where it was paused from."""
+        return (self.paused_from or self.status) not in _UNSTARTED | ENDED
+
+    def start(self) -> None:
+        """Its next attempt."""
+        self.status, self.attempt = Status.READY, self.attempt + 1
+        self.signals.append(SignalKind.START)
+
+    def arrive(self, clock: int) -> None:
+        """As its `Invoke` would now, but that its object is looked at later."""
+        if self.scheduled_at is not None and self.scheduled_at > clock:
+            self.status = Status.SCHEDULED
+        elif self.invocation.object_key is not None:
+            self.status = Status.PENDING
+        else:
+            self.start()
 
 
 def matches(wanted: Filter, row: Expected) -> bool:

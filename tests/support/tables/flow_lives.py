@@ -84,14 +84,14 @@ class Life:
 
     def act(self) -> None:
         """An act on one invocation."""
-        action = self.random.choice([Action.CANCEL, Action.KILL, Action.PAUSE, Action.RESUME, Action.PURGE])
+        action = self.random.choice([*Action, Action.RESTART])
         on_timeout = self.random.choice(list(OnTimeout))
         self.world.send(Act(self.random.choice(IDS), action, grace_ms=1_000, on_timeout=on_timeout))
 
     def batch(self) -> None:
         """A batch over everything."""
         self.batches += 1
-        action = self.random.choice([Action.CANCEL, Action.KILL])
+        action = self.random.choice([Action.CANCEL, Action.KILL, Action.RESTART])
         self.world.send(StartBatch(f"b{self.batches}", action, Filter(services=("mail",)), grace_ms=1_000))
 
     def steps(self) -> None:

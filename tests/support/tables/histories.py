@@ -45,7 +45,7 @@ _FILTERS: Final = (
     Filter(match_all=True, exclude=Exclusion(statuses=(Status.PENDING,), object_keys=("k",))),
 )
 _ENDED_ONLY: Final = (Filter(match_all=True), Filter(statuses=(Status.COMPLETED, Status.KILLED)))
-_ACTIONS: Final = (*(Action.KILL, Action.CANCEL, Action.PURGE), *(Action.PAUSE, Action.RESUME) * 2)
+_ACTIONS: Final = (*(Action.KILL, Action.CANCEL, Action.PURGE, Action.RESTART), *(Action.PAUSE, Action.RESUME) * 2)
 _CONTROLS: Final = (ControlOperation.PAUSE, ControlOperation.RESUME, ControlOperation.ABORT)
 _SHARES: Final = {"invoke": 5, "report": 5, "act": 4, "batch": 2, "control": 2, "time": 2, "turns": 3}
 
@@ -87,7 +87,7 @@ def _move(random: Random, number: int, batches: list[str]) -> Command | int | li
         case "act":
             return Act(invocation_id, action, grace_ms, on_timeout, random.random() < 0.2)
         case "batch":
-            filter_ = random.choice(_ENDED_ONLY if action is Action.PURGE else _FILTERS)
+            filter_ = random.choice(_ENDED_ONLY if action in {Action.PURGE, Action.RESTART} else _FILTERS)
             batches.append(f"b{number}")
             return _batch(random, batches[-1], action, filter_, grace_ms=grace_ms, on_timeout=on_timeout)
         case "control":

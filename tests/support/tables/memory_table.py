@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from streams.model import Invocation, PageDelta
 
 DEFAULT_SIZES = PageSizes(100, 100)
+ROW_BY_ROW = frozenset({Action.RESUME, Action.RESTART, Action.PURGE})
 
 
 class MemoryTable(MemoryBatches):
@@ -117,11 +118,11 @@ class MemoryTable(MemoryBatches):
         whole = tuple(
             row
             for row in matched
-            if query.action is Action.PURGE
+            if query.action in {Action.PURGE, Action.RESTART}
             or (query.action is Action.RESUME and row.status is Status.PAUSED)
             or (query.action is Action.PAUSE and row.status is Status.PAUSED and row.held)
         )
-        objects = {self.object_of(row) for row in matched if query.action not in {Action.RESUME, Action.PURGE}}
+        objects = {self.object_of(row) for row in matched if query.action not in ROW_BY_ROW}
         found = sorted(each for each in objects if each is not None) if self._anything_waits() else ()
         grouped, parents = groups_of(matched, self.flows) if query.action in {Action.KILL, Action.CANCEL} else ((), ())
         return Page(

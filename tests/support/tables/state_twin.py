@@ -25,6 +25,7 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.engine.guards import Guards
+from streams.engine.rows import alive
 from streams.model import (
     TERMINAL,
     Action,
@@ -174,6 +175,7 @@ class Twin(TwinFlows):
             self.now,
             self.now,
             due_at=due_at,
+            adopted=shape % 4 == 1,
             lease_ms=invocation.lease_ms,
             object_key=key,
             flow_id=invocation.flow_id,
@@ -204,9 +206,9 @@ class Twin(TwinFlows):
     ) -> list[Effect]:
         query = PageQuery(
             filter=FILTERS[filter_ % len(FILTERS)],
-            action=ACTIONS[action % 5],
+            action=ACTIONS[action % 6],
             cursor=cursor - 1,
-            cutoff=self.offset - action // 5,
+            cutoff=self.offset - action // 6,
             max_scanned=scanned,
             max_matched=matched,
             samples=cursor,
@@ -222,6 +224,8 @@ class Twin(TwinFlows):
                 return [RemoveRow(row.seq, row.invocation_id) for row in page.rows]
             case Action.RESUME:
                 return [UpdateRow(replace(row, status=Status.READY, paused_from=None, delta=None)) for row in page.rows]
+            case Action.RESTART:
+                return [UpdateRow(replace(alive(row), status=Status.PENDING, delta=None)) for row in page.rows]
         delta, left = delta_of(query.action, page, self.now)
         return [PutDelta(delta, left)] if left else []
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.engine.effects import Effect
 
 
-ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.RESUME, Action.PURGE)
+ACTIONS = (Action.KILL, Action.CANCEL, Action.PAUSE, Action.RESUME, Action.PURGE, Action.RESTART)
 ENDINGS = (
     None,
     Ending(Cause(batch_id="b-0"), OnTimeout.LEAVE, 50, 2, "b-1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streams.engine.effects import InsertRow, PutSlice, Send
+from streams.engine.effects import InsertRow, PutSlice, Send, UpdateRow
 from streams.engine.filters import Facts, matches
 from streams.engine.lifecycle import stands_at
 from streams.model import (
@@ -110,6 +110,10 @@ class Watched(MemoryCluster):
     def _each_row_ends_once(self, partition: int, before: dict[int, Row], table: MemoryTable) -> None:
         for row in table.rows.values():
             was = before.get(row.seq)
+            if was is not None and was.status in TERMINAL and row.status not in TERMINAL:
+                # It was restarted.
+                assert (row.ending, row.held) == (None, False)
+                del self.ended[partition, row.seq]
             if row is not was and row.status in TERMINAL:
                 self.ended[partition, row.seq] += 1
                 assert self.ended[partition, row.seq] == 1
@@ -132,15 +136,19 @@ class Watched(MemoryCluster):
             assert started or not waiting or min(waiting, key=lambda row: row.seq).held
             for row in started:
                 was = before.get(row.seq)
-                if was is not None and stands_at(was) in UNSTARTED:
+                if was is not None and stands_at(was) in UNSTARTED | TERMINAL:
                     assert started == [row]
                     assert all(other.seq > row.seq for other in waiting)
 
     def _no_work_is_doomed(self, table: MemoryTable, before: dict[int, Row], effects: list[Effect]) -> None:
         """What a slice was going to end, as it stood, is not started."""
+        stood = dict(before)
+        for effect in reversed(of(UpdateRow, effects)):
+            if effect.row.seq in before and before[effect.row.seq].status in TERMINAL:
+                stood[effect.row.seq] = effect.row
         for send in of(Send, effects):
             if send.kind is SignalKind.START and send.seq in before:
-                assert not self._guards(table, before[send.seq])
+                assert not self._guards(table, stood[send.seq])
 
     def _what_is_held_is_held_by_somebody(self, partition: int, table: MemoryTable) -> None:
         """A mark stays only as long as a slice guards its row, or pages to let it go are under way."""

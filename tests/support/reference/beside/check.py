@@ -141,8 +141,8 @@ def table(model: Partition, dump: Mapping[str, bytes], next_offset: int) -> None
 
 
 def _row(row: Any, _: object = None) -> dict[str, object]:
-    names = ("seq", "status", "attempt", "last_report_no", "created_at", "modified_at", "started_seq", "deployment_id")
-    facts = {name: getattr(row, name) for name in (*names, "paused_from", "held")}
+    names = ("seq", "status", "attempt", "last_report_no", "created_at", "modified_at", "started_seq")
+    facts = {name: getattr(row, name) for name in (*names, "deployment_id", "paused_from", "held", "adopted")}
     if row.status is not Status.PAUSED:
         facts["due_at"] = row.due_at
     ending: Ending | None = row.ending
@@ -210,7 +210,9 @@ class Watch:
         self._asked: dict[int, tuple[str | None, int | None]] = {}
 
     def after(self, model: Partition, signals: Sequence[Signal]) -> None:
-        """No START after the end, and no end after the end."""
+        """No START after the end, and no end after the end, but for what is restarted."""
+        again = {row.seq for row in model.restarted}
+        self.ended = {seq: status for seq, status in self.ended.items() if seq not in again} if again else self.ended
         for sent in signals:
             if sent.kind is SignalKind.START and sent.seq in self.ended:
                 raise Difference(f"{sent.invocation.invocation_id} is started after it has ended: {sent}")

@@ -24,7 +24,7 @@ def table(model: Partition, dump: Mapping[str, bytes]) -> None:
     flows = {_name(key): check.decode(value) for key, value in dump.items() if key.startswith("f/")}
     check.same("flows", {n: _flow(f) for n, f in flows.items()}, {n: _facts(f) for n, f in model.flows.items()})
     entries = {key[2:]: check.decode(value) for key, value in dump.items() if key.startswith("g/")}
-    check.same("members", {key: _entry(each) for key, each in entries.items()}, dict(_entries(model)))
+    check.same("members", {key: _entry(each, flows[_flow_of(key)]) for key, each in entries.items()}, _entries(model))
 
 
 def _name(key: str) -> FlowName:
@@ -55,9 +55,16 @@ def _facts(flow: state.Flow) -> dict[str, object]:
     return facts | {"failures": sorted(map(str, failures))[:MOST_SHOWN]}
 
 
-def _entry(found: object) -> tuple[object, ...]:
+def _flow_of(entry: str) -> FlowName:
+    return _name("f/" + entry.rsplit("/", 2)[0])
+
+
+def _entry(found: object, flow: object) -> tuple[object, ...]:
+    """What an entry says; nothing, if it is from before the flow was opened again."""
     assert isinstance(found, Member)
-    return found.state, found.labels, found.invocation_id if found.state is MemberState.FAILED else None
+    assert isinstance(flow, Flow)
+    state = found.state if found.round > flow.reopened else MemberState.JOINED
+    return state, found.labels, found.invocation_id if state is MemberState.FAILED else None
 
 
 def _member(member: state.Member) -> tuple[object, ...]:
@@ -65,16 +72,16 @@ def _member(member: state.Member) -> tuple[object, ...]:
     return member.state, member.labels, member.invocation_id if failed else None
 
 
-def _entries(model: Partition) -> list[tuple[str, tuple[object, ...]]]:
-    return [
-        (f"{'nc'[children]}/{name}/{partition}/{seq}", _member(member))
+def _entries(model: Partition) -> dict[str, tuple[object, ...]]:
+    return {
+        f"{'nc'[children]}/{name}/{partition}/{seq}": _member(member)
         for (children, name), flow in model.flows.items()
         for (partition, seq), member in flow.members.items()
-    ]
+    }
 
 
 def at_rest(models: Sequence[Partition]) -> None:
-    """Every flow has the members that live, and whom its cancel reaches lives on only if it has failed."""
+    """Every flow has the members that live; whom its cancel reaches lives on only if it failed or was restarted."""
     living: dict[FlowName, dict[Place, state.Row]] = {}
     for model in models:
         for row in model.rows.values():
@@ -87,11 +94,11 @@ def at_rest(models: Sequence[Partition]) -> None:
         flow = known[name]
         check.same(f"members of {name}", sorted(flow.members), sorted(rows))
         for place, row in rows.items():
-            failed = flow.members[place].state is MemberState.FAILED
+            spared = flow.members[place].state in {MemberState.FAILED, MemberState.RESTARTED}
             lives_on = flow.policy is CancelPolicy.CANCEL_ALL or (
                 flow.policy is CancelPolicy.CANCEL_PENDING and not row.started
             )
-            if lives_on and not failed:
+            if lives_on and not spared:
                 raise check.Difference(f"{name} was cancelled, and {row.invocation_id} is {row.status}")
 
 

@@ -38,6 +38,7 @@ from streams.model import (
 if TYPE_CHECKING:
     from random import Random
 
+    from streams.model import Command
     from support.reference.beside.twin import Cluster
     from support.reference.state import Row
 
@@ -59,7 +60,7 @@ _MOVES: Final = {
 }
 _ACTIONS: Final = (
     *(Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.CANCEL, Action.KILL, Action.KILL, Action.PAUSE, Action.PAUSE),
-    *(Action.RESUME, Action.PURGE),
+    *(Action.RESUME, Action.PURGE, Action.RESTART, Action.RESTART),
 )
 _REPORTED: Final = (
     *(Status.RUNNING, Status.RUNNING, Status.SUSPENDED, Status.BACKING_OFF, Status.COMPLETED, Status.CANCELLED),
@@ -148,6 +149,10 @@ class Life:
         if paused and random.random() < 0.4:
             self.cluster.send(Act(random.choice(paused).invocation_id, Action.RESUME))
             return
+        ended = [row for row in rows if row.ended]
+        if ended and random.random() < 0.3:
+            self.cluster.send(Act(random.choice(ended).invocation_id, Action.RESTART))
+            return
         asked = [row for row in rows if row.status is Status.CANCELLING]
         if asked and random.random() < 0.2:
             self.cluster.send(Act(random.choice(asked).invocation_id, Action.KILL))
@@ -182,6 +187,8 @@ class Life:
                 start = replace(
                     start, filter=Filter(match_all=True), action=random.choice((Action.CANCEL, Action.KILL))
                 )
+        if start.action is Action.RESTART and random.random() < 0.6:
+            start = replace(start, filter=self._ended_filter(random), standing_until=None)
         self.batches.append(start)
         self.cluster.send(start)
 
@@ -233,6 +240,12 @@ class Life:
             filters = [Filter(), Filter(services=()), Filter(statuses=(Status.KILLED,)), *_REFUSED]
         return random.choice(filters)
 
+    def _ended_filter(self, random: Random) -> Filter:
+        filters = [Filter(match_all=True), Filter(statuses=(Status.KILLED, Status.CANCELLED))]
+        if self.batches:
+            filters.append(Filter(batch_ids=tuple(each.batch_id for each in self.batches[-4:])))
+        return random.choice(filters)
+
     def _control(self, random: Random) -> None:
         if not self.batches:
             return
@@ -262,8 +275,16 @@ class Life:
     def _repeat(self, random: Random) -> None:
         log = self.cluster.logs[random.randrange(self.cluster.partitions)]
         written = [entry.command for entry in log[-20:] if isinstance(entry.command, _REPEATED)]
-        if written:
-            self.cluster.send(random.choice(written))
+        repeated = random.choice(written) if written else None
+        if repeated is not None and not self._untrue(repeated):
+            self.cluster.send(repeated)
+
+    def _untrue(self, command: Command) -> bool:
+        """Whether it says that members have ended of which one lives again: workers write it once, and in order."""
+        if not isinstance(command, MemberEnded):
+            return False
+        rows = self.cluster.pairs[command.member_partition].model.rows.values()
+        return any(row.seq in command.seqs and not row.ended for row in rows)
 
     def _grace(self, random: Random) -> int | None:
         return random.choice((None, None, 0, 2_000, 8_000, 20_000, -1 if random.random() < 0.1 else 12_000))
