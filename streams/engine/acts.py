@@ -90,8 +90,6 @@ def _go_on(row: Row, at: At, view: View, guards: Guards) -> list[Effect]:
 def _ask(row: Row, command: Act, at: At) -> list[Effect]:
     grace_ms = DEFAULT_GRACE_MS if command.grace_ms is None else command.grace_ms
     if row.status is Status.CANCELLING:
-        cancelling = asked_again(row, command.cause, command.on_timeout, grace_ms, at.now)
-    else:
-        cancelling = asked(row, command.cause, command.on_timeout, grace_ms, at.now)
-    repeat = 0 if cancelling.ending is None else cancelling.ending.repeat
-    return [UpdateRow(cancelling), signal(SignalKind.CANCEL, row, repeat, at.now, command.cause)]
+        return asked_again(row, command.cause, command.on_timeout, grace_ms, at)
+    cancelling = asked(row, command.cause, command.on_timeout, grace_ms, at.now)
+    return [UpdateRow(cancelling), signal(SignalKind.CANCEL, row, 0, at.now, command.cause)]

@@ -86,11 +86,11 @@ class Page(Record, frozen=True):
     `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
     need nothing else. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
     `rows`: the rows to be written row by row, in order of seq: for RESUME the matched PAUSED rows, for PAUSE those of
-    them that are held, for PURGE and RESTART all matched rows, for other actions none. `objects`: for KILL, CANCEL and
-    PAUSE the objects of matched rows, in order; they may be left out if nothing waits for them. `weight`: of all
-    matched rows. If that exceeds `max_bytes`, a page of several ids has no rows: ask again with fewer ids. For KILL and
-    CANCEL: `grouped`: the matched rows with a flow or a parent, and `parents`: seq and id of those whose children have
-    a flow here, both in order of seq.
+    them that are held, for PURGE and RESTART all matched rows, for CANCEL those whose grace has ended with LEAVE, for
+    other actions none. `objects`: for KILL, CANCEL and PAUSE the objects of matched rows, in order; they may be left
+    out if nothing waits for them. `weight`: of all matched rows. If that exceeds `max_bytes`, a page of several ids has
+    no rows: ask again with fewer ids. For KILL and CANCEL: `grouped`: the matched rows with a flow or a parent, and
+    `parents`: seq and id of those whose children have a flow here, both in order of seq.
     """
 
     scanned: int

@@ -19,7 +19,7 @@ from streams.engine import (
     slices,
     ticks,
 )
-from streams.engine.effects import PutFlow
+from streams.engine.effects import InsertRow, PutFlow, UpdateRow
 from streams.engine.members import following
 from streams.engine.rotation import begin_turns
 from streams.model import (
@@ -74,6 +74,8 @@ HANDLERS: dict[type, Handler] = {
 _OF_FLOWS = frozenset({CancelFlow, JoinFlow, MemberEnded, MemberAck, ContinueFlow})
 """Commands that change flows and no rows."""
 _MAY_WAKE = frozenset({ActMembers, ContinueSlice, Tick})
+_COMMON = frozenset({Invoke, ReportTransition})
+"""Most commands. Only the row of their first effect may join flows or end: one of no flow costs nothing more."""
 
 
 def apply(command: Command, at: At, view: View) -> list[Effect]:
@@ -84,10 +86,21 @@ def apply(command: Command, at: At, view: View) -> list[Effect]:
     Raises:
         CommandRefusedError: the command breaks a rule; it becomes a dead letter and nothing changes.
     """
-    effects = HANDLERS[type(command)](command, at, view)
-    if type(command) in _OF_FLOWS:
+    kind = type(command)
+    effects = HANDLERS[kind](command, at, view)
+    if kind in _OF_FLOWS:
         return begin_turns(effects, at, view)
+    if kind in _COMMON and type(effects[-1]) is not PutFlow and not _of_a_flow(effects[0]):
+        return effects
     told = following(command, effects, at, view)
-    if told or type(command) in _MAY_WAKE or (effects and type(effects[-1]) is PutFlow):
+    if told or kind in _MAY_WAKE or (effects and type(effects[-1]) is PutFlow):
         return begin_turns(effects + told, at, view)
     return effects
+
+
+def _of_a_flow(effect: Effect) -> bool:
+    """Whether the effect changes a row that belongs to a flow, or has a parent."""
+    if type(effect) is not InsertRow and type(effect) is not UpdateRow:
+        return False
+    row = effect.row
+    return row.flow_id is not None or row.parent_id is not None

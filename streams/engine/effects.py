@@ -158,7 +158,7 @@ class SendAll(Record, frozen=True):
     """A page's signals: the same signal to the executor of each row."""
 
     kind: SignalKind
-    rows: Sequence[StartedRow]
+    rows: Sequence[StartedRow | Row]
     at: int
     cause: Cause | None
 

@@ -84,7 +84,8 @@ def join_flow(command: JoinFlow, at: At, view: View) -> list[Effect]:
     member = Member(labels=command.labels) if command.labels else _JOINED
     if flow.policy is None:
         flow = replace(flow, live=flow.live + len(seqs), revision=at.offset, updated_at=at.now)
-        return [PutFlow(flow), PutMembers(flow.flow_id, flow.children, command.member_partition, seqs, member)]
+        put = PutMembers(flow.flow_id, flow.children, command.member_partition, seqs, member)
+        return [PutFlow(flow), put, *_let_go(command, at, view)]
     if command.restarted and flow.policy is not CancelPolicy.FLOW_ONLY:
         return _exempted(flow, command, seqs, member, at, view)
     number = counts_as(flow, member)
@@ -94,6 +95,8 @@ def join_flow(command: JoinFlow, at: At, view: View) -> list[Effect]:
         member = replace(member, state=MemberState.ASKED, round=flow.round)
         flow = asked_more(flow, command.member_partition, len(seqs), view.partitions)
         effects.append(asking(flow, command.member_partition, seqs, view))
+    else:
+        effects += _let_go(command, at, view)
     put = PutMembers(flow.flow_id, flow.children, command.member_partition, seqs, member)
     return [PutFlow(written(flow, at)), put, *effects]
 
@@ -103,9 +106,18 @@ def _exempted(flow: Flow, command: JoinFlow, seqs: tuple[int, ...], member: Memb
     flow = replace(flow, kept=flow.kept + len(seqs), restarted=flow.restarted + len(seqs))
     member = replace(member, state=MemberState.RESTARTED, round=flow.round)
     put = PutMembers(flow.flow_id, flow.children, command.member_partition, seqs, member)
-    # Until now the flow may have held their start here.
-    freed = begin_release(at, view) if command.member_partition == at.partition else []
-    return [PutFlow(written(flow, at)), put, *freed]
+    return [PutFlow(written(flow, at)), put, *_let_go(command, at, view)]
+
+
+def _let_go(command: JoinFlow, at: At, view: View) -> list[Effect]:
+    """The release of new members that were held until they join, and that no cancel reaches after all.
+
+    What held them is forgotten, or does not concern them: the cancelled flow as it was, or a cancelled parent.
+    """
+    if command.member_partition != at.partition or not view.may_hold:
+        return []
+    held = view.held(command.seqs[0] - 1, 1, 1)
+    return begin_release(at, view) if held and held[0].row.seq <= command.seqs[-1] else []
 
 
 def member_ended(command: MemberEnded, at: At, view: View) -> list[Effect]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.engine.answers import At
     from streams.engine.effects import Effect
     from streams.engine.view import View
-    from streams.model import Invoke, ReportTransition
+    from streams.model import Invoke, ReportTransition, Slice
 
 # Looking up an enum's member costs as much as copying a row.
 _START = SignalKind.START
@@ -37,8 +37,11 @@ def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
     known = view.row(invocation.invocation_id)
     if known is not None:
         return _again(known, digest)
-    if (refusal := _at_the_door(command, at, digest, view)) is not None:
-        return refusal
+    rule = view.at_the_door(invocation, at.now)
+    if rule is not None or invocation.flow_id is not None or invocation.parent_id is not None:
+        refusal = _at_the_door(rule, command, at, digest, view)
+        if refusal is not None:
+            return refusal
     scheduled_at = command.scheduled_at
     if scheduled_at is not None and scheduled_at > at.now:
         row = _arrived(command, at, digest, _SCHEDULED, 0, None, scheduled_at)
@@ -54,21 +57,16 @@ def invoke(command: Invoke, at: At, view: View) -> list[Effect]:
     return [InsertRow(row, invocation, command.payload), start]
 
 
-def _at_the_door(command: Invoke, at: At, digest: int, view: View) -> list[Effect] | None:
+def _at_the_door(rule: Slice | None, command: Invoke, at: At, digest: int, view: View) -> list[Effect] | None:
     """The effects if a standing rule or a cancelled flow ends the invocation as it arrives; None if it may come in."""
-    invocation = command.invocation
-    rule = view.at_the_door(invocation, at.now)
     if rule is not None:
         status, attempt, started_seq = (_RUNNING, 1, at.offset) if command.adopt else (_PENDING, 0, None)
         row = _arrived(command, at, digest, status, attempt, started_seq, None)
-        effects = turn_away(row, rule, command, at)
         action = FlowAction(rule.action.value)
-        return effects + cancel_children(
+        return turn_away(row, rule, command, at) + cancel_children(
             row.invocation_id, action, rule.grace_ms, rule.on_timeout, rule.cause, at, view
         )
-    if command.adopt or (invocation.flow_id is None and invocation.parent_id is None):
-        return None
-    flow = ending_flow(invocation, at, view)
+    flow = None if command.adopt else ending_flow(command.invocation, at, view)
     if flow is None:
         return None
     return turned_away(_arrived(command, at, digest, _PENDING, 0, None, None), flow, command, at, view)
@@ -98,24 +96,30 @@ def _arrived(
 ) -> Row:
     """The row of a new invocation; attempt 0 means that no executor has seen it."""
     invocation = command.invocation
+    # By place: names cost as much as the row.
     return Row(
-        invocation_id=invocation.invocation_id,
-        encoded=command.encoded,
-        seq=at.offset,
-        content_hash=digest,
-        status=status,
-        attempt=attempt,
-        last_report_no=-1,
-        created_at=at.now,
-        modified_at=at.now,
-        started_seq=started_seq,
-        scheduled_at=command.scheduled_at,
-        due_at=due_at,
-        adopted=command.adopt,
-        lease_ms=invocation.lease_ms,
-        object_key=invocation.object_key,
-        flow_id=invocation.flow_id,
-        parent_id=invocation.parent_id,
+        invocation.invocation_id,
+        command.encoded,
+        at.offset,
+        digest,
+        status,
+        attempt,
+        -1,
+        at.now,
+        at.now,
+        started_seq,
+        None,
+        command.scheduled_at,
+        due_at,
+        None,
+        False,
+        None,
+        command.adopt,
+        invocation.lease_ms,
+        None,
+        invocation.object_key,
+        invocation.flow_id,
+        invocation.parent_id,
     )
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
-from streams.engine.answers import Grouped, StartedRow
-from streams.engine.effects import Append, PutDelta, PutSlice, SendAll, UpdateRow
+from streams.engine.answers import Grouped
+from streams.engine.effects import Append, PutDelta, PutSlice, SendAll
 from streams.engine.guards import Guards
 from streams.engine.ledger import Ledger
 from streams.engine.lifecycle import ENDED_BY, Verdict, next_repeat, stands_at, verdict
 from streams.engine.members import acked, cancel_children, endings
 from streams.engine.objects import object_of, promotions_within
 from streams.engine.pages import differences
-from streams.engine.rows import asked_again, signal
+from streams.engine.rows import asked_again
 from streams.engine.validate import check_internal
 from streams.engine.weights import limit_of, of_cause, of_flows, of_slice
 from streams.model import (
@@ -34,7 +33,7 @@ from streams.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from streams.engine.answers import At
     from streams.engine.effects import Effect
@@ -49,29 +48,34 @@ class _Plan:
     """How each member of the page is treated; lists of rows in order of seq.
 
     `ended`: ended by this page. `asked`: their executors are asked to end them, `again`: once more after a grace that
-    ended with LEAVE. `over`: had ended before. `kept`: left by the policy. `awaited`: their end is awaited already.
-    `missing`: seqs without a member of the flow.
+    ended with LEAVE. `known`: those ended and asked whom an executor may know. `over`: had ended before. `kept`: left
+    by the policy. `awaited`: their end is awaited already. `missing`: seqs without a member of the flow. `left`: how
+    many are ended or asked, by their former status.
     """
 
     def __init__(self, command: ActMembers, name: FlowName, seqs: Sequence[int], rows: Sequence[Row]) -> None:
         self.ended: list[Row] = []
         self.asked: list[Row] = []
         self.again: list[Row] = []
+        self.known: list[Row] = []
         self.over: list[Row] = []
         self.kept: list[Row] = []
         self.awaited: list[Row] = []
         flow_id, children = name
         members = [row for row in rows if (row.parent_id if children else row.flow_id) == flow_id]
-        self.missing = sorted(set(seqs).difference(map(_SEQ, members)))
+        self.missing = sorted(set(seqs).difference(map(_SEQ, members))) if len(members) < len(seqs) else []
         action = Action(command.action.value)
+        self.left: dict[Status, int] = {}
         # Rows of one standing are treated alike, and a page has few standings.
-        alike: dict[tuple[Status, Status | None, bool], list[Row]] = {}
-        for row in members:
-            standing = (row.status, row.paused_from, row.due_at is None)
-            group = alike.get(standing)
-            if group is None:
-                group = alike[standing] = self._group(row, action, command.policy)
-            group.append(row)
+        for standing, alike in _alike(members).items():
+            group = self._group(alike[0], action, command.policy)
+            group += alike
+            if group is self.ended or group is self.asked:
+                self.left[standing[0]] = self.left.get(standing[0], 0) + len(alike)
+                if stands_at(alike[0]) in STARTED:
+                    self.known += alike
+        for rows_ in (self.ended, self.asked, self.again, self.known, self.over, self.kept, self.awaited):
+            rows_.sort(key=_SEQ)
 
     def _group(self, row: Row, action: Action, policy: CancelPolicy) -> list[Row]:
         """The list that the row belongs to."""
@@ -89,6 +93,19 @@ class _Plan:
                 raise AssertionError(f"a flow's cancel cannot {found.value}")
             case _:
                 assert_never(found)
+
+
+def _alike(rows: Iterable[Row]) -> dict[tuple[Status, Status | None, bool], list[Row]]:
+    """Rows by their standing."""
+    found: dict[tuple[Status, Status | None, bool], list[Row]] = {}
+    for row in rows:
+        standing = (row.status, row.paused_from, row.due_at is None)
+        alike = found.get(standing)
+        if alike is None:
+            found[standing] = [row]
+        else:
+            alike.append(row)
+    return found
 
 
 def act_members(command: ActMembers, at: At, view: View) -> list[Effect]:
@@ -119,16 +136,14 @@ def _effects(command: ActMembers, plan: _Plan, at: At, view: View, most: int | N
     """The effects on rows and batches, on inboxes and on the children; None if they weigh more than `most` bytes."""
     effects = _delta(command, plan, at)
     for row in plan.again:
-        again = asked_again(row, command.cause, command.on_timeout, command.grace_ms, at.now)
-        repeat = 0 if again.ending is None else again.ending.repeat
-        effects += [UpdateRow(again), signal(SignalKind.CANCEL, row, repeat, at.now, command.cause)]
+        effects += asked_again(row, command.cause, command.on_timeout, command.grace_ms, at)
     ledger = Ledger(at, view)
     for row in plan.ended:
         if row.ending is not None and row.ending.counted_by is not None:
             ledger.settle(row.ending.counted_by, "skipped")
     effects += ledger.effects()
     hit = [*plan.ended, *plan.asked, *plan.again]
-    for row in hit:
+    for row in view.with_children(hit):
         effects += cancel_children(
             row.invocation_id, command.action, command.grace_ms, command.on_timeout, command.cause, at, view
         )
@@ -156,16 +171,10 @@ def _delta(command: ActMembers, plan: _Plan, at: At) -> list[Effect]:
         ending = Ending(command.cause, command.on_timeout, grace_until)
     if not changes:
         return []
-    left = Counter(row.status for row in (*plan.ended, *plan.asked))
-    effects: list[Effect] = [PutDelta(PageDelta(at.now, ending, tuple(changes)), dict(left))]
-    known = [row for row in (*plan.ended, *plan.asked) if stands_at(row) in STARTED]
-    if known:
+    effects: list[Effect] = [PutDelta(PageDelta(at.now, ending, tuple(changes)), plan.left)]
+    if plan.known:
         kind = SignalKind.KILL if command.action is FlowAction.KILL else SignalKind.CANCEL
-        rows = [
-            StartedRow(row.seq, row.invocation_id, row.encoded, row.status, row.attempt, None)
-            for row in sorted(known, key=_SEQ)
-        ]
-        effects.append(SendAll(kind, rows, at.now, command.cause))
+        effects.append(SendAll(kind, plan.known, at.now, command.cause))
     return effects
 
 

@@ -62,11 +62,7 @@ def flows_of(row: Row | Invocation | Grouped) -> list[FlowName]:
 def following(command: Command, effects: list[Effect], at: At, view: View) -> list[Effect]:
     """What a command's effects mean for flows: who joins, who has ended, and whose children are cancelled with it."""
     if isinstance(command, Invoke):
-        invocation = command.invocation
-        if invocation.flow_id is None and invocation.parent_id is None:
-            return []
-        return _joins(invocation, effects, at, view)
-    # Most commands are reports on rows without a flow: they must cost next to nothing here.
+        return _joins(command.invocation, effects, at, view)
     rows = [effect.row for effect in effects if type(effect) is UpdateRow]
     grouped = [row for row in rows if row.flow_id is not None or row.parent_id is not None]
     over = [row for row in grouped if row.status in TERMINAL] if grouped else grouped
@@ -206,11 +202,11 @@ def cancel_children(
 
 def ending_flow(invocation: Invocation, at: At, view: View) -> Flow | None:
     """The flow of this partition whose cancel ends the invocation as it arrives; None if there is none."""
-    if invocation.flow_id is not None:
+    if invocation.flow_id is not None and home_of((invocation.flow_id, False), view.partitions) == at.partition:
         flow = view.flow(invocation.flow_id, children=False)
         if ends_all(flow):
             return flow
-    if invocation.parent_id is not None:
+    if invocation.parent_id is not None and home_of((invocation.parent_id, True), view.partitions) == at.partition:
         known = view.flow(invocation.parent_id, children=True)
         flow = known or joining(invocation.parent_id, at, view, children=True)
         if ends_all(flow):

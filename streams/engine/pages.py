@@ -21,6 +21,7 @@ from streams.engine.pace import paced, refilled, room, used_up
 from streams.engine.release import let_go
 from streams.engine.restarts import restart, restartable
 from streams.engine.rotation import next_in_rotation, next_page, waiting_turns
+from streams.engine.rows import asked_again
 from streams.engine.slices import pages_over, report_of_end, takes_turns
 from streams.engine.starts import resume
 from streams.engine.validate import check_internal
@@ -37,10 +38,12 @@ from streams.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streams.engine.answers import At, Page, StartedRow
     from streams.engine.effects import Effect
     from streams.engine.view import View
-    from streams.model import ContinueSlice, Slice
+    from streams.model import ContinueSlice, Row, Slice
 
 _SEQ = attrgetter("seq")
 _BY_STATUS_AND_BATCH = attrgetter("status", "counted_by")
@@ -54,13 +57,14 @@ class _Plan(NamedTuple):
 
     `done`, `asked`: rising seqs of rows on which the action takes effect at once, and of those whose executor is asked
     to end them. `signalled`: the rows of both kinds that take the action's own signal. `skipped`: how many rows have
-    nothing done to them.
+    nothing done to them. `again`: rows whose executor is asked once more, after a grace that ended with LEAVE.
     """
 
     done: list[int]
     asked: list[int]
     signalled: list[StartedRow]
     skipped: int
+    again: Sequence[Row] = ()
 
 
 def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
@@ -81,7 +85,7 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
         page = _without_guarded(slice_.action, page, guards, at)
         plan = _plan(slice_.action, page)
         if page.grouped or page.parents:
-            guards = Guards(view, frozenset(chain(plan.done, plan.asked)))
+            guards = Guards(view, frozenset(chain(plan.done, plan.asked, map(_SEQ, plan.again))))
         elif slice_.action is Action.RESTART:
             guards = Guards(view, restarted=frozenset(plan.done))
         # A page of one row may weigh anything: there must be progress.
@@ -157,7 +161,8 @@ def _plan(action: Action, page: Page) -> _Plan:
     if action is Action.KILL:
         return _Plan(sorted(chain(never_started, map(_SEQ, page.started))), [], page.started, 0)
     asked = [row for row in page.started if row.status not in _ASKED]
-    return _Plan(sorted(never_started), list(map(_SEQ, asked)), asked, len(page.started) - len(asked))
+    skipped = len(page.started) - len(asked) - len(page.rows)
+    return _Plan(sorted(never_started), list(map(_SEQ, asked)), asked, skipped, page.rows)
 
 
 def _matched(page: Page) -> int:
@@ -243,6 +248,8 @@ def _end(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> list[Eff
     kind = SignalKind.KILL if slice_.action is Action.KILL else SignalKind.CANCEL
     if plan.signalled:
         effects.append(SendAll(kind, plan.signalled, at.now, slice_.cause))
+    for row in plan.again:
+        effects += asked_again(row, slice_.cause, slice_.on_timeout, slice_.grace_ms, at, slice_.batch_id)
     ledger = Ledger(at, view)
     for (status, batch_id), rows in signalled.items():
         if status is Status.CANCELLING and batch_id is not None:
@@ -257,7 +264,7 @@ def _of_flows(slice_: Slice, page: Page, plan: _Plan, at: At, view: View) -> lis
         ended = set(plan.done)
         effects += endings([each for each in page.grouped if each.seq in ended], at, view)
     if page.parents:
-        hit = {*plan.done, *plan.asked}
+        hit = {*plan.done, *plan.asked, *map(_SEQ, plan.again)}
         action = FlowAction(slice_.action.value)
         for seq, invocation_id in page.parents:
             if seq in hit:
@@ -284,7 +291,7 @@ def _left(page: Page, signalled: Counter[tuple[Status, str | None]]) -> dict[Sta
 
 def _advanced(slice_: Slice, page: Page, plan: _Plan, cursor: int, last: bool, at: At) -> Slice:  # noqa: FBT001
     """The slice with the page added to its counters."""
-    done, pending = len(plan.done), len(plan.asked)
+    done, pending = len(plan.done), len(plan.asked) + len(plan.again)
     acted = done + pending
     if slice_.dry_run:
         done, pending = acted, 0

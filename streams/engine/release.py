@@ -31,11 +31,13 @@ _BEGINNING: Final = -1
 
 def let_go(before: Slice, after: Slice | None, at: At, view: View) -> list[Effect]:
     """The first page of a release, if this change ends a slice's guarding; `after` is None for a forgotten slice."""
-    return begin_release(at, view) if guarding(before) and (after is None or not guarding(after)) else []
+    if not guarding(before) or (after is not None and guarding(after)):
+        return []
+    return begin_release(at, view)
 
 
 def begin_release(at: At, view: View) -> list[Effect]:
-    """The first page of a release, if anything is held; one that is in progress starts over after its last page."""
+    """The first page of a release, if rows are held; one that is in progress starts over after its last page."""
     meta = view.meta
     if meta.release_outstanding:
         # The release in progress may have passed the rows that are let go.

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from streams.engine.effects import Send
+from streams.engine.effects import Send, UpdateRow
 from streams.engine.lifecycle import next_repeat
 from streams.model import Ending, SignalKind, Status
 
 if TYPE_CHECKING:
     from streams.engine.answers import At
+    from streams.engine.effects import Effect
     from streams.model import Cause, OnTimeout, ReportTransition, Row
 
 
@@ -79,12 +80,15 @@ def asked(row: Row, cause: Cause, on_timeout: OnTimeout, grace_ms: int, now: int
     )
 
 
-def asked_again(row: Row, cause: Cause, on_timeout: OnTimeout, grace_ms: int, now: int) -> Row:
-    """The row whose grace has ended with LEAVE, with a new grace; the CANCEL signal's `repeat` rises."""
-    again = asked(row, cause, on_timeout, grace_ms, now)
-    if row.ending is None or again.ending is None:
-        return again
-    return replace(again, ending=replace(again.ending, repeat=row.ending.repeat + 1))
+def asked_again(
+    row: Row, cause: Cause, on_timeout: OnTimeout, grace_ms: int, at: At, counted_by: str | None = None
+) -> list[Effect]:
+    """Ask for the end of a row whose grace has ended with LEAVE: a new grace, and the CANCEL signal's next `repeat`."""
+    again = asked(row, cause, on_timeout, grace_ms, at.now, counted_by)
+    repeat = 0 if row.ending is None else row.ending.repeat + 1
+    if again.ending is not None:
+        again = replace(again, ending=replace(again.ending, repeat=repeat))
+    return [UpdateRow(again), signal(SignalKind.CANCEL, row, repeat, at.now, cause)]
 
 
 def ended(row: Row, status: Status, now: int, ending: Ending) -> Row:

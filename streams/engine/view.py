@@ -67,6 +67,10 @@ class View(Protocol):
     def invocation(self, row: Row) -> Invocation:
         """The part of the row that never changes."""
 
+    @property
+    def may_hold(self) -> bool:
+        """False only if no row is held: a question that costs nothing."""
+
     def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Held rows with `seq > after`, in order of seq.
 
@@ -117,6 +121,9 @@ class View(Protocol):
 
     def flow(self, flow_id: str, *, children: bool) -> Flow | None:
         """A flow of this partition; None if it knows none."""
+
+    def with_children(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those of these rows whose children have a flow here, in their order."""
 
     def members(self, flow: Flow, partition: int, after: int, limit: int) -> Sequence[tuple[int, Member]]:
         """The members of a flow on one partition with `seq > after`, in order of seq; at most `limit`."""

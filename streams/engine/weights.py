@@ -75,11 +75,15 @@ def of_matched(row: Row, action: Action, started: bool, payload: int | None, eac
         payload: as for `of_start`.
         each: bytes that the cause takes in each signal of the page.
     """
-    if action is Action.RESTART or (row.status is Status.PAUSED and action in {Action.PAUSE, Action.RESUME}):
+    again = row.status is Status.CANCELLING and row.due_at is None and action is Action.CANCEL
+    paused = row.status is Status.PAUSED and action in {Action.PAUSE, Action.RESUME}
+    if again or paused or action is Action.RESTART:
         record = RECORD + len(row.encoded) + text(row.invocation_id) + text(row.deployment_id)
         if action is Action.PAUSE:
             return record
-        return record + SIGNAL + len(row.encoded) + text(row.invocation_id) + (payload or 0)
+        # The record of a row that is asked again names the cause, and the batch once more.
+        rest = 3 * each if again else payload or 0
+        return record + SIGNAL + len(row.encoded) + text(row.invocation_id) + rest
     return SEQ + SIGNAL + each + len(row.encoded) + text(row.invocation_id) if started else SEQ
 
 

@@ -13,7 +13,7 @@ from streams.state.keys import flow_key, member_prefix
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from streams.engine.effects import FlowEffect
     from streams.model import Flow, Member, Row
@@ -93,7 +93,12 @@ class Flows:
         if seqs[0] > self._highest_of(name, partition):
             self._note_new(name, partition, seqs)
             return []
-        changed = self._entries_unwritten.get(name, {}).get(partition, {})
+        changed = self._entries_unwritten.get(name, {}).get(partition)
+        if not changed:
+            there = kept_flows.members_at(self._db, name, partition, seqs)
+            if len(there) < len(seqs):
+                self._note_new(name, partition, set(seqs).difference(seq for seq, _ in there))
+            return there
         asked = [seq for seq in seqs if seq not in changed]
         found = dict(kept_flows.members_at(self._db, name, partition, asked)) if asked else {}
         if len(found) < len(asked):
@@ -102,7 +107,7 @@ class Flows:
             found |= {seq: member for seq in seqs if (member := changed.get(seq)) is not None}
         return sorted(found.items())
 
-    def _note_new(self, name: FlowName, partition: int, seqs: Sequence[int]) -> None:
+    def _note_new(self, name: FlowName, partition: int, seqs: Iterable[int]) -> None:
         written = self._entries.get(name, {}).get(partition, ())
         self._new.update([(name, partition, seq) for seq in seqs if seq not in written])
 
@@ -116,12 +121,20 @@ class Flows:
             highest[partition] = max(known)
         return highest[partition]
 
+    def with_children(self, rows: Sequence[Row]) -> list[Row]:
+        """As `View.with_children`: one look for all, since most rows have none."""
+        flows = kept_flows.with_children(self._db, [row.seq for row in rows])
+        for flow in flows:
+            self._known.setdefault((True, flow.flow_id), flow)
+        parents = {flow.flow_id for flow in flows} | {flow_id for children, flow_id in self._before if children}
+        return [row for row in rows if row.invocation_id in parents] if parents else []
+
     def load_children(self, parents: Sequence[Row]) -> None:
         """Read the flows of these rows' children in one statement: most have none."""
-        asked = {name: row.seq for row in parents if (name := (True, row.invocation_id)) not in self._known}
-        self._known.update(dict.fromkeys(asked))
-        for flow in kept_flows.with_children(self._db, list(asked.values())):
-            self._known[True, flow.flow_id] = flow
+        asked = [row for row in parents if (True, row.invocation_id) not in self._known]
+        self.with_children(asked)
+        for row in asked:
+            self._known.setdefault((True, row.invocation_id), None)
 
     def dispatching(self) -> list[Flow]:
         """As `View.dispatching`."""

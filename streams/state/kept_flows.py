@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -36,7 +37,10 @@ _CODES: Final = {state: code for code, state in enumerate(_STATES)}
 _NO_LABELS: Final = "{}"
 _encode_labels: Final = msgspec.json.Encoder().encode
 _decode_labels: Final = msgspec.json.Decoder(dict[str, str]).decode
+_decode_seqs: Final = msgspec.json.Decoder(list[int]).decode
 
+_FEW: Final = 8
+"""Fewer members than these are written one by one: to ask whether they are a range takes as long."""
 _PUT: Final = """INSERT INTO flows(children, id, turns, pending, due_at, over, changed, parent, record)
     VALUES (?1, ?2, ?3, ?8, NULLIF(?4, ''), NULLIF(?5, ''), CASE WHEN NOT ?1 THEN ?7 END,
         CASE WHEN ?1 THEN (SELECT seq FROM invocations i WHERE i.id = ?2) END, ?6)
@@ -48,7 +52,18 @@ _PUT_ONE: Final = f"{_PUT_MEMBER} ?"
 _PUT_ALIKE: Final = f"{_PUT_MEMBER} value FROM json_each(?)"
 _REMOVE: Final = """DELETE FROM members WHERE children = ? AND flow_id = ? AND partition = ?
     AND seq IN (SELECT value FROM json_each(?))"""
-_MEMBER: Final = "SELECT seq, state, round, labels, invocation_id FROM members WHERE children = ? AND flow_id = ?"
+_REMOVE_ALL: Final = """DELETE FROM members WHERE children = ? AND flow_id = ? AND partition = ?
+    AND seq BETWEEN ? AND ?"""
+_CHANGE_ALL: Final = """UPDATE members SET state = ?, round = ?, labels = ?, invocation_id = NULLIF(?, '')
+    WHERE children = ? AND flow_id = ? AND partition = ? AND seq BETWEEN ? AND ?"""
+_THERE: Final = """SELECT json_group_array(seq) FROM (SELECT seq FROM members
+    WHERE children = ? AND flow_id = ? AND partition = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?)"""
+_MEMBER: Final = """SELECT seq, state, round, labels, invocation_id FROM members
+    WHERE children = ? AND flow_id = ? AND partition = ? AND"""
+_SUMMARY: Final = """SELECT min(state), max(state), min(round), max(round), min(labels), max(labels),
+    count(invocation_id), json_group_array(seq)"""
+"""SQL that tells whether members are equal, which most are, and then all there is to tell of them."""
+_SEQ: Final = itemgetter(0)
 # Every id sorts after the empty text: the index is entered at its first flow instead of being scanned.
 _ANY_ORPHAN: Final = """SELECT 1 FROM flows INDEXED BY flows_orphans
     WHERE children = 1 AND parent IS NULL AND id > '' LIMIT 1"""
@@ -95,21 +110,26 @@ def remove_flows(db: sqlite3.Connection, names: Iterable[FlowName]) -> None:
 def put_members(db: sqlite3.Connection, entries: Entries) -> None:
     """Write entries of members: equal ones of a flow and partition by one statement."""
     ones: list[Params] = []
-    alike: list[Params] = []
-    gone: list[Params] = []
     for (children, flow_id), by_partition in entries.items():
         for partition, members in by_partition.items():
             place = (int(children), flow_id, partition)
             for columns, seqs in _equal(members):
-                if columns is None:
-                    gone.append((*place, json_list(seqs)))
-                elif len(seqs) == 1:
+                if columns is not None and len(seqs) == 1:
                     ones.append((*place, *columns, seqs[0]))
                 else:
-                    alike.append((*place, *columns, json_list(seqs)))
+                    _put_many(db, place, columns, sorted(seqs))
     db.executemany(_PUT_ONE, ones)
-    db.executemany(_PUT_ALIKE, alike)
-    db.executemany(_REMOVE, gone)
+
+
+def _put_many(db: sqlite3.Connection, place: Params, columns: Params | None, seqs: list[int]) -> None:
+    """Write the same entry for these seqs, which rise, or remove theirs. Those one after the other are one range."""
+    listed = json_list(seqs)
+    among = (*place, seqs[0], seqs[-1])
+    whole = len(seqs) >= _FEW and db.execute(_THERE, (*among, len(seqs) + 1)).fetchone()[0] == listed
+    if columns is None:
+        db.execute(*((_REMOVE_ALL, among) if whole else (_REMOVE, (*place, listed))))
+    else:
+        db.execute(*((_CHANGE_ALL, (*columns, *among)) if whole else (_PUT_ALIKE, (*place, *columns, listed))))
 
 
 def _equal(members: Mapping[int, Member | None]) -> Iterable[tuple[Params | None, list[int]]]:
@@ -136,22 +156,37 @@ def remove_members(db: sqlite3.Connection, name: FlowName) -> list[tuple[int, in
     return db.execute(gone, name).fetchall()
 
 
+def _members(db: sqlite3.Connection, seqs: str, params: Params) -> list[tuple[int, Member]]:
+    """The members of a partition whose seqs a condition tells, in order of seq; equal ones are one object."""
+    of_range = f"{_MEMBER} {seqs}"
+    *found, ids, seqs = db.execute(f"{_SUMMARY} FROM ({of_range})", params).fetchone()
+    lowest, highest = found[::2], found[1::2]
+    if lowest != highest or ids:
+        return _shared(db.execute(of_range, params).fetchall())
+    numbers = _decode_seqs(seqs)
+    member = _member((0, *lowest, None))[1] if numbers else None
+    return [(seq, member) for seq in numbers] if member is not None else []
+
+
 def members_after(
     db: sqlite3.Connection, name: FlowName, partition: int, after: int, limit: int
 ) -> list[tuple[int, Member]]:
     """Members of a flow on a partition with `seq > after`, in order of seq."""
-    sql = f"{_MEMBER} AND partition = ? AND seq > ? ORDER BY seq LIMIT ?"
-    return _shared(db.execute(sql, (*name, partition, after, limit)).fetchall())
+    return _members(db, "seq > ? ORDER BY seq LIMIT ?", (*name, partition, after, limit))
 
 
 def members_at(db: sqlite3.Connection, name: FlowName, partition: int, seqs: Sequence[int]) -> list[tuple[int, Member]]:
-    """Members of a flow on a partition with these seqs."""
+    """Members of a flow on a partition with these seqs, which rise, in order of seq."""
     if len(seqs) == 1:
-        found = db.execute(f"{_MEMBER} AND partition = ? AND seq = ?", (*name, partition, seqs[0])).fetchall()
-    else:
-        sql = f"{_MEMBER} AND partition = ? AND seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own names
-        found = db.execute(sql, (*name, partition, json_list(list(seqs)))).fetchall()
-    return _shared(found)
+        return _shared(db.execute(f"{_MEMBER} seq = ?", (*name, partition, seqs[0])).fetchall())
+    # Most answers are of members one after the other.
+    within = "seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
+    found = _members(db, within, (*name, partition, seqs[0], seqs[-1], len(seqs) + 1))
+    if len(found) > len(seqs):
+        among = "seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+        return _members(db, among, (*name, partition, json_list(list(seqs))))
+    wanted = set(seqs)
+    return found if wanted.issuperset(map(_SEQ, found)) else [each for each in found if each[0] in wanted]
 
 
 def highest_seq(db: sqlite3.Connection, name: FlowName, partition: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -58,6 +59,8 @@ class Overlay:
         self.counts: dict[str, int] = {}
         self.counts_changed = False
         self.total = 0
+        self.may_hold = True
+        """False if it is known that no row is held."""
         self._db = db
         self.old_deltas = OldDeltas(db)
         self._rows: dict[str, Row | None] = {}
@@ -74,6 +77,7 @@ class Overlay:
         """Begin again without any changes; `counts`: rows of the store by status."""
         self.counts = dict(counts)
         self.counts_changed = False
+        self.may_hold = True
         self.total = sum(counts.values())
         self.endings.reload()
         self.old_deltas.reload()
@@ -148,14 +152,15 @@ class Overlay:
     def rows_at(self, seqs: Sequence[int], action: Action, max_bytes: int, each: int) -> tuple[list[Row], int]:
         """As `View.rows_at`, with the turn's changes."""
         self.write()
-        places = {seq: place for place, seq in enumerate(seqs)}
-        weighed = self.weighed(
-            reads.weighed_by_seqs(self._db, list(seqs)), lambda row, size: of_member(row, action, size, each), max_bytes
-        )
-        looked = len(seqs)
-        if weighed and sum(weight for _, weight in weighed) >= max_bytes:
-            looked = places[weighed[-1].row.seq] + 1
-        return [row for row, _ in weighed], looked
+        rows, weight, endings = [], 0, self.endings
+        for columns in reads.rows_by_seqs(self._db, list(seqs)):
+            row = row_of(columns, endings)
+            rows.append(row)
+            # The payload of a row that ends is never read.
+            weight += of_member(row, action, None, each)
+            if weight >= max_bytes:
+                return rows, bisect_right(seqs, row.seq)
+        return rows, len(seqs)
 
     def ended(self, before: int, limit: int) -> list[tuple[int, str]]:
         """As `View.ended`, with the turn's changes."""
@@ -211,6 +216,8 @@ class Overlay:
             row = replace(row, delta=None)
         if row.object_key is not None:
             self._inboxes.put(row)
+        if row.held:
+            self.may_hold = True
         self._rows[row.invocation_id] = row
         self._updated[row.seq] = row
 

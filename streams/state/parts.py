@@ -1,27 +1,49 @@
-"""The view of the parts of a table that are not rows: batches, slices, flows."""
+"""The view of the parts of a table that are not rows: batches, slices, flows, and what these hold back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.engine.answers import MAX_BYTES
 from streams.engine.view import View
+from streams.engine.weights import of_start
+from streams.state import reads
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
 
+    from streams.engine.answers import Weighed
     from streams.engine.guarding import Guard
-    from streams.model import Batch, Flow, Invocation, Member, Slice
+    from streams.model import Batch, Flow, Invocation, Member, Row, Slice
     from streams.state.batches import Batches
     from streams.state.flows import Flows
     from streams.state.kept_flows import Backlog
+    from streams.state.overlay import Overlay
     from streams.state.remembered import OverCounts
 
 
 class PartsOfTable(View):
-    """What a table answers from its batches, slices and flows."""
+    """What a table answers from its batches, slices and flows, and of the rows held for them."""
 
+    _db: sqlite3.Connection
+    _overlay: Overlay
     _batches: Batches
     _flows: Flows
+
+    @property
+    def may_hold(self) -> bool:
+        """False only if no row is held."""
+        return self._overlay.may_hold
+
+    def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
+        """Held rows with `seq > after`, in order of seq."""
+        if not self._overlay.may_hold:
+            return ()
+        self._overlay.write()
+        found = self._overlay.weighed(reads.held_rows(self._db, after, limit), of_start, max_bytes)
+        self._overlay.may_hold = after >= 0 or bool(found)
+        return found
 
     def batch(self, batch_id: str) -> Batch | None:
         """A batch that this partition leads; None if unknown."""
@@ -74,6 +96,10 @@ class PartsOfTable(View):
     def flow(self, flow_id: str, *, children: bool) -> Flow | None:
         """A flow of this partition; None if it knows none."""
         return self._flows.flow((children, flow_id))
+
+    def with_children(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those of these rows whose children have a flow here, in their order."""
+        return self._flows.with_children(rows)
 
     def members(self, flow: Flow, partition: int, after: int, limit: int) -> Sequence[tuple[int, Member]]:
         """The members of a flow on one partition with `seq > after`, in order of seq; at most `limit`."""

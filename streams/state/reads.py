@@ -5,14 +5,15 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from streams.model import Action, Status
 from streams.state.columns import AMONG_SEQS, BY_ID, ROWS, SELECT_ROW, SELECT_WEIGHED, Params, json_list
-from streams.state.schema import FIRST_TERMINAL, HOLDS, PAUSED, WAITS
+from streams.state.schema import FIRST_TERMINAL, HOLDS, LEFT, PAUSED, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
-    from streams.engine.answers import Object
+    from streams.engine.answers import Object, Page
     from streams.state.deltas import OldDeltas
 
 _DUE: Final = f"due_at IS NOT NULL AND held = 0 AND status <> {PAUSED}"
@@ -31,14 +32,30 @@ def row_by_id(db: sqlite3.Connection, invocation_id: str) -> Params | None:
     return found
 
 
-def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> list[Params]:
-    """Columns of the rows with these seqs, in one statement, in order of seq."""
-    return db.execute(f"{SELECT_ROW} {ROWS} WHERE {AMONG_SEQS} ORDER BY r.seq", (json_list(seqs),)).fetchall()
+def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> Iterator[Params]:
+    """Columns of the rows with these seqs, in order of seq; read one by one."""
+    return db.execute(f"{SELECT_ROW} {ROWS} WHERE {AMONG_SEQS} ORDER BY r.seq", (json_list(seqs),))
 
 
 def weighed_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> Iterator[Params]:
     """Columns of the rows with these seqs, and their payloads' sizes, in order of seq; read one by one."""
     return db.execute(f"{SELECT_WEIGHED} {ROWS} WHERE {AMONG_SEQS} ORDER BY r.seq", (json_list(seqs),))
+
+
+def written_row_by_row(db: sqlite3.Connection, page: Page, action: Action) -> list[int]:
+    """Seqs of the rows that `Page.rows` may contain."""
+    match action:
+        case Action.PURGE | Action.RESTART:
+            return [row.seq for row in page.started]
+        case Action.RESUME | Action.PAUSE:
+            started = [row.seq for row in page.started if row.status is Status.PAUSED]
+            return [*page.unstarted.get(Status.PAUSED, ()), *started]
+        case Action.CANCEL:
+            asked = [row.seq for row in page.started if row.status is Status.CANCELLING]
+            sql = f"SELECT seq FROM rows r WHERE {LEFT} AND {AMONG_SEQS}"  # noqa: S608 - our own names
+            return [seq for (seq,) in db.execute(sql, (json_list(asked),))] if asked else []
+        case _:
+            return []
 
 
 def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int]) -> list[tuple[bool, int | None]]:

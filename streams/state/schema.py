@@ -35,6 +35,8 @@ HOLDS: Final = f"""object_key IS NOT NULL AND status >= {FIRST_STARTED} AND stat
 """SQL for the rows that occupy their object; a query with exactly this condition uses its index."""
 WAITS: Final = f"object_key IS NOT NULL AND status = {PENDING}"
 """SQL for the rows in the inbox of their object; likewise."""
+LEFT: Final = f"status = {CODES[Status.CANCELLING]} AND due_at IS NULL"
+"""SQL for the rows whose grace has ended with LEAVE."""
 GROUPED: Final = "(flow_id IS NOT NULL OR parent_id IS NOT NULL)"
 """SQL for the invocations that belong to a flow or have a parent; likewise."""
 

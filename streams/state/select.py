@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.engine.answers import Page, StartedRow
 from streams.engine.weights import RECORD, SEQ, SIGNAL
-from streams.model import ENDING_ACTIONS, ON_ENDED, Action, Status
+from streams.model import ENDING_ACTIONS, ON_ENDED, Action
 from streams.state import lists
 from streams.state.columns import AMONG_SEQS, BY_ID, PAYLOAD_BYTES, ROWS, json_list, with_id
 from streams.state.conditions import Condition, condition_of
 from streams.state.groups import grouped_among, parents_among, rows_of_flows
-from streams.state.schema import FIRST_STARTED, PAUSED, STATUSES, WAITS
+from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, LEFT, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,6 +30,7 @@ _SIZE: Final = f"length(i.rest) + 2 * {_ID_BYTES} + 1 + ({_ID_BYTES} > 63)"
 _ENCODED: Final = f"(SELECT {_SIZE} FROM invocations i WHERE i.seq = r.seq)"  # noqa: S608 - our own names
 """SQL for the bytes of an encoded invocation and of its id as a key (the length of an id above 63 bytes takes two)."""
 _PINNED: Final = "coalesce(length(CAST(r.pinned AS BLOB)), 0)"
+_WHOLE: Final = f"{RECORD + SIGNAL} + 2 * {_ENCODED} + {_PINNED}"
 
 
 class Window(NamedTuple):
@@ -82,9 +83,10 @@ def _columns(query: PageQuery) -> str:
     if query.action is Action.PAUSE:
         weights.insert(0, f"WHEN status = {PAUSED} THEN {RECORD} + {_ENCODED} + {_PINNED}")
     elif query.action in {Action.RESUME, Action.RESTART}:
-        whole = f"{RECORD + SIGNAL} + 2 * {_ENCODED} + {_PINNED} + coalesce({PAYLOAD_BYTES}, 0)"
         which = f"status >= {FIRST_TERMINAL}" if query.action is Action.RESTART else f"status = {PAUSED}"
-        weights.insert(0, f"WHEN {which} THEN {whole}")
+        weights.insert(0, f"WHEN {which} THEN {_WHOLE} + coalesce({PAYLOAD_BYTES}, 0)")
+    elif query.action is Action.CANCEL:
+        weights.insert(0, f"WHEN {LEFT} THEN {_WHOLE} + {3 * int(query.each)}")
     return f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END, CASE {' '.join(weights)} ELSE {SEQ} END"
 
 
@@ -99,18 +101,6 @@ def _started(
         counted = counted_by(delta, ending) if delta is not None or ending is not None else None
         started.append(StartedRow(seq, invocation_id, with_id(rest, invocation_id), STATUSES[status], attempt, counted))
     return started
-
-
-def written_row_by_row(page: Page, action: Action) -> list[int]:
-    """Seqs of the rows that `Page.rows` may contain."""
-    match action:
-        case Action.PURGE | Action.RESTART:
-            return [row.seq for row in page.started]
-        case Action.RESUME | Action.PAUSE:
-            started = [row.seq for row in page.started if row.status is Status.PAUSED]
-            return [*page.unstarted.get(Status.PAUSED, ()), *started]
-        case _:
-            return []
 
 
 def _window_of(query: PageQuery, condition: Condition, cursor: int, matched: int) -> Window | None:

@@ -45,7 +45,7 @@ from streams.state.keys import META_KEY
 from streams.state.overlay import Changelog, Overlay
 from streams.state.parts import PartsOfTable
 from streams.state.schema import STATUSES
-from streams.state.select import select_page, written_row_by_row
+from streams.state.select import select_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -253,16 +253,11 @@ class Table(PartsOfTable):
         """The part of the row that never changes."""
         return decode_invocation(row.encoded)
 
-    def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
-        """Held rows with `seq > after`, in order of seq."""
-        self._overlay.write()
-        return self._overlay.weighed(reads.held_rows(self._db, after, limit), of_start, max_bytes)
-
     def select(self, query: PageQuery) -> Page:
         """One page of matching rows; kept as `last_page` until the next turn."""
         self.write()
         page, self._window = select_page(self._db, query, self._counted_by)
-        seqs = written_row_by_row(page, query.action)
+        seqs = reads.written_row_by_row(self._db, page, query.action)
         if seqs and (query.action is not Action.PAUSE or self.held(-1, 1, 1)):
             rows = self._overlay.rows(seqs)
             page = replace(page, rows=tuple(row for row in rows if row.held or query.action is not Action.PAUSE))
@@ -275,9 +270,7 @@ class Table(PartsOfTable):
         """The rows with these seqs, and how many of the seqs were looked at."""
         # The delta that follows is of these rows: it must not take a page selected before for its own.
         self._window = None
-        rows, looked = self._overlay.rows_at(seqs, action, max_bytes, each)
-        self._flows.load_children(rows)
-        return rows, looked
+        return self._overlay.rows_at(seqs, action, max_bytes, each)
 
     def inboxes(
         self, objects: Sequence[Object], without: AbstractSet[int], most: int | None = None

@@ -95,6 +95,27 @@ def test_grace_over_with_leave_counts_as_failed() -> None:
     assert cluster.row("z").status is Status.KILLED
 
 
+def test_a_later_cancel_asks_those_again_whom_the_first_has_left() -> None:
+    """A new grace and the next repeat of the signal; the later batch counts what comes of it, the first stays."""
+    cluster = cancelling(OnTimeout.LEAVE)
+    cluster.tick(after_ms=20_000)
+    dry = StartBatch("d", Action.CANCEL, ALL, dry_run=True)
+    cluster.run(dry, StartBatch("c", Action.CANCEL, ALL, grace_ms=5_000))
+    assert cluster.total("d") == {"matched": 2, "done": 2, "pending": 0, "skipped": 0, "failed": 0}
+    assert cluster.total("c") == {"matched": 2, "done": 0, "pending": 2, "skipped": 0, "failed": 0}
+    grace_until = cluster.now + 5_000
+    assert cluster.row("a").ending == Ending(Cause(batch_id="c"), OnTimeout.KILL, grace_until, 1, "c")
+    asked = [(send.invocation_id, send.repeat) for _, send in cluster.signals if send.kind is SignalKind.CANCEL]
+    assert asked[-2:] == [("a", 1), ("z", 1)]
+    cluster.run(StartBatch("e", Action.CANCEL, ALL))
+    assert cluster.total("e")["skipped"] == 2
+    cluster.run(ReportTransition("a", 1, to=Status.CANCELLED))
+    cluster.tick(after_ms=5_000)
+    assert cluster.total("c") == {"matched": 2, "done": 2, "pending": 0, "skipped": 0, "failed": 0}
+    assert cluster.total("b") == {"matched": 2, "done": 0, "pending": 0, "skipped": 0, "failed": 2}
+    assert (cluster.row("z").status, cluster.batch("c").state) == (Status.KILLED, BatchState.COMPLETED)
+
+
 def test_failures_stop_at_twenty() -> None:
     """All are counted, the first are named."""
     cluster = MemoryCluster()

@@ -146,7 +146,8 @@ def test_a_final_state_never_turns_back(modules: Page) -> None:
     """Older records, and records that say less, come late: from another gateway, or from a list that took long."""
     shown = modules.evaluate(
         """() => {
-            const at = (revision, state, more) => ({ revision, state, created_at: "2026-11-29T01:00:00.000Z", ...more });
+            const created_at = "2026-11-29T01:00:00.000Z";
+            const at = (revision, state, more) => ({ revision, state, created_at, ...more });
             const newer = storeModule.isNewer;
             return [
                 newer(undefined, at(1, "STARTING")),

@@ -142,6 +142,10 @@ def join_flow(p: Partition, command: JoinFlow) -> None:
     asking.take_asked(p, flow, command)
     if any(flow.members[place].to_ask for place in places):
         p.wrong(f"{name} does not cancel {places} as they join")
+    for row in p.rows.values():
+        # What shut it out may be forgotten by now.
+        if (p.number, row.seq) in places:
+            row.shut = row.shut and members.closed(p, row) is not None
 
 
 def of_parent(p: Partition, parent: Row, name: FlowName) -> Cancel:

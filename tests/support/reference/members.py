@@ -136,9 +136,10 @@ def _act(p: Partition, seq: int, row: Row | None, command: ActMembers) -> Member
         return None
     if command.policy is CancelPolicy.CANCEL_PENDING and row.started:
         return MemberAnswer.KEPT
+    again = command.action is FlowAction.CANCEL and rows.given_up(row)
     acted = rows.carry_out(p, row, Action(command.action), command.cause, command.grace_ms, command.on_timeout, None)
     if acted:
-        row.paged_at = p.clock
+        row.paged_at = None if again else p.clock
     return MemberAnswer.CANCELLING if row.status is Status.CANCELLING else None
 
 

@@ -140,13 +140,13 @@ def act(p: Partition, command: Act) -> None:
         row.paged_at = None
 
 
-def concerns(p: Partition, row: Row, action: Action, *, paged: bool = False) -> bool:
-    """Whether the action does anything to the row; a batch does not ask again what was left alone."""
+def concerns(p: Partition, row: Row, action: Action) -> bool:
+    """Whether the action does anything to the row."""
     match action:
         case Action.KILL:
             return not row.ended
         case Action.CANCEL:
-            return not row.ended and (row.status is not Status.CANCELLING or (given_up(row) and not paged))
+            return not row.ended and (row.status is not Status.CANCELLING or given_up(row))
         case Action.PAUSE:
             return not row.ended and row.status not in {Status.CANCELLING, Status.PAUSED}
         case Action.RESUME:
@@ -175,7 +175,7 @@ def carry_out(
     p: Partition, row: Row, action: Action, cause: Cause, grace_ms: int, on_timeout: OnTimeout, batch_id: str | None
 ) -> bool:
     """Act on the row, for a batch or for nobody's count; whether there was anything to do."""
-    if not concerns(p, row, action, paged=batch_id is not None):
+    if not concerns(p, row, action):
         return False
     if action not in {Action.PURGE, Action.RESTART}:
         p.touch(row)

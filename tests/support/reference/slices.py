@@ -150,15 +150,16 @@ def _chosen_stop(p: Partition, part: Part) -> int | None:
 
 def _match(p: Partition, part: Part, row: Row) -> None:
     dry_run = part.start.dry_run
+    again = part.start.action is Action.CANCEL and rows.given_up(row)
     did = count(p, part, row, foretell if dry_run else rows.carry_out)
     if did and not dry_run and part.start.action in {Action.KILL, Action.CANCEL, Action.PAUSE}:
-        row.paged_at = p.clock
+        row.paged_at = None if again else p.clock
 
 
 def foretell(p: Partition, row: Row, action: Action, *rest: object) -> bool:
     """What a dry run does: nothing, but it says whether there were anything to do."""
     del rest
-    return rows.concerns(p, row, action, paged=True)
+    return rows.concerns(p, row, action)
 
 
 def count(p: Partition, part: Part, row: Row, act: Callable[..., bool]) -> bool:

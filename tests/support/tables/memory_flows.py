@@ -27,6 +27,10 @@ class MemoryFlows:
         """A flow of this partition."""
         return self.flows.get((children, flow_id))
 
+    def with_children(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those of these rows that are parents."""
+        return [row for row in rows if (True, row.invocation_id) in self.flows]
+
     def members(self, flow: Flow, partition: int, after: int, limit: int) -> Sequence[tuple[int, Member]]:
         """The flow's members on one partition behind a seq."""
         name = (flow.children, flow.flow_id, partition)

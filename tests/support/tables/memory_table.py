@@ -57,6 +57,7 @@ class MemoryTable(MemoryBatches):
         self.invocations: dict[str, Invocation] = {}
         self.payloads: dict[str, bytes] = {}
         self.deltas: dict[int, PageDelta] = {}
+        self._has_held = False
         super().__init__(partitions)
 
     # --- what the engine sees ---------------------------------------------------------------------------------
@@ -85,6 +86,11 @@ class MemoryTable(MemoryBatches):
     def invocation(self, row: Row) -> Invocation:
         """Its invocation, kept until the row is removed."""
         return self.invocations[row.invocation_id]
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether any row is held, or has been."""
+        return self._has_held
 
     def held(self, after: int, limit: int, max_bytes: int = MAX_BYTES) -> Sequence[Weighed]:
         """Held rows behind a seq."""
@@ -121,6 +127,7 @@ class MemoryTable(MemoryBatches):
             if query.action in {Action.PURGE, Action.RESTART}
             or (query.action is Action.RESUME and row.status is Status.PAUSED)
             or (query.action is Action.PAUSE and row.status is Status.PAUSED and row.held)
+            or (query.action is Action.CANCEL and row.status is Status.CANCELLING and row.due_at is None)
         )
         objects = {self.object_of(row) for row in matched if query.action not in ROW_BY_ROW}
         found = sorted(each for each in objects if each is not None) if self._anything_waits() else ()
@@ -243,6 +250,7 @@ class MemoryTable(MemoryBatches):
                     self.payloads[row.invocation_id] = payload
             case UpdateRow(row):
                 assert self.rows[row.invocation_id].seq == row.seq
+                self._has_held |= row.held
                 self.rows[row.invocation_id] = replace(row, delta=None)
             case RemoveRow(seq, invocation_id):
                 assert self.rows.pop(invocation_id).seq == seq

@@ -1,0 +1,72 @@
+"""Rows held for a cancelled flow or parent: it ends each, or they are let go when they join an open one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.model import (
+    Act,
+    Action,
+    CancelFlow,
+    CancelPolicy,
+    FlowAction,
+    ReportTransition,
+    SignalKind,
+    Status,
+)
+from support.tables.memory_cluster import BATCH_RETENTION_MS, MemoryCluster, invoke
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIRST, SECOND, THIRD = "mail/k~1", "mail/k~2", "mail/k~3"
+
+
+def waiting_behind_its_parent(world: MemoryCluster) -> None:
+    """Its parent's executor cancels that one unasked, and somebody purges it, before the child has joined."""
+    world.send(
+        invoke(SECOND, object_key="k", parent_id=FIRST),
+        ReportTransition(FIRST, 1, to=Status.CANCELLED),
+        Act(FIRST, Action.PURGE),
+    )
+
+
+def in_a_flow_that_is_forgotten(world: MemoryCluster) -> None:
+    """A flow that has no member yet is cancelled, and retention takes it."""
+    world.send(
+        invoke(SECOND, object_key="k", flow_id="f"),
+        CancelFlow("f", FlowAction.KILL, CancelPolicy.CANCEL_ALL),
+        ReportTransition(FIRST, 1, to=Status.COMPLETED),
+    )
+    world.now += BATCH_RETENTION_MS + 1
+    world.send(world.next_tick(0, world.tables[0]))
+
+
+def with_siblings_that_have_ended(world: MemoryCluster) -> None:
+    """The flow of the children of an unknown parent is cancelled, and goes with the last child that has joined."""
+    world.run(invoke("sibling", parent_id="unknown"))
+    world.send(
+        ReportTransition("sibling", 1, to=Status.COMPLETED),
+        invoke(SECOND, object_key="k", parent_id="unknown"),
+        CancelFlow("unknown", FlowAction.KILL, CancelPolicy.CANCEL_ALL, children=True),
+        ReportTransition(FIRST, 1, to=Status.COMPLETED),
+    )
+
+
+@pytest.mark.parametrize(
+    "held", [waiting_behind_its_parent, in_a_flow_that_is_forgotten, with_siblings_that_have_ended]
+)
+def test_who_is_held_for_a_cancel_that_is_forgotten_starts_as_it_joins(held: Callable[[MemoryCluster], None]) -> None:
+    """Nothing else would ever let it go; it has its object, and the next one waits for it."""
+    world = MemoryCluster(1)
+    world.run(invoke(FIRST, object_key="k"))
+    held(world)
+    while SECOND not in world.tables[0].rows or not world.row(SECOND).held:
+        world.step(0)
+    world.run(invoke(THIRD, object_key="k"))
+    assert (world.row(SECOND).status, world.row(SECOND).held) == (Status.READY, False)
+    assert world.row(THIRD).status is Status.PENDING
+    started = [send.invocation_id for _, send in world.signals if send.kind is SignalKind.START]
+    assert started[-1] == SECOND
