@@ -21,7 +21,7 @@ _FIRST_READ: Final = 64
 _MOST_READ: Final = 4_096
 """Number of rows of a flow that are read at a time: at first, and at most."""
 _MOST_DELTA_BYTES: Final = 100_000
-"""Most bytes of a batch's page deltas that are read. A batch with more has so many rows that a look at all is short."""
+"""Most bytes of a batch's page deltas that are read. More belong to many rows: looking at all rows finds them soon."""
 
 
 def candidates(db: sqlite3.Connection, filter_: Filter, below: int) -> Iterator[int] | None:

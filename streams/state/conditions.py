@@ -75,26 +75,30 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     said = (filter_, filter_.exclude)
     if any(getattr(part, name) is not None for part in said if part for name in CHANGING):
         parts.append(Condition("(started_seq IS NULL OR started_seq <= ?)", (cutoff,)))
-    return _all(parts + _parts(filter_))
-
-
-def condition_of_filter(filter_: Filter) -> Condition:
-    """The condition under which a row, of any status, is what the filter says."""
-    return _all(_parts(filter_) or [Condition("TRUE", ())])
-
-
-def _parts(filter_: Filter) -> list[Condition]:
-    """The filter's conditions on `rows`, and one on the other half of a row for all that concern it."""
-    left_out = filter_.exclude
-    changing, lasting = _changing(filter_), _lasting(filter_)
-    if left_out is not None:
-        changing += map(_not, _changing(left_out))
-        lasting += map(_not, _lasting(left_out))
+    changing, lasting = _halves(filter_)
     if lasting:
         of_it = _all(lasting)
         other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {of_it.sql}"  # noqa: S608 - our own names
         changing.append(of_it._replace(sql=f"EXISTS ({other_half})"))
-    return changing
+    return _all(parts + changing)
+
+
+def condition_of_filter(filter_: Filter) -> tuple[Condition, bool]:
+    """The condition under which a row, of any status, is what the filter says.
+
+    Also returns whether it concerns `invocations i`, too, which the statement must then join.
+    """
+    changing, lasting = _halves(filter_)
+    return _all([*changing, *lasting] or [Condition("TRUE", ())]), bool(lasting)
+
+
+def _halves(filter_: Filter) -> tuple[list[Condition], list[Condition]]:
+    """The filter's conditions on `rows`, and those on `invocations`."""
+    changing, lasting, left_out = _changing(filter_), _lasting(filter_), filter_.exclude
+    if left_out is not None:
+        changing += map(_not, _changing(left_out))
+        lasting += map(_not, _lasting(left_out))
+    return changing, lasting
 
 
 def _changing(said: Filter | Exclusion) -> list[Condition]:

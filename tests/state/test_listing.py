@@ -144,8 +144,9 @@ def drawn(seed: int) -> list[Facts]:
     for _ in range(random.randrange(12)):
         created_at, seq = created_at + random.randrange(3), seq + random.choice((1, 2, 5_000))
         labels = {random.choice(texts): random.choice(texts) for _ in range(random.randrange(3))}
-        names = (random.choice(texts), random.choice(texts), *random.choices((None, *texts), k=4))
-        invocation = Invocation(f"i-{seq % 13}-{seq}", *names, labels=labels)
+        key, deployment_id, flow_id, parent_id = random.choices((None, *texts), k=4)
+        name, service, handler = f"i-{seq % 13}-{seq}", random.choice(texts), random.choice(texts)
+        invocation = Invocation(name, service, handler, key, deployment_id, flow_id, parent_id, labels=labels)
         pinned, batch_id = random.choices((None, *texts), k=2)
         ending = random.choice((None, Ending(Cause(batch_id=batch_id))))
         row = Row(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.model import Record
+    from streams.worker.queries import Queries
 
 PARTITIONS = 2
 _IDLE_STEPS = 4
@@ -46,6 +47,8 @@ class World:
             count = 1 if spec.single else PARTITIONS
             self.cluster.create_topic(self.settings.topic(spec.topic), count, dict(spec.config))
         self.worker: Worker | None = None
+        self.queries: Queries | None = None
+        """Those of the workers that are started from now on."""
         self.deaths = 0
         self.broker_ahead = 0
         """How far the broker's clock is ahead of the worker's, ms."""
@@ -132,8 +135,12 @@ class World:
 
     def _alive(self) -> Worker:
         if self.worker is None:
-            self.worker = Worker(self.settings, self.cluster, lambda: self.cluster.now - self.broker_ahead)
+            self.worker = Worker(self.settings, self.cluster, self.wall_clock, queries=self.queries)
         return self.worker
+
+    def wall_clock(self) -> int:
+        """The worker's clock."""
+        return self.cluster.now - self.broker_ahead
 
     def _running(self) -> bool:
         worker = self.worker
