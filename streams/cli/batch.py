@@ -13,6 +13,7 @@ from streams.cli.options.sending import BatchId, Json  # noqa: TC001 - Typer rea
 from streams.cli.show import follow
 from streams.cli.show.batches import listed_batches
 from streams.cli.show.console import err, out, print_error, print_json, print_whole
+from streams.cli.show.facts import ends_in_words, ends_of
 from streams.cli.show.fitting import terminal_width
 from streams.cli.show.times import duration_of
 from streams.cli.stdio import already_done
@@ -62,16 +63,17 @@ def watch(
     if watched.error is not None:
         print_error(watched.error)
     if watched.last is not None:
+        ends = None if watched.error else ends_of(watched.last)
         with already_done(watched.stands(batch_id)):
-            _print(watched.last, as_json=json)
+            _print(watched.last, ends, as_json=json)
     raise typer.Exit(watched.exit_code)
 
 
-def _print(progress: BatchProgress, *, as_json: bool) -> None:
+def _print(progress: BatchProgress, ends: dict[str, int] | None = None, *, as_json: bool) -> None:
     if as_json:
-        print_json(to_json(progress))
+        print_json(to_json(progress) | ({} if ends is None else {"ended_as": ends}))
     else:
-        print_whole(follow.table(progress))
+        print_whole(follow.table(progress, ends=None if ends is None else ends_in_words(ends)))
 
 
 @app.command("list")

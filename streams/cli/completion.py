@@ -1,18 +1,23 @@
-"""Completions for the shell: statuses, and ids and services of the batches and flows that Kafka still has."""
+"""Completions for the shell: statuses, ids and services of batches and flows, ids of the newest invocations."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from streams.cli.gateway import gateway_of_command
 from streams.client import FlowReader, ProgressReader
 from streams.config import load_settings
 from streams.errors import StreamsError
-from streams.model import Status
+from streams.model import Filter, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PATIENCE_S: Final = 2.0
-"""Longest wait for Kafka after a press of Tab, seconds."""
+"""Longest wait for Kafka or the gateway after a press of Tab, seconds."""
+_NEWEST: Final = 200
 
 
 def statuses(incomplete: str) -> list[str]:
@@ -39,15 +44,26 @@ def flow_ids(incomplete: str) -> list[tuple[str, str]]:
     return [(each.flow_id, each.state) for each in newest if each.flow_id.startswith(incomplete)]
 
 
+def invocation_ids(incomplete: str) -> list[tuple[str, str]]:
+    """Ids of the newest invocations with this beginning, each with its status; none if the gateway does not answer."""
+    found = _in_time(lambda: [item for page in gateway_of_command().pages(Filter(), _NEWEST) for item in page.items])
+    return [(each["invocation_id"], each["status"]) for each in found if each["invocation_id"].startswith(incomplete)]
+
+
 def _known(reader: type[ProgressReader | FlowReader]) -> list[Any]:
+    return _in_time(lambda: list(reader(load_settings()).latest(_PATIENCE_S).values()))
+
+
+def _in_time(read: Callable[[], list[Any]]) -> list[Any]:
+    """What is read; nothing if that fails or takes too long."""
     found: list[Any] = []
 
-    def read() -> None:
+    def keep() -> None:
         with contextlib.suppress(StreamsError):
-            found.extend(reader(load_settings()).latest(_PATIENCE_S).values())
+            found.extend(read())
 
     # The wait for an absent broker is far longer than anyone waits for a completion.
-    reading = threading.Thread(target=read, daemon=True)
+    reading = threading.Thread(target=keep, daemon=True)
     reading.start()
     reading.join(_PATIENCE_S)
     return list(found)

@@ -11,6 +11,7 @@ from streams.cli.context import connection_of_command
 from streams.cli.options.bounds import Standing
 from streams.cli.options.sending import Cancelling, whoever_this_is
 from streams.cli.show.console import Exit, err, out, print_error, print_json, print_whole
+from streams.cli.show.facts import ends_in_words, ends_of
 from streams.cli.show.follow import Watched, table, tell_ways_back, watch
 from streams.cli.show.nothing import tell_nothing_matched
 from streams.cli.show.preview import DEFAULT_GRACE, confirm
@@ -132,15 +133,17 @@ def _print_sent(start: StartBatch, place: Delivery, *, as_json: bool) -> None:
 
 
 def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) -> None:
+    ends = None if watched.last is None or watched.error else ends_of(watched.last)
     problem = watched.error or _problem(watched.last)
     if problem is not None and not watched.interrupted:
         print_error(problem)
     with already_done(watched.stands(batch_id)):
         if as_json:
             progress = {} if watched.last is None else to_json(watched.last)
-            print_json({"batch_id": batch_id, "state": None, **progress, "command": _command(place)})
+            more = {} if ends is None else {"ended_as": ends}
+            print_json({"batch_id": batch_id, "state": None, **progress, **more, "command": _command(place)})
         elif watched.last is not None:
-            print_whole(table(watched.last, _IDS_SHOWN))
+            print_whole(table(watched.last, _IDS_SHOWN, None if ends is None else ends_in_words(ends)))
 
 
 def _different(start: StartBatch, progress: BatchProgress) -> list[str]:

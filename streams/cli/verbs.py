@@ -87,6 +87,11 @@ VERBS = {
     ),
     "batch": Verb("batch:app", _ACT, "Look at batches, and control those that run. Example: streams batch list"),
     "flow": Verb("flow:app", _ACT, "Look at flows, and cancel them. Example: streams flow list"),
+    "invocation": Verb(
+        "invocation:app",
+        _LOOK,
+        "Look at invocations, by the gateway. Example: streams invocation list --status failed",
+    ),
     "dead-letters": Verb(
         "dead_letters:app", _LOOK, "Records that became dead letters. Example: streams dead-letters list"
     ),

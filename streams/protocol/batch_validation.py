@@ -63,6 +63,11 @@ _RANGES: Final = (("created_from", "created_until"), ("modified_from", "modified
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def looked_at(action: Action) -> frozenset[Status]:
+    """The statuses of the rows on which a batch of the action may act."""
+    return _LOOKED_AT.get(action, _NOT_ENDED)[0]
+
+
 def check_start_batch(command: StartBatch, now: int | None = None) -> None:
     """Check all fields of a `StartBatch`, its filter included; its times only if `now` (ms since 1970) is given."""
     check_id("batch_id", command.batch_id)

@@ -51,7 +51,7 @@ def test_the_verbs_are_those_of_the_documentation() -> None:
     assert {verb for verb in VERBS if " " not in verb} == {
         *("kill", "cancel", "pause", "resume", "purge"),
         *("invoke", "send", "batch", "flow", "demo", "worker", "gateway", "broker"),
-        *("topics", "schemas", "tail", "dead-letters", "verify", "export"),
+        *("topics", "schemas", "tail", "dead-letters", "verify", "export", "invocation"),
     }
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _GAP = 2
+_NARROW = 12
+"""Width to which columns shrink that can, on a terminal that is narrower than they should be."""
 
 
 class Column(NamedTuple):
@@ -42,7 +44,11 @@ def fitting(
         while sum(least[n] + _GAP for n in kept) - _GAP > width and any(columns[n].rank for n in kept):
             kept.remove(max(kept, key=lambda n: (columns[n].rank, n)))
         left = width - sum(least[n] + _GAP for n in kept) + _GAP
-        for n in kept:
+        if left < 0:
+            least = [min(size, _NARROW) if columns[n].least is not None else size for n, size in enumerate(least)]
+            left = width - sum(least[n] + _GAP for n in kept) + _GAP
+        # What is cut is lost, what is folded is not.
+        for n in sorted(kept, key=lambda n: columns[n].fold):
             more = max(0, min(left, natural[n] - least[n]))
             widths[n] = least[n] + more
             left -= more

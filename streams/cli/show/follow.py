@@ -94,8 +94,14 @@ def shown(
         yield progress
 
 
-def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
-    """A batch as a table for people; `ids_shown`: most sample ids shown, None for all."""
+def table(progress: BatchProgress, ids_shown: int | None = None, ends: str | None = None) -> Table:
+    """A batch as a table for people.
+
+    Args:
+        progress: of the batch.
+        ids_shown: most sample ids shown; None for all.
+        ends: how those that it has asked have ended, in words.
+    """
     grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     grid.add_column(style="bold")
     grid.add_column(justify="left")
@@ -110,10 +116,8 @@ def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
     for name in ("actor", "reason"):
         if getattr(progress, name) is not None:
             grid.add_row(name, Text(getattr(progress, name)))
-    for name, number in counted_as(progress):
-        grid.add_row(name, f"{number:,}")
-    if progress.held:
-        grid.add_row("held", f"{progress.held:,} would have started, and wait for this batch")
+    for name, told in _numbers(progress, ends):
+        grid.add_row(name, told)
     grid.add_row("scanned", f"{progress.scanned:,} of {progress.scan_total:,}")
     grid.add_row("partitions", f"{progress.partitions_done} of {progress.partitions_total} done")
     grid.add_row("created", iso(progress.created_at))
@@ -125,6 +129,15 @@ def table(progress: BatchProgress, ids_shown: int | None = None) -> Table:
             more = ["..."] if len(ids[:ids_shown]) < len(ids) else []
             grid.add_row(name, Text("\n".join([*ids[:ids_shown], *more])))
     return grid
+
+
+def _numbers(progress: BatchProgress, ends: str | None) -> Iterator[tuple[str, str]]:
+    for name, number in counted_as(progress):
+        yield name, f"{number:,}"
+    if ends is not None:
+        yield "of these", ends
+    if progress.held:
+        yield "held", f"{progress.held:,} would have started, and wait for this batch"
 
 
 def _bounds(progress: BatchProgress) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from streams.cli.options.selection import describe
 from streams.cli.show.console import Exit, err, on_a_terminal, print_error
+from streams.cli.show.facts import tell_facts
 from streams.cli.show.follow import shown
 from streams.cli.show.nothing import tell_nothing_matched
 from streams.cli.show.times import iso
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from streams.cli.context import Connection
     from streams.model import BatchProgress, StartBatch
 
-_SAMPLES = 5
+_SAMPLES = 10
 DEFAULT_GRACE = "30s"
 
 
@@ -81,7 +82,9 @@ def _tell(connection: Connection, start: StartBatch, found: BatchProgress) -> No
         err.print(f"  {each}", markup=False)
     if found.matched > _SAMPLES:
         err.print("  ...")
-    if found.matched == 0:
+    if found.matched:
+        tell_facts(start, found)
+    else:
         tell_nothing_matched(connection, start.filter, start.action)
     if found.done == 0 and start.standing_until is None:
         err.print("nothing was sent")

@@ -7,6 +7,7 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 from typer.main import get_command
@@ -14,6 +15,7 @@ from typer.main import get_command
 from streams import codec
 from streams.cli.app import app
 from streams.cli.context import Connection
+from streams.cli.gateway import HTTP
 from streams.config import Topic
 from streams.model import Action, BatchProgress, BatchState, FlowProgress, StartBatch
 from support.kafka.fake_consumer import FakeConsumer
@@ -70,6 +72,7 @@ class Service(ClientWorld):
     """A service in memory with one partition, whose progress is what a test makes it.
 
     `answer` gives the records of `batches` or `flows` that follow a command, written one by one while somebody reads.
+    `api` answers what is asked of the gateway; nobody does unless a test sets it.
     """
 
     def __init__(self) -> None:
@@ -77,6 +80,7 @@ class Service(ClientWorld):
         self.answer: Callable[[Any], Iterator[BatchProgress | FlowProgress]] = lambda start: iter(
             [progress_of(start, BatchState.RUNNING, done=3, pending=4), progress_of(start, BatchState.COMPLETED)]
         )
+        self.api: Callable[[httpx.Request], httpx.Response] = _nobody
         self._answered = self._revision = 0
         self._left: Iterator[BatchProgress | FlowProgress] = iter(())
 
@@ -118,7 +122,15 @@ class Service(ClientWorld):
         """One command line. `typed`: the input on its terminal; None: it has no terminal."""
         keyboard = None if typed is None else _Terminal(typed.encode())
         command: Any = get_command(app)
-        return CliRunner().invoke(command, list(words), input=keyboard, obj=Connection(self.settings, self))
+        token = HTTP.set(httpx.Client(transport=httpx.MockTransport(self.api)))
+        try:
+            return CliRunner().invoke(command, list(words), input=keyboard, obj=Connection(self.settings, self))
+        finally:
+            HTTP.reset(token)
+
+
+def _nobody(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
 
 
 class _Consumer(FakeConsumer):
