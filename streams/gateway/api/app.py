@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
     from streams.gateway.api.services import Services
+
+ROUTERS: Final = tuple(
+    part.router for part in (batches, invocations, flows, events, dead_letters, system, docs, health)
+)
 
 
 def create_app(services: Services, settings: Settings) -> FastAPI:
@@ -41,7 +45,7 @@ def create_app(services: Services, settings: Settings) -> FastAPI:
     )
     app.state.services, app.state.settings = services, settings
     add_handlers(app)
-    for part in (batches, invocations, flows, events, dead_letters, system, docs, health):
-        app.include_router(part.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_middleware(RawPaths)
     return app

@@ -108,7 +108,7 @@ async def get_batch(request: Request, batch_id: str) -> Response:
     """One batch: its progress, its header, its slices by partition, and starts that were refused as its id is taken."""
     services = services_of(request)
     await require_ready(services)
-    name = id_of(batch_id)
+    name = id_of("batch_id", batch_id)
     progress = services.board.batches.progress(name)
     if progress is None:
         raise unknown_batch(name)

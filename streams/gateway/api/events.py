@@ -67,7 +67,7 @@ async def get_batch_events(request: Request, batch_id: str) -> Response:
     """One batch, to its end."""
     services = services_of(request)
     await require_ready(services)
-    return await _of_one(request, services, Key("batch", id_of(batch_id)))
+    return await _of_one(request, services, Key("batch", id_of("batch_id", batch_id)))
 
 
 @router.get("/flows/{flow_id}/events")
@@ -75,7 +75,7 @@ async def get_flow_events(request: Request, flow_id: str) -> Response:
     """One flow, until it is forgotten."""
     services = services_of(request)
     await require_ready(services)
-    return await _of_one(request, services, Key("flow", id_of(flow_id)))
+    return await _of_one(request, services, Key("flow", id_of("flow_id", flow_id)))
 
 
 async def _of_one(request: Request, services: Services, key: Key) -> Response:

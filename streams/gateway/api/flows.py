@@ -58,7 +58,7 @@ async def get_flow(request: Request, flow_id: str) -> Response:
     """One named flow."""
     services = services_of(request)
     await require_ready(services)
-    name = id_of(flow_id)
+    name = id_of("flow_id", flow_id)
     found = services.board.flows.flows.get(name)
     if found is None:
         raise unknown_flow(name)

@@ -18,7 +18,6 @@ from streams.gateway.api.problems import FaultsError, ProblemError
 from streams.gateway.api.queries import FILTER, Parameters
 from streams.listing.query import MAX_LIMIT, CountQuery, GroupBy, ListQuery, OneQuery, QueryRefusedError
 from streams.model import Act, Cause, Invoke
-from streams.protocol.validation import id_fault
 
 if TYPE_CHECKING:
     from streams.client import Delivery
@@ -117,9 +116,7 @@ async def get_invocation(request: Request, invocation_id: str) -> Response:
     asked.require_sound()
     if payload:
         require_operator(request, "a payload")
-    name = id_of(invocation_id)
-    if fault := id_fault(name):
-        raise FaultsError([Fault("invocation_id", fault)])
+    name = id_of("invocation_id", invocation_id)
     await require_ready(services)
     _require_partitions(services)
     found = await services.listing.one(OneQuery(name, payload))

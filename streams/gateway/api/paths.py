@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from streams.codec.json_form import Fault
+from streams.gateway.api.problems import FaultsError
+from streams.protocol.validation import id_fault
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
     from typing import Any
@@ -29,10 +33,16 @@ class RawPaths:
         await self._app(scope, receive, send)
 
 
-def id_of(segment: str) -> str:
+def id_of(field: str, segment: str) -> str:
     """The id that a part of a path stands for.
 
     Raises:
-        ValueError: its bytes are no UTF-8.
+        FaultsError: its bytes are no UTF-8, or it breaks a rule of ids.
     """
-    return unquote(segment, errors="strict")
+    try:
+        found = unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        raise FaultsError([Fault(field, "is no UTF-8")]) from None
+    if fault := id_fault(found):
+        raise FaultsError([Fault(field, fault)])
+    return found

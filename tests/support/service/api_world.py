@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from streams import codec
 from streams.config import Topic
 from streams.gateway.api.app import create_app
 from streams.gateway.api.services import Services
+from streams.listing.fanout import FanOut, FoundInvocation, InvocationCounts, InvocationPage
+from streams.listing.query import CountedGroup
 from streams.model import Action, BatchHeader, BatchState, FlowProgress, SliceProgress, StartBatch, WorkerAddress
 from streams.protocol.content import content_hash
 from support.service.client_world import ClientWorld
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from fastapi import FastAPI
+
+    from streams.listing.query import CountQuery, ListQuery, OneQuery
+    from streams.listing.views import InvocationView
 
 ORIGIN = "http://127.0.0.1:8080"
 BATCHES, CONTROLS, ACTS = "/api/v1/batches", "/api/v1/batch-controls", "/api/v1/acts"
@@ -82,6 +88,32 @@ class ApiWorld(ClientWorld):
     def starts(self) -> list[StartBatch]:
         """The batches that were sent."""
         return [each for each in self.commands() if isinstance(each, StartBatch)]
+
+
+class Rows(FanOut):
+    """A listing of rows that a test chooses, in place of workers; `asked`: the queries."""
+
+    def __init__(self, *rows: InvocationView, missing: tuple[int, ...] = ()) -> None:
+        super().__init__(dict, lambda: 1)
+        self._rows, self._missing = rows, missing
+        self.asked: list[ListQuery | CountQuery | OneQuery] = []
+
+    async def page(self, query: ListQuery) -> InvocationPage:
+        """All of them."""
+        self.asked.append(query)
+        return InvocationPage(self._rows, None, 5_000, self._missing)
+
+    async def counts(self, query: CountQuery) -> InvocationCounts:
+        """All of them."""
+        self.asked.append(query)
+        groups = (CountedGroup(dict(Counter(each.status for each in self._rows)), "emails"),)
+        return InvocationCounts(groups, 5_000, not self._missing, self._missing)
+
+    async def one(self, query: OneQuery) -> FoundInvocation:
+        """The row of that id."""
+        self.asked.append(query)
+        found = next((each for each in self._rows if each.invocation_id == query.invocation_id), None)
+        return FoundInvocation(found, 3, 5_000, missing=found is None and bool(self._missing))
 
 
 def header_for(start: StartBatch, **changes: Any) -> BatchHeader:
