@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,16 @@ def app_options(properties: Mapping[str, Any]) -> dict[str, Any]:
     if "linger.ms" in properties:
         options["producer_linger"] = float(properties["linger.ms"]) / 1000
     return options
+
+
+def keep_logins_out_of_the_log() -> None:
+    """At the level `debug` aiokafka logs each request: that of a login by PLAIN is the password."""
+    logging.getLogger("aiokafka.conn").addFilter(_is_no_login)
+
+
+def _is_no_login(record: logging.LogRecord) -> bool:
+    told = record.args if isinstance(record.args, tuple) else ()
+    return not any(type(each).__name__.startswith("SaslAuthenticate") for each in told)
 
 
 def without_effect(properties: Mapping[str, Any]) -> list[str]:

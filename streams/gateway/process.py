@@ -19,7 +19,7 @@ from faust.exceptions import ProducerSendError
 from streams.config import Topic
 from streams.errors import StreamsError
 from streams.gateway.faust_app import SliceTopic, app_id, build_app, changelog_name
-from streams.gateway.faust_options import without_effect
+from streams.gateway.faust_options import keep_logins_out_of_the_log, without_effect
 from streams.gateway.observer import GatewayObserver
 from streams.health import serving_on
 from streams.kafka.admin import Admin
@@ -62,6 +62,7 @@ def run_merge(settings: Settings, listening: socket.socket) -> None:
     """
     source, ids = require_source(settings)
     _quieten(settings)
+    keep_logins_out_of_the_log()
     unused = without_effect(settings.kafka_properties())
     if unused:
         log.warning("these Kafka properties have no effect on the merge", properties=unused)

@@ -27,8 +27,8 @@ LANGUAGES = {"", "python", "sh", "console", "json"}
 BESIDES = {"STREAMS_DEBUG", "STREAMS_TEST_SCALE", "STREAMS_TEST_EXAMPLES", "STREAMS_KAFKA_"}
 """Variables that are no settings."""
 TOOLS = {"curl", "docker", "export", "make", "streams"}
-ELSEWHERE = ("kafka-configs.sh", "kafka-consumer-groups.sh", "kafka-transactions.sh")
-"""Kafka's own programs: `test_runbooks.py` runs them."""
+ELSEWHERE = ("kafka-acls.sh", "kafka-configs.sh", "kafka-consumer-groups.sh", "kafka-transactions.sh")
+"""Kafka's own programs: `test_runbooks.py` and `test_secure_kafka.py` run them."""
 BUILT_BY_STACK_TESTS = {"go", "java", "javascript"}
 CODES = {
     "invalid_<field>",

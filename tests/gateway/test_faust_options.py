@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 
 import faust
 import pytest
+from aiokafka.protocol.admin import (
+    SaslAuthenticateRequest,
+    SaslAuthenticateRequest_v1,
+    SaslHandShakeRequest,
+    SaslHandShakeRequest_v1,
+)
 
 from streams.errors import ConfigError
-from streams.gateway.faust_options import app_options, without_effect
+from streams.gateway.faust_options import app_options, keep_logins_out_of_the_log, without_effect
 
 PLAIN = {"bootstrap.servers": "one:9092, two:9093"}
 
@@ -85,3 +92,16 @@ def test_tuning_without_a_counterpart_is_known() -> None:
         "batch.size",
         "queue.buffering.max.kbytes",
     ]
+
+
+def test_a_password_is_not_logged_on_its_way_to_the_broker(caplog: pytest.LogCaptureFixture) -> None:
+    """A login by PLAIN, as aiokafka logs its requests at the level `debug`; others are still logged."""
+    keep_logins_out_of_the_log()
+    connection = logging.getLogger("aiokafka.conn")
+    login = SaslAuthenticateRequest(b"\0ann\0hunter2").build(SaslAuthenticateRequest_v1)
+    assert "hunter2" in repr(login)
+    with caplog.at_level(logging.DEBUG, "aiokafka"):
+        for request in (SaslHandShakeRequest("PLAIN").build(SaslHandShakeRequest_v1), login):
+            connection.debug("Request to %s:%d %d: %s", "kafka", 9093, 1, request)
+    assert "SaslHandShakeRequest_v1(mechanism='PLAIN')" in caplog.text
+    assert "hunter2" not in caplog.text

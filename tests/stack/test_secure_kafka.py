@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, AdminClient
 
 from streams.broker.base import BrokerUnavailableError
 from streams.client import Client, ProgressReader
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 PATIENCE_S = 60.0
-TOPICS = [f"invocations.{topic}" for topic in Topic]
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,7 @@ def test_every_part_does_its_work(service: Secured) -> None:
         _await(lambda: len(notes.read_text().split()) >= 2 * 50, service, "all started")
         with Client(service.settings("client")) as client:
             client.send(StartBatch("b-client", Action.KILL, Filter(handlers=("slow",)), limit=5))
-        reader = ProgressReader(service.settings("client"))
-        ended = reader.wait("b-client", timeout=PATIENCE_S)
+        *_, ended = ProgressReader(service.settings("client")).follow("b-client", PATIENCE_S)
         assert (ended.state, ended.done) == (BatchState.COMPLETED, 5)
         cancelled = service.run("operator", "flow", "cancel", "f-1", "--json")
         assert cancelled.returncode == 0, cancelled.stderr
@@ -138,41 +137,26 @@ WRITES = {
 @pytest.mark.parametrize("user", USERS)
 def test_no_part_may_more_than_it_needs(secured: Secured, user: str) -> None:
     """Each topic is read and written by those who must, and by nobody else."""
-    assert {name for name in Topic if _may_read(secured, user, name)} == READS[user]
-    assert {name for name in Topic if _may_write(secured, user, name)} == WRITES[user]
-
-
-def _may_read(secured: Secured, user: str, topic: Topic) -> bool:
-    made = {**secured.broker.client(user), "group.id": "nobody", "enable.partition.eof": True, "log_level": 0}
-    consumer = Consumer({**made, "enable.auto.commit": False})
-    try:
-        consumer.assign([TopicPartition(f"invocations.{topic}", 0, 1_000_000)])
-        message = consumer.poll(30)
-        assert message is not None
-        error = message.error()
-        denied = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
-        return error is None or error.code() not in denied
-    finally:
-        consumer.close()
-
-
-def _may_write(secured: Secured, user: str, topic: Topic) -> bool:
-    """Without writing anything: the transaction in which it would be is never committed."""
-    errors: list[KafkaError | None] = []
-    own = {"message.timeout.ms": 15_000, "log_level": 0, "enable.idempotence": True}
-    producer = Producer({**secured.broker.client(user), **own})
-    with contextlib.suppress(KafkaException):
-        producer.produce(f"invocations.{topic}", None, b"probe", 0, on_delivery=lambda error, _: errors.append(error))
-        producer.flush(30)
-    return errors == [None]
+    admin = AdminClient(secured.broker.client(user))
+    reads, writes = set(), set()
+    for name in Topic:
+        described = admin.describe_topics(
+            TopicCollection([f"invocations.{name}"]), include_authorized_operations=True, request_timeout=30
+        )
+        [future] = described.values()
+        with contextlib.suppress(KafkaException):  # one that may not even be seen
+            operations = future.result(30).authorized_operations
+            reads |= {name} if AclOperation.READ in operations else set()
+            writes |= {name} if AclOperation.WRITE in operations else set()
+    assert reads == READS[user]
+    assert writes == WRITES[user]
 
 
 def test_a_user_without_rights_is_told_so(secured: Secured) -> None:
-    """By name: topics that may not be seen look as if they were not there."""
+    """Topics that may not be seen look as if they were not there."""
     told = secured.run("stranger", "batch", "list")
     assert told.returncode == 1
     assert "not exist at" in told.stderr
-    assert "ACLs" in told.stderr
 
 
 @pytest.mark.parametrize(
@@ -200,6 +184,9 @@ def test_a_login_that_is_wrong_ends_with_one_line(
 def test_no_password_is_in_any_log(service: Secured) -> None:
     """All that the other tests had the parts write, at the level `debug`."""
     test_every_part_does_its_work(service)
+    plain = service.program("gateway", "gateway", STREAMS_KAFKA_SASL_MECHANISMS="PLAIN")
+    _await(lambda: "gateway ready" in plain.output(), service, "ready")
+    assert plain.terminate() == 0
     written = service.output()
     assert '"level": "debug"' in written
     assert [user for user, secret in service.secrets().items() if secret in written] == []

@@ -54,8 +54,10 @@ class RequestRefusedError(Exception):
     def problem(self) -> dict[str, Any]:
         """The body, in the form of RFC 9457."""
         title = HTTPStatus(self.status).phrase
+        kind = (self.rule or title).lower().replace("_", "-").replace(" ", "-")
         rule = {"rule": self.rule} if self.rule else {}
-        return {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail, **rule}
+        told = {"title": title, "status": self.status, "detail": self.detail}
+        return {"type": f"urn:streams:problem:{kind}", **told, **rule}
 
 
 class OutgoingAnswer:

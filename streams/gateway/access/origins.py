@@ -23,7 +23,7 @@ class Origins:
     """The gateway's own names: its public URL, the loopback ones with its port, and those of its settings."""
 
     def __init__(self, settings: Settings) -> None:
-        self._port = 0 if settings.gateway_http is None else host_and_port(settings.gateway_http)[1]
+        self._port = host_and_port(settings.gateway_http)[1]
         self._scheme = "http" if settings.gateway_tls_cert is None else "https"
         self._public = (settings.gateway_public_url or "").lower()
         self._more = frozenset(

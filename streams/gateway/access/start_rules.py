@@ -97,7 +97,7 @@ def is_https(url: str | None) -> bool:
 
 def _require_guarded(settings: Settings) -> None:
     address = settings.gateway_http
-    if address is None or settings.gateway_open or is_loopback(host_and_port(address)[0]):
+    if settings.gateway_open or is_loopback(host_and_port(address)[0]):
         return
     missing = []
     if settings.gateway_tokens_file is None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import uvicorn
 
+from streams.gateway.access.middleware import Access
+from streams.gateway.access.start_rules import server_options, tokens_of
 from streams.gateway.api.app import create_app
 from streams.gateway.api.services import Services
 from streams.health import Health
@@ -63,18 +65,9 @@ class ApiServer(uvicorn.Server):
 
     def __init__(self, services: Services, settings: Settings) -> None:
         self._services = services
-        super().__init__(
-            uvicorn.Config(
-                create_app(services, settings),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                ws="none",
-                lifespan="on",
-                timeout_graceful_shutdown=STREAMS_END_S,
-            )
-        )
+        app = Access(create_app(services, settings), settings, tokens_of(settings))
+        own = server_options(settings)
+        super().__init__(uvicorn.Config(app, lifespan="on", timeout_graceful_shutdown=STREAMS_END_S, **own))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -30,7 +30,10 @@ _UP_WITHIN_S = 90.0
 
 
 class SecureBroker(ApacheBroker):
-    """One listener, SASL_SSL with SCRAM-SHA-512; `admin` may do everything, others what ACLs allow."""
+    """One listener, SASL_SSL with SCRAM-SHA-512; `admin` may do everything, others what ACLs allow.
+
+    The gateway can log in by PLAIN, too, as it has a client of its own for that.
+    """
 
     label = f"Apache Kafka {apache.VERSION}, by TLS and SCRAM only"
 
@@ -117,9 +120,10 @@ class SecureBroker(ApacheBroker):
             "advertised.listeners": client,
             "inter.broker.listener.name": "SASL_SSL",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL",
-            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
             "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
             "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": _login(ADMIN),
+            "listener.name.sasl_ssl.plain.sasl.jaas.config": _plain_logins(),
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(keystore),
             "ssl.truststore.type": "PEM",
@@ -142,3 +146,8 @@ def password_of(user: str) -> str:
 def _login(user: str) -> str:
     module = "org.apache.kafka.common.security.scram.ScramLoginModule"
     return f'{module} required username="{user}" password="{password_of(user)}";'
+
+
+def _plain_logins() -> str:
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    return f'{module} required user_gateway="{password_of("gateway")}";'
