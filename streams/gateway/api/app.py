@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from fastapi import FastAPI
 
 from streams import __version__
-from streams.gateway.api import batches, dead_letters, docs, events, flows, health, invocations, system
+from streams.gateway.api import batches, dead_letters, docs, events, flows, health, invocations, page, system
 from streams.gateway.api.paths import RawPaths
 from streams.gateway.api.problems import add_handlers
 
@@ -45,7 +45,7 @@ def create_app(services: Services, settings: Settings) -> FastAPI:
     )
     app.state.services, app.state.settings = services, settings
     add_handlers(app)
-    for router in ROUTERS:
+    for router in (*ROUTERS, page.router):
         app.include_router(router)
     app.add_middleware(RawPaths)
     return app

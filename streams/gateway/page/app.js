@@ -72,6 +72,7 @@ class App extends Component {
       h(Top, { route }),
       h(Connection),
       h("main", { id: "main", tabindex: -1 }, store.problem ? h(Trouble, { problem: store.problem, again: begin }) : store.me && h(screen, { key: route.name, id: route.id, query: route.query })),
+      h(Open),
       h(Messages),
     ];
   }
@@ -126,22 +127,23 @@ class Settings extends Component {
     return h(
       "div",
       { class: "settings" },
-      h("select", { "aria-label": "Times", value: zone.utc ? "utc" : "local", onChange: turn }, h("option", { value: "local" }, "local"), h("option", { value: "utc" }, "UTC")),
-      h("select", { "aria-label": "Colours", value: theme, onChange: choose }, [["auto", "system"], ["light", "light"], ["dark", "dark"]].map(([value, words]) => h("option", { key: value, value }, words))),
+      h("select", { "aria-label": "Times", title: "Times", value: zone.utc ? "utc" : "local", onChange: turn }, h("option", { value: "local" }, "local"), h("option", { value: "utc" }, "UTC")),
+      h("select", { "aria-label": "Colours", title: "Colours", value: theme, onChange: choose }, [["auto", "system"], ["light", "light"], ["dark", "dark"]].map(([value, words]) => h("option", { key: value, value }, words))),
       me && h("span", { class: "me" }, h("b", null, me.name), ` ${me.role}`),
-      me?.tokens && h(Button, { class: "small", onClick: leave }, "Log out"),
+      me && !me.open && h(Button, { class: "small", onClick: leave }, "Log out"),
     );
   }
 }
 
-/** What is told on every screen: that the numbers may be old, that anybody may do anything. */
+/** What is told on every screen: that the numbers may be old. */
 function Connection() {
   const { open, since, begun } = store.connection;
   const lost = !open && Date.now() - Math.max(begun, since) > CONNECTING_MS;
-  return [
-    h("div", { role: "status" }, lost && h("p", { class: "notice bad connection" }, h("b", null, "Not connected"), " since ", h(Time, { at: since }), ": what is shown may be old. The page goes on trying.")),
-    store.me?.open && h("p", { class: "notice open" }, "This gateway is open: it asks for no token, so whoever reaches this address may do anything."),
-  ];
+  return h("div", { role: "status" }, lost && h("p", { class: "notice bad connection" }, h("b", null, "Not connected"), " since ", h(Time, { at: since }), ": what is shown may be old. The page goes on trying."));
+}
+
+function Open() {
+  return store.me?.open && h("footer", { class: "open" }, "This gateway asks for no token: whoever reaches it may do anything.");
 }
 
 const CAME_FROM = "came-from";

@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 CHROMIUM = shutil.which("chromium")
 MISSING = "there is no Chromium: install the package chromium"
@@ -56,21 +56,27 @@ class Viewer:
     def page(self, place: str = "#/batches") -> Page:
         """A new page at one of its places."""
         page = self.context.new_page()
-        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self.complaints.append(f"a dialog: {dialog.message}"))
         page.goto(f"{self.url}/{place}")
         page.wait_for_selector("h1")
         return page
 
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # The browser also reports each answer that is an error; those are the page's to show.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
     def close(self) -> None:
         """Close all of its pages."""
         self.context.close()
 
 
-def grave_findings(page: Page) -> list[str]:
-    """What axe finds serious or worse on a page as it is now."""
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+def grave_findings(page: Page, *rules: str) -> list[str]:
+    """What axe finds serious or worse on a page as it is now, by all of its rules or by these."""
+    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    found = Axe().run(page, options={"resultTypes": ["violations"], **only}).response["violations"]
     return [
         f"{each['id']}: {[node['html'][:200] for node in each['nodes']]}" for each in found if each["impact"] in _GRAVE
     ]

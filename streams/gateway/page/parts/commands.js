@@ -12,7 +12,7 @@ export function Commands({ draft }) {
     { class: "panel commands" },
     h("summary", null, "The same as a command, as curl, as a link"),
     h(Line, { name: "Command line", text: toCommandLine(draft) }),
-    h(Line, { name: "curl", text: toCurl(draft, Boolean(store.me?.tokens)) }),
+    h(Line, { name: "curl", text: toCurl(draft, store.me?.open === false) }),
     h(Line, { name: "Link to this form", text: link }),
   );
 }

@@ -59,6 +59,6 @@ function FlowRow({ flow }) {
       h("p", { class: "muted who" }, "changed ", h(Time, { at: flow.updated_at }), flow.actor && [", cancelled by ", h("b", null, flow.actor)], flow.reason && [": ", h("q", null, flow.reason)]),
     ),
     h("div", { class: "how" }, h("p", { class: "state" }, h(Chip, { word: flow.state }), flow.policy && h("span", { class: "muted" }, plain(flow.policy))), h(FlowBar, { flow })),
-    h("div", { class: "controls" }, h("a", { class: "button small", href: to("flow", flow.flow_id) }, "Open")),
+    h("div", { class: "controls" }),
   );
 }
