@@ -12,7 +12,7 @@ RUN ["pip", "install", "--prefix=/install", "--no-deps", "."]
 
 FROM python:3.11-slim
 RUN ["useradd", "--system", "--uid", "10001", "--no-create-home", "streams"]
-RUN ["install", "-d", "-o", "streams", "-g", "streams", "/var/lib/streams"]
+RUN ["install", "-d", "-o", "streams", "-g", "streams", "/var/lib/streams", "/etc/streams"]
 COPY --from=build /install /usr/local
 ENV PYTHONUNBUFFERED=1 STREAMS_STATE_DIR=/var/lib/streams
 WORKDIR /var/lib/streams

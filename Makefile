@@ -25,8 +25,12 @@ $(READY): pyproject.toml constraints.txt scripts/venv.sh
 setup: $(READY) ## make .venv with all that development needs
 
 .PHONY: demo
-demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks itself, leaves nothing running
-	@$(BIN)/streams demo
+demo: $(READY) ## run it all: broker, worker, gateway, a kill by filter; checks itself; KEEP=1: leaves it up, with its page
+	@$(BIN)/streams demo $(if $(KEEP),--keep)
+
+.PHONY: up
+up: $(READY) ## a broker, a worker and the gateway with its page, in one log, until Ctrl-C
+	@$(BIN)/streams up --broker
 
 .PHONY: test
 test: export STREAMS_TEST_EXAMPLES = 1

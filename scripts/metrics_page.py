@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streams.metrics import Metric, OfGateway, OfWorker, labels, metrics_of
+from streams.metrics import Metric, OfEach, OfExecutor, OfGateway, OfWorker, labels, metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,20 +18,27 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
 HEAD = """\
 # Metrics
 
-Made from `streams/metrics.py` by `scripts/metrics_page.py`; do not edit. A worker serves its metrics at
-`http://<STREAMS_WORKER_HTTP>/metrics`, a gateway at `http://<STREAMS_GATEWAY_HTTP>/metrics`, both off unless set,
-beside `/health/live` and `/health/ready`. Each has `process_*` (CPU, memory, open files) and `python_info` besides.
+Made from `streams/metrics/definitions.py` by `scripts/metrics_page.py`; do not edit. A worker serves its metrics at
+`http://<STREAMS_WORKER_HTTP>/metrics`, a gateway at `http://<STREAMS_GATEWAY_HTTP>/metrics`, an executor of this
+package at `http://<STREAMS_EXECUTOR_HTTP>/metrics` (with `pip install streams[metrics]`), beside `/health/live` and
+`/health/ready`. Each has `process_*` (CPU, memory, open files) and `python_info` besides. There are
+[alert rules and a dashboard](operations.md#alerts) of these.
 """
 
 
 def document() -> str:
     """The page as it should be."""
     lines = []
-    for title, role in (("Worker", OfWorker), ("Gateway", OfGateway)):
+    for title, role in (
+        ("Every program", OfEach),
+        ("Worker", OfWorker),
+        ("Gateway", OfGateway),
+        ("Executor", OfExecutor),
+    ):
         lines += ["", f"## {title}", "", "| metric | kind | says | labels |", "| --- | --- | --- | --- |"]
         lines += [_row(metric) for metric in metrics_of(role)]
     lines += ["", "## Labels", "", "| label | is | values |", "| --- | --- | --- |"]
-    lines += [f"| `{label.name}` | {label.says} | {_names(label.values)} |" for label in labels()]
+    lines += [f"| `{label.name}` | {label.says} | {_names(label.values or label.begins)} |" for label in labels()]
     return HEAD + "".join(f"{line}\n" for line in lines)
 
 

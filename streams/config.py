@@ -192,6 +192,11 @@ class Settings(BaseSettings):
         max_length=1_000,
         description="who asks for what the command line sends, where no `--actor` says so; absent: USER@HOST",
     )
+    executor_http: str | None = Field(
+        None,
+        pattern=_ADDRESS,
+        description="HOST:PORT at which an executor of this package serves the same (extra `metrics`); absent: nowhere",
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto, console or json; auto: readable on a terminal, JSON otherwise"
     )

@@ -63,6 +63,12 @@ VERBS = {
         "Show a kill by filter on a broker, two workers, a gateway and an executor; ends by itself, leaves nothing.",
         "all",
     ),
+    "up": Verb(
+        "up:up",
+        _RUN,
+        "Run workers, the gateway with its page and, if asked for, a broker, in one log, until Ctrl-C.",
+        "all",
+    ),
     "worker": Verb(
         "processes:worker", _RUN, "Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops it at once.", "worker"
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import structlog
 
 from streams.health import Health, LoopProbe
-from streams.metrics import OfGateway, counted
+from streams.metrics import OfGateway, build_info, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +83,7 @@ class GatewayObserver(LoopProbe):
 
     def collect(self) -> Iterator[Metric]:
         """The counters, and the gauges as of the last snapshot."""
+        yield build_info("gateway")
         yield from counted(self)
         age, lag, batches = OfGateway.LOOP_AGE.family(), OfGateway.LAG.family(), OfGateway.BATCHES.family()
         age.add_metric([], self._age_s())

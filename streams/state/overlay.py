@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from streams.codec import encode, encode_row
 from streams.engine.answers import Inbox, Weighed
 from streams.engine.weights import of_member, of_start
-from streams.model import Payload
+from streams.model import TERMINAL, Payload
 from streams.state import reads
 from streams.state.columns import insert_rows, json_list, row_of, update_rows
 from streams.state.deltas import (
@@ -23,6 +23,7 @@ from streams.state.deltas import (
     release,
     seqs_of,
 )
+from streams.state.ended import Ended
 from streams.state.inboxes import Inboxes
 from streams.state.kept_flows import parents_came, parents_gone
 from streams.state.keys import delta_key, invocation_key, payload_key
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 Changelog = list[tuple[str, bytes | None]]
 """Keys and values, in the order in which they apply; None is a tombstone."""
-
 
 _ANY: Final = 1 << 62
 """A limit in bytes that nothing reaches."""
@@ -71,6 +71,7 @@ class Overlay:
         self._released: dict[int, int] = {}
         self._inboxes = Inboxes()
         self._deltas: set[int] = set()
+        self.just_ended = Ended(db)
         self._changelog: Changelog = []
 
     def reload(self, counts: Mapping[str, int]) -> None:
@@ -90,6 +91,7 @@ class Overlay:
         self._inboxes.forget()
         self._inboxes.reload()
         self._deltas.clear()
+        self.just_ended.forget()
         self._changelog = []
 
     # --- reading ---
@@ -196,6 +198,8 @@ class Overlay:
         self._inserted[row.seq] = effect
         if row.object_key is not None:
             self._inboxes.put(row)
+        if row.status in TERMINAL:
+            self.just_ended.row(row)
         self._count(row.status, 1)
         self.total += 1
 
@@ -208,6 +212,8 @@ class Overlay:
         if known.status is not row.status:
             self._count(known.status, -1)
             self._count(row.status, 1)
+            if row.status in TERMINAL:
+                self.just_ended.row(row)
         if known.delta is not None:
             self._release({known.delta: 1})
         if self._to_forget:
@@ -258,6 +264,7 @@ class Overlay:
             self._count(status, -count)
         for change in delta.changes:
             self._count(change.status, len(change.seqs))
+        self.just_ended.delta(delta, None if page is None else page.ending)
         self._to_forget.clear()
         self._inboxes.reload()
         if self._rows:

@@ -13,11 +13,13 @@ from streams.model import ENDING_ACTIONS, ON_ENDED, Action
 from streams.state import lists
 from streams.state.columns import AMONG_SEQS, BY_ID, PAYLOAD_BYTES, ROWS, json_list, with_id
 from streams.state.conditions import Condition, condition_of
+from streams.state.ended import ended_at_once, service_column
 from streams.state.groups import grouped_among, parents_among, rows_of_flows
 from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, LEFT, PAUSED, STATUSES, WAITS
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections import Counter
     from collections.abc import Callable, Iterator
 
     from streams.engine.answers import Object, PageQuery
@@ -36,11 +38,12 @@ _WHOLE: Final = f"{RECORD + SIGNAL} + 2 * {_ENCODED} + {_PINNED}"
 class Window(NamedTuple):
     """A page's window: a condition that exactly its matched rows satisfy, and their number.
 
-    It is valid until one of these rows is changed.
+    It is valid until one of these rows is changed. `ending`: see `ended_at_once`.
     """
 
     condition: Condition
     matched: int
+    ending: Counter[str]
 
 
 def select_page(
@@ -61,10 +64,11 @@ def select_page(
     weight = sum(map(_WEIGHT, found))
     if query.ids is not None and len(query.ids) > 1 and weight > query.max_bytes:
         return Page(scanned, cursor, last, {}, [], [], weight=weight), None
-    window = None if flow_rows is not None else _window_of(query, condition, cursor, len(found))
+    listed = flow_rows is not None or query.ids is not None
+    window = None if listed else _window_of(query, condition, cursor, found)
     matched = Condition(AMONG_SEQS, (json_list([row[0] for row in found]),)) if window is None else window.condition
     codes = dict.fromkeys(map(_CODE, found))
-    unstarted = {STATUSES[code]: [seq for seq, its, _ in found if its == code] for code in codes if code is not None}
+    unstarted = {STATUSES[code]: [each[0] for each in found if each[1] == code] for code in codes if code is not None}
     started = _started(db, matched, counted_by) if None in codes else []
     samples = _ids_of(db, [row[0] for row in found[: query.samples]])
     objects = _objects_of(db, query.action, matched) if found else ()
@@ -75,9 +79,9 @@ def select_page(
 
 
 def _columns(query: PageQuery) -> str:
-    """Columns of a matched row: seq, status (NULL if an executor may know the row), and weight (`weights.of_matched`).
+    """Columns of a matched row: seq, status (NULL if an executor may know the row), weight, `service_column`.
 
-    Only our own numbers go into the statement, which is the same from page to page.
+    Only our own numbers go into the statement, which is the same from page to page. Weight: `weights.of_matched`.
     """
     weights = [f"WHEN {_STARTED} THEN {SEQ + SIGNAL + int(query.each)} + {_ENCODED}"]
     if query.action is Action.PAUSE:
@@ -87,7 +91,8 @@ def _columns(query: PageQuery) -> str:
         weights.insert(0, f"WHEN {which} THEN {_WHOLE} + coalesce({PAYLOAD_BYTES}, 0)")
     elif query.action is Action.CANCEL:
         weights.insert(0, f"WHEN {LEFT} THEN {_WHOLE} + {3 * int(query.each)}")
-    return f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END, CASE {' '.join(weights)} ELSE {SEQ} END"
+    weight = f"CASE {' '.join(weights)} ELSE {SEQ} END"
+    return f"r.seq, CASE WHEN {_STARTED} THEN NULL ELSE status END, {weight}, {service_column(query)}"
 
 
 def _started(
@@ -103,11 +108,9 @@ def _started(
     return started
 
 
-def _window_of(query: PageQuery, condition: Condition, cursor: int, matched: int) -> Window | None:
-    if query.ids is not None:
-        return None
+def _window_of(query: PageQuery, condition: Condition, cursor: int, found: list[Any]) -> Window:
     sql = f"r.seq > ? AND r.seq <= ? AND {condition.sql}"
-    return Window(Condition(sql, (query.cursor, cursor, *condition.params)), matched)
+    return Window(Condition(sql, (query.cursor, cursor, *condition.params)), len(found), ended_at_once(query, found))
 
 
 def _objects_of(db: sqlite3.Connection, action: Action, matched: Condition) -> tuple[Object, ...]:

@@ -48,12 +48,13 @@ from streams.state.schema import STATUSES
 from streams.state.select import select_page
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from streams.engine.answers import At, Inbox, Object, Page, PageQuery, PageSizes, Weighed
     from streams.engine.effects import Effect, SeldomEffect
-    from streams.model import Invocation, Row
+    from streams.model import Invocation, Row, Status
     from streams.state.select import Window
     from streams.state.store import Store
 
@@ -181,6 +182,10 @@ class Table(PartsOfTable):
         self._store.put_meta(self._meta, record)
         changelog.append((META_KEY, record))
         return changelog
+
+    def take_ended(self) -> Counter[tuple[Status, str]]:
+        """Number of invocations that have ended since the last call, by status and service. Ask before `commit`."""
+        return self._overlay.just_ended.take()
 
     def published(self) -> Changelog:
         """Progress to publish after `flush`, as `Batches.published` says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from types import NoneType
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from streams.engine import counters
 from streams.engine.effects import Count
 from streams.health import Health, LoopProbe
-from streams.metrics import OfWorker, counted
+from streams.metrics import OfWorker, build_info, counted
+from streams.model import Status
+from streams.state.oldest import OldestReady
 from streams.worker.snapshot import WorkerSnapshot, gauges, snapshot_of
 from streams.worker.task import Phase
 
@@ -57,6 +60,8 @@ class WorkerObserver(LoopProbe):
         self._standing: Sequence[Place] = ()
         self._for_newer: Counter[str] = Counter()
         self._snapshot_at = self._came_round
+        self._looking = threading.Lock()
+        self._oldest: dict[int, OldestReady] = {}
         self._make_counters()
         self.registry.register(self)
 
@@ -67,6 +72,8 @@ class WorkerObserver(LoopProbe):
         self._forwarded = OfWorker.FORWARDED.total()
         self._without_effect = OfWorker.WITHOUT_EFFECT.total()
         self._reconciled = OfWorker.RECONCILED.total()
+        self._ended = OfWorker.ENDED.total()
+        self._start_seconds = OfWorker.START_SECONDS.distribution()
         self._written = OfWorker.WRITTEN.total()
         self._turn_seconds = OfWorker.TURN_SECONDS.distribution()
         self._transaction_seconds = OfWorker.TRANSACTION_SECONDS.distribution()
@@ -113,6 +120,7 @@ class WorkerObserver(LoopProbe):
             else:
                 self._reconciled.add(count, what)
         self._forwarded.add(turn.forwarded)
+        self._note_lives(turn)
         self._clock_ahead.add(sum(run.records for run in turn.ahead))
         outbox = turn.outbox
         for topic, count in outbox.sizes().items():
@@ -125,6 +133,14 @@ class WorkerObserver(LoopProbe):
             self._page_seconds.observe(page.took_ms / 1_000)
             self._page_scanned.observe(page.scanned)
             self._page_matched.observe(page.matched)
+
+    def _note_lives(self, turn: Turn) -> None:
+        """Count the invocations that it has started and ended."""
+        for (status, service), count in turn.ended.items():
+            self._ended.add(count, status, service)
+        now = self._wall_clock()
+        for at, count in Counter(turn.outbox.started_at).items():
+            self._start_seconds.observe(max(0, now - at) / 1_000, count)
 
     def rebalanced(self, assigned: Collection[int], revoked: Collection[int], lost: Collection[int]) -> None:
         """Count a rebalance, if the group's coordinator gave or took partitions."""
@@ -144,12 +160,28 @@ class WorkerObserver(LoopProbe):
 
     def collect(self) -> Iterator[Metric]:
         """The counters, and the gauges as of the loop's last snapshot."""
+        yield build_info("worker")
         yield from counted(self)
         age = OfWorker.LOOP_AGE.family()
         age.add_metric([], self._age_s())
         yield age
         if self._snapshot is not None:
             yield from gauges(self._snapshot, self._wall_clock())
+            yield self._oldest_ready(self._snapshot)
+
+    def _oldest_ready(self, snapshot: WorkerSnapshot) -> Metric:
+        """The age of each partition's oldest READY row; absent where it could not be found in time."""
+        family, now = OfWorker.OLDEST_READY.family(), self._wall_clock()
+        running = [each for each in snapshot.partitions if each.phase is Phase.RUNNING and each.meta is not None]
+        with self._looking:
+            known = self._oldest
+            self._oldest = {each.partition: known.get(each.partition) or OldestReady(each.file) for each in running}
+            for each in running:
+                ready = 0 if each.meta is None else each.meta.counts.get(Status.READY, 0)
+                since = self._oldest[each.partition].since() if ready else now
+                if since is not None:
+                    family.add_metric([str(each.partition)], max(0, now - since) / 1_000)
+        return family
 
     def lag(self, partition: int) -> int | None:
         """Offsets between a partition's last checkpoint and the end of its log at the last snapshot, if known."""
@@ -185,10 +217,13 @@ class WorkerObserver(LoopProbe):
         return Health(False, {"ready": False, "why": why, **told})
 
 
-def _told(partitions: Collection[PartitionSnapshot]) -> dict[str, dict[str, str]]:
-    told: dict[str, dict[str, str]] = {"partitions": {str(each.partition): _phase(each) for each in partitions}}
+def _told(partitions: Collection[PartitionSnapshot]) -> dict[str, Any]:
+    told: dict[str, Any] = {"partitions": {str(each.partition): _phase(each) for each in partitions}}
     if faults := {str(each.partition): each.fault for each in partitions if each.fault}:
         told["given_up"] = faults
+    backlogs = [each.backlog for each in partitions if each.backlog is not None]
+    if flows := sum(each.flows for each in backlogs):
+        told["flows"] = {"cancelling": flows, "members_pending": sum(each.members for each in backlogs)}
     stand = {str(each.partition): _stands(each.ahead_ms) for each in partitions if each.ahead_ms}
     return {**told, "clock_ahead": stand} if stand else told
 

@@ -12,6 +12,7 @@ import structlog
 from streams import codec
 from streams.config import Topic
 from streams.kafka.headers import headers_of
+from streams.model import SignalKind
 from streams.protocol.routing import partition_of, routing_key
 from streams.worker.clock_ahead import CHANGELOG, CLOCK, CLOCK_AHEAD, LAST_OFFSET, MOST_AHEAD, RECORDS, SOURCE
 
@@ -90,11 +91,15 @@ class Outbox:
         self.commands: Records = defaultdict(list)
         self.forwarded: list[Forwarded] = []
         self.dead_letters: list[OutgoingDeadLetter] = []
+        self.started_at: list[int] = []
+        """Of each START among the signals the time of the command that it follows from, ms."""
 
     def signal(self, partition: int, send: Send) -> None:
         """Add a signal to executors."""
         if self._shadow:
             return
+        if send.kind is SignalKind.START:
+            self.started_at.append(send.at)
         value = codec.encode_signal(
             send.kind, send.encoded, send.seq, send.attempt, send.repeat, send.at, send.payload, send.cause
         )

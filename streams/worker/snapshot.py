@@ -5,7 +5,9 @@ The loop publishes what it has at hand without a closer look; the asking thread 
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.metrics import COUNTER, OfWorker
@@ -104,7 +106,7 @@ def gauges(now: WorkerSnapshot, wall_ms: int) -> Iterator[Metric]:
             held.add_metric([str(each.partition)], each.held)
         for name, suffix in _FILES:
             sizes.add_metric([str(each.partition), name], _size(each.file.with_name(each.file.name + suffix)))
-    yield from (rows, held, sizes)
+    yield from (rows, held, sizes, _free(partitions))
     limits = OfWorker.PAGE_LIMIT.family()
     limits.add_metric(["scanned"], now.page_sizes.max_scanned)
     limits.add_metric(["matched"], now.page_sizes.max_matched)
@@ -161,6 +163,15 @@ def _backlog(partitions: Sequence[PartitionSnapshot], wall_ms: int) -> Iterator[
         due = min((each.flow_due_at for each in partitions if each.flow_due_at is not None), default=wall_ms)
         overdue.add_metric([], max(0, wall_ms - due) / 1_000)
     yield from (backlog, overdue)
+
+
+def _free(partitions: Sequence[PartitionSnapshot]) -> Metric:
+    """Free space where the tables are; absent without one."""
+    family = OfWorker.FREE_BYTES.family()
+    if partitions:
+        with suppress(OSError):
+            family.add_metric([], shutil.disk_usage(partitions[0].file.parent).free)
+    return family
 
 
 def _size(file: Path) -> int:

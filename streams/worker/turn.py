@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
     from streams.engine.answers import Page
-    from streams.model import Command
+    from streams.model import Command, Status
     from streams.worker.clock_ahead import ClockAheadRun
     from streams.worker.intake import PartitionInput
     from streams.worker.items import Item, RecordFault
@@ -75,6 +75,7 @@ class Turn:
         self.forwarded = 0
         self.records: Counter[type] = Counter()
         self.counts: dict[str, int] = {}
+        self.ended: Counter[tuple[Status, str]] = Counter()
         self.pages: list[Measured] = []
         self.other_pages: list[MeasuredPieces] = []
         self.ahead: list[ClockAheadRun] = []
@@ -116,6 +117,7 @@ class Turn:
         table.set_position(input_.items[-1].message.offset() + 1, clock)
         self._note_ahead(input_)
         self.outbox.table_changes(task.partition, table.flush())
+        self.ended.update(table.take_ended())
         self.outbox.published(table.published())
         task.flows.note(table.changed_flows())
         if task not in self.tasks:

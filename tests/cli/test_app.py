@@ -50,7 +50,7 @@ def test_the_verbs_are_those_of_the_documentation() -> None:
     """None gets lost when the command line is put together."""
     assert {verb for verb in VERBS if " " not in verb} == {
         *("kill", "cancel", "pause", "resume", "purge"),
-        *("invoke", "send", "batch", "flow", "demo", "worker", "gateway", "broker"),
+        *("invoke", "send", "batch", "flow", "demo", "up", "worker", "gateway", "broker", "restart", "token"),
         *("topics", "schemas", "tail", "dead-letters", "verify", "export", "invocation"),
     }
 

@@ -140,7 +140,7 @@ def test_names_that_a_page_uses_exist(page: Path) -> None:
     settings = {variable(field) for field in Settings.model_fields if field != "kafka"} | BESIDES
     named = set(re.findall(r"\bSTREAMS_[A-Z_]+[A-Z]\b", text))
     assert {each for each in named if not each.startswith("STREAMS_KAFKA_")} <= settings
-    served = {each.name for role in (metrics.OfWorker, metrics.OfGateway) for each in metrics.metrics_of(role)}
+    served = {each.name for role in metrics.ROLES for each in metrics.metrics_of(role)}
     assert set(re.findall(r"`(streams_[a-z_]+)`", text)) <= served
     for file, test in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text):
         source = (ROOT / file).read_text(encoding="utf-8")

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from streams import metrics
-from streams.metrics import CounterOf, GaugeOf, HistogramOf, OfGateway, OfWorker, metrics_of
+from streams.metrics import OTHER, ROLES, CounterOf, GaugeOf, HistogramOf, Label, OfWorker, metrics_of
 
-ALL = [*metrics_of(OfWorker), *metrics_of(OfGateway)]
+ALL = [metric for role in ROLES for metric in metrics_of(role)]
 
-BOUNDED_ELSEWHERE = {"partition", "code", "why"}
-"""Labels whose values no list gives: bounded by the topics' partitions, the protocol's codes, the engine's counters."""
+BOUNDED_ELSEWHERE = {"partition", "code", "why", "version", "engine_version", "python"}
+"""Labels whose values no list gives: bounded by the topics' partitions, the protocol's codes, the engine's counters,
+and by what is installed."""
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
@@ -39,7 +40,7 @@ def test_each_name_stands_once() -> None:
 @pytest.mark.parametrize("label", metrics.labels(), ids=lambda label: label.name)
 def test_a_label_has_few_values(label: metrics.Label) -> None:
     """What a label may be is listed, or bounded by the topics or by this program's own text; never by what is sent."""
-    assert label.values or label.name in BOUNDED_ELSEWHERE
+    assert label.values or label.most or label.name in BOUNDED_ELSEWHERE
     assert len(label.values) == len(set(label.values)) <= 20
     assert not label.name.endswith("id")
 
@@ -61,9 +62,34 @@ def test_a_tally_begins_with_every_value_that_is_known() -> None:
     assert samples(tally.family()) == {total % "turn": 3, **others}
     codes = OfWorker.DEAD_LETTERS.total()
     codes.add(1, "malformed")
-    assert samples(codes.family()) == {'streams_dead_letters_total{code="malformed"}': 1}
+    codes.add(1, "invalid_reason")
+    counted = samples(codes.family())
+    assert {name for name, count in counted.items() if count} == {
+        'streams_dead_letters_total{code="malformed"}',
+        'streams_dead_letters_total{code="invalid_reason"}',
+    }
+    assert counted['streams_dead_letters_total{code="too_large"}'] == 0
     plain = OfWorker.FORWARDED.total()
     assert samples(plain.family()) == {"streams_forwarded_total": 0}
+
+
+def test_a_value_that_clients_send_is_bounded() -> None:
+    """Each new one begins with all that goes with it at 0; beyond the bound they share one series."""
+    tally = CounterOf("streams_t_total", "T.", (Label("way", "", ("in", "out")), Label("of", "", most=2))).total()
+    assert samples(tally.family()) == {}
+    for number in range(5):
+        tally.add(1, "in", f"s{number}")
+    tally.add(2, "out", "s1")
+    tally.add(3, "out", OTHER)
+    total = 'streams_t_total{of="%s",way="%s"}'
+    assert samples(tally.family()) == {
+        total % ("s0", "in"): 1,
+        total % ("s0", "out"): 0,
+        total % ("s1", "in"): 1,
+        total % ("s1", "out"): 2,
+        total % (OTHER, "in"): 3,
+        total % (OTHER, "out"): 3,
+    }
 
 
 @given(st.lists(st.floats(0, 100_000, allow_nan=False)))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from streams.gateway.observer import GatewayObserver
-from streams.metrics import OfGateway, metrics_of
+from streams.metrics import OfEach, OfGateway, metrics_of
 
 
 class Place(NamedTuple):
@@ -100,4 +100,5 @@ def test_a_look_that_fails_leaves_what_was_seen_before() -> None:
 def test_a_gateway_serves_all_that_is_defined() -> None:
     """A definition that nothing fills would be a promise of the docs that is not kept."""
     served = {family.name for family in GatewayObserver().registry.collect()}
-    assert served == {metric.name.removesuffix("_total") for metric in metrics_of(OfGateway)}
+    defined = [*metrics_of(OfEach), *metrics_of(OfGateway)]
+    assert served == {metric.name.removesuffix("_total") for metric in defined}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from pathlib import Path
 
-    from streams.cli.demo.children import Children
+    from streams.cli.children import QuietChildren
     from streams.config import Settings
 
 _OF_A_BATCH = (StartBatch, StartSlice, ContinueSlice, SliceReport, ControlSlice)
@@ -68,7 +68,7 @@ class Killed:
 class Story:
     """The demo's story, told once."""
 
-    def __init__(self, settings: Settings, children: Children, workload: Workload) -> None:
+    def __init__(self, settings: Settings, children: QuietChildren, workload: Workload) -> None:
         self._settings = settings
         self._children = children
         self._workload = workload

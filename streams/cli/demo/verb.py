@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams import broker
+from streams.broker.base import free_port
+from streams.cli.children import QuietChildren
 from streams.cli.context import connection_of_command
-from streams.cli.demo.children import Children
 from streams.cli.demo.story import Story
 from streams.cli.demo.workload import Workload
 from streams.cli.show.console import Exit, err, out
-from streams.config import Settings, load_settings
+from streams.config import Settings, load_settings, variable
 from streams.errors import StreamsError
 from streams.kafka import topics
 from streams.kafka.admin import Admin
@@ -59,6 +60,9 @@ def demo(
             Story(settings, children, Workload(invocations)).tell()
             if keep:
                 _stay(settings, children)
+        out.print(
+            "\nlook at it yourself: make demo KEEP=1 (or streams demo --keep) leaves it running, and names its page"
+        )
     except (KeyboardInterrupt, Exception):
         # An interrupted part may fail in its own way: a client's callback, or a child that got the signal, too.
         if not asked.is_set():
@@ -68,20 +72,25 @@ def demo(
 
 
 @contextmanager
-def _service() -> Iterator[tuple[Settings, Children]]:
+def _service() -> Iterator[tuple[Settings, QuietChildren]]:
     """A broker, fresh topics, workers, a gateway and an executor; all are removed afterwards."""
     with _broker() as started, tempfile.TemporaryDirectory(prefix="streams-demo-") as folder:
         out.print(f"[bold]broker[/]      {started.label}, {started.bootstrap}")
         if started.limits:
             out.print(f"            {started.limits}")
         prefix = f"demo-{secrets.token_hex(4)}."
-        choices = {"bootstrap_servers": started.bootstrap, "topic_prefix": prefix, "group_id": f"{prefix}workers"}
+        choices = {
+            "bootstrap_servers": started.bootstrap,
+            "topic_prefix": prefix,
+            "group_id": f"{prefix}workers",
+            "gateway_http": f"127.0.0.1:{free_port()}",
+        }
         settings = load_settings(**choices)
-        variables = {f"STREAMS_{name.upper()}": value for name, value in choices.items()}
+        variables = {variable(name): value for name, value in choices.items()}
         try:
             topics.create(settings, PARTITIONS)
             out.print(f"[bold]topics[/]      {prefix}*, {PARTITIONS} partitions")
-            with Children(Path(folder), variables) as children:
+            with QuietChildren(Path(folder), variables) as children:
                 _start(children, Path(folder), prefix)
                 yield settings, children
         finally:
@@ -89,10 +98,14 @@ def _service() -> Iterator[tuple[Settings, Children]]:
                 _delete_topics(settings)
 
 
-def _start(children: Children, folder: Path, prefix: str) -> None:
+def _start(children: QuietChildren, folder: Path, prefix: str) -> None:
     for number in range(1, WORKERS + 1):
         name = f"worker-{number}"
-        own = {"STREAMS_STATE_DIR": str(folder / name), "STREAMS_WORKER_ID": f"{prefix}{name}"}
+        own = {
+            "STREAMS_STATE_DIR": str(folder / name),
+            "STREAMS_WORKER_ID": f"{prefix}{name}",
+            "STREAMS_WORKER_HTTP": f"127.0.0.1:{free_port()}",
+        }
         children.start(name, "worker", **own)
     children.start("gateway", "gateway")
     children.start("executor", module="streams.cli.demo.executor")
@@ -112,10 +125,12 @@ def _delete_topics(settings: Settings) -> None:
     kafka.delete([name for name in kafka.partition_counts() if name.startswith(settings.topic_prefix)])
 
 
-def _stay(settings: Settings, children: Children) -> None:
-    out.print("\nall of it keeps running; in another terminal:")
+def _stay(settings: Settings, children: QuietChildren) -> None:
+    out.print(f"\nall of it keeps running; its page: http://{settings.gateway_http}/")
+    out.print("in another terminal:")
     out.print(f"  export STREAMS_BOOTSTRAP_SERVERS={settings.bootstrap_servers}")
     out.print(f"  export STREAMS_TOPIC_PREFIX={settings.topic_prefix}")
+    out.print(f"  export STREAMS_GATEWAY_URL=http://{settings.gateway_http}")
     out.print("  streams cancel --service billing")
     out.print("  streams tail signals --follow")
     out.print("Ctrl-C here stops it and removes everything.")

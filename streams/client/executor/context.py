@@ -68,6 +68,7 @@ class Context:
         self.kind: SignalKind = signal.kind
         self.attempt: int = signal.attempt
         self.seq: int = signal.seq
+        self.at: int = signal.at
         self.partition: int = partition
         self.cause: Cause | None = signal.cause
         self.cancelled = threading.Event()

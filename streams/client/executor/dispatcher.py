@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from streams.client.executor.context import Context
 from streams.client.executor.run import INTERRUPTED, STOPS, AssignedPartition, Early, Outcome, Run, Stop, told
+from streams.client.executor.watch import Watch
 from streams.clock import wall_clock
 from streams.errors import StreamsError
 from streams.model import SignalKind, Status
@@ -34,6 +35,7 @@ class Dispatcher:
     """Signals come in, runs and reports go out. One thread calls it.
 
     `monotonic`: a clock in seconds. `fail_missing`: an invocation without a handler is FAILED, not tried again.
+    `watch` hears of each run.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Dispatcher:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         fail_missing: bool = False,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch or Watch()
         self._registry = registry
         self._runner = runner
         self._reporter = reporter
@@ -166,7 +170,9 @@ class Dispatcher:
         """Handle the news that a run has begun (`outcome` is None) or is over."""
         if outcome is not None:
             self._finish(run, outcome if run.starts else _answer(run, outcome))
-        elif run.starts and run.stop is not Stop.KILL:
+            return
+        self._watch.began(run)
+        if run.starts and run.stop is not Stop.KILL:
             self._reporter.running(run.context)
             self._lease(run)
 
@@ -203,6 +209,7 @@ class Dispatcher:
         self.held_bytes -= len(run.context.payload or b"")
         if outcome.to is None and run.stop is Stop.CANCEL and run.starts:
             outcome = _CANCELLED
+        self._watch.over(run, outcome)
         if run.stop is not Stop.KILL and outcome.to is not None:
             self._reporter.ended(run.context, outcome, run.settle)
         elif run.stop is not Stop.LEAVE:

@@ -17,8 +17,10 @@ from streams.client.executor.group import Group, consumer_properties, is_signal
 from streams.client.executor.registry import Handler, Name, Registry, group_of
 from streams.client.executor.reports import Reporter, check_deployment_id
 from streams.client.executor.runner import Runner, Runs
+from streams.client.executor.watch import Load, Watch
 from streams.client.outlet import Outlet
-from streams.config import Topic
+from streams.config import Topic, variable
+from streams.errors import StreamsError
 from streams.kafka.clients import KafkaClients
 from streams.model import Signal
 from streams.stopping import Limit
@@ -65,7 +67,10 @@ class Executor:
         grace: seconds for handlers to end when the executor is stopped.
         clients: makes the Kafka clients; tests pass others. runner: likewise.
 
+    With `STREAMS_EXECUTOR_HTTP` set it serves metrics and health while it runs, with the extra `streams[metrics]`.
+
     Raises:
+        StreamsError: that extra is not installed.
         InvalidCommandError: no report can carry this deployment_id.
         BrokerUnavailableError: no broker answers within 10 s.
         TopicMissingError: `commands` or `signals` does not exist.
@@ -108,7 +113,10 @@ class Executor:
         self._registry = Registry(handlers)
         self._runner = runner or Runner(concurrency)
         self._reporter = Reporter(outlet, lambda: time.time_ns() // 1_000, deployment_id)
-        self._dispatcher = Dispatcher(self._registry, self._runner, self._reporter, fail_missing=fail_missing)
+        self._watch = _watch_of(settings, concurrency)
+        self._dispatcher = Dispatcher(
+            self._registry, self._runner, self._reporter, fail_missing=fail_missing, watch=self._watch
+        )
         self._ahead = Ahead(
             settings.topic(Topic.SIGNALS),
             lambda: clients.consumer(consumer_properties(settings, f"{self._group.group_id}-ahead")),
@@ -159,8 +167,14 @@ class Executor:
             TopicMissingError: the topic of signals was deleted while it ran.
             UnreadableSignalError: a signal was written by a newer version.
             KafkaException: an error of Kafka that does not pass.
+            StreamsError: the address of `STREAMS_EXECUTOR_HTTP` cannot be used.
         """
         self._listen_to_the_process()
+        with self._watch.serving():
+            self._live()
+
+    def _live(self) -> None:
+        """The life of the executor, from its first step to the end of its clean stop."""
         try:
             while not self._stopping.is_set():
                 self.step()
@@ -204,6 +218,7 @@ class Executor:
         self._dispatcher.renew_leases()
         self._reporter.serve()
         self._make_room()
+        self._watch.came_round(self._load)
         if time.monotonic() >= self._commit_at:
             self._group.commit()
             self._commit_at = time.monotonic() + _COMMIT_EVERY_S
@@ -266,6 +281,10 @@ class Executor:
         for part, message in self._group.take(count, wait):
             self._dispatcher.take(part, message.offset(), _decoded(message))
 
+    def _load(self) -> Load:
+        running, waiting = self._runner.running, self._runner.waiting
+        return Load(running, waiting, self._dispatcher.held_bytes, len(self._group.owned), self._group.lag())
+
     def _make_room(self) -> None:
         """Pause the intake while too many signals wait here; resume it once half of them are gone."""
         most, waiting, held = self._most_waiting, self._runner.waiting, self._dispatcher.held_bytes
@@ -296,3 +315,24 @@ def _decoded(message: Any) -> Signal:
     if not isinstance(record, Signal):
         raise UnreadableSignalError(f"{where}: a {type(record).__name__} stands in its place")
     return record
+
+
+def _watch_of(settings: Settings, places: int) -> Watch:
+    """The watch that the settings ask for; `places`: most handlers at once.
+
+    Raises:
+        StreamsError: it needs a library that is not installed.
+    """
+    if settings.executor_http is None:
+        return Watch()
+    try:
+        # A client is installed without it.
+        from streams.client.executor.observer import ExecutorObserver  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("streams"):
+            raise
+        name = variable("executor_http")
+        raise StreamsError(
+            f"{name} needs {error.name}, which is not installed: install the extra streams[metrics]"
+        ) from error
+    return ExecutorObserver(settings.executor_http, places)

@@ -114,6 +114,17 @@ class Group:
         self.paused = False
         self._consumer.resume([TopicPartition(self._topic, each) for each in self.owned])
 
+    def lag(self) -> dict[int, int]:
+        """Number of signals that were not taken yet, by partition, where the end of the log is known."""
+        found = {}
+        for each, part in self.owned.items():
+            # As it reads committed records only, this is the last stable offset; below 0 before the first fetch.
+            with contextlib.suppress(KafkaException):
+                _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, each), cached=True)
+                if end >= 0:
+                    found[each] = max(0, end - part.watermark.next)
+        return found
+
     def commit(self, *, wait: bool = False) -> None:
         """Commit each partition's progress. An unconfirmed commit is repeated by a later call."""
         self._commit(self.owned.values(), wait=wait)

@@ -5,122 +5,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass
-from itertools import accumulate
+import platform
 from typing import TYPE_CHECKING, Final, get_args
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.utils import floatToGoString
-
+from streams import __version__
 from streams.config import Topic
-from streams.model import BatchState, Command, SliceState, Status
+from streams.metrics.kinds import CounterOf, GaugeOf, HistogramOf, Label, Metric
+from streams.model import ENGINE_VERSION, BatchState, Command, SliceState, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@dataclass(frozen=True)
-class Label:
-    """A label of a metric. Its values never depend on what clients send: no ids, no names, no texts."""
-
-    name: str
-    says: str
-    values: tuple[str, ...] = ()
-    """Every possible value; empty if `says` describes the bound."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """The name of a metric in `/metrics`, and its meaning."""
-
-    name: str
-    says: str
-    labels: tuple[Label, ...] = ()
-
-    @property
-    def label_names(self) -> list[str]:
-        """Names of the metric's labels, in order."""
-        return [label.name for label in self.labels]
-
-
-@dataclass(frozen=True)
-class CounterOf(Metric):
-    """A number that only rises, from 0 at the start of the process; it has one label at most."""
-
-    def total(self) -> Total:
-        """A new counter for this metric."""
-        return Total(self)
-
-
-@dataclass(frozen=True)
-class GaugeOf(Metric):
-    """A number that may rise and fall."""
-
-    def family(self) -> GaugeMetricFamily:
-        """An empty family for the samples of one scrape."""
-        return GaugeMetricFamily(self.name, self.says, labels=self.label_names)
-
-
-@dataclass(frozen=True)
-class HistogramOf(Metric):
-    """A histogram: number of observations up to each of the rising `buckets`; without labels."""
-
-    buckets: tuple[float, ...] = ()
-
-    def distribution(self) -> Distribution:
-        """A new histogram for this metric."""
-        return Distribution(self)
-
-
-class Total:
-    """A counter: one thread adds with plain arithmetic, any other may ask for the samples.
-
-    The library's own counter takes a lock for each addition, which takes ten times as long; a loop adds about twenty
-    times per turn.
-    """
-
-    def __init__(self, metric: CounterOf) -> None:
-        self._metric = metric
-        values = metric.labels[0].values if metric.labels else ("",)
-        # A rate over the first occurrence needs the 0 before it, so known label values start at 0.
-        self._totals: dict[str, float] = dict.fromkeys(values, 0)
-
-    def add(self, count: float = 1, value: str = "") -> None:
-        """Add `count`; `value`: that of the label, if there is one."""
-        self._totals[value] = self._totals.get(value, 0) + count
-
-    def family(self) -> CounterMetricFamily:
-        """Its samples of one scrape."""
-        family = CounterMetricFamily(self._metric.name, self._metric.says, labels=self._metric.label_names)
-        for value, total in self._totals.copy().items():
-            family.add_metric([value] if self._metric.labels else [], total)
-        return family
-
-
-class Distribution:
-    """A histogram: like `Total`, one thread observes and any other may ask for the samples."""
-
-    def __init__(self, metric: HistogramOf) -> None:
-        self._metric = metric
-        self._counts = [0] * (len(metric.buckets) + 1)
-        self._sum = 0.0
-
-    def observe(self, amount: float) -> None:
-        """Count one observation of this value."""
-        self._counts[bisect_left(self._metric.buckets, amount)] += 1
-        self._sum += amount
-
-    def family(self) -> HistogramMetricFamily:
-        """Its samples of one scrape."""
-        bounds = [*map(floatToGoString, self._metric.buckets), "+Inf"]
-        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
-        family = HistogramMetricFamily(self._metric.name, self._metric.says)
-        family.add_metric([], buckets, self._sum)
-        return family
-
+    from prometheus_client.core import GaugeMetricFamily
 
 _SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_LONG_SECONDS: Final = (*_SECONDS[4:], 300.0, 900.0, 3_600.0, 21_600.0)
 _ROWS: Final = (1, 10, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 
 PARTITION: Final = Label("partition", "number of a partition of the topic that is read")
@@ -130,7 +27,26 @@ STATUS: Final = Label("status", "an invocation's status", tuple(Status))
 BATCH_STATE: Final = Label("state", "a batch's state", tuple(BatchState))
 SLICE_STATE: Final = Label("state", "state of one partition's part of a batch", tuple(SliceState))
 COUNTER: Final = Label("counter", "a slice's counter", ("scanned", "matched", "done", "pending", "skipped", "failed"))
-CODE: Final = Label("code", "a dead letter's `error-code`: the protocol's few, or `invalid_` and a field's name")
+CODE: Final = Label(
+    "code",
+    "a dead letter's `error-code`: the protocol's few, or `invalid_` and a field's name",
+    begins=(
+        "unknown_schema",
+        "not_avro",
+        "malformed",
+        "empty_value",
+        "not_a_command",
+        "not_supported",
+        "too_large",
+        "not_writable",
+        "clock_ahead",
+        "page_too_long",
+        "newer_engine",
+        "conflicting_invoke",
+        "batch_id_conflict",
+        "unknown_batch",
+    ),
+)
 WHY: Final = Label("why", "name of one of the engine's counters, such as `stale_report`")
 PHASE: Final = Label(
     "phase", "how far a partition has been taken over", ("CLAIMED", "RESTORING", "RUNNING", "GIVEN_UP")
@@ -139,7 +55,37 @@ CHANGE: Final = Label("change", "what the group did with a partition", ("assigne
 FAULT: Final = Label("fault", "what had to be given up", ("turn", "producer", "consumer", "partition"))
 LIMIT: Final = Label("limit", "what a page is limited by", ("scanned", "matched"))
 RECONCILED_WHAT: Final = Label("what", "what the cancel reconciler counts", ("flows", "members"))
+SERVICE: Final = Label(
+    "service", "the first 200 services that this process has met; further ones are `other`", most=200
+)
+OUTCOME: Final = Label(
+    "outcome", "the status in which an invocation has ended", ("COMPLETED", "FAILED", "CANCELLED", "KILLED")
+)
+RUN_OUTCOME: Final = Label(
+    "outcome",
+    "what became of a run: the status reported, KILLED (it had ended already), or LEFT to a later attempt",
+    ("COMPLETED", "FAILED", "CANCELLED", "BACKING_OFF", "SUSPENDED", "KILLED", "LEFT"),
+)
+PROGRAM: Final = Label("program", "what the process is", ("worker", "gateway", "executor"))
+VERSION: Final = Label("version", "version of this package")
+ENGINE: Final = Label("engine_version", "version of the engine's rules")
+PYTHON: Final = Label("python", "version of Python")
 FILE: Final = Label("file", "the table's SQLite database, or its write-ahead file", ("database", "wal"))
+
+
+class OfEach:
+    """The metrics of every program."""
+
+    BUILD_INFO: Final = GaugeOf(
+        "streams_build_info", "Always 1; its labels tell what runs.", (PROGRAM, VERSION, ENGINE, PYTHON)
+    )
+
+
+def build_info(program: str) -> GaugeMetricFamily:
+    """The sample that tells which version a program is."""
+    family = OfEach.BUILD_INFO.family()
+    family.add_metric([program, __version__, str(ENGINE_VERSION), platform.python_version()], 1)
+    return family
 
 
 class OfWorker:
@@ -156,6 +102,13 @@ class OfWorker:
     FORWARDED: Final = CounterOf("streams_forwarded_total", "Records on a wrong partition, forwarded to their own.")
     WITHOUT_EFFECT: Final = CounterOf(
         "streams_without_effect_total", "Commands that changed nothing, such as late or repeated ones.", (WHY,)
+    )
+    ENDED: Final = CounterOf("streams_ended_total", "Invocations that have ended.", (OUTCOME, SERVICE))
+    START_SECONDS: Final = HistogramOf(
+        "streams_start_seconds",
+        "From the time of the command that starts an invocation (its Invoke, a Tick, the end of the one before it) to "
+        "the commit of its START, by the broker's clock and then by this machine's.",
+        buckets=_SECONDS,
     )
     WRITTEN: Final = CounterOf("streams_written_total", "Records written, in committed transactions.", (TOPIC,))
     RECONCILED: Final = CounterOf(
@@ -203,6 +156,12 @@ class OfWorker:
         "Rows that would have started and wait for a batch that is about to end them.",
         (PARTITION,),
     )
+    OLDEST_READY: Final = GaugeOf(
+        "streams_oldest_ready_seconds",
+        "Age of the oldest READY invocation, whose START no executor has answered yet; 0 without one. Looked for at "
+        "most every 10 s; absent where that would take more than a second.",
+        (PARTITION,),
+    )
     BATCHES: Final = GaugeOf("streams_batches", "Batches remembered by the partitions that lead them.", (BATCH_STATE,))
     SLICES: Final = GaugeOf("streams_slices", "Parts of batches remembered.", (SLICE_STATE,))
     SLICE_ROWS: Final = GaugeOf(
@@ -219,6 +178,7 @@ class OfWorker:
         "Seconds since the oldest deadline in the reconciler's backlog; 0 if none is over. Absent like the backlog.",
     )
     STORE_BYTES: Final = GaugeOf("streams_store_bytes", "Size of the table on disk.", (PARTITION, FILE))
+    FREE_BYTES: Final = GaugeOf("streams_state_free_bytes", "Free space of the disk that holds the tables.")
     REBALANCES: Final = CounterOf("streams_rebalances_total", "Times the group gave or took partitions.")
     PARTITION_CHANGES: Final = CounterOf("streams_partition_changes_total", "Partitions given and taken.", (CHANGE,))
     FAULTS: Final = CounterOf(
@@ -249,19 +209,42 @@ class OfGateway:
     LOOP_AGE: Final = GaugeOf("streams_gateway_loop_age_seconds", "Seconds since the gateway's loop last came round.")
 
 
-def counted(owner: object) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
-    """The samples of every `Total` and `Distribution` that the owner holds."""
-    for each in vars(owner).values():
-        if isinstance(each, Total | Distribution):
-            yield each.family()
+class OfExecutor:
+    """The metrics of an executor of this package."""
+
+    STARTED: Final = CounterOf("streams_executor_started_total", "Handlers begun.", (SERVICE,))
+    ENDED: Final = CounterOf("streams_executor_ended_total", "Runs that are over.", (RUN_OUTCOME, SERVICE))
+    START_SECONDS: Final = HistogramOf(
+        "streams_executor_start_seconds",
+        "From the time of a START to the begin of its handler, by the broker's clock and then by this machine's.",
+        buckets=_SECONDS,
+    )
+    RUN_SECONDS: Final = HistogramOf(
+        "streams_executor_run_seconds", "A handler, from its begin to its end.", buckets=_LONG_SECONDS
+    )
+    RUNNING: Final = GaugeOf("streams_executor_running", "Handlers that run.")
+    WAITING: Final = GaugeOf("streams_executor_waiting", "Signals taken in that wait for a free place.")
+    PLACES: Final = GaugeOf("streams_executor_places", "Most handlers at once.")
+    HELD_BYTES: Final = GaugeOf("streams_executor_held_bytes", "Payloads of all runs that are not over.")
+    LAG: Final = GaugeOf(
+        "streams_executor_lag_records",
+        "Offsets between the last signal taken in and the end of the partition of signals; markers of transactions "
+        "count, so an idle partition may stay at a few.",
+        (PARTITION,),
+    )
+    LOOP_AGE: Final = GaugeOf("streams_executor_loop_age_seconds", "Seconds since the executor's loop last came round.")
 
 
-def metrics_of(role: type[OfWorker | OfGateway]) -> list[Metric]:
+ROLES: Final = (OfEach, OfWorker, OfGateway, OfExecutor)
+Role = type[OfEach | OfWorker | OfGateway | OfExecutor]
+
+
+def metrics_of(role: Role) -> list[Metric]:
     """The metrics of a role, in the order of this file."""
     return [each for each in vars(role).values() if isinstance(each, Metric)]
 
 
 def labels() -> list[Label]:
     """Every label that a metric has, in order of its first use."""
-    used = [label for role in (OfWorker, OfGateway) for metric in metrics_of(role) for label in metric.labels]
+    used = [label for role in ROLES for metric in metrics_of(role) for label in metric.labels]
     return list(dict.fromkeys(used))

@@ -1,0 +1,197 @@
+"""`up`: the service on this machine in one process tree, with one log."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import typer
+from typer.core import TyperCommand
+
+from streams import broker as brokers
+from streams.broker.base import free_port, last_line, port_is_free
+from streams.cli.context import settings_of_service
+from streams.cli.one_log import OneLog, TalkingChildren
+from streams.cli.show.console import Exit, err, out
+from streams.config import load_settings, variable
+from streams.errors import StreamsError
+from streams.kafka import topics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.config import Settings
+
+ANY = "any"
+KINDS = (ANY, *brokers.KINDS)
+GATEWAY = "gateway"
+PAGE_PORT = 8080
+_LOOK_S = 0.2
+_ASK_S = 2.0
+
+
+class OptionalKind(TyperCommand):
+    """A command whose option `--broker` may do without its value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as usual; a bare `--broker` means any kind that works."""
+        whole: list[str] = []
+        for word, following in zip(args, [*args[1:], "-"], strict=False):
+            whole += [word, ANY] if word == "--broker" and following.startswith("-") else [word]
+        return super().parse_args(ctx, whole)
+
+
+class Asked:
+    """Requests to stop, as a signal's handler: before `calm` the first one interrupts, afterwards the second one."""
+
+    def __init__(self) -> None:
+        self.calm = False
+        self.stop = threading.Event()
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        """Note a request; raises KeyboardInterrupt when nothing is to be waited for."""
+        if not self.calm or self.stop.is_set():
+            raise KeyboardInterrupt
+        self.stop.set()
+
+
+def up(
+    *,
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[KIND]",
+            help=f"Start a broker, too: {', '.join(KINDS)}; without a kind the first that works. Else the one of "
+            "STREAMS_BOOTSTRAP_SERVERS is used.",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Where that broker's data and the tables stay; else in a temporary folder that goes with them.",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="How many workers.")] = 1,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Of topics that are missing: fixed from then on. Else 4.")
+    ] = None,
+) -> None:
+    """Run workers, the gateway with its page and, if asked for, a broker, in one log, until Ctrl-C.
+
+    Missing topics are created. A part that dies ends all, with its line. The first Ctrl-C stops workers, gateway and
+    broker in this order, a second one all at once.
+
+    Example: streams up --broker
+    """
+    if broker is not None and broker not in KINDS:
+        raise typer.BadParameter(f"--broker {broker}: must be one of {', '.join(KINDS)}")
+    if data_dir is not None and broker is None:
+        raise typer.BadParameter("--data-dir is for --broker: without it, tables are in STREAMS_STATE_DIR")
+    asked = Asked()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, asked)
+    try:
+        _run(asked, broker, data_dir, workers, partitions)
+    except KeyboardInterrupt:
+        err.print("stopped at once; nothing is left running")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+up.kind = OptionalKind  # type: ignore[attr-defined]
+
+
+def _run(asked: Asked, broker: str | None, data_dir: Path | None, workers: int, partitions: int | None) -> None:
+    log = OneLog()
+    with ExitStack() as stack:
+        started, settings = stack.enter_context(_place(broker, data_dir, log))
+        topics.create(settings, partitions)
+        parts = stack.enter_context(TalkingChildren(_variables(settings), log))
+        names = [f"worker-{number}" for number in range(1, workers + 1)]
+        for name in names:
+            own = {"state_dir": str(settings.state_dir / name), "worker_http": f"127.0.0.1:{free_port()}"}
+            parts.start(name, "worker", **{variable(field): value for field, value in own.items()})
+        parts.start(GATEWAY, GATEWAY)
+        asked.calm = True
+        try:
+            _watch(asked, settings, parts, started)
+            out.print("stopping; Ctrl-C once more stops at once")
+            parts.end(*names)
+            parts.end(GATEWAY)
+        except KeyboardInterrupt:
+            parts.kill()
+            raise
+
+
+@contextmanager
+def _place(kind: str | None, data_dir: Path | None, log: OneLog) -> Iterator[tuple[brokers.Broker | None, Settings]]:
+    """The broker that was asked for, and the settings to work with it; a broker's data and the tables go together."""
+    if kind is None:
+        yield None, settings_of_service(**_address())
+        return
+    with ExitStack() as stack:
+        folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streams-up-")))
+        port = brokers.USUAL_PORT if port_is_free(brokers.USUAL_PORT) else free_port()
+        wanted, kept = None if kind == ANY else kind, None if data_dir is None else folder / "broker"
+        try:
+            started = brokers.start(wanted, kept, port, lambda line: log.write("broker", line), lasting=True)
+        except brokers.BrokerUnavailableError as error:
+            raise StreamsError(str(error)) from error
+        stack.enter_context(started)
+        out.print(f"{started.label} serves at {started.bootstrap}")
+        if started.limits:
+            out.print(f"mind: {started.limits}")
+        yield (
+            started,
+            settings_of_service(bootstrap_servers=started.bootstrap, state_dir=folder / "state", **_address()),
+        )
+
+
+def _address() -> dict[str, str]:
+    """The gateway's address where the settings leave it open: the usual one, or a port that is free."""
+    if "gateway_http" in load_settings().model_fields_set:
+        return {}
+    return {"gateway_http": f"127.0.0.1:{PAGE_PORT if port_is_free(PAGE_PORT) else free_port()}"}
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """What the children are told besides the environment, which they inherit."""
+    form = "console" if sys.stderr.isatty() else "json"
+    return {
+        variable("bootstrap_servers"): settings.bootstrap_servers,
+        variable("gateway_http"): settings.gateway_http or "",
+        variable("log_format"): form if settings.log_format == "auto" else settings.log_format,
+    }
+
+
+def _watch(asked: Asked, settings: Settings, parts: TalkingChildren, started: brokers.Broker | None) -> None:
+    """Wait until somebody asks to stop, and tell once when the page is there.
+
+    Raises:
+        StreamsError: a part has ended by itself; the message has its last lines.
+    """
+    host, _, port = (settings.gateway_http or "").rpartition(":")
+    page = f"http://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{port}/"  # noqa: S104 - a comparison
+    told = False
+    while not asked.stop.wait(_LOOK_S):
+        parts.require_running()
+        if started is not None and not started.wait(0.0):
+            raise StreamsError(f"the broker ended by itself: {last_line(started.log)}")
+        if not told and _answers(f"{page}health/ready"):
+            told = True
+            out.print(f"page: {page} (Ctrl-C stops all)")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=_ASK_S):  # noqa: S310 - an address of our own
+            return True
+    except (URLError, OSError):
+        return False

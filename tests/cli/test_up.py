@@ -1,0 +1,162 @@
+"""`streams up`: one process tree with one log, stopped in order, and never half of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from streams.broker.base import free_port
+from streams.cli.app import app
+from streams.cli.one_log import OneLog, TalkingChildren
+from streams.cli.up import OptionalKind
+from streams.config import load_settings
+from streams.errors import StreamsError
+from streams.kafka.admin import Admin
+from support.service.scrape import get
+from support.service.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from streams.broker import Broker
+
+
+@pytest.mark.parametrize(
+    ("given", "parsed"),
+    [
+        (["--broker"], "any"),
+        (["--broker", "apache"], "apache"),
+        (["--broker", "--workers", "2"], "any"),
+        (["--workers", "2", "--broker"], "any"),
+        (["--broker=docker"], "docker"),
+        ([], None),
+    ],
+)
+def test_the_kind_of_the_broker_may_be_left_out(given: list[str], parsed: str | None) -> None:
+    """Then it is the first that works."""
+    made = typer.Typer()
+    told: list[str | None] = []
+
+    @made.command(cls=OptionalKind)
+    def verb(broker: str | None = None, workers: int = 1) -> None:
+        told.append(broker)
+        del workers
+
+    result = CliRunner().invoke(made, given)
+    assert (result.exit_code, told) == (0, [parsed]), result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--broker", "rabbit"], "must be one of any, docker, apache, embedded"),
+        (["--data-dir", "here"], "--data-dir is for --broker"),
+        (["--workers", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_starts(words: list[str], why: str) -> None:
+    """Exit code 2."""
+    result = CliRunner().invoke(app, ["up", *words])
+    assert result.exit_code == 2
+    assert why in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_log_of_parts_stays_readable_by_programs() -> None:
+    """A JSON line says its part in a field; any other begins with it."""
+    written = io.BytesIO()
+    log = OneLog(written)
+    log.write("worker-1", '{"event": "x", "n": 1}')
+    log.write("gateway", "plain {text}")
+    log.write("broker", "ümlaut")
+    first, *rest = written.getvalue().decode().splitlines()
+    assert json.loads(first) == {"part": "worker-1", "event": "x", "n": 1}
+    assert rest == ["gateway  | plain {text}", "broker   | ümlaut"]
+
+
+def test_a_part_that_has_ended_is_told_with_its_last_lines() -> None:
+    """All that it said is in the log first, and the message has the end of it."""
+    written = io.BytesIO()
+    with TalkingChildren({}, OneLog(written)) as parts:
+        parts.start("odd", module="this_module_does_not_exist")
+        with pytest.raises(StreamsError) as told:
+            _watch(parts)
+    first, *_, last = str(told.value).splitlines()
+    assert first == "odd ended with exit code 1:"
+    assert last == f"{sys.executable}: No module named this_module_does_not_exist"
+    assert last in written.getvalue().decode()
+
+
+def _watch(parts: TalkingChildren) -> None:
+    while True:
+        parts.require_running()
+
+
+@pytest.fixture
+def service(broker: Broker, tmp_path: Path) -> Iterator[Tree]:
+    """Two workers and a gateway on the session's broker, whose page is there."""
+    prefix = f"up-{uuid4().hex[:8]}."
+    variables = {
+        "STREAMS_BOOTSTRAP_SERVERS": broker.bootstrap,
+        "STREAMS_TOPIC_PREFIX": prefix,
+        "STREAMS_GATEWAY_HTTP": f"127.0.0.1:{free_port()}",
+    }
+    tree = Tree(["up", "--workers", "2", "--partitions", "2"], tmp_path, **variables)
+    try:
+        line = tree.await_line("page: ")
+        assert line == f"page: http://{variables['STREAMS_GATEWAY_HTTP']}/ (Ctrl-C stops all)"
+        assert get(f"http://{variables['STREAMS_GATEWAY_HTTP']}/metrics")[0] == 200
+        yield tree
+    finally:
+        tree.end()
+        kafka = Admin(load_settings(bootstrap_servers=broker.bootstrap))
+        kafka.delete([name for name in kafka.partition_counts() if name.startswith(prefix)])
+
+
+def test_one_ctrl_c_stops_all_in_order(service: Tree) -> None:
+    """Exit code 0: the workers first, then the gateway, which merges what they still wrote; nothing is left."""
+    assert len(service.others("streams worker")) == 2
+    service.process.send_signal(signal.SIGINT)
+    stdout, stderr = service.process.communicate(timeout=60)
+    assert service.process.returncode == 0, stderr
+    assert "stopping; Ctrl-C once more stops at once" in stdout
+    lines = [json.loads(line) for line in stderr.splitlines() if line.startswith("{")]
+    ends = [line["part"] for line in lines if line["event"] in {"worker stopped", "gateway stopped"}]
+    assert (sorted(ends[:2]), ends[2:]) == (["worker-1", "worker-2"], ["gateway"])
+    assert service.await_others(none=True, seconds=30)
+
+
+def test_a_part_that_dies_ends_all(service: Tree) -> None:
+    """Exit code 1, its name in the message, and nothing is left: half a service would only look like one."""
+    os.kill(service.others("streams worker")[0], signal.SIGKILL)
+    _, stderr = service.process.communicate(timeout=60)
+    assert service.process.returncode == 1
+    assert "error: worker-" in stderr
+    assert "ended with exit code -9" in stderr
+    assert service.await_others(none=True, seconds=30)
+
+
+def test_a_second_ctrl_c_does_not_wait(service: Tree) -> None:
+    """A worker that does not end is not waited for: exit code 130, nothing is left."""
+    os.kill(service.others("streams worker")[0], signal.SIGSTOP)
+    service.process.send_signal(signal.SIGINT)
+    assert service.await_line("stopping")
+    service.process.send_signal(signal.SIGINT)
+    _, stderr = service.process.communicate(timeout=15)
+    assert service.process.returncode == 130, stderr
+    assert service.await_others(none=True, seconds=30)
+
+
+def test_its_parts_do_not_outlive_it(service: Tree) -> None:
+    """`kill -9` of the program ends them too, and what they serve."""
+    service.process.kill()
+    assert service.await_others(none=True, seconds=30)
