@@ -15,7 +15,7 @@ def kill(selection: Selection, bounds: Bounds, standing: Standing, sending: Send
     """End invocations at once, whatever their executors do.
 
     Different options narrow the choice, the same one given again widens it. A dry run first counts what matches, and
-    you are asked; once it runs, Ctrl-C leaves it running.
+    you are asked; once it runs, Ctrl-C leaves it running. To undo it: streams restart --batch ID, while they are kept.
 
     Example: streams kill --service billing --created-before 2h --reason "bad deploy"
     """
@@ -56,6 +56,19 @@ def resume(selection: Selection, bounds: Bounds, sending: Sending) -> None:
     Example: streams resume --status paused --service billing
     """
     run(Action.RESUME, selection, bounds, sending)
+
+
+@takes(Selection, Bounds, Sending)
+def restart(selection: Selection, bounds: Bounds, sending: Sending) -> None:
+    """Run what has ended again, from its beginning, with its payload, as its next attempt.
+
+    It undoes a kill, children included, as long as retention keeps what was killed. What was adopted is skipped, and
+    what a running kill or cancel would end at once. Different options narrow the choice, the same one given again
+    widens it. A dry run first counts what matches, and you are asked; once it runs, Ctrl-C leaves it running.
+
+    Example: streams restart --batch 019a5c1e-7f3a-7c40-8a5e-3b1f0c2d4e5f
+    """
+    run(Action.RESTART, selection, bounds, sending)
 
 
 @takes(Selection, Bounds, Sending)

@@ -117,6 +117,8 @@ def _tell(exported: Exported, terms: Terms) -> None:
     which = f" ({_listed(exported.moved)})" if exported.moved else ""
     err.print(f"exported, in {exported.commands:,} commands: {exported.invocations:,}{which}", markup=False)
     _say("flows that are cancelled there, too, before anybody joins", exported.cancelled)
+    restarted = "cancelled flows that are open there, for the sake of members that were restarted"
+    _say(restarted, len(exported.opened), _named(exported.opened))
     in_hand = exported.moved[Status.READY] + exported.moved[Status.RUNNING]
     if terms.restart:
         _say("started again, with a START", in_hand)

@@ -19,7 +19,7 @@ from streams.cli.show.times import duration_ms, duration_of
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, new_batch_id
 from streams.codec.json_form import to_json
-from streams.model import TERMINAL, Action, BatchProgress, BatchState, Filter, StartBatch
+from streams.model import ON_ENDED, TERMINAL, Action, BatchProgress, BatchState, Filter, StartBatch
 from streams.protocol.batch_validation import check_start_batch
 from streams.protocol.validation import MAX_GRACE_MS, CommandRefusedError
 
@@ -101,8 +101,9 @@ def _refuse_invalid(start: StartBatch) -> None:
         but = "" if start.filter.exclude is None else " but those left out"
         raise typer.BadParameter(f"say which invocations, or --all for all of them{but}")
     for status in start.filter.statuses or ():
-        if start.action is Action.PURGE and status not in TERMINAL:
-            raise typer.BadParameter(f"{status} has not ended, and only that is purged", param_hint="--status")
+        if start.action in ON_ENDED and status not in TERMINAL:
+            done = "purged" if start.action is Action.PURGE else "restarted"
+            raise typer.BadParameter(f"{status} has not ended, and only that is {done}", param_hint="--status")
     if start.grace_ms is not None and start.grace_ms > MAX_GRACE_MS:
         raise typer.BadParameter("is longer than 24h, the most there is", param_hint="--grace")
     try:

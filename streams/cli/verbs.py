@@ -44,6 +44,9 @@ VERBS = {
         _ACT,
         "Let paused invocations go on: what was started starts again, from its beginning, as its next attempt.",
     ),
+    "restart": Verb(
+        "actions:restart", _ACT, "Run what has ended again, from its beginning, with its payload, as its next attempt."
+    ),
     "purge": Verb(
         "actions:purge", _ACT, "Remove ended invocations for good, with their payloads, before their retention is over."
     ),

@@ -110,6 +110,10 @@ class AsyncClient:
         """Log the end of a pause: an invocation that was started starts again, with its next attempt."""
         await self.send(compose.resume(invocation_id, **options))
 
+    async def restart(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Log a restart: the ended invocation runs again from its beginning, with its payload, as its next attempt."""
+        await self.send(compose.restart(invocation_id, **options))
+
     async def purge(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
         """Log a purge: the ended invocation is removed for good."""
         await self.send(compose.purge(invocation_id, **options))

@@ -123,6 +123,11 @@ def resume(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
     return Act(invocation_id, Action.RESUME, cause=Cause(**options))
 
 
+def restart(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
+    """A RESTART of one invocation: it runs again if it has ended."""
+    return Act(invocation_id, Action.RESTART, cause=Cause(**options))
+
+
 def purge(invocation_id: str, **options: Unpack[ActOptions]) -> Act:
     """A PURGE of one invocation: it is removed if it has ended."""
     return Act(invocation_id, Action.PURGE, cause=Cause(**options))

@@ -94,6 +94,10 @@ class Client:
         """Queue the end of a pause: an invocation that was started starts again, with its next attempt; like `send`."""
         self.send(compose.resume(invocation_id, **options))
 
+    def restart(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
+        """Queue a restart: the ended invocation runs again from its beginning, as its next attempt; like `send`."""
+        self.send(compose.restart(invocation_id, **options))
+
     def purge(self, invocation_id: str, **options: Unpack[compose.ActOptions]) -> None:
         """Queue a purge: the ended invocation is removed for good; like `send`."""
         self.send(compose.purge(invocation_id, **options))

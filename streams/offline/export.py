@@ -54,12 +54,14 @@ class ExportFailedError(StreamsError):
 class Exported:
     """The result of an export: invocations written, by status, and what stays behind.
 
-    `cancelled`: number of flows cancelled there, too. `shelved`: number of those that were paused before their start.
+    `cancelled`: number of flows cancelled there, too. `opened`: ids of cancelled flows that are open there, since their
+    cancel would reach members that were restarted. `shelved`: number of those that were paused before their start.
     `batches`: ids of those that are not over.
     """
 
     commands: int = 0
     cancelled: int = 0
+    opened: list[str] = field(default_factory=list)
     shelved: int = 0
     moved: Counter[Status] = field(default_factory=Counter)
     ended: Counter[Status] = field(default_factory=Counter)
@@ -124,7 +126,8 @@ def commands(
 
     Then those of one invocation follow each other.
     """
-    flows = chain.from_iterable(cancelled_flows(store.db) for store in stores)
+    flows = list(chain.from_iterable(cancelled_flows(store.db) for store in stores))
+    exported.opened += [flow.flow_id for flow, _ in flows if flow.restarted]
     for cancel in parents_first((cancel, above) for flow, above in flows if (cancel := cancel_of(flow)) is not None):
         exported.commands += 1
         exported.cancelled += 1

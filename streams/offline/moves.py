@@ -39,8 +39,8 @@ class Terms:
 
 
 def cancel_of(flow: Flow) -> CancelFlow | None:
-    """The cancel of a flow, as it stands; None for one that is open."""
-    if flow.action is None or flow.policy is None:
+    """The cancel of a flow, as it stands; None for one that is open, or with members that were restarted since."""
+    if flow.action is None or flow.policy is None or flow.restarted:
         return None
     cause = flow.cause
     return CancelFlow(

@@ -46,7 +46,7 @@ def test_a_kill_of_all_that_is_not_of_some_is_one_command(service: Service) -> N
     assert "invocations of service emails, but none of label tenant=gold or tenant=silver" in shown
 
 
-@pytest.mark.parametrize("action", [Action.PAUSE, Action.RESUME, Action.PURGE])
+@pytest.mark.parametrize("action", [Action.PAUSE, Action.RESUME, Action.RESTART, Action.PURGE])
 def test_the_other_actions_are_one_command_likewise(service: Service, action: Action) -> None:
     """A verb each, with the same options; none of them has a grace."""
     result = service.run(action.lower(), "-s", "billing", "--reason", "why", "--batch-id", "b-7", "-y")
@@ -55,11 +55,22 @@ def test_the_other_actions_are_one_command_likewise(service: Service, action: Ac
     assert service.run(action.lower(), "--all", "-y", "--grace", "1s").exit_code == 2
 
 
-def test_a_purge_may_name_what_has_ended(service: Service) -> None:
-    """It is the only verb that may: the others only act on what has not."""
-    assert service.run("purge", "--status", "completed", "-y").exit_code == 0
+@pytest.mark.parametrize("verb", ["purge", "restart"])
+def test_a_purge_and_a_restart_may_name_what_has_ended(service: Service, verb: str) -> None:
+    """They are the only verbs that may: the others only act on what has not."""
+    assert service.run(verb, "--status", "completed", "-y").exit_code == 0
     assert service.sent[0].filter == Filter(statuses=(Status.COMPLETED,))
     assert service.run("resume", "--status", "completed", "-y").exit_code == 2
+    refused = service.run(verb, "--status", "running", "-y")
+    assert refused.exit_code == 2
+    assert "RUNNING has not ended" in " ".join(refused.stderr.split())
+
+
+def test_a_kill_is_undone_by_a_restart_of_its_batch(service: Service) -> None:
+    """The help of the kill says so; the rows are found by the batch that ended them."""
+    assert "streams restart --batch ID" in " ".join(service.run("kill", "--help").stdout.split())
+    assert service.run("restart", "--batch", "b-7", "-y", "--batch-id", "undo").exit_code == 0
+    assert service.sent == [StartBatch("undo", Action.RESTART, Filter(batch_ids=("b-7",)), actor=ME)]
 
 
 def test_a_user_without_a_name_is_no_reason_to_stop(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

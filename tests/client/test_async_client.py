@@ -38,6 +38,7 @@ def test_each_verb_sends_what_the_other_client_sends() -> None:
         client.pause("c", reason="r")
         client.resume("c")
         client.purge("d")
+        client.restart("e")
         client.cancel_flow("f", action=FlowAction.KILL)
         client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True)))
 
@@ -51,6 +52,7 @@ def test_each_verb_sends_what_the_other_client_sends() -> None:
             await client.pause("c", reason="r")
             await client.resume("c")
             await client.purge("d")
+            await client.restart("e")
             assert (await client.cancel_flow("f", action=FlowAction.KILL)).partition is not None
             assert await client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True))) == "batch"
             await client.control_batch("batch", ControlOperation.ABORT)

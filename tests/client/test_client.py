@@ -46,6 +46,7 @@ def test_each_verb_sends_its_command() -> None:
         client.pause("c", actor="me")
         client.resume("c", reason="r")
         client.purge("d")
+        client.restart("e", reason="r")
         client.cancel_flow("f", grace_ms=5, reason="r", actor="me")
         client.cancel_flow("a", action=FlowAction.KILL, policy=CancelPolicy.CANCEL_PENDING, children=True)
         client.start_batch(StartBatch("batch", Action.KILL, Filter(match_all=True)))
@@ -64,6 +65,7 @@ def test_each_verb_sends_its_command() -> None:
         Act("c", Action.PAUSE, cause=Cause(actor="me")),
         Act("c", Action.RESUME, cause=Cause(reason="r")),
         Act("d", Action.PURGE),
+        Act("e", Action.RESTART, cause=Cause(reason="r")),
         CancelFlow("f", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, 5, reason="r", actor="me"),
         CancelFlow("a", FlowAction.KILL, CancelPolicy.CANCEL_PENDING, children=True),
         StartBatch("batch", Action.KILL, Filter(match_all=True)),

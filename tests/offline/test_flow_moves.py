@@ -93,3 +93,27 @@ def test_a_cancelled_flow_is_cancelled_in_the_other_service(tmp_path: Path) -> N
     flows = {name: flow for table in cluster.tables for name, flow in table.flows.items()}
     assert flows[False, "open"].action is None
     assert (flows[False, "gone/1"].policy, flows[False, "gone/1"].cause.reason) == (cancel.policy, "why")
+
+
+def test_a_flow_with_restarted_members_is_open_in_the_other_service(tmp_path: Path) -> None:
+    """Its cancel would reach them there, for whom it was over here; the report names it."""
+    with closing(World(tmp_path)) as world:
+        for name in ("a", "b"):
+            world.invoke(Invoke(Invocation(name, "mail", "send", flow_id="f")))
+        world.invoke(Invoke(Invocation("c", "mail", "send", flow_id="g")))
+        world.run_until_idle()
+        for flow_id in ("f", "g"):
+            world.send(CancelFlow(flow_id, FlowAction.KILL, CancelPolicy.CANCEL_ALL), key=flow_id)
+        world.run_until_idle()
+        world.send(Act("a", Action.RESTART), key="a")
+        world.run_until_idle()
+        world.close()
+        world.cluster.kill()
+        exported, now = Exported(), world.cluster.now
+        with restored(world.settings, world.cluster) as (stores, _):
+            found = list(commands(stores, Terms(now, True, now), exported))
+    assert (exported.cancelled, exported.opened) == (1, ["f"])
+    cluster = MemoryCluster(3)
+    cluster.run(*(codec.decode_command(codec.encode(each)) for each in found))
+    assert cluster.row("a").status is Status.READY
+    assert [each.flow_id for each in found if isinstance(each, CancelFlow)] == ["g"]

@@ -80,7 +80,7 @@ ADDITIONS: dict[str, Callable[[dict[str, Any]], object]] = {
     "optional field": lambda act: added_field(act, default=None),
     "field with a default": lambda act: act["fields"].append({"name": "n", "type": "long", "default": 3}),
     "nested field": lambda act: nested(act)["fields"].append({"name": "n", "type": "long", "default": 3}),
-    "symbol": lambda act: field(act, "action")["type"]["symbols"].append("RESTART"),
+    "symbol": lambda act: field(act, "action")["type"]["symbols"].append("ARCHIVE"),
     "doc": lambda act: act.update(doc="Other words."),
 }
 

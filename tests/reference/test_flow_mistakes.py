@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from streams.engine import (
+    dispatch,
     flow_commands,
     flow_pages,
     flow_ticks,
@@ -17,9 +18,10 @@ from streams.engine import (
     member_pages,
     members,
     pages,
+    restarts,
 )
 from streams.engine.effects import SetReconciled
-from streams.model import MemberState
+from streams.model import JoinFlow, MemberState
 from streams.state import restore
 from support.reference.beside.check import Difference
 from support.reference.beside.machine import GroupedMachine, live_in_rounds
@@ -105,7 +107,46 @@ def restored_without_members(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(restore.Restore, "_member", lambda *_: None)
 
 
-QUICK = (another_reason, an_open_door, kept_and_yet_cancelled, two_of_one_name)
+def restarted_and_cancelled_again(patch: pytest.MonkeyPatch) -> None:
+    """The cancel that a flow has reaches a member who joins again."""
+    join = dispatch.HANDLERS[JoinFlow]
+    patch.setitem(dispatch.HANDLERS, JoinFlow, lambda command, *rest: join(replace(command, restarted=False), *rest))
+
+
+def exempt_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """The next cancel does not reach restarted members either."""
+    right = flows.cancelled
+    patch.setattr(
+        flow_commands,
+        "cancelled",
+        lambda flow, cancel, *at: replace(right(replace(flow, restarted=0), cancel, *at), restarted=flow.restarted),
+    )
+
+
+def closed_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """The children of a restarted parent are cancelled as before."""
+    patch.setattr(restarts, "_opened", lambda *_: [])
+
+
+def restarted_and_shut_out(patch: pytest.MonkeyPatch) -> None:
+    """A cancelled flow does not let a restarted member start."""
+    patch.setattr(guards, "exempt", lambda *_: False)
+
+
+def shut_out_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """What a flow has held is not released when it has joined again, or its parent was restarted."""
+    for module in (flow_commands, restarts):
+        patch.setattr(module, "begin_release", lambda *_: [])
+
+
+QUICK = (
+    restarted_and_cancelled_again,
+    closed_for_ever,
+    another_reason,
+    an_open_door,
+    kept_and_yet_cancelled,
+    two_of_one_name,
+)
 LONG = (
     nothing_handed_down,
     a_weaker_cancel,
@@ -115,6 +156,10 @@ LONG = (
     an_end_untold,
     chosen_at_every_tick,
     restored_without_members,
+    closed_for_ever,
+    exempt_for_ever,
+    restarted_and_shut_out,
+    shut_out_for_ever,
 )
 """These take longer to meet."""
 

@@ -19,6 +19,7 @@ from streams.engine import (
     lifecycle,
     pace,
     pages,
+    restarts,
     slice_control,
     slices,
     standing,
@@ -204,7 +205,48 @@ def left_out_and_yet_ended_at_the_door(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(door, "saying", lambda filter_: saying(replace(filter_, exclude=None)))
 
 
+def the_attempt_that_has_ended(patch: pytest.MonkeyPatch) -> None:
+    """RESTART starts the attempt that has ended."""
+    started = restarts.started
+    patch.setattr(restarts, "started", lambda row, at: started(replace(row, attempt=max(row.attempt - 1, 0)), at))
+
+
+def its_first_start_remembered(patch: pytest.MonkeyPatch) -> None:
+    """What is restarted counts as started when it was first."""
+    alive = restarts.alive
+    patch.setattr(restarts, "alive", lambda row: replace(alive(row), started_seq=row.started_seq))
+
+
+def restarted_before_its_time(patch: pytest.MonkeyPatch) -> None:
+    """RESTART starts what is scheduled for later."""
+    restarted = restarts._restarted
+
+    def wrong(row: Any, at: Any) -> Any:
+        return replace(restarted(replace(row, scheduled_at=None), at), scheduled_at=row.scheduled_at)
+
+    patch.setattr(restarts, "_restarted", wrong)
+
+
+def what_runs_elsewhere_restarted(patch: pytest.MonkeyPatch) -> None:
+    """A page of RESTART starts what was adopted."""
+    restartable = restarts.restartable
+    patch.setattr(pages, "restartable", lambda row, *rest: restartable(replace(row, adopted=False), *rest))
+
+
+def restarted_to_be_killed(patch: pytest.MonkeyPatch) -> None:
+    """RESTART starts what a running batch is about to end."""
+    for module in (acts, pages):
+        patch.setattr(module, "restartable", lambda row, *_: not row.adopted)
+
+
+def restarted_out_of_line(patch: pytest.MonkeyPatch) -> None:
+    """A page of RESTART does not look at the inboxes."""
+    patch.setattr(pages, "promotions_within", lambda *_: [])
+
+
 QUICK = (
+    the_attempt_that_has_ended,
+    its_first_start_remembered,
     nothing_left_out,
     a_late_cutoff,
     skipped_is_done,
@@ -213,6 +255,10 @@ QUICK = (
 )
 LONG = (
     grace_ends_twice,
+    restarted_before_its_time,
+    what_runs_elsewhere_restarted,
+    restarted_to_be_killed,
+    restarted_out_of_line,
     the_same_attempt_again,
     a_page_done_twice,
     one_beyond_the_limit,

@@ -83,6 +83,7 @@ def lived(table: Table) -> list[tuple[str, bytes | None]]:
         table.select(PageQuery(Filter(match_all=True), action, -1, 10, 5, 2, 5, max_bytes=40))
     purged = table.select(PageQuery(Filter(match_all=True), Action.PURGE, -1, 10, 10, 5)).rows
     assert purged == (ended.row,)
+    assert table.select(PageQuery(Filter(match_all=True), Action.RESTART, -1, 10, 10, 5, max_bytes=40)).rows == purged
     table.absorb([PutDelta(PageDelta(1, Ending(Cause("b")), changes), {Status.RUNNING: 4})], At(0, 11, 1))
     again = PageDelta(2, None, (Change(Status.KILLED, seqs=(5,)),))
     table.absorb([PutDelta(again, {Status.CANCELLING: 1})], At(0, 12, 2))

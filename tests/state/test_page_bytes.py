@@ -162,8 +162,8 @@ def _live(partition: Partition, rows: Sequence[Wanted], action: Action, *, by_id
     names = tuple(sorted(partition.rows(len(rows))))
     ids = names if by_ids else None
     every = Filter(match_all=True) if ids is None else Filter(invocation_ids=ids)
-    if action is Action.RESUME:
-        partition.slice("pause", Action.PAUSE, every)
+    if action in {Action.RESUME, Action.RESTART}:
+        partition.slice("before", Action.PAUSE if action is Action.RESUME else Action.KILL, every)
     partition.slice("b", action, every, "why " * 50)
     partition.run(
         StartSlice(ENGINE_VERSION, 0, "slow", 0, Action.KILL, every, False, 0, OnTimeout.KILL, Cause(), max_rate=0.001)
@@ -220,8 +220,11 @@ def test_the_starts_that_a_page_causes_count(what: str) -> None:
         assert max(partition.pages) < 8_000 + 4_000
 
 
-def test_a_resume_of_large_payloads_takes_no_more_memory_than_a_page(tmp_path: Path) -> None:
-    """2,000 rows of 64 KiB are 125 MiB of signals; a page reads and writes 4 MiB of them, whatever rows it may take."""
+@pytest.mark.parametrize(("before", "action"), [(Action.PAUSE, Action.RESUME), (Action.KILL, Action.RESTART)])
+def test_a_resume_of_large_payloads_takes_no_more_memory_than_a_page(
+    before: Action, action: Action, tmp_path: Path
+) -> None:
+    """And so does a restart: 2,000 rows of 64 KiB are 125 MiB of signals; a page reads and writes 4 MiB of them."""
     partition = Partition(0, tmp_path / "rows.sqlite3")
     with closing(partition.store.db):
         for number in range(2_000):
@@ -229,12 +232,12 @@ def test_a_resume_of_large_payloads_takes_no_more_memory_than_a_page(tmp_path: P
             arrival = Invoke(invocation, LATER, encoded=encode_invocation(invocation))
             partition.run(arrival)
         partition.store.db.execute("INSERT INTO payloads SELECT seq, zeroblob(65536) FROM rows")
-        partition.slice("pause", Action.PAUSE, Filter(match_all=True))
+        partition.slice("before", before, Filter(match_all=True))
         partition.now = LATER
         partition.pages.clear()
         tracemalloc.start()
         try:
-            partition.slice("resume", Action.RESUME, Filter(match_all=True))
+            partition.slice("action", action, Filter(match_all=True))
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

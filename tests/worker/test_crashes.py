@@ -50,7 +50,7 @@ def _store_commits_are_steps(world: World) -> Iterator[None]:
 
 
 def _scenario(world: World) -> Outcome:
-    """A life in short: starts, schedules, reports, a conflict, garbage, a kill, a cancel that times out, a retry."""
+    """A life in short: starts, schedules, reports, a conflict, garbage, a kill undone, a cancel that times out."""
     with closing(world), _store_commits_are_steps(world):
         ids = [f"i-{n}" for n in range(24)]
         for n, name in enumerate(ids):
@@ -70,6 +70,9 @@ def _scenario(world: World) -> Outcome:
         world.send(ReportTransition("i-4", 1, to=Status.CANCELLED), key="i-4")
         world.send(ReportTransition("i-10", 1, to=Status.COMPLETED), key="i-10")
         world.send(Act("i-16", Action.KILL), key="i-16")
+        world.run_until_idle()
+        world.send(StartBatch("undo", Action.RESTART, Filter(batch_ids=("kill",))), key="undo")
+        world.send(Act("i-4", Action.RESTART), key="i-4")
         world.run_until_idle()
         for _ in range(3):
             world.pass_time(4_000)
@@ -101,6 +104,8 @@ def test_the_undisturbed_run_is_what_the_protocol_says(undisturbed: tuple[Outcom
     assert by_batch["kill"] == [8, 8, 0, 0, 0]
     assert by_batch["cancel"] == [8, 6, 0, 2, 0]
     assert by_batch["leave"][0] == 8
+    assert by_batch["undo"] == [8, 8, 0, 0, 0]
+    assert {outcome.statuses[f"i-{n}"] for n in (0, 4, 6)} == {"READY"}
     assert outcome.dead_letters == 2
     assert len(set(outcome.signals)) == len(outcome.signals)
     assert {"begin", "produce_batch", "send_offsets", "commit:before", "commit:after", "store:before"} <= set(steps)

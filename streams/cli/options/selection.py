@@ -51,7 +51,11 @@ class Selection:
     deployment: Annotated[_Words | None, _many("--deployment", meaning="On this deployment.", metavar="ID")] = None
     status: Annotated[
         _Words | None,
-        _many("--status", meaning="In this status, such as RUNNING; of a purge such as COMPLETED.", metavar="STATUS"),
+        _many(
+            "--status",
+            meaning="In this status: RUNNING; of a purge or restart COMPLETED.",
+            metavar="STATUS",
+        ),
     ] = None
     flow: Annotated[_Words | None, _many("--flow", meaning="Member of this flow.", metavar="FLOW")] = None
     parent: Annotated[_Words | None, _many("--parent", meaning="Child of this invocation.", metavar="ID")] = None

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 from streams.cli.options.selection import describe
 from streams.cli.show.console import err
 from streams.client import BrokerUnavailableError, ProgressReader
-from streams.model import Action
+from streams.model import ON_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streams.cli.context import Connection
-    from streams.model import BatchProgress, Filter
+    from streams.model import Action, BatchProgress, Filter
 
 _NAMED: Final = {
     "services": "service",
@@ -31,7 +31,7 @@ def tell_nothing_matched(connection: Connection, chosen: Filter, action: Action)
     The names come from filters of earlier batches that matched something: the topics have no other list of names.
     """
     which = "invocations" if chosen.match_all else describe(chosen)
-    ended = "have ended" if action is Action.PURGE else "have not ended"
+    ended = "have ended" if action in ON_ENDED else "have not ended"
     err.print(f"nothing matches: there are no {which} that {ended}", markup=False)
     try:
         earlier = ProgressReader(*connection).latest(_LOOKED_FOR_S).values()

@@ -53,6 +53,8 @@ def question(start: StartBatch, count: int, grace: str | None) -> str:
     asked = f"{start.action.capitalize()} {count:,} invocation{'' if count == 1 else 's'}?"
     if start.action is Action.PURGE:
         return f"{asked} They are removed for good, payloads included."
+    if start.action is Action.RESTART:
+        return f"{asked} They run again from their beginning."
     if start.standing_until is not None:
         asked += f" So is whatever else matches and arrives until {iso(start.standing_until)}."
     if start.action is not Action.CANCEL:

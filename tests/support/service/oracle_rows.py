@@ -60,7 +60,7 @@ def matches(wanted: Filter, row: Expected) -> bool:
 
 def _has(said: Filter | Exclusion, row: Expected) -> list[bool]:
     """Of each thing that is said, whether the row has it."""
-    known = {"created_from", "created_until", "services", "handlers", "statuses", "labels", "labels_in"}
+    known = {"created_from", "created_until", "services", "handlers", "statuses", "labels", "labels_in"} | {"batch_ids"}
     for name in set(said.__struct_fields__) - known - {"invocation_ids", "match_all", "exclude"}:
         if getattr(said, name) is not None:
             raise AssertionError(f"the oracle does not know {name}")
@@ -75,5 +75,7 @@ def _has(said: Filter | Exclusion, row: Expected) -> list[bool]:
         found.append(invocation.handler in said.handlers)
     if said.statuses is not None:
         found.append(row.status in said.statuses)
+    if said.batch_ids is not None:
+        found.append(row.ended_by in said.batch_ids)
     found += [invocation.labels.get(key) == value for key, value in (said.labels or {}).items()]
     return found + [invocation.labels.get(key) in values for key, values in (said.labels_in or {}).items()]
