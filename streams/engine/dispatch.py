@@ -90,8 +90,8 @@ def apply(command: Command, at: At, view: View) -> list[Effect]:
     effects = HANDLERS[kind](command, at, view)
     if kind in _OF_FLOWS:
         return begin_turns(effects, at, view)
-    if kind in _COMMON and type(effects[-1]) is not PutFlow and not _of_a_flow(effects[0]):
-        return effects
+    if kind in _COMMON and type(effects[-1]) is not PutFlow:
+        return effects + following(command, effects, at, view) if _of_a_flow(effects[0]) else effects
     told = following(command, effects, at, view)
     if told or kind in _MAY_WAKE or (effects and type(effects[-1]) is PutFlow):
         return begin_turns(effects + told, at, view)

@@ -75,9 +75,11 @@ def begin_turns(effects: list[Effect], at: At, view: View) -> list[Effect]:
     woken: FlowTurn | None = None
     ended: int | None = None
     for place, effect in enumerate(effects):
-        if isinstance(effect, PutFlow) and woken is None and has_page(effect.flow, view.partitions):
-            woken = FlowTurn(effect.flow.flow_id, effect.flow.children)
-        elif isinstance(effect, SetPage):
+        if type(effect) is PutFlow:
+            flow = effect.flow
+            if woken is None and (flow.cursors or flow.recheck_left) and has_page(flow, view.partitions):
+                woken = FlowTurn(flow.flow_id, flow.children)
+        elif type(effect) is SetPage:
             if effect.outstanding:
                 return effects
             ended = place

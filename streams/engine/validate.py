@@ -100,13 +100,12 @@ def _check_members(command: JoinFlow | MemberEnded | MemberAck | ActMembers) -> 
     seqs = command.seqs
     if not seqs or seqs[0] < 0 or (len(seqs) > 1 and any(map(ge, seqs, seqs[1:]))):
         refuse("seqs", "must be offsets that rise, at least one: only workers write these")
-    match command:
-        case JoinFlow():
-            if command.labels and (fault := validation.labels_fault(command.labels)):
-                refuse("labels", fault)
-        case MemberAck():
-            for invocation_id in command.invocation_ids:
-                validation.check_id("invocation_ids", invocation_id)
+    if type(command) is JoinFlow:
+        if command.labels and (fault := validation.labels_fault(command.labels)):
+            refuse("labels", fault)
+    elif type(command) is MemberAck:
+        for invocation_id in command.invocation_ids:
+            validation.check_id("invocation_ids", invocation_id)
 
 
 def _check_start_slice(command: StartSlice) -> None:

@@ -90,8 +90,11 @@ class Flows:
 
     def members_at(self, name: FlowName, partition: int, seqs: Sequence[int]) -> list[tuple[int, Member]]:
         """As `View.members_at`."""
-        if seqs[0] > self._highest_of(name, partition):
-            self._note_new(name, partition, seqs)
+        highest = self._highest.get(name)
+        if highest is None or partition not in highest:
+            highest = self._read_highest(name, partition)
+        if seqs[0] > highest[partition]:
+            self._new.update([(name, partition, seq) for seq in seqs])
             return []
         changed = self._entries_unwritten.get(name, {}).get(partition)
         if not changed:
@@ -111,15 +114,12 @@ class Flows:
         written = self._entries.get(name, {}).get(partition, ())
         self._new.update([(name, partition, seq) for seq in seqs if seq not in written])
 
-    def _highest_of(self, name: FlowName, partition: int) -> int:
-        highest = self._highest.get(name)
-        if highest is None:
-            highest = self._highest[name] = {}
-        if partition not in highest:
-            known = [-1] if self.flow(name) is None else [kept_flows.highest_seq(self._db, name, partition)]
-            known += self._entries_unwritten.get(name, {}).get(partition, ())
-            highest[partition] = max(known)
-        return highest[partition]
+    def _read_highest(self, name: FlowName, partition: int) -> dict[int, int]:
+        highest = self._highest.setdefault(name, {})
+        known = [-1] if self.flow(name) is None else [kept_flows.highest_seq(self._db, name, partition)]
+        known += self._entries_unwritten.get(name, {}).get(partition, ())
+        highest[partition] = max(known)
+        return highest
 
     def with_children(self, rows: Sequence[Row]) -> list[Row]:
         """As `View.with_children`: one look for all, since most rows have none."""
@@ -175,14 +175,15 @@ class Flows:
 
     def absorb(self, effect: FlowEffect) -> None:
         """Put or remove a flow, or entries of members."""
+        if type(effect) is PutMembers:
+            self._put_entries((effect.children, effect.flow_id), effect.partition, effect.seqs, effect.member)
+            return
         if isinstance(effect, PutFlow):
             flow = effect.flow
             self._put((flow.children, flow.flow_id), flow)
             return
         name = (effect.children, effect.flow_id)
         match effect:
-            case PutMembers():
-                self._put_entries(name, effect.partition, effect.seqs, effect.member)
             case RemoveMembers():
                 self._put_entries(name, effect.partition, effect.seqs, None)
             case RemoveFlow():
@@ -191,18 +192,18 @@ class Flows:
 
     def _put(self, name: FlowName, flow: Flow | None) -> None:
         before = self.flow(name)
-        self._before.setdefault(name, before)
+        if name not in self._unwritten:
+            self._unwritten.add(name)
+            self._before.setdefault(name, before)
         self._known[name] = flow
-        self._unwritten.add(name)
-        if flow is not None and kept_flows.has_turn(flow):
+        if flow is not None and (flow.cursors or flow.recheck_left) and kept_flows.has_turn(flow):
             self._turns[name] = flow
         elif self._turns:
             self._turns.pop(name, None)
-        self._count(before, flow)
+        if (before is not None and before.due_at is not None) or (flow is not None and flow.due_at is not None):
+            self._count(before, flow)
 
     def _count(self, before: Flow | None, flow: Flow | None) -> None:
-        if (before is None or before.due_at is None) and (flow is None or flow.due_at is None):
-            return
         flows, members = self._backlog
         if before is not None and before.due_at is not None:
             flows, members = flows - 1, members - before.pending

@@ -34,6 +34,8 @@ _STATES: Final = (
     MemberState.RESTARTED,
 )
 _CODES: Final = {state: code for code, state in enumerate(_STATES)}
+_JOINED: Final = _CODES[MemberState.JOINED]
+"""The code of members that are new."""
 _NO_LABELS: Final = "{}"
 _encode_labels: Final = msgspec.json.Encoder().encode
 _decode_labels: Final = msgspec.json.Decoder(dict[str, str]).decode
@@ -110,15 +112,19 @@ def remove_flows(db: sqlite3.Connection, names: Iterable[FlowName]) -> None:
 def put_members(db: sqlite3.Connection, entries: Entries) -> None:
     """Write entries of members: equal ones of a flow and partition by one statement."""
     ones: list[Params] = []
+    alike: list[Params] = []
     for (children, flow_id), by_partition in entries.items():
         for partition, members in by_partition.items():
             place = (int(children), flow_id, partition)
             for columns, seqs in _equal(members):
                 if columns is not None and len(seqs) == 1:
                     ones.append((*place, *columns, seqs[0]))
+                elif columns is not None and columns[0] == _JOINED:
+                    alike.append((*place, *columns, json_list(seqs)))
                 else:
                     _put_many(db, place, columns, sorted(seqs))
     db.executemany(_PUT_ONE, ones)
+    db.executemany(_PUT_ALIKE, alike)
 
 
 def _put_many(db: sqlite3.Connection, place: Params, columns: Params | None, seqs: list[int]) -> None:

@@ -142,6 +142,7 @@ def _may_act(page: Page, task: PartitionTask, message: Any, before: int) -> bool
 
 _RAISING = (StartSlice, ControlSlice, CancelFlow, MemberEnded, MemberAck, Act, ActMembers)
 """Commands that may raise the awaited number of a page after them, as each page does."""
+_RAISING_TYPES = frozenset(_RAISING)
 _Raising = StartSlice | ControlSlice | CancelFlow | MemberEnded | MemberAck | Act | ActMembers
 
 
@@ -175,9 +176,9 @@ def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None 
     while backlog and (most is None or len(items) < most):
         item = backlog.popleft()
         command = item.command
-        if isinstance(command, Invoke):
+        if type(command) is Invoke:
             ids.append(command.invocation.invocation_id)
-        elif isinstance(command, ReportTransition):
+        elif type(command) is ReportTransition:
             ids.append(command.invocation_id)
         elif is_page(command):
             acts = _may_act(command, task, item.message, raising)
@@ -191,7 +192,7 @@ def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None 
                     backlog.appendleft(item)
                     break
                 page = len(items)
-        elif isinstance(command, _RAISING):
+        elif type(command) in _RAISING_TYPES and isinstance(command, _RAISING):
             may_raise.append(command)
             if isinstance(command, Act):
                 ids.append(command.invocation_id)

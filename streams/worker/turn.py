@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from streams.engine import apply
 from streams.engine.answers import At, PageSizes
-from streams.engine.effects import Append, Count, InsertRow, PutFlow, PutMembers, SeldomEffect, Send, SendAll, UpdateRow
+from streams.engine.effects import (
+    Append,
+    Count,
+    InsertRow,
+    PutFlow,
+    PutMembers,
+    RemoveMembers,
+    Send,
+    SendAll,
+    TableEffect,
+    UpdateRow,
+)
 from streams.model import (
     ENGINE_VERSION,
     ActMembers,
@@ -34,6 +45,7 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
     from streams.engine.answers import Page
+    from streams.engine.effects import Effect
     from streams.model import Command, Status
     from streams.worker.clock_ahead import ClockAheadRun
     from streams.worker.intake import PartitionInput
@@ -46,7 +58,9 @@ _COMMAND = attrgetter("command")
 _AT_ONCE = 64
 """Number of commands applied between two looks at the clock; fewer if they have many members of flows."""
 _MEMBERS_AT_ONCE = 1_000
+_OF_THE_TABLE = frozenset({InsertRow, UpdateRow, PutFlow, PutMembers, RemoveMembers})
 _LISTS = (JoinFlow, MemberEnded, MemberAck)
+_LIST_TYPES = frozenset(_LISTS)
 """Records of workers that name members in lists: each of them costs as much as a small command."""
 
 
@@ -244,27 +258,28 @@ class Turn:
                 continue
             table.absorb(effects, at)
             for effect in effects:
-                if isinstance(effect, Send):
+                if type(effect) is Send:
                     outbox.signal(partition, effect)
-                elif not isinstance(effect, (InsertRow, UpdateRow, PutFlow)):
+                elif type(effect) not in _OF_THE_TABLE:
                     self._carry_out(effect, task)
         return clock
 
-    def _carry_out(self, effect: SeldomEffect | SendAll | Append | Count, task: PartitionTask) -> None:
+    def _carry_out(self, effect: Effect, task: PartitionTask) -> None:
         """Carry out an effect beyond the table."""
         match effect:
-            case SendAll():
-                self.outbox.signals_of_page(task.partition, effect)
             case Append():
                 self.outbox.append(effect)
-                if isinstance(effect.command, Tick) and effect.partition == task.partition:
-                    task.tick_outstanding = effect.command.tick_no
+                command = effect.command
+                if type(command) is ActMembers:
+                    self._asked += len(command.seqs)
+                elif type(command) is Tick and effect.partition == task.partition:
+                    task.tick_outstanding = command.tick_no
+            case SendAll():
+                self.outbox.signals_of_page(task.partition, effect)
             case Count(name=name, by=by):
                 self.counts[name] = self.counts.get(name, 0) + by
-            case PutMembers(seqs=seqs):
-                self._asked += len(seqs)
             case _:
-                if not isinstance(effect, SeldomEffect):  # the table has applied it already
+                if not isinstance(effect, TableEffect | Send):  # the table has applied it already
                     assert_never(effect)
 
     def _first_clock(self, task: PartitionTask, offset: int) -> int:
@@ -311,6 +326,8 @@ def _measured(command: ContinueSlice, page: Page, took_ms: float, *, last: bool)
 
 def _at_once(items: Sequence[Item]) -> Sequence[Item]:
     """The first of these commands: as many as have some members of flows together, and at least one."""
+    if _LIST_TYPES.isdisjoint(map(type, map(_COMMAND, items))):
+        return items
     members = 0
     for number, item in enumerate(items, 1):
         command = item.command

@@ -157,8 +157,9 @@ def test_a_takeover_in_the_middle_of_a_dispatch_changes_nothing(world: World, tm
     """The flow's partition and that of most members go to another worker between two pages."""
     world.invoke(*members(3_000))
     world.run_until_idle()
-    world.send(kill(), key="f")
     first = world._alive()
+    first.sizes._first = FIRST._replace(max_asked=1_000, max_members=250)
+    world.send(kill(), key="f")
     served(world, first, until=lambda: len(commands(world, ContinueFlow)) > 1)
     assert sum(len(each.seqs) for each in commands(world, ActMembers)) < 3_000
     with second_worker(world, tmp_path) as second:
