@@ -15,6 +15,7 @@ SHARED = {
     "cancel_flow": "the command `CancelFlow`: as it is made, and as it is applied",
     "invoke": "the command `Invoke`: as it is made, and as it is applied",
     "main": "a program's beginning",
+    "restart": "the action RESTART: as it is asked for, and as it is done to a row",
     "resume": "the action RESUME: as it is asked for, and as it is done to a row",
     "start": "the beginning of what its module is about: a broker, an attempt",
 }

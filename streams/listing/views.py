@@ -55,6 +55,7 @@ class InvocationView(Record, frozen=True):
     due_at: int | None = None
     paused_from: Status | None = None
     held: bool = False
+    adopted: bool = False
     ending: Ending | None = None
     batch_id: str | None = None
     held_by: Holder | None = None
@@ -96,6 +97,7 @@ def view_of(
         due_at=row.due_at,
         paused_from=row.paused_from,
         held=row.held,
+        adopted=row.adopted,
         ending=row.ending,
         batch_id=None if row.ending is None else row.ending.cause.batch_id,
         held_by=held_by,

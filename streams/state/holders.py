@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from streams.codec import decode
-from streams.engine.flows import CANCELLED_PARENT, ends_all
+from streams.engine.flows import CANCELLED_PARENT, ends_all, exempt
 from streams.engine.guarding import guard_of, guarding
 from streams.engine.guards import guard_against
 from streams.model import Slice, Status
 from streams.state.columns import BY_ID, ROWS
 from streams.state.errors import ChangelogError
-from streams.state.kept_flows import stored_flow
+from streams.state.kept_flows import members_at, stored_flow
 from streams.state.schema import HOLDS, STATUSES
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from streams.engine.guarding import Guard
     from streams.model import Invocation, Row
+    from streams.state.kept_flows import FlowName
 
 HeldBy = tuple[Literal["invocation_id", "batch_id", "flow_id", "parent_id"], str]
 """The kind of what holds a row, and its id."""
@@ -38,12 +39,23 @@ def holder(db: sqlite3.Connection, row: Row, invocation: Invocation) -> HeldBy |
 
 def _guard(db: sqlite3.Connection, row: Row, invocation: Invocation) -> HeldBy | None:
     flow_id, parent_id = invocation.flow_id, invocation.parent_id
-    if flow_id is not None and ends_all(stored_flow(db, (False, flow_id))):
+    if flow_id is not None and _reached(db, (False, flow_id), row):
         return "flow_id", flow_id
-    if parent_id is not None and (ends_all(stored_flow(db, (True, parent_id))) or _cancelled(db, parent_id)):
+    if parent_id is not None and _reached(db, (True, parent_id), row):
         return "parent_id", parent_id
     guard = guard_against(row, _guards(db), lambda: invocation)
     return None if guard is None else ("batch_id", guard.slice.batch_id)
+
+
+def _reached(db: sqlite3.Connection, name: FlowName, row: Row) -> bool:
+    """Whether a flow's cancel reaches the row; that of a parent's children may still have to be made."""
+    flow = stored_flow(db, name)
+    if flow is None:
+        return name[0] and _cancelled(db, name[1])
+    if not ends_all(flow) or not flow.restarted:
+        return ends_all(flow)
+    (partition,) = db.execute("SELECT partition FROM state").fetchone()
+    return not any(exempt(flow, member) for _, member in members_at(db, name, partition, (row.seq,)))
 
 
 def _cancelled(db: sqlite3.Connection, parent_id: str) -> bool:

@@ -26,6 +26,7 @@ from streams.engine import (
     starts,
     ticks,
 )
+from streams.engine import rows as engine_rows
 from streams.engine.effects import UpdateRow
 from streams.model import ContinueSlice, Status
 from streams.state import batches, conditions, door, restore, select
@@ -207,13 +208,13 @@ def left_out_and_yet_ended_at_the_door(patch: pytest.MonkeyPatch) -> None:
 
 def the_attempt_that_has_ended(patch: pytest.MonkeyPatch) -> None:
     """RESTART starts the attempt that has ended."""
-    started = restarts.started
+    started = engine_rows.started
     patch.setattr(restarts, "started", lambda row, at: started(replace(row, attempt=max(row.attempt - 1, 0)), at))
 
 
 def its_first_start_remembered(patch: pytest.MonkeyPatch) -> None:
     """What is restarted counts as started when it was first."""
-    alive = restarts.alive
+    alive = engine_rows.alive
     patch.setattr(restarts, "alive", lambda row: replace(alive(row), started_seq=row.started_seq))
 
 

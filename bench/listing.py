@@ -1,0 +1,102 @@
+"""Lists, counts and single invocations, and what an unrelated command feels of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from bench.lib import workload
+from bench.lib.batch import latency, pings, print_pings
+from bench.lib.options import add_rows
+from bench.lib.report import load_average, percentile, print_table
+from bench.lib.service import PARTITIONS, BenchError, Service, say, service
+from streams.listing.fanout import FanOut
+from streams.listing.query import CountQuery, GroupBy, ListQuery, OneQuery
+from streams.model import ENGINE_VERSION, Filter, Status, WorkerAddress
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable
+
+NAME = "list"
+_WARM_UP_S = 12.0
+_IDLE_S = 10.0
+_EACH_S = 10.0
+_REST_S = 1.0
+_PAUSE_S = 0.05
+"""Between two questions of the one who asks: more than a person, as much as a page with a few tabs."""
+
+_OTHERS = Filter(services=(workload.OTHER,), statuses=(Status.SCHEDULED, Status.RUNNING))
+_ABSENT = Filter(labels={"no": "such label"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    add_rows(parser)
+
+
+def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Figures of each kind of question, asked one after the other beside pings, of a table that one worker has."""
+    say(f"making {options.rows:,} commands")
+    names = workload.ids(options.rows)
+    records = list(workload.table(names, PARTITIONS, running=True))
+    with service(bootstrap, "list", 1) as made:
+        made.load(records, NAME, STREAMS_WORKER_HTTP="127.0.0.1:0")
+        (line,) = made.await_event("serving metrics and health", 1)
+        url = f"http://{line['host']}:{line['port']}"
+        return asyncio.run(_measure(made, url, names[len(names) // 2]))
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print the tables."""
+    head = ("asked", "answers", "p50 ms", "p99", "max", "load")
+    shown = [
+        [name, each["answers"], each["p50"], each["p99"], each["max"], each["load"]] for name, each in figures.items()
+    ]
+    print_table("Questions, one at a time", head, shown)
+    print_pings(figures)
+
+
+async def _measure(made: Service, url: str, name: str) -> dict[str, Any]:
+    addresses = {number: WorkerAddress(number, url, "w", ENGINE_VERSION, 0, 0) for number in range(PARTITIONS)}
+    fan = FanOut(lambda: addresses, lambda: PARTITIONS)
+    kinds: dict[str, Callable[[], Awaitable[Any]]] = {
+        "one of all": lambda: fan.one(OneQuery(name)),
+        "list 50, service and status": lambda: fan.page(ListQuery(_OTHERS, 50)),
+        "list 500": lambda: fan.page(ListQuery(limit=500)),
+        "list, nothing matches": lambda: fan.page(ListQuery(_ABSENT, 50)),
+        "count of all": lambda: fan.counts(CountQuery()),
+        "count, service and status": lambda: fan.counts(CountQuery(_OTHERS)),
+        "count by service": lambda: fan.counts(CountQuery(group_by=GroupBy.SERVICE)),
+    }
+    figures: dict[str, Any] = {}
+    windows: dict[str, tuple[float, float]] = {}
+    with pings(made) as found:
+        await asyncio.sleep(_WARM_UP_S)
+        began = time.time()
+        await asyncio.sleep(_IDLE_S)
+        idle = began, time.time()
+        for kind, ask in kinds.items():
+            say(f"{NAME}: {kind}")
+            began = time.time()
+            figures[kind] = await _asked(ask)
+            windows[kind] = began, time.time()
+            await asyncio.sleep(_REST_S)
+    await fan.close()
+    for kind, window in windows.items():
+        figures[kind] |= {"idle": latency(found, *idle), "during": latency(found, *window), "load": load_average()}
+    return figures
+
+
+async def _asked(ask: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+    took = []
+    until = time.monotonic() + _EACH_S
+    while time.monotonic() < until:
+        began = time.perf_counter()
+        answer = await ask()
+        took.append(1_000 * (time.perf_counter() - began))
+        if getattr(answer, "missing_partitions", ()) or getattr(answer, "missing", False):
+            raise BenchError(f"a partition gave no answer: {answer}")
+        await asyncio.sleep(_PAUSE_S)
+    return {"answers": len(took), "p50": percentile(took, 0.5), "p99": percentile(took, 0.99), "max": max(took)}
