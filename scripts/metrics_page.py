@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streams.metrics import Metric, OfEach, OfExecutor, OfGateway, OfWorker, labels, metrics_of
+from streams.metrics import Metric, OfApi, OfEach, OfExecutor, OfGateway, OfWorker, labels, metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +33,7 @@ def document() -> str:
         ("Every program", OfEach),
         ("Worker", OfWorker),
         ("Gateway", OfGateway),
+        ("API of a gateway", OfApi),
         ("Executor", OfExecutor),
     ):
         lines += ["", f"## {title}", "", "| metric | kind | says | labels |", "| --- | --- | --- | --- |"]

@@ -9,12 +9,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 if TYPE_CHECKING:
     import signal
     import socket
     from collections.abc import Mapping
 
     from streams.config import Settings
+
+log = structlog.get_logger("streams.gateway")
 
 AGAIN: Final = 4
 """Exit code of a part that wants to be started again at once."""
@@ -77,6 +81,7 @@ class Child:
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it has ended already, which will be noticed
+        log.info("a part of the gateway is started", part=self.name, pid=self._process.pid)
 
     def send(self, number: signal.Signals) -> None:
         """A signal to it, if it runs."""

@@ -109,8 +109,7 @@ class Supervisor:
             while True:
                 for part in [each for each in self._parts if each.ended()]:
                     fault = self._dead(part) or fault
-                    # Asked to stop before it could listen to that, it has begun nothing.
-                    clean = clean and part.code in (0, -signal.SIGTERM)
+                    clean = clean and (self._asked_at is None or self._ended_well(part))
                 if fault is not None and self._asked_at is None:
                     self._stop()
                 if self._asked_at is None:
@@ -123,6 +122,14 @@ class Supervisor:
         if fault is not None:
             raise StreamsError(fault)
         return 0 if clean else 1
+
+    def _ended_well(self, part: Child) -> bool:
+        """True if a part was not in trouble when it was asked to stop.
+
+        One that SIGTERM has killed could not listen to it yet, and had begun nothing; one that somebody else has killed
+        is no fault of the stop.
+        """
+        return part.code in (0, -signal.SIGTERM) or (part.code == -signal.SIGKILL and not self._killed)
 
     def _dead(self, part: Child) -> str | None:
         """Arrange the next life of a part that has ended; returns the fault that a person must mend."""

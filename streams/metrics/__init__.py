@@ -3,6 +3,7 @@
 from streams.metrics.definitions import (
     COUNTER,
     ROLES,
+    OfApi,
     OfEach,
     OfExecutor,
     OfGateway,
@@ -34,6 +35,7 @@ __all__ = [
     "HistogramOf",
     "Label",
     "Metric",
+    "OfApi",
     "OfEach",
     "OfExecutor",
     "OfGateway",

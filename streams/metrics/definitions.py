@@ -70,6 +70,7 @@ PROGRAM: Final = Label("program", "what the process is", ("worker", "gateway", "
 VERSION: Final = Label("version", "version of this package")
 ENGINE: Final = Label("engine_version", "version of the engine's rules")
 PYTHON: Final = Label("python", "version of Python")
+ANSWER: Final = Label("answer", "class of a request's status", ("1xx", "2xx", "3xx", "4xx", "5xx"))
 FILE: Final = Label("file", "the table's SQLite database, or its write-ahead file", ("database", "wal"))
 
 
@@ -209,6 +210,19 @@ class OfGateway:
     LOOP_AGE: Final = GaugeOf("streams_gateway_loop_age_seconds", "Seconds since the gateway's loop last came round.")
 
 
+class OfApi:
+    """The metrics of a gateway's API."""
+
+    REQUESTS: Final = CounterOf("streams_api_requests_total", "Requests answered, streams included.", (ANSWER,))
+    REQUEST_SECONDS: Final = HistogramOf(
+        "streams_api_request_seconds",
+        "A request, from its head to the end of its answer; not streams.",
+        buckets=_SECONDS,
+    )
+    STREAMS: Final = GaugeOf("streams_api_event_streams", "Streams of events that are open.")
+    MERGE_UP: Final = GaugeOf("streams_api_merge_up", "1 if the gateway's merge answers, else 0.")
+
+
 class OfExecutor:
     """The metrics of an executor of this package."""
 
@@ -235,8 +249,8 @@ class OfExecutor:
     LOOP_AGE: Final = GaugeOf("streams_executor_loop_age_seconds", "Seconds since the executor's loop last came round.")
 
 
-ROLES: Final = (OfEach, OfWorker, OfGateway, OfExecutor)
-Role = type[OfEach | OfWorker | OfGateway | OfExecutor]
+ROLES: Final = (OfEach, OfWorker, OfGateway, OfApi, OfExecutor)
+Role = type[OfEach | OfWorker | OfGateway | OfApi | OfExecutor]
 
 
 def metrics_of(role: Role) -> list[Metric]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 def service(secured: Secured) -> Secured:
     """A worker, a gateway and an executor, each with its own login."""
     secured.program("worker", "worker", STREAMS_WORKER_ID="worker-1", STREAMS_STATE_DIR=str(secured.folder / "state"))
-    secured.program("gateway", "gateway")
+    secured.program("gateway", "gateway", STREAMS_GATEWAY_HTTP="127.0.0.1:0")
+    _await(lambda: "gateway ready" in secured.programs[1].output(), secured, "ready")
     return secured
 
 
@@ -71,7 +72,7 @@ def _await(reached: Callable[[], bool], secured: Secured, what: str) -> None:
     while not reached():
         failed = [each for each in secured.programs if each.failed]
         assert not failed, failed[0].tail(30)
-        assert time.monotonic() < deadline, f"not {what}: {[each.tail(30) for each in secured.programs]}"
+        assert time.monotonic() < deadline, f"not {what}:\n{secured.news()}"
         time.sleep(0.2)
 
 
@@ -87,9 +88,11 @@ def test_every_part_does_its_work(service: Secured) -> None:
         _await(lambda: len(notes.read_text().split()) >= 2 * 50, service, "all started")
         with Client(service.settings("client")) as client:
             client.send(StartBatch("b-client", Action.KILL, Filter(handlers=("slow",)), limit=5))
-        *_, ended = ProgressReader(service.settings("client")).follow("b-client", PATIENCE_S)
+        reader = ProgressReader(service.settings("client"))
+        _await(lambda: "b-client" in reader.latest(), service, "published")
+        *_, ended = reader.follow("b-client", PATIENCE_S)
         assert (ended.state, ended.done) == (BatchState.COMPLETED, 5)
-        cancelled = service.run("operator", "flow", "cancel", "f-1", "--json")
+        cancelled = service.run("operator", "flow", "cancel", "f-1", "--yes", "--json")
         assert cancelled.returncode == 0, cancelled.stderr
         killed = service.run("operator", "kill", "--service", "billing", "--yes", "--json")
         assert killed.returncode == 0, killed.stderr
@@ -112,6 +115,7 @@ def test_every_part_does_its_work(service: Secured) -> None:
 )
 def test_every_verb_of_an_operator_has_the_rights_it_needs(service: Secured, words: tuple[str, ...]) -> None:
     """Those that read, those that write, and the replay of the log."""
+    assert [each.tail(5) for each in service.programs if each.failed] == []
     done = service.run("operator", *words)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -184,7 +188,8 @@ def test_a_login_that_is_wrong_ends_with_one_line(
 def test_no_password_is_in_any_log(service: Secured) -> None:
     """All that the other tests had the parts write, at the level `debug`."""
     test_every_part_does_its_work(service)
-    plain = service.program("gateway", "gateway", STREAMS_KAFKA_SASL_MECHANISMS="PLAIN")
+    other = {"STREAMS_KAFKA_SASL_MECHANISMS": "PLAIN", "STREAMS_GATEWAY_HTTP": "127.0.0.1:0"}
+    plain = service.program("gateway", "gateway", **other)
     _await(lambda: "gateway ready" in plain.output(), service, "ready")
     assert plain.terminate() == 0
     written = service.output()

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from streams import __version__
 from streams.gateway.api import batches, dead_letters, docs, events, flows, health, invocations, page, system
+from streams.gateway.api.observer import Observed
 from streams.gateway.api.paths import RawPaths
 from streams.gateway.api.problems import add_handlers
 
@@ -48,4 +49,5 @@ def create_app(services: Services, settings: Settings) -> FastAPI:
     for router in (*ROUTERS, page.router):
         app.include_router(router)
     app.add_middleware(RawPaths)
+    app.add_middleware(Observed, observer=services.observer)
     return app

@@ -34,6 +34,6 @@ async def get_ready(request: Request) -> Response:
 
 @router.get("/metrics")
 async def get_metrics(request: Request) -> Response:
-    """Those of the merge."""
+    """Those of the API and of the merge."""
     services = request.app.state.services
-    return Response(await services.merge.metrics(), media_type=CONTENT_TYPE_LATEST)
+    return Response(services.observer.text(await services.merge.metrics()), media_type=CONTENT_TYPE_LATEST)

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
+from streams.gateway.api.observer import ApiObserver
 from streams.gateway.board import Board
 from streams.gateway.sending import Commands
 from streams.health import Health
@@ -61,7 +62,7 @@ class Services:
     """The parts of the api that outlive a request; an async context manager that starts and ends them.
 
     `board`: what the topics say. `commands`: the way into the log. `listing`: asks the workers for rows. `merge`: the
-    other part of the gateway. `accepted`: batches that were sent.
+    other part of the gateway. `accepted`: batches that were sent. `observer`: the API's metrics.
     """
 
     settings: Settings
@@ -71,6 +72,11 @@ class Services:
     listing: FanOut
     merge: OtherPart = field(default_factory=NoOtherPart)
     accepted: Accepted = field(default_factory=Accepted)
+    observer: ApiObserver = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what happens here."""
+        self.observer = ApiObserver(lambda: len(self.board.hub))
 
     @classmethod
     def of(cls, settings: Settings, clients: Clients, merge: OtherPart | None = None) -> Services:

@@ -7,10 +7,12 @@ from urllib.parse import quote
 
 import pytest
 from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
 
 from streams.config import Topic
 from streams.listing.query import CountQuery, GroupBy, ListQuery, OneQuery
 from streams.listing.views import InvocationView
+from streams.metrics import OfApi, metrics_of
 from streams.model import ENGINE_VERSION, BatchState, Exclusion, Filter, SliceState, Status, WorkerAddress
 from support.records.flow_records import flow_progress
 from support.records.progress_records import header, slice_progress
@@ -230,6 +232,27 @@ def test_a_forgotten_batch_is_gone_and_its_id_may_come_again() -> None:
         world.publish(header(batch_id="b", partitions=1, revision=90))
         await world.seen(lambda: world.services.board.batches.header("b"))
         assert (await client.get(f"{BATCHES}/b")).json()["state"] == BatchState.STARTING.value
+
+    world.run(story)
+
+
+def test_requests_are_counted_beside_the_metrics_of_the_merge() -> None:
+    """All that is defined is served; a merge that gives none is told."""
+    world = ApiWorld()
+
+    async def story(client: httpx.AsyncClient) -> None:
+        await client.get(BATCHES)
+        await client.get(f"{BATCHES}/unknown")
+        text = (await client.get("/metrics")).text
+        names = {family.name for family in text_string_to_metric_families(text)}
+        assert names == {metric.name.removesuffix("_total") for metric in metrics_of(OfApi)}
+        for line in (
+            'requests_total{answer="2xx"} 1',
+            'requests_total{answer="4xx"} 1',
+            "merge_up 0",
+            "seconds_count 2",
+        ):
+            assert line in text
 
     world.run(story)
 

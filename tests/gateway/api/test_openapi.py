@@ -98,7 +98,7 @@ SCHEMA = schemathesis.openapi.from_dict(document()).include(path_regex="^/api/")
 
 @SCHEMA.parametrize()
 @settings(max_examples=examples(30), suppress_health_check=list(HealthCheck))
-def test_no_request_gets_an_answer_that_is_not_in_the_document(case: schemathesis.Case, running: RunningApi) -> None:
+def test_no_request_gets_an_answer_that_is_not_in_the_document(case: Any, running: RunningApi) -> None:
     """No 500, no undocumented status, header or body."""
     case.validate_response(running.answer(case), checks=_CHECKS)
 
@@ -117,7 +117,7 @@ class RunningApi:
         self._running = self._world.client()
         self._client = runner.run(self._running.__aenter__())
 
-    def answer(self, case: schemathesis.Case) -> httpx.Response:
+    def answer(self, case: Any) -> httpx.Response:
         """The answer to one request."""
         arguments = case.as_transport_kwargs(base_url=ORIGIN)
         arguments.pop("cookies", None)

@@ -102,7 +102,7 @@ class SecureBroker(ApacheBroker):
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def _secured(self) -> Path:

@@ -86,7 +86,7 @@ class Secured:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         self.said += [done.stdout, done.stderr]
         return done
@@ -94,6 +94,11 @@ class Secured:
     def output(self) -> str:
         """All that programs and commands have written."""
         return "\n".join([*(each.log.read_text(errors="replace") for each in self.programs), *self.said])
+
+    def news(self) -> str:
+        """The last lines of each program, for people."""
+        logs = [each.log.read_text(errors="replace").splitlines() for each in self.programs]
+        return "\n".join("\n".join([each for each in log if '"debug"' not in each][-15:]) for log in logs)
 
     @staticmethod
     def secrets() -> dict[str, Any]:
