@@ -18,6 +18,7 @@ import structlog
 
 from streams.config import Topic, variable
 from streams.errors import StreamsError
+from streams.gateway.access.start_rules import check_start
 from streams.gateway.child import AGAIN, Child
 from streams.gateway.process import require_source
 from streams.kafka.admin import Admin
@@ -51,6 +52,7 @@ def run_gateway(settings: Settings) -> int:
     Raises:
         StreamsError: it cannot start, or a part cannot go on, for a reason that a person can put right.
     """
+    check_start(settings)
     require_source(settings)
     admin = Admin(settings)
     require(admin.client, settings, admin.trouble, *_API_TOPICS)

@@ -65,7 +65,7 @@ class Origins:
         site, origin = request.header("sec-fetch-site"), request.header("origin")
         if site not in (None, "same-origin"):
             raise RequestRefusedError(403, f"a page of another site asks (Sec-Fetch-Site: {site})", rule="cross_site")
-        if origin is not None and origin.lower() not in self._ours(request.port):
+        if origin is not None and not self._is_ours(origin.lower(), request):
             raise RequestRefusedError(
                 403,
                 f"a page of another site asks (Origin: {origin}); if it is this gateway's own address, set "
@@ -74,6 +74,11 @@ class Origins:
             )
         if with_cookie and site is None and origin is None:
             raise RequestRefusedError(403, "a request with a cookie needs Origin or Sec-Fetch-Site", rule="cross_site")
+
+    def _is_ours(self, origin: str, request: IncomingRequest) -> bool:
+        host = (request.header("host") or "").lower()
+        by_other_name = {host, _without_port(host)} & self._more and origin == f"{self._scheme}://{host}"
+        return bool(by_other_name) or origin in self._ours(request.port)
 
     def _of_port(self, port: int | None) -> frozenset[str]:
         own = self._port or port or _USUAL_PORTS[self._scheme]

@@ -11,7 +11,7 @@ import structlog
 
 from streams.config import variable
 from streams.errors import ConfigError
-from streams.gateway.access.tokens import Tokens
+from streams.gateway.access.tokens import Tokens, read_tokens
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -39,8 +39,8 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def tokens_of(settings: Settings) -> Tokens | None:
-    """Check that a gateway with these settings may start; returns its tokens, None if it asks for none.
+def check_start(settings: Settings) -> None:
+    """Check that a gateway with these settings may start.
 
     Raises:
         ConfigError: it would be open to other machines without anything that guards it; or a file cannot be used.
@@ -52,6 +52,17 @@ def tokens_of(settings: Settings) -> Tokens | None:
             f"{variable('metrics_token')} is too short: give at least {SHORTEST_METRICS_TOKEN} characters, such as "
             "those of `openssl rand -hex 32`"
         )
+    if settings.gateway_tokens_file is not None:
+        read_tokens(settings.gateway_tokens_file)
+
+
+def tokens_of(settings: Settings) -> Tokens | None:
+    """The tokens of a gateway that starts, None if it asks for none; one that is open to all is told in the log.
+
+    Raises:
+        ConfigError: as of `check_start`.
+    """
+    check_start(settings)
     tokens = None if settings.gateway_tokens_file is None else Tokens(settings.gateway_tokens_file)
     if settings.gateway_open:
         log.warning(

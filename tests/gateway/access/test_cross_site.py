@@ -60,6 +60,16 @@ def test_our_own_page_and_programs_get_through(tmp_path: Path) -> None:
     assert _rule(door, {}) == ""
 
 
+def test_a_page_that_came_by_a_name_of_the_settings_gets_through(tmp_path: Path) -> None:
+    """To that very name: one of them is another site for the page of another."""
+    door = Door(tmp_path, gateway_hosts="gateway,localhost:9090")
+    for host in ("gateway:8080", "gateway:1234", "localhost:9090"):
+        assert _rule(door, {"host": host, "origin": f"http://{host}"}) == ""
+        assert _rule(door, {"host": host, "origin": f"https://{host}"}) == "cross_site"
+        assert _rule(door, {"host": host, "origin": "http://gateway:4321"}) == "cross_site"
+    assert _rule(door, {"host": "127.0.0.1:8080", "origin": "http://localhost:9090"}) == "cross_site"
+
+
 def test_reading_is_not_asked_where_it_comes_from(tmp_path: Path) -> None:
     """Whoever follows a link to the page comes from another site."""
     door = Door(tmp_path)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-OPEN = re.compile(r"/|/assets/.*|/health/(live|ready)|/metrics")
+OPEN = re.compile(r"/|/favicon\.ico|/assets/.*|/health/(live|ready)|/metrics")
 PAGES = sorted((ROOT / "streams" / "gateway").rglob("*.html"))
 
 
@@ -30,7 +30,11 @@ def _routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
 
 
 ROUTES = sorted(
-    {(method, re.sub(r"{[^}]*}", "x", each.path)) for each in _routes(ApiWorld().app.routes) for method in each.methods}
+    {
+        (method, re.sub(r"{[^}]*}", "x", each.path))
+        for each in _routes(ApiWorld().app.routes)
+        for method in each.methods or ()
+    }
 )
 """Method and path of each, its parameters filled in."""
 

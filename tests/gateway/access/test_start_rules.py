@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from streams.errors import ConfigError
 from streams.gateway.access.start_rules import is_loopback, server_options, tls_options, tokens_of
 from support.service.certificates import Authority
 from support.service.door import LINES
+from support.service.programs import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +122,14 @@ def test_only_addresses_of_the_loopback_network_are_loopback() -> None:
     """A name that merely begins so is resolved by others."""
     assert [is_loopback(each) for each in ("127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST")] == [True] * 5
     assert [is_loopback(each) for each in ("0.0.0.0", "::", "127.0.0.1.nip.io", "localhost.example.com")] == [False] * 4  # noqa: S104 - likewise
+
+
+def test_a_gateway_that_may_not_start_opens_nothing_and_says_so(tmp_path: Path) -> None:
+    """Before it looks for a broker: one line, exit code 1."""
+    command = [sys.executable, "-m", "streams", "gateway"]
+    variables = {"STREAMS_BOOTSTRAP_SERVERS": "127.0.0.1:1", "STREAMS_GATEWAY_HTTP": ELSEWHERE}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **variables}
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"error: STREAMS_GATEWAY_HTTP={ELSEWHERE} can be reached by other machines: set")
