@@ -143,7 +143,7 @@ def test_two_pages_do_opposite_things(world: PageWorld, chromium: Browser) -> No
 
 def test_it_says_when_it_is_not_connected_and_comes_back(world: PageWorld, viewer: Viewer) -> None:
     """The gateway restarts, a worker stops meanwhile: the page says what it cannot know, and goes on by itself."""
-    batch = world.start("outage", "PAUSE", "mail", max_rate=150)
+    batch = world.start("outage", "PAUSE", "mail", max_rate=40)
     page = viewer.page(f"#/batch/{batch}")
     expect(page.locator(".state .chip")).to_have_text("Running")
     world.gateway.terminate()

@@ -33,6 +33,8 @@ const NAVIGATION = [
   ["system", "System", ["system"]],
 ];
 const CONNECTING_MS = 2_000;
+const NOT_FOUND = [NotFound, "Not found"];
+const screenOf = ({ name }) => (Object.hasOwn(SCREENS, name) ? SCREENS[name] : NOT_FOUND);
 
 class App extends Component {
   constructor() {
@@ -57,9 +59,9 @@ class App extends Component {
 
   /** Title and icon say when a batch runs. */
   tell() {
-    const { name, id } = this.state.route;
+    const { id } = this.state.route;
     const running = store.running().length;
-    const screen = SCREENS[name]?.[1] ?? "Not found";
+    const screen = screenOf(this.state.route)[1];
     document.title = `${running ? `● ${running} running · ` : ""}${screen}${id ? ` ${id}` : ""} · streams`;
     const icon = document.getElementById("icon");
     const wanted = `/assets/icon${running ? "-running" : ""}.svg`;
@@ -67,7 +69,7 @@ class App extends Component {
   }
 
   render(_, { route }) {
-    const [screen] = SCREENS[route.name] ?? [NotFound];
+    const [screen] = screenOf(route);
     return [
       h(Top, { route }),
       h(Connection),

@@ -13,10 +13,6 @@ const stream = new Stream((message) => {
 self.onconnect = ({ ports: [port] }) => {
   port.onmessage = ({ data }) => {
     if (data === "bye") ports.delete(port);
-    if (data === "again") {
-      stream.stop();
-      stream.start();
-    }
     if (data !== "hello") return;
     ports.add(port);
     for (const message of stream.snapshot()) port.postMessage(message);

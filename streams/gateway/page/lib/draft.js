@@ -4,7 +4,7 @@
  */
 
 import { iso, parseDuration, shortDuration } from "./format.js";
-import { fault, fromFilter, fromQuery, isSaid, toFilter, toOptions, toQuery } from "./filter.js";
+import { FIELDS, fault, fromFilter, fromQuery, isSaid, isTime, toFilter, toOptions, toQuery } from "./filter.js";
 import { one, to } from "./route.js";
 import { ACTIONS, lookedAt, STATUSES } from "./words.js";
 
@@ -56,10 +56,13 @@ export function draftFault(draft) {
   if (!draft.all && !said.some((each) => !each.not)) {
     return "say which invocations, or tick that all are meant";
   }
+  const empty = draft.conditions.find((each) => !isSaid(each));
+  if (empty) return `${FIELDS[empty.field].words}: say a value, or remove the condition`;
   if (draft.limit !== "" && !(Number.isInteger(Number(draft.limit)) && Number(draft.limit) > 0)) return "limit: a whole number above 0";
   if (draft.max_rate !== "" && !(Number(draft.max_rate) > 0)) return "rate: a number above 0";
   if (draft.grace !== "" && draft.action === "CANCEL" && parseDuration(draft.grace) === null) return "grace: write it as 30s, 2m or 1h";
   for (const name of ["standing_until", "expires_at"]) {
+    if (draft[name] && !isTime(draft[name])) return `${name.replace("_", " ")}: ${draft[name]} is not a time`;
     if (draft[name] && Date.parse(draft[name]) <= Date.now()) return `${name.replace("_", " ")}: that time has passed`;
   }
   return null;

@@ -23,6 +23,9 @@ export const FIELDS = {
 
 const MOST_SHOWN = 20;
 
+/** What was typed for a time and cannot be read stays as it was typed: dropped, it would widen the filter. */
+export const isTime = (text) => !Number.isNaN(Date.parse(text)) && text.includes("T");
+
 export const isSaid = (each) =>
   FIELDS[each.field].range ? Boolean(each.from || each.until) : each.values.length > 0;
 
@@ -30,6 +33,9 @@ export const isSaid = (each) =>
 export function fault(conditions) {
   const label = conditions.find((each) => each.field === "label")?.values.find((value) => value.indexOf("=") < 1);
   if (label !== undefined) return `label ${label}: write it as key=value`;
+  const times = conditions.flatMap((each) => [each.from, each.until]).filter(Boolean);
+  const wrong = times.find((each) => !isTime(each));
+  if (wrong !== undefined) return `${wrong} is not a time`;
   const range = conditions.find((each) => each.from && each.until && Date.parse(each.until) < Date.parse(each.from));
   return range ? `${FIELDS[range.field].words}: its end lies before its beginning` : null;
 }
@@ -115,7 +121,7 @@ export function fromQuery(query) {
   for (const [name, value] of query) {
     const not = name.startsWith("not_");
     const [, base, end] = /^(.*?)(?:_(from|until))?$/.exec(not ? name.slice(4) : name);
-    const field = FIELDS[base];
+    const field = Object.hasOwn(FIELDS, base) ? FIELDS[base] : null;
     if (!field || Boolean(field.range) !== Boolean(end)) continue;
     const key = `${not}${base}`;
     const empty = field.range ? { from: "", until: "" } : { values: [] };

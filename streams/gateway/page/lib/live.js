@@ -4,26 +4,28 @@ import { Stream } from "./stream.js";
 
 const WORKER = "/assets/live-worker.js";
 
-/** Begin to feed `store`; the result starts the stream afresh, as after a login. */
+/** Begin to feed `store`. */
 export function follow(store) {
   const take = (message) => {
     if (message.kind === "state") store.connected(message);
+    else if (message.kind === "points") store.takePoints(message.items);
     else store.take(message.kind, message.items);
   };
-  try {
-    return byWorker(take);
-  } catch {
-    return alone(take);
+  if (!("SharedWorker" in globalThis)) {
+    alone(take);
+    return;
   }
+  const worker = new SharedWorker(WORKER, { type: "module", name: "streams" });
+  // Its script may fail to load, or be more than the browser understands.
+  worker.onerror = () => alone(take);
+  byWorker(worker, take);
 }
 
-function byWorker(take) {
-  const { port } = new SharedWorker(WORKER, { type: "module", name: "streams" });
+function byWorker({ port }, take) {
   port.onmessage = ({ data }) => take(data);
   port.postMessage("hello");
   addEventListener("pagehide", () => port.postMessage("bye"));
   addEventListener("pageshow", ({ persisted }) => persisted && port.postMessage("hello"));
-  return () => port.postMessage("again");
 }
 
 /** A page without a worker keeps its connection only while it is looked at. */
@@ -32,8 +34,4 @@ function alone(take) {
   const look = () => (document.hidden ? stream.stop() : stream.start());
   document.addEventListener("visibilitychange", look);
   look();
-  return () => {
-    stream.stop();
-    stream.start();
-  };
 }

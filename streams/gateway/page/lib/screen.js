@@ -32,13 +32,13 @@ export class Screen extends Component {
     this.loading?.abort();
     const loading = new AbortController();
     this.loading = loading;
-    this.leaving.signal.addEventListener("abort", () => loading.abort());
+    const signal = AbortSignal.any([loading.signal, this.leaving.signal]);
     this.setState({ busy: true });
     try {
-      const found = await work(loading.signal);
-      if (!loading.signal.aborted) this.setState({ ...found, busy: false, problem: null });
+      const found = await work(signal);
+      if (!signal.aborted) this.setState({ ...found, busy: false, problem: null });
     } catch (problem) {
-      if (!loading.signal.aborted) this.setState({ busy: false, problem });
+      if (!signal.aborted) this.setState({ busy: false, problem });
     }
   }
 }

@@ -2,10 +2,10 @@
 
 import { AT_WORK, hasTakenEffect, isFinal } from "./words.js";
 import { ms } from "./format.js";
+import { note } from "./stream.js";
 
 const DRAW_AFTER_MS = 50;
 const ASKED_FOR_MS = 15_000;
-const MOST_POINTS = 600;
 
 /** True if `next` is to be shown in place of `known`: newer, and no way back from a final state. */
 export function isNewer(known, next) {
@@ -21,7 +21,8 @@ class Store {
     this.batches = new Map();
     this.flows = new Map();
     this.asked = new Map();
-    this.history = new Map();
+    this.points = new Map();
+    this.sent = new Set();
     this.connection = { open: false, since: Date.now(), begun: Date.now() };
     this.messages = [];
     this.listeners = new Set();
@@ -58,14 +59,14 @@ class Store {
     this.changed();
   }
 
-  /** Remember how much of a batch had ended when, for its chart. */
+  /** Take what another page has seen of the batches, for their charts. `items`: [[batch id, points], ...]. */
+  takePoints(items) {
+    for (const [id, points] of items) this.points.set(id, points);
+    this.changed();
+  }
+
   note(batch) {
-    const points = this.history.get(batch.batch_id) ?? [];
-    const at = ms(batch.updated_at);
-    if (!points.length) points.push([ms(batch.created_at), 0]);
-    if (at > points.at(-1)[0]) points.push([at, batch.done]);
-    if (points.length > MOST_POINTS) points.splice(1, 1);
-    this.history.set(batch.batch_id, points);
+    note(this.points, batch);
     const asked = this.asked.get(batch.batch_id);
     if (asked && hasTakenEffect(batch, asked)) this.asked.delete(batch.batch_id);
   }

@@ -3,12 +3,17 @@
 const EVENTS = "/api/v1/events";
 const AGAIN_MS = 3_000;
 const MOST_KEPT = 5_000;
+const MOST_POINTS = 600;
+const QUIET_MS = 30_000;
+const ANSWERS_WITHIN_MS = 5_000;
 
 export class Stream {
-  /** `tell` gets {kind: "state", open, since, ended} and {kind: "batch" or "flow", items}. */
+  /** `tell` gets {kind: "state", open, since, ended}, {kind: "batch" or "flow", items}, and {kind: "points", items}. */
   constructor(tell) {
     this.tell = tell;
     this.known = { batch: new Map(), flow: new Map() };
+    this.points = new Map();
+    this.heard = Date.now();
     this.state = { kind: "state", open: false, since: Date.now(), ended: false };
     this.source = null;
   }
@@ -16,6 +21,7 @@ export class Stream {
   start() {
     if (this.source) return;
     clearTimeout(this.timer);
+    this.watching ??= setInterval(() => this.watch(), QUIET_MS / 2);
     const source = new EventSource(EVENTS);
     this.source = source;
     source.onopen = () => this.turn(true);
@@ -31,6 +37,8 @@ export class Stream {
 
   stop() {
     clearTimeout(this.timer);
+    clearInterval(this.watching);
+    this.watching = null;
     this.source?.close();
     this.source = null;
     this.turn(false);
@@ -40,8 +48,21 @@ export class Stream {
   snapshot() {
     return [
       ...Object.entries(this.known).map(([kind, known]) => ({ kind, items: [...known.values()] })),
+      { kind: "points", items: [...this.points] },
       this.state,
     ];
+  }
+
+  /** After a sleep, or behind a network that is gone, a browser may think for long that it is connected. */
+  async watch() {
+    if (!this.state.open || Date.now() - this.heard < QUIET_MS) return;
+    try {
+      await fetch("/health/live", { cache: "no-store", signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) });
+      this.heard = Date.now();
+    } catch {
+      this.stop();
+      this.start();
+    }
   }
 
   again() {
@@ -62,7 +83,19 @@ export class Stream {
     const id = item.batch_id ?? item.flow_id;
     if (!known.has(id) && known.size >= MOST_KEPT) known.delete(known.keys().next().value);
     known.set(id, item);
+    this.heard = Date.now();
+    if (kind === "batch") note(this.points, item);
     this.turn(true);
     this.tell({ kind, items: [item] });
   }
+}
+
+/** Remember how much of a batch had ended when: `points` by batch id, each [ms since 1970, number in all]. */
+export function note(points, batch) {
+  const mine = points.get(batch.batch_id) ?? [[Date.parse(batch.created_at), 0]];
+  const at = Date.parse(batch.updated_at);
+  if (at > mine.at(-1)[0]) mine.push([at, batch.done]);
+  if (mine.length > MOST_POINTS) mine.splice(1, 1);
+  points.set(batch.batch_id, mine);
+  if (points.size > MOST_KEPT) points.delete(points.keys().next().value);
 }

@@ -56,8 +56,7 @@ export function stands(batch) {
 
 /** The part that has been looked at, 0 to 1; null if it is unknown. */
 export function share(batch) {
-  if (isFinal(batch.state)) return 1;
-  if (batch.state === "DRAINING") return 1;
+  if (batch.state === "COMPLETED" || batch.state === "REJECTED" || batch.state === "DRAINING") return 1;
   return batch.scan_total ? Math.min(1, batch.scanned / batch.scan_total) : null;
 }
 

@@ -85,7 +85,12 @@ export class Dialog extends Component {
   }
 
   componentDidMount() {
+    this.opener = document.activeElement;
     this.element.current.showModal();
+  }
+
+  componentWillUnmount() {
+    this.opener?.focus();
   }
 
   render({ title, onClose, children }) {
@@ -185,6 +190,18 @@ export function Input({ label, value, onInput, hint, wide, ...rest }) {
     { label, hint, wide },
     h("input", { type: "text", autocomplete: "off", spellcheck: false, ...rest, value, onInput: (event) => onInput(event.target.value) }),
   );
+}
+
+/** An input whose text counts once it is left, or by Enter. */
+export class LateInput extends Component {
+  render({ value, onChange, ...rest }, { text }) {
+    const take = () => {
+      this.setState({ text: undefined });
+      if (text !== undefined && text.trim() !== value) onChange(text.trim());
+    };
+    const onKeyDown = (event) => event.key === "Enter" && take();
+    return h(Input, { ...rest, value: text ?? value, onInput: (typed) => this.setState({ text: typed }), onBlur: take, onKeyDown });
+  }
 }
 
 /** The heading of a screen. It takes the focus when the screen is entered. */

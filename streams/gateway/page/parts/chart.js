@@ -1,4 +1,4 @@
-/** How many ended a second, as a small chart. */
+/** How many a second, as a small chart. */
 
 import { h } from "../vendor/preact-10.29.8.js";
 import { brief, number } from "../lib/format.js";
@@ -29,7 +29,7 @@ export function Chart({ points }) {
   if (!columns.length) return h("p", { class: "muted" }, "No numbers yet.");
   const most = Math.max(...columns, 1e-9);
   const width = WIDTH / columns.length;
-  const told = `Ended a second, from ${brief(points[0][0])} to ${brief(points.at(-1)[0])}: at most ${number(Math.max(...columns))}`;
+  const told = `A second, from ${brief(points[0][0])} to ${brief(points.at(-1)[0])}: at most ${number(Math.max(...columns))}`;
   return h(
     "figure",
     { class: "chart" },

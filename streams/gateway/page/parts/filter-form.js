@@ -2,7 +2,7 @@
 
 import { Component, h } from "../vendor/preact-10.29.8.js";
 import { exact, iso, parseTime } from "../lib/format.js";
-import { FIELDS } from "../lib/filter.js";
+import { FIELDS, isTime } from "../lib/filter.js";
 import { known } from "../lib/known.js";
 import { capital, STATUSES } from "../lib/words.js";
 import { Button, Choice } from "./basics.js";
@@ -134,20 +134,21 @@ function Range({ condition, put }) {
   );
 }
 
-/** A time, typed as 2h, 14:30, a date, or ISO. `value`, and `onChange(RFC 3339 or "")`. */
+/** A time, typed as 2h, 14:30, a date, or ISO. `onChange` gets RFC 3339, "", or what cannot be read as it was typed. */
 export class TimeInput extends Component {
   render({ label, value, onChange, ahead = false, placeholder = "any time, like 2h" }, { text }) {
-    const shown = text ?? (value ? exact(value) : "");
-    const read = text === undefined || text.trim() === "" ? null : parseTime(text, ahead);
-    const wrong = Boolean(text?.trim()) && read === null;
+    const known = value && isTime(value);
+    const shown = text ?? (known ? exact(value) : value);
+    const read = shown.trim() === "" ? null : text === undefined && known ? value : parseTime(shown, ahead);
+    const wrong = shown.trim() !== "" && read === null;
     const take = () => {
-      if (text === undefined || wrong) return;
-      this.setState({ text: undefined });
-      onChange(text.trim() === "" ? "" : iso(read));
+      if (text === undefined) return;
+      if (!wrong) this.setState({ text: undefined });
+      onChange(wrong || read === null ? shown.trim() : iso(read));
     };
     const hint = wrong
       ? `not a time: write 2h, 14:30, 2026-11-29 14:30 or ISO`
-      : (read ?? value) && iso(read ?? value);
+      : read !== null && iso(read);
     return h(
       "label",
       { class: `field time ${wrong ? "wrong" : ""}` },

@@ -37,8 +37,13 @@ export class OneBatch extends Screen {
     const { whole, busy, problem } = this.state;
     const batch = store.batches.get(this.props.id);
     if (busy) return false;
-    if (problem) return problem.status === 404 && Date.now() - this.since < PATIENCE_MS;
+    if (problem) return problem.status === 404 && this.isYoung();
     return !whole || (batch && batch.revision > whole.revision) || (!isFinal(whole.state) && !store.connection.open);
+  }
+
+  /** True if this page has just sent it: the log answers soon. */
+  isYoung() {
+    return store.sent.has(this.props.id) && Date.now() - this.since < PATIENCE_MS;
   }
 
   ask() {
@@ -51,7 +56,7 @@ export class OneBatch extends Screen {
 
   render({ id }, { whole, problem }) {
     const batch = store.batches.get(id) ?? whole;
-    const young = problem?.status === 404 && Date.now() - this.since < PATIENCE_MS;
+    const young = problem?.status === 404 && this.isYoung();
     if (!batch) {
       return h(
         "section",
@@ -77,7 +82,7 @@ export class OneBatch extends Screen {
       problem && !young && h(Trouble, { problem, again: () => this.ask() }),
       h(Conflicts, { conflicts: whole?.conflicts ?? [] }),
       h(Next, { batch, filter }),
-      h("div", { class: "halves" }, h(About, { batch }), h("div", { class: "panel" }, h("h2", null, "Ended a second"), h(Chart, { points: store.history.get(id) ?? [] }))),
+      h("div", { class: "halves" }, h(About, { batch }), h("div", { class: "panel" }, h("h2", null, `${capital(DID[batch.action])} a second`), h(Chart, { points: store.points.get(id) ?? [] }))),
       h(Slices, { slices: whole?.slices ?? [] }),
       h("div", { class: "halves" }, h(Ids, { batch, name: "For example", ids: batch.samples }), h(Ids, { batch, name: "Left when their grace was over", ids: batch.failures })),
       !batch.dry_run && !batch.invocation_ids_count && h(Commands, { draft: likeBatch(batch, filter) }),
@@ -169,7 +174,7 @@ function Slices({ slices }) {
 }
 
 function Slice({ slice }) {
-  const over = ["DRAINING", "COMPLETED", "ABORTED"].includes(slice.state);
+  const over = ["DRAINING", "COMPLETED"].includes(slice.state);
   const filled = over ? 1 : slice.scan_total ? slice.scanned / slice.scan_total : 0;
   const parts = ["done", "pending", "skipped", "failed"].map((name) => [name, slice[name] ?? 0]);
   const numbers = [`${number(slice.scanned)} of ${number(slice.scan_total)}`, ...["matched", "done", "pending", "skipped", "failed", "held"].map((name) => number(slice[name] ?? 0))];

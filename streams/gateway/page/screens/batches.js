@@ -1,15 +1,15 @@
 /** All batches, newest first, with their controls. */
 
-import { h } from "../vendor/preact-10.29.8.js";
+import { Component, h } from "../vendor/preact-10.29.8.js";
 import { get } from "../lib/api.js";
-import { inWords } from "../lib/filter.js";
-import { ms } from "../lib/format.js";
+import { inWords, isTime } from "../lib/filter.js";
+import { ms, zone } from "../lib/format.js";
 import { one, replace, to } from "../lib/route.js";
 import { Screen } from "../lib/screen.js";
 import { store } from "../lib/store.js";
 import { ACTIONS, AT_WORK, BATCH_STATES, capital, plain, stands } from "../lib/words.js";
 import { BatchBar, speed } from "../parts/bar.js";
-import { Button, Chip, Choice, Heading, Input, Time, Trouble } from "../parts/basics.js";
+import { Button, Chip, Choice, Heading, LateInput, Time, Trouble } from "../parts/basics.js";
 import { Controls } from "../parts/controls.js";
 import { TimeInput } from "../parts/filter-form.js";
 
@@ -78,7 +78,7 @@ export class Batches extends Screen {
       h(Trouble, { problem, again: () => this.ask() }),
       asked && !batches.length && h(Empty, { narrowed }),
       !asked && !problem && !batches.length && h("p", { class: "muted" }, "Loading ..."),
-      h("ol", { class: "batches" }, batches.map((batch) => h(BatchRow, { key: batch.batch_id, batch }))),
+      h("ol", { class: "batches" }, batches.map((batch) => h(BatchRow, { key: batch.batch_id, batch, asked: store.asked.get(batch.batch_id), me: store.me, utc: zone.utc }))),
       next && h("div", { class: "buttons start" }, h(Button, { why: busy ? "they are being loaded" : null, onClick: () => this.ask(next) }, "Older batches")),
     );
   }
@@ -94,6 +94,8 @@ function Empty({ narrowed }) {
   );
 }
 
+const isShown = (time) => time === "" || isTime(time);
+
 /** Which batches are shown; kept in the address. */
 function Narrow({ wanted }) {
   const put = (change) => replace(to("batches", "", Object.entries({ ...wanted, ...change })));
@@ -103,9 +105,9 @@ function Narrow({ wanted }) {
     { class: "narrow", onSubmit: (event) => event.preventDefault(), "aria-label": "Which batches" },
     h(Choice, { label: "State", value: wanted.state, options: any("any", [UNDER_WAY, ...BATCH_STATES]), onChange: (state) => put({ state }) }),
     h(Choice, { label: "Action", value: wanted.action, options: any("any", ACTIONS), onChange: (action) => put({ action }) }),
-    h(Input, { label: "Who", value: wanted.actor, placeholder: "anybody", onInput: () => {}, onChange: (event) => put({ actor: event.target.value.trim() }) }),
-    h(TimeInput, { label: "Asked from", value: wanted.from, onChange: (from) => put({ from }) }),
-    h(TimeInput, { label: "Asked before", value: wanted.until, onChange: (until) => put({ until }) }),
+    h(LateInput, { label: "Who", value: wanted.actor, placeholder: "anybody", onChange: (actor) => put({ actor }) }),
+    h(TimeInput, { label: "Asked from", value: wanted.from, onChange: (from) => isShown(from) && put({ from }) }),
+    h(TimeInput, { label: "Asked before", value: wanted.until, onChange: (until) => isShown(until) && put({ until }) }),
     h(
       "label",
       { class: "tick" },
@@ -115,8 +117,19 @@ function Narrow({ wanted }) {
   );
 }
 
-/** One batch in the list. */
-export function BatchRow({ batch }) {
+/** One batch in the list; drawn again only if it has changed. */
+class BatchRow extends Component {
+  shouldComponentUpdate({ batch, asked, me, utc }) {
+    const { props } = this;
+    return batch !== props.batch || asked !== props.asked || me !== props.me || utc !== props.utc;
+  }
+
+  render({ batch }) {
+    return h(Row, { batch });
+  }
+}
+
+function Row({ batch }) {
   const told = inWords(batch.filter, batch.invocation_ids_count);
   return h(
     "li",

@@ -81,7 +81,7 @@ export class Invocations extends Screen {
   }
 
   columns() {
-    const chosen = (one(this.props.query, "columns") || kept("columns") || "").split(",").filter((name) => COLUMNS[name]);
+    const chosen = (one(this.props.query, "columns") || kept("columns") || "").split(",").filter((name) => Object.hasOwn(COLUMNS, name));
     return chosen.length ? chosen : USUAL;
   }
 

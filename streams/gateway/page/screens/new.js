@@ -64,20 +64,21 @@ export class NewBatch extends Screen {
     this.counting?.abort();
     const counting = new AbortController();
     this.counting = counting;
-    this.leaving.signal.addEventListener("abort", () => counting.abort());
+    const signal = AbortSignal.any([counting.signal, this.leaving.signal]);
     this.setState({ counting: Date.now(), found: null, problem: null });
     try {
-      const [run, table] = await Promise.all([dryRun(draft, counting.signal), breakdown(draft, counting.signal).catch(() => null)]);
-      if (counting.signal.aborted) return;
+      const [run, table] = await Promise.all([dryRun(draft, signal), breakdown(draft, signal).catch(() => null)]);
+      if (signal.aborted) return;
       this.setState({ counting: false, found: { run, table, at: Date.now() } });
     } catch (problem) {
-      if (!counting.signal.aborted) this.setState({ counting: false, problem });
+      if (!signal.aborted) this.setState({ counting: false, problem });
     }
   }
 
   /** Send the batch; a Problem is thrown to the confirmation, which shows it. */
   async send() {
     await post("/batches", toBody(this.state.draft, this.batchId), { "Idempotency-Key": this.batchId });
+    store.sent.add(this.batchId);
     go(to("batch", this.batchId));
   }
 
@@ -139,7 +140,7 @@ function Which({ draft, put }) {
       h(
         "label",
         { class: "tick" },
-        h("input", { type: "checkbox", checked: draft.all, onChange: (event) => put({ all: event.target.checked }) }),
+        h("input", { type: "checkbox", checked: draft.all, onChange: (event) => put({ all: event.target.checked, conditions: draft.conditions.filter(isSaid) }) }),
         "all invocations, but those that the conditions leave out",
       ),
     h("p", { class: "error" }, fault(draft.conditions)),
