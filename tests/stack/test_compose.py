@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,10 +19,10 @@ from testcontainers.compose import DockerCompose
 from streams.broker.base import BrokerUnavailableError, free_port
 from streams.broker.docker import container
 from support.service.programs import ROOT
+from support.service.scrape import get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from testcontainers.compose import ComposeContainer
 
@@ -53,6 +55,28 @@ class Stack:
         for image in self.engine.images.list(filters={"reference": f"{self.name}-*"}):
             self.engine.images.remove(image.id, force=True)
         self.engine.close()
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.gateway_port}"
+
+    def config(self, profile: str) -> dict[str, Any]:
+        """What compose makes of the file with one profile."""
+        words = [
+            "docker",
+            "compose",
+            "--env-file",
+            str(self._variables),
+            "--profile",
+            profile,
+            "config",
+            "--format",
+            "json",
+        ]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
     def run(self, service: str, *words: str) -> str:
         """What a program in one of the containers prints."""
@@ -119,12 +143,49 @@ def test_everything_is_healthy(stack: Stack) -> None:
     assert stack.services() == {
         "kafka": "running healthy",
         "topics": "exited",
+        "secret": "exited",
         "worker-1": "running healthy",
         "worker-2": "running healthy",
         "gateway": "running healthy",
         "load": "running",
         "executor": "running",
     }
+
+
+def test_the_page_answers(stack: Stack) -> None:
+    """At the published port, with what it loads; and it counts what all workers have."""
+    status, page = get(f"{stack.address}/")
+    assert (status, "<!doctype html>" in page.lower()) == (200, True)
+    assets = re.findall(r"(?:src|href)=\"(/assets/[^\"]+)\"", page)
+    assert assets
+    assert {get(f"{stack.address}{asset}")[0] for asset in assets} == {200}
+    deadline = time.monotonic() + PATIENCE_S
+    while not (counted := json.loads(get(f"{stack.address}/api/v1/invocation-counts")[1])).get("exact"):
+        assert time.monotonic() < deadline, counted
+        time.sleep(0.5)
+    assert counted["missing_partitions"] == []
+    who = json.loads(get(f"{stack.address}/api/v1/me")[1])
+    assert (who["role"], who["open"]) == ("operator", True)
+
+
+def test_the_command_line_in_a_container_finds_the_gateway(stack: Stack) -> None:
+    """It lists what the load has invoked, and asks as STREAMS_ACTOR says."""
+    listed = json.loads(stack.run("worker-2", "streams", "invocation", "list", "--limit", "3", "--json"))
+    assert len(listed["items"]) == 3
+    batch = stack.kill_by_filter("worker-2", "no such service")
+    assert batch["actor"] == "compose"
+
+
+def test_observe_is_a_profile_of_the_same_stack(stack: Stack) -> None:
+    """Its images cannot be pulled everywhere; what compose makes of it is checked: mounts, ports, order."""
+    told = stack.config("observe")["services"]
+    assert told.keys() == {"kafka", "topics", "secret", "worker-1", "worker-2", "gateway", "prometheus", "grafana"}
+    for name in ("prometheus", "grafana"):
+        assert [port["host_ip"] for port in told[name]["ports"]] == ["127.0.0.1"]
+        mounted = [each for each in told[name]["volumes"] if each["type"] == "bind"]
+        assert mounted
+        assert all(each["read_only"] and Path(each["source"]).exists() for each in mounted)
+    assert told["grafana"]["depends_on"]["prometheus"]["condition"] == "service_healthy"
 
 
 def test_a_batch_killed_in_it_completes(stack: Stack) -> None:
