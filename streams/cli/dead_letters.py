@@ -21,6 +21,7 @@ from streams.cli.show.console import (
     print_json,
     print_whole,
 )
+from streams.cli.show.fitting import Column, fitting, plain, print_fitting, terminal_width
 from streams.cli.show.times import iso
 from streams.cli.stdio import already_done
 from streams.client import DeadLetterReader
@@ -40,6 +41,13 @@ _Code = Annotated[
     ),
 ]
 _PLACE = "PARTITION:OFFSET"
+_COLUMNS = (
+    Column("place"),
+    Column("at", rank=1),
+    Column("code"),
+    Column("key", least=16),
+    Column("message", least=30, fold=True),
+)
 
 
 @app.command("list")
@@ -52,7 +60,7 @@ def list_(*, code: _Code = None, json: Json = False) -> None:
     if json:
         print_json({"dead_letters": [_brief(each) for each in letters]})
     elif letters:
-        print_whole(_listed(letters))
+        print_fitting(_listed(letters))
     else:
         err.print("no dead letters")
 
@@ -69,7 +77,8 @@ def show(
     """
     partition, offset = _parsed(place)
     letter = _chosen(DeadLetterReader(*connection_of_command()).all(), [(partition, offset)])[0]
-    full = {**_brief(letter), **decoded(letter.value), "not_sent_again": why_not(letter)}
+    refused = why_not(letter)
+    full = {**_brief(letter), **decoded(letter.value), **({} if refused is None else {"not_sent_again": refused})}
     if json:
         print_json(full)
         return
@@ -159,7 +168,7 @@ def _place(letter: DeadLetter) -> str:
 
 
 def _brief(letter: DeadLetter) -> dict[str, Any]:
-    return {
+    told = {
         "place": _place(letter),
         "timestamp": time_text(letter.timestamp),
         "code": letter.code,
@@ -172,6 +181,7 @@ def _brief(letter: DeadLetter) -> dict[str, Any]:
         "source_timestamp": None if letter.source_timestamp is None else time_text(letter.source_timestamp),
         "truncated_from": letter.truncated,
     }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _text(value: Any) -> str:
@@ -179,10 +189,8 @@ def _text(value: Any) -> str:
 
 
 def _listed(letters: list[DeadLetter]) -> Table:
-    grid = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("place", "at", "code", "key", "message"):
-        grid.add_column(name, no_wrap=True)
-    for each in letters:
-        key = (each.key or b"").decode(errors="replace")
-        grid.add_row(_place(each), iso(each.timestamp), Text(each.code), Text(key), Text(each.message))
-    return grid
+    rows = [
+        plain(_place(each), iso(each.timestamp), each.code, (each.key or b"").decode(errors="replace"), each.message)
+        for each in letters
+    ]
+    return fitting(_COLUMNS, rows, terminal_width())

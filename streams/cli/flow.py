@@ -10,6 +10,7 @@ from streams.cli import flow_cancel
 from streams.cli.context import connection_of_command
 from streams.cli.options.sending import FlowId, Json  # noqa: TC001 - Typer reads the annotations
 from streams.cli.show.console import err, print_error, print_json, print_whole
+from streams.cli.show.fitting import print_fitting, terminal_width
 from streams.cli.show.flows import flow_table, listed, watch_flow
 from streams.cli.show.times import duration_of
 from streams.cli.stdio import already_done
@@ -80,7 +81,7 @@ def list_(
     if json:
         print_json({"flows": [to_json(each, whole=False) for each in flows]})
     elif flows:
-        print_whole(listed(flows))
+        print_fitting(listed(flows, terminal_width()))
     else:
         err.print("no flows" if state is None else f"no flow is {state}")
 

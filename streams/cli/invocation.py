@@ -104,7 +104,7 @@ def list_(selection: Looking, listing: ListOptions) -> None:
         _print_ids(pages)
     else:
         _print_tables(pages)
-        if pages.next_cursor is not None:
+        if pages.next_cursor is not None and not pages.missing:
             err.print("there are more: --limit N shows N of them, --all every one", markup=False)
     raise typer.Exit(pages.told())
 
@@ -115,13 +115,13 @@ class _Pages:
     def __init__(self, pages: Iterable[ListPage]) -> None:
         self._pages = pages
         self._as_of: list[str] = []
-        self._missing: tuple[int, ...] = ()
+        self.missing: tuple[int, ...] = ()
         self.next_cursor: str | None = None
 
     def __iter__(self) -> Iterator[ListPage]:
         for page in self._pages:
             self._as_of += [] if page.as_of is None else [page.as_of]
-            self._missing, self.next_cursor = tuple(page.missing), page.next_cursor
+            self.missing, self.next_cursor = tuple(page.missing), page.next_cursor
             yield page
 
     @property
@@ -129,11 +129,11 @@ class _Pages:
         """The end of the list as JSON; `as_of`: when the oldest of it was true."""
         as_of = {"as_of": min(self._as_of)} if self._as_of else {}
         cursor = {} if self.next_cursor is None else {"next_cursor": self.next_cursor}
-        return {**as_of, "missing_partitions": self._missing, **cursor}
+        return {**as_of, "missing_partitions": self.missing, **cursor}
 
     def told(self) -> Exit:
         """The exit code; what is missing is told on stderr."""
-        return tell_missing(self._missing, "what they hold is not listed")
+        return tell_missing(self.missing, "what they hold is not listed")
 
 
 def tell_missing(partitions: Iterable[int], so: str) -> Exit:
@@ -151,7 +151,7 @@ def _print_tables(pages: _Pages) -> None:
         if page.items:
             print_fitting(listed_invocations(page.items, terminal_width(), wall_clock(), header=not shown))
             shown += len(page.items)
-    if not shown:
+    if not shown and not pages.missing:
         err.print("no invocations")
 
 

@@ -11,7 +11,7 @@ from streams.cli.context import connection_of_command
 from streams.cli.options.bounds import Standing
 from streams.cli.options.sending import Cancelling, whoever_this_is
 from streams.cli.show.console import Exit, err, out, print_error, print_json, print_whole
-from streams.cli.show.facts import ends_in_words, ends_of
+from streams.cli.show.facts import ends_in_words, ends_of, tell_facts
 from streams.cli.show.follow import Watched, table, tell_ways_back, watch
 from streams.cli.show.nothing import tell_nothing_matched
 from streams.cli.show.preview import DEFAULT_GRACE, confirm
@@ -78,9 +78,17 @@ def run(
             f"changed nothing. What differs: {', '.join(different)}. Repeat what was sent, or choose another --batch-id"
         )
     _report(watched, start.batch_id, place, as_json=sending.json)
-    if watched.exit_code is Exit.OK and watched.last is not None and watched.last.matched == 0:
-        tell_nothing_matched(connection, start.filter, start.action)
+    if watched.exit_code is Exit.OK and watched.last is not None:
+        _tell_matched(connection, start, watched.last, as_json=sending.json)
     raise typer.Exit(watched.exit_code)
+
+
+def _tell_matched(connection: Connection, start: StartBatch, last: BatchProgress, *, as_json: bool) -> None:
+    """Say that nothing has matched, or what a dry run has found."""
+    if last.matched == 0:
+        tell_nothing_matched(connection, start.filter, start.action)
+    elif start.dry_run and not as_json:
+        tell_facts(start, last)
 
 
 def _confirm(

@@ -166,7 +166,16 @@ def _loaded(name: str, verb: Verb) -> Any:
         around.add_typer(found, name=name, rich_help_panel=verb.panel)
     else:
         around.command(name, cls=getattr(found, "kind", None), rich_help_panel=verb.panel)(found)
-    return typer.main.get_group(around).commands[name]
+    return _unwrapped(typer.main.get_group(around).commands[name])
+
+
+def _unwrapped(command: Any) -> Any:
+    """The command with each paragraph of its help as one line: the terminal breaks it, whatever its width."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        _unwrapped(inner)
+    return command
 
 
 def _lacking(name: str, error: ModuleNotFoundError) -> Exception:

@@ -37,7 +37,7 @@ def test_the_list_fits_the_terminal_and_nothing_is_cut(width: int) -> None:
     shown = " ".join(" ".join(lines).split())
     assert shown.startswith(f"batch action state created {ID} KILL DRAINING 1970-01-01 00:00:01Z 990,000 of 1,000,000 ")
     whom = "invocations of service billing or emails, and label tenant=acme, and created before 1970-01-01 00:16:40Z"
-    assert f"done, 1,000 pending, 9,000 skipped · {whom} · ada@host: bad deploy of the day before yesterday" in shown
+    assert f"done, 1,000 pending, 9,000 skipped · {whom} · by ada@host: bad deploy of the day before yesterday" in shown
     assert "b-standing KILL RUNNING" in shown
     assert "stands until 2100-01-01 00:00:00Z" in shown
     assert "0 of 0 done · not_supported: x ·" in shown

@@ -105,7 +105,8 @@ def test_yes_after_the_preview_kills_and_shows_how_it_gets_on(
     with on_a_terminal("kill", "-s", service) as terminal:
         terminal.await_text("Kill 12 invocations? [y/N]")
         assert "12 match" in terminal.shown
-        assert sum(each in terminal.shown for each in ids) == 5
+        assert sum(each in terminal.shown for each in ids) == 10
+        assert "by status" in terminal.shown
         terminal.type("y\n")
         assert terminal.end() == 0
         assert "ETA " in terminal.shown

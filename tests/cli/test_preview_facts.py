@@ -127,7 +127,8 @@ def test_ends_that_are_not_to_be_seen_yet_are_asked_for_again(
 
 
 @pytest.mark.parametrize(
-    "words", [("kill", "--all", "--yes"), ("cancel", "--all", "--dry-run"), ("cancel", "--all", "--yes", "--no-wait")]
+    "words",
+    [("kill", "--all", "--yes"), ("cancel", "--all", "--dry-run", "--json"), ("cancel", "--all", "--yes", "--no-wait")],
 )
 def test_nobody_asks_how_they_ended_where_there_is_no_choice(service: Service, words: tuple[str, ...]) -> None:
     """A kill kills; a dry run ends nothing."""

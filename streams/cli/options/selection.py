@@ -69,7 +69,7 @@ class Selection:
         ),
     ] = None
     batch: Annotated[
-        _Words | None, _many("--batch", meaning="Ended, or being cancelled, by this batch.", metavar="ID")
+        _Words | None, _many("--batch", meaning="Ended, or being cancelled, by this batch.", metavar="BATCH")
     ] = None
     label: Annotated[
         _Words | None,
@@ -99,9 +99,9 @@ class Selection:
     not_status: Annotated[_Words | None, _none_of("--not-status", "In this status.", "STATUS")] = None
     not_flow: Annotated[_Words | None, _none_of("--not-flow", "Member of this flow.", "FLOW")] = None
     not_parent: Annotated[_Words | None, _none_of("--not-parent", "Child of this invocation.", "ID")] = None
-    not_batch: Annotated[_Words | None, _none_of("--not-batch", "Ended, or being cancelled, by this batch.", "ID")] = (
-        None
-    )
+    not_batch: Annotated[
+        _Words | None, _none_of("--not-batch", "Ended, or being cancelled, by this batch.", "BATCH")
+    ] = None
     not_label: Annotated[_Words | None, _none_of("--not-label", "With this label.", "KEY=VALUE")] = None
     not_created_after: Annotated[
         str | None,

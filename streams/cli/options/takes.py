@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 from typer.models import OptionInfo
 
-from streams.cli.completion import flow_ids, services, statuses
+from streams.cli.completion import batch_ids, flow_ids, services, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,5 +69,10 @@ def _parameters(group: type[Any]) -> list[inspect.Parameter]:
     ]
 
 
-_COMPLETED: dict[str, Callable[[str], Any]] = {"STATUS": statuses, "SERVICE": services, "FLOW": flow_ids}
+_COMPLETED: dict[str, Callable[[str], Any]] = {
+    "STATUS": statuses,
+    "SERVICE": services,
+    "FLOW": flow_ids,
+    "BATCH": batch_ids,
+}
 """Completions for the shell, by the name of the value in the help."""

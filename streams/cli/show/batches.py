@@ -53,6 +53,6 @@ def _about(progress: BatchProgress) -> Iterator[str]:
     if progress.error is not None:
         yield progress.error
     yield describe(progress.filter, progress.invocation_ids_count)
-    told = [each for each in (progress.actor, progress.reason) if each]
-    if told:
+    whose = None if progress.actor is None else f"by {progress.actor}"
+    if told := [each for each in (whose, progress.reason) if each]:
         yield ": ".join(told).replace("\n", " ")

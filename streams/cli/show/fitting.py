@@ -37,23 +37,9 @@ def fitting(
 ) -> Table:
     """The rows as a table of at most `width` characters, if that can be; None: as wide as it needs to be."""
     natural = [max([len(each.name), *(row[n].cell_len for row in rows)]) for n, each in enumerate(columns)]
-    kept = list(range(len(columns)))
-    least = [size if each.least is None else min(size, each.least) for each, size in zip(columns, natural, strict=True)]
-    widths = dict(enumerate(natural))
-    if width is not None:
-        while sum(least[n] + _GAP for n in kept) - _GAP > width and any(columns[n].rank for n in kept):
-            kept.remove(max(kept, key=lambda n: (columns[n].rank, n)))
-        left = width - sum(least[n] + _GAP for n in kept) + _GAP
-        if left < 0:
-            least = [min(size, _NARROW) if columns[n].least is not None else size for n, size in enumerate(least)]
-            left = width - sum(least[n] + _GAP for n in kept) + _GAP
-        # What is cut is lost, what is folded is not.
-        for n in sorted(kept, key=lambda n: columns[n].fold):
-            more = max(0, min(left, natural[n] - least[n]))
-            widths[n] = least[n] + more
-            left -= more
+    widths = dict(enumerate(natural)) if width is None else _widths(columns, natural, width)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=header)
-    for n in kept:
+    for n in widths:
         each = columns[n]
         table.add_column(
             each.name,
@@ -63,8 +49,27 @@ def fitting(
             overflow="fold" if each.fold else "ellipsis",
         )
     for row in rows:
-        table.add_row(*(row[n] for n in kept))
+        table.add_row(*(row[n] for n in widths))
     return table
+
+
+def _widths(columns: Sequence[Column], natural: Sequence[int], width: int) -> dict[int, int]:
+    """The widths of the columns that stay, by number."""
+    least = [size if each.least is None else min(size, each.least) for each, size in zip(columns, natural, strict=True)]
+    kept = list(range(len(columns)))
+
+    def left() -> int:
+        return width - sum(least[n] + _GAP for n in kept) + _GAP
+
+    while left() < 0 and any(columns[n].rank for n in kept):
+        kept.remove(max(kept, key=lambda n: (columns[n].rank, n)))
+    # What is cut is lost, what is folded is not: it shrinks last, and grows last.
+    for n in sorted(kept, key=lambda n: columns[n].fold):
+        if columns[n].least is not None and left() < 0:
+            least[n] = min(least[n], _NARROW)
+    for n in sorted(kept, key=lambda n: columns[n].fold):
+        least[n] += max(0, min(left(), natural[n] - least[n]))
+    return {n: least[n] for n in kept}
 
 
 def terminal_width() -> int | None:

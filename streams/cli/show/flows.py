@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.show.console import Exit, err
+from streams.cli.show.fitting import Column, fitting, plain
 from streams.cli.show.follow import shown
-from streams.cli.show.times import iso
+from streams.cli.show.times import ago, iso
 from streams.cli.show.waiting import FlowWaiting
 from streams.client import FlowReader, FlowTimeoutError
+from streams.clock import wall_clock
 from streams.model import FlowAction, FlowState
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 NUMBERS = ("members", "live", "pending", "ended", "kept", "failed")
 STYLES = {FlowState.CANCELLED: "green", FlowState.PARTIALLY_CANCELLED: "yellow"}
 _WIDEST = 110
+_COLUMNS = (
+    Column("flow", least=20, fold=True),
+    Column("state"),
+    Column("action", rank=4),
+    Column("policy", rank=5),
+    *(Column(name, rank=2 if name in {"live", "kept"} else 0, right=True) for name in NUMBERS),
+    Column("updated", rank=3, right=True),
+)
 
 
 class FlowBar:
@@ -152,16 +162,13 @@ def flow_table(progress: FlowProgress) -> Table:
     return grid
 
 
-def listed(flows: list[FlowProgress]) -> Table:
-    """Flows as a table, one a row."""
-    grid = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("flow", "state", "action", "policy"):
-        grid.add_column(name, no_wrap=True)
-    for name in NUMBERS:
-        grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_column("updated", no_wrap=True)
+def listed(flows: list[FlowProgress], width: int | None) -> Table:
+    """Flows as a table, one a row; of a terminal's width, if that is given."""
+    rows = []
+    now = wall_clock()
     for each in flows:
         counts = [f"{getattr(each, name):,}" for name in NUMBERS]
-        words = [each.flow_id, each.state, each.action or "-", each.policy or "-"]
-        grid.add_row(*map(Text, words), *counts, iso(each.updated_at))
-    return grid
+        updated = iso(each.updated_at) if width is None else ago(each.updated_at, now)
+        state = Text(each.state, style=STYLES.get(each.state, "cyan"))
+        rows.append(plain(each.flow_id, state, each.action or "-", each.policy or "-", *counts, updated))
+    return fitting(_COLUMNS, rows, width)

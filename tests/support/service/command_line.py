@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,15 @@ class CommandLine:
     def __init__(self, bootstrap: str, folder: Path) -> None:
         self.folder = folder
         self.settings = load_settings(bootstrap_servers=bootstrap, topic_prefix=f"t-{uuid4().hex[:10]}.")
+        port = _free_port()
         self.variables = {
             "STREAMS_BOOTSTRAP_SERVERS": bootstrap,
             "STREAMS_TOPIC_PREFIX": self.settings.topic_prefix,
             "STREAMS_STATE_DIR": str(folder / "state"),
             "STREAMS_LOG_FORMAT": "json",
+            "STREAMS_WORKER_HTTP": "127.0.0.1:0",
+            "STREAMS_GATEWAY_HTTP": f"127.0.0.1:{port}",
+            "STREAMS_GATEWAY_URL": f"http://127.0.0.1:{port}",
         }
 
     @property
@@ -68,3 +73,9 @@ class CommandLine:
         code, stdout, stderr = self.run(*words)
         assert code == 0, stderr
         return [json.loads(line) for line in stdout.split("\n") if line]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
