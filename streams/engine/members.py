@@ -78,21 +78,18 @@ def following(command: Command, effects: list[Effect], at: At, view: View) -> li
 
 def _joins(invocation: Invocation, effects: Sequence[Effect], at: At, view: View) -> list[Effect]:
     """The new row's membership. One that was ended at the door joins no flow."""
-    for effect in effects:
-        if isinstance(effect, InsertRow):
-            if effect.row.status in TERMINAL:
-                return []
-            break
-    else:
+    first = effects[0]
+    if not isinstance(first, InsertRow) or first.row.status in TERMINAL:
         return []
     wanted, labels = view.reconcile_labels, invocation.labels
     noted = {key: labels[key] for key in wanted if key in labels} if wanted else {}
-    return [
-        _append(
-            name, JoinFlow(ENGINE_VERSION, home_of(name, view.partitions), *name, at.partition, (at.offset,), noted)
-        )
-        for name in flows_of(invocation)
-    ]
+    joined: list[Effect] = []
+    for name in flows_of(invocation):
+        flow_id, children = name
+        home = home_of(name, view.partitions)
+        join = JoinFlow(ENGINE_VERSION, home, flow_id, children, at.partition, (at.offset,), noted)
+        joined.append(Append(home, flow_id, join))
+    return joined
 
 
 def rejoining(rows: Iterable[Row], at: At, view: View) -> list[Effect]:

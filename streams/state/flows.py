@@ -73,10 +73,11 @@ class Flows:
 
     def flow(self, name: FlowName) -> Flow | None:
         """The flow of that name."""
-        known = self._known
-        if name not in known:
-            known[name] = kept_flows.stored_flow(self._db, name)
-        return known[name]
+        try:
+            return self._known[name]
+        except KeyError:
+            flow = self._known[name] = kept_flows.stored_flow(self._db, name)
+            return flow
 
     def members(self, name: FlowName, partition: int, after: int, limit: int) -> list[tuple[int, Member]]:
         """As `View.members`."""
@@ -94,7 +95,10 @@ class Flows:
         if highest is None or partition not in highest:
             highest = self._read_highest(name, partition)
         if seqs[0] > highest[partition]:
-            self._new.update([(name, partition, seq) for seq in seqs])
+            if len(seqs) == 1:
+                self._new.add((name, partition, seqs[0]))
+            else:
+                self._new.update([(name, partition, seq) for seq in seqs])
             return []
         changed = self._entries_unwritten.get(name, {}).get(partition)
         if not changed:
