@@ -21,6 +21,7 @@ from streams.gateway.progress import (
     with_record,
     with_tombstone,
 )
+from streams.kafka.headers import headers_of
 from streams.model import (
     FINAL_STATES,
     BatchHeader,
@@ -223,7 +224,7 @@ def read_of(message: Any) -> Read:
 def conflict_of(message: Any) -> Read:
     """A message of `dead-letters`: with a content only where it is a batch whose id was taken."""
     key = (message.key() or b"").decode(errors="replace")
-    names = dict(message.headers() or ())
+    names = dict(headers_of(message))
     content = (_decoded(message) or UNREADABLE) if names.get("error-code") == _CONFLICT.encode() else None
     return Read(key, content, message.partition(), message.offset(), message.timestamp()[1])
 

@@ -9,7 +9,7 @@ import msgspec
 from streams.codec.wire import write_long
 from streams.model import Ending, Row
 from streams.state.labels import labels_text
-from streams.state.schema import CODES, STATUSES
+from streams.state.schema import CODES, HALVES, STATUSES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -177,6 +177,14 @@ def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
             plain.append(values)
     db.executemany(_UPDATE, plain)
     db.executemany(_UPDATE_MARKED, marked)
+
+
+def delete_rows(db: sqlite3.Connection, seqs: str) -> list[int]:
+    """Delete both halves of rows, and their payloads; `seqs`: a `json_list`. Returns the seqs that had a payload."""
+    gone = "WHERE seq IN (SELECT value FROM json_each(?))"
+    for half in HALVES:
+        db.execute(f"DELETE FROM {half} {gone}", (seqs,))  # noqa: S608 - our own names
+    return [seq for (seq,) in db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,))]  # noqa: S608
 
 
 def _is_marked(row: Row) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from streams.engine.answers import Inbox, Weighed
 from streams.engine.weights import of_member, of_start
 from streams.model import TERMINAL, Payload
 from streams.state import reads
-from streams.state.columns import insert_rows, json_list, row_of, update_rows
+from streams.state.columns import delete_rows, insert_rows, json_list, row_of, update_rows
 from streams.state.deltas import (
     RESTING,
     Endings,
@@ -27,7 +28,7 @@ from streams.state.ended import Ended
 from streams.state.inboxes import Inboxes
 from streams.state.kept_flows import parents_came, parents_gone
 from streams.state.keys import delta_key, invocation_key, payload_key
-from streams.state.schema import HALVES, STATUSES
+from streams.state.schema import STATUSES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 Changelog = list[tuple[str, bytes | None]]
 """Keys and values, in the order in which they apply; None is a tombstone."""
 
+_SEQ: Final = attrgetter("seq")
 _ANY: Final = 1 << 62
 """A limit in bytes that nothing reaches."""
 
@@ -296,7 +298,7 @@ class Overlay:
         if self._inserted:
             self._write_inserted()
         if self._updated:
-            rows = sorted(self._updated.values(), key=_seq)
+            rows = sorted(self._updated.values(), key=_SEQ)
             update_rows(self._db, rows)
             changelog += [(invocation_key(row.invocation_id), encode_row(row)) for row in rows]
             self._updated.clear()
@@ -323,13 +325,10 @@ class Overlay:
         if not self._removed:
             return {}
         seqs = json_list(list(self._removed))
-        gone = "WHERE seq IN (SELECT value FROM json_each(?))"
         parents_gone(self._db, seqs)
-        for half in HALVES:
-            self._db.execute(f"DELETE FROM {half} {gone}", (seqs,))  # noqa: S608
-        had_payload = self._db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,)).fetchall()  # noqa: S608
+        had_payload = delete_rows(self._db, seqs)
         keys = dict.fromkeys(map(invocation_key, self._removed.values()))
-        keys |= dict.fromkeys(payload_key(self._removed[seq]) for (seq,) in had_payload)
+        keys |= dict.fromkeys(payload_key(self._removed[seq]) for seq in had_payload)
         self._removed.clear()
         return keys
 
@@ -351,7 +350,3 @@ class Overlay:
             for row, _ in found:
                 tombstones.pop(payload_key(row.invocation_id), None)
         return [(payload_key(row.invocation_id), encode(Payload(payload))) for row, payload in found]
-
-
-def _seq(row: Row) -> int:
-    return row.seq
