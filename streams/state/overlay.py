@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -70,7 +71,7 @@ class Overlay:
         self._updated: dict[int, Row] = {}
         self._removed: dict[int, str] = {}
         self._to_forget: dict[int, reads.EndedRow] = {}
-        self._released: dict[int, int] = {}
+        self._released: Counter[int] = Counter()
         self._inboxes = Inboxes()
         self._deltas: set[int] = set()
         self.just_ended = Ended(db)
@@ -217,7 +218,7 @@ class Overlay:
             if row.status in TERMINAL:
                 self.just_ended.row(row)
         if known.delta is not None:
-            self._release({known.delta: 1})
+            self._released[known.delta] += 1
         if self._to_forget:
             self._to_forget.pop(row.seq, None)
         if row.delta is not None:
@@ -236,7 +237,7 @@ class Overlay:
         self._count(status, -1)
         self.total -= 1
         if delta is not None:
-            self._release({delta: 1})
+            self._released[delta] += 1
         self._rows[invocation_id] = None
         self._updated.pop(seq, None)
         inserted = self._inserted.pop(seq, None)
@@ -254,7 +255,7 @@ class Overlay:
         delta, left = effect.delta, effect.left
         seqs = seqs_of(delta)
         if not RESTING.isdisjoint(left):
-            self._release(count_resting(self._db, seqs))
+            self._released.update(count_resting(self._db, seqs))
         record = encode(delta)
         whole = page is not None and len(delta.changes) == 1 and page.matched == len(seqs)
         there = apply_delta(self._db, offset, delta, record, page.condition if page is not None and whole else None)
@@ -285,10 +286,6 @@ class Overlay:
     def _count(self, status: Status, by: int) -> None:
         self.counts[status] = self.counts.get(status, 0) + by
         self.counts_changed = True
-
-    def _release(self, released: Mapping[int, int]) -> None:
-        for offset, count in released.items():
-            self._released[offset] = self._released.get(offset, 0) + count
 
     # --- writing ---
 
