@@ -20,7 +20,7 @@ from streams.gateway.stores import (
     BoardStore,
     ConflictStore,
     FlowStore,
-    Read,
+    TopicRead,
     WorkerStore,
     conflict_of,
     read_of,
@@ -52,7 +52,7 @@ class BoardSource(NamedTuple):
 
     topic: Topic
     store: Callable[[], BoardStore]
-    read: Callable[[Any], Read]
+    read: Callable[[Any], TopicRead]
 
 
 SOURCES: Final = (
@@ -121,9 +121,7 @@ class Board:
     @property
     def hindered_by(self) -> str | None:
         """Why the board is not complete, or may be out of date; None if it is as it should be."""
-        for topic, why in self._trouble.items():
-            return f"{self._settings.topic(topic)} {why}"
-        return None
+        return "; ".join(f"{self._settings.topic(topic)} {why}" for topic, why in self._trouble.items()) or None
 
     async def changed(self, timeout_s: float) -> None:
         """Wait for the next change of anything, at most so long."""
@@ -139,7 +137,7 @@ class Board:
         """A topic is about to be read from its beginning."""
         self._loading[topic] = next(each.store() for each in SOURCES if each.topic is topic)
 
-    def take(self, topic: Topic, reads: list[Read], *, caught_up: bool) -> None:
+    def take(self, topic: Topic, reads: list[TopicRead], *, caught_up: bool) -> None:
         """Take what was read; `caught_up`: the topic is read up to the end that it had at the beginning."""
         store = self._loading.get(topic, self._stores[topic])
         keys = dict.fromkeys(key for each in reads if (key := store.put(each)) is not None)
@@ -198,7 +196,7 @@ class _Reader(threading.Thread):
         self._room = threading.Semaphore(_AHEAD)
 
     def run(self) -> None:
-        """Read until asked to stop."""
+        """TopicRead until asked to stop."""
         while not self.stopping.is_set():
             try:
                 self._read()
@@ -222,7 +220,7 @@ class _Reader(threading.Thread):
                 elif not reads:
                     self.stopping.wait(_IDLE_S)
 
-    def _hand_over(self, reads: list[Read], *, caught_up: bool) -> None:
+    def _hand_over(self, reads: list[TopicRead], *, caught_up: bool) -> None:
         """Give it to the loop, which may be busy: at most a few lists wait there."""
         while not self._room.acquire(timeout=0.1):
             if self.stopping.is_set():

@@ -41,7 +41,7 @@ _CONFLICT: Final = "batch_id_conflict"
 UNREADABLE: Final = object()
 
 
-class Read(NamedTuple):
+class TopicRead(NamedTuple):
     """One record of a topic. `content` is None for a tombstone, `UNREADABLE` for what this version cannot read."""
 
     key: str
@@ -54,7 +54,7 @@ class Read(NamedTuple):
 class BoardStore(Protocol):
     """What one topic says."""
 
-    def put(self, read: Read) -> Key | None:
+    def put(self, read: TopicRead) -> Key | None:
         """Take a record in; returns what has changed by it, if readers may wait for that."""
 
     def keys(self) -> set[Key]:
@@ -73,7 +73,7 @@ class BatchStore:
         self._progress: dict[str, BatchProgress] = {}
         self._stale: set[str] = set()
 
-    def put(self, read: Read) -> Key | None:
+    def put(self, read: TopicRead) -> Key | None:
         """Take a header, a slice or a tombstone in."""
         try:
             batch_id, partition = _parsed(read.key)
@@ -144,7 +144,7 @@ class FlowStore:
     def __init__(self) -> None:
         self.flows: dict[str, FlowProgress] = {}
 
-    def put(self, read: Read) -> Key | None:
+    def put(self, read: TopicRead) -> Key | None:
         """Take a record in; a flow that is forgotten leaves."""
         known = self.flows.get(read.key)
         if read.content is None:
@@ -165,7 +165,7 @@ class WorkerStore:
     def __init__(self) -> None:
         self.workers: dict[int, WorkerAddress] = {}
 
-    def put(self, read: Read) -> Key | None:
+    def put(self, read: TopicRead) -> Key | None:
         """Take an address in; that of a partition given up leaves."""
         if not read.key.isdecimal():
             return None
@@ -197,7 +197,7 @@ class ConflictStore:
     def __init__(self) -> None:
         self.conflicts: dict[str, tuple[Conflict, ...]] = {}
 
-    def put(self, read: Read) -> Key | None:
+    def put(self, read: TopicRead) -> Key | None:
         """Take a dead letter in; `content` is None unless it is such a one."""
         if read.content is None:
             return None
@@ -215,18 +215,18 @@ class ConflictStore:
         return set()
 
 
-def read_of(message: Any) -> Read:
+def read_of(message: Any) -> TopicRead:
     """A message of a topic of progress, decoded."""
     key = (message.key() or b"").decode(errors="replace")
-    return Read(key, _decoded(message), message.partition(), message.offset(), message.timestamp()[1])
+    return TopicRead(key, _decoded(message), message.partition(), message.offset(), message.timestamp()[1])
 
 
-def conflict_of(message: Any) -> Read:
+def conflict_of(message: Any) -> TopicRead:
     """A message of `dead-letters`: with a content only where it is a batch whose id was taken."""
     key = (message.key() or b"").decode(errors="replace")
     names = dict(headers_of(message))
     content = (_decoded(message) or UNREADABLE) if names.get("error-code") == _CONFLICT.encode() else None
-    return Read(key, content, message.partition(), message.offset(), message.timestamp()[1])
+    return TopicRead(key, content, message.partition(), message.offset(), message.timestamp()[1])
 
 
 def _parsed(key: str) -> tuple[str, int | None]:

@@ -15,6 +15,7 @@ from streams import codec, metrics
 from streams.cli.app import app
 from streams.cli.records import command_of
 from streams.config import Settings, variable
+from streams.gateway.api.openapi import document
 from support import pages
 from support.pages import PAGES, Block, CommandLine, Link
 from support.service.programs import ROOT, script
@@ -97,9 +98,17 @@ def test_a_command_line_is_one_that_the_program_takes(line: CommandLine) -> None
         case "docker":
             _check_compose(words)
         case "curl":
-            assert re.search(r"/(metrics|health/live|health/ready)$", words[-1])
+            (address,) = [word for word in words if re.match(r"(http://)?localhost:", word)]
+            assert re.search(r"/(metrics|health/live|health/ready)$", address) or _is_route(address)
         case _:
             assert tool in TOOLS or tool in ELSEWHERE
+
+
+def _is_route(address: str) -> bool:
+    """True if it is a route of the API; `test_http_page.py` sends the requests of the page about it."""
+    path = address.partition("/api/")[2].partition("?")[0]
+    patterns = (re.sub(r"\\{\w+\\}", "[^/]+", re.escape(each)) for each in document()["paths"])
+    return any(re.fullmatch(pattern, f"/api/{path}") for pattern in patterns)
 
 
 def _check_compose(words: Sequence[str]) -> None:
