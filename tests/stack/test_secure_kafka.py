@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
@@ -45,7 +46,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 def service(secured: Secured) -> Secured:
     """A worker, a gateway and an executor, each with its own login."""
     secured.program("worker", "worker", STREAMS_WORKER_ID="worker-1", STREAMS_STATE_DIR=str(secured.folder / "state"))
-    secured.program("gateway", "gateway", STREAMS_GATEWAY_HTTP="127.0.0.1:0")
+    secured.program("gateway", "gateway", STREAMS_GATEWAY_HTTP=f"127.0.0.1:{secured.gateway_port}")
     _await(lambda: "gateway ready" in secured.programs[1].output(), secured, "ready")
     return secured
 
@@ -111,6 +112,7 @@ def test_every_part_does_its_work(service: Secured) -> None:
         ("invoke", "billing", "none", "--at", "2h"),
         ("kill", "--service", "nobody", "--dry-run"),
         ("verify",),
+        ("export", "--force", "--output", "table.jsonl"),
     ],
 )
 def test_every_verb_of_an_operator_has_the_rights_it_needs(service: Secured, words: tuple[str, ...]) -> None:
@@ -118,6 +120,21 @@ def test_every_verb_of_an_operator_has_the_rights_it_needs(service: Secured, wor
     assert [each.tail(5) for each in service.programs if each.failed] == []
     done = service.run("operator", *words)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_api_has_the_rights_it_needs(service: Secured) -> None:
+    """Each topic that it reads, and the commands that it writes."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{service.gateway_port}/api/v1", trust_env=False, timeout=30) as api:
+        _await(lambda: api.get("/batches").status_code == 200, service, "answering")
+        for path in ("/flows", "/dead-letters", "/partitions"):
+            assert api.get(path).status_code == 200, api.get(path).text
+        invoked = api.post("/invocations", json={"invocation": {"service": "billing", "handler": "none"}})
+        assert invoked.status_code == 202, invoked.text
+        cancelled = api.post("/flow-cancels", json={"flow_id": "f-1"})
+        assert cancelled.status_code == 202, cancelled.text
+        asked = {"action": "KILL", "filter": {"services": ["nobody"]}, "dry_run": True}
+        begun = api.post("/batches", json=asked)
+        assert begun.status_code == 202, begun.text
 
 
 READS = {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from starlette.types import ASGIApp
+
 OPERATOR, VIEWER = "streams_operators-own-secret", "streams_viewers-own-secret"
 """Secrets of ann, who is an operator, and of vic, who is a viewer."""
 LINES = (line_of("ann", Role.OPERATOR, OPERATOR), line_of("vic", Role.VIEWER, VIEWER))
@@ -44,9 +46,14 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 class Door:
-    """The door with a file of tokens and two clocks that stand still. `lines` None: it asks for no token."""
+    """The door with a file of tokens and two clocks that stand still. `lines` None: it asks for no token.
 
-    def __init__(self, folder: Path, lines: tuple[str, ...] | None = LINES, **settings: Any) -> None:
+    `app`: the application behind it, if not the one that tells what it sees.
+    """
+
+    def __init__(
+        self, folder: Path, lines: tuple[str, ...] | None = LINES, app: ASGIApp = application, **settings: Any
+    ) -> None:
         self.file = folder / "tokens"
         self.now = 1_000_000.0
         self.timer = 0.0
@@ -55,7 +62,7 @@ class Door:
             self.write(*lines)
             tokens = Tokens(self.file, lambda: self.timer)
         self.settings = Settings(**{"gateway_http": "127.0.0.1:8080", **settings})
-        self.access = Access(application, self.settings, tokens, lambda: self.now, lambda: self.timer)
+        self.access = Access(app, self.settings, tokens, lambda: self.now, lambda: self.timer)
 
     def write(self, *lines: str) -> None:
         """Write the file of tokens, which nobody else may do."""

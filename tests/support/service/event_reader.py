@@ -16,10 +16,13 @@ class EventReader:
     `sends_at_once`: pieces that the app may send before the reader takes one, as a socket's buffer holds.
     """
 
-    def __init__(self, app: Any, path: str, *, last_seen: str | None = None, sends_at_once: int = 1_000) -> None:
+    def __init__(
+        self, app: Any, path: str, *, last_seen: str | None = None, token: str | None = None, sends_at_once: int = 1_000
+    ) -> None:
         raw, _, query = path.partition("?")
         headers = [(b"host", b"127.0.0.1:8080")]
         headers += [] if last_seen is None else [(b"last-event-id", last_seen.encode("latin-1"))]
+        headers += [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
         self._scope = {
             "type": "http",
             "asgi": {"version": "3.0"},

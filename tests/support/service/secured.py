@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
+from streams.broker.base import free_port
 from streams.config import Settings
 from support import pages
 from support.kafka.secure_broker import SecureBroker, password_of
@@ -35,6 +36,7 @@ class Secured:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broker = SecureBroker(folder / "broker")
+        self.gateway_port = free_port()
         self.programs: list[Program] = []
         self.said: list[str] = []
         """What commands have printed."""
