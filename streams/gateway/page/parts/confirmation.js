@@ -12,7 +12,7 @@ import { Button, Dialog, Input, Trouble } from "./basics.js";
 
 const TYPED_ABOVE = 10_000;
 const FRESH_MS = 2_000;
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 10_000;
 
 export class Confirmation extends Component {
   constructor(props) {
