@@ -50,7 +50,7 @@ def _restarted(row: Row, at: At) -> Row:
 
 def _opened(rows: Sequence[Row], at: At, view: View) -> list[Effect]:
     """The flows of their children, open again; what these flows held here is let go."""
-    flows = [view.flow(row.invocation_id, children=True) for row in rows]
+    flows = [view.flow(row.invocation_id, children=True) for row in view.with_children(rows)]
     effects: list[Effect] = [
         PutFlow(opened(flow, at)) for flow in flows if flow is not None and flow.action is not None
     ]

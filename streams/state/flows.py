@@ -133,13 +133,6 @@ class Flows:
         parents = {flow.flow_id for flow in flows} | {flow_id for children, flow_id in self._before if children}
         return [row for row in rows if row.invocation_id in parents] if parents else []
 
-    def load_children(self, parents: Sequence[Row]) -> None:
-        """Read the flows of these rows' children in one statement: most have none."""
-        asked = [row for row in parents if (True, row.invocation_id) not in self._known]
-        self.with_children(asked)
-        for row in asked:
-            self._known.setdefault((True, row.invocation_id), None)
-
     def dispatching(self) -> list[Flow]:
         """As `View.dispatching`."""
         return [flow for _, flow in sorted(self._turns.items())] if self._turns else []

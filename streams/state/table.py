@@ -268,8 +268,6 @@ class Table(PartsOfTable):
         if seqs and (query.action is not Action.PAUSE or self.held(-1, 1, 1)):
             rows = self._overlay.rows(seqs)
             page = replace(page, rows=tuple(row for row in rows if row.held or query.action is not Action.PAUSE))
-            if query.action is Action.RESTART:
-                self._flows.load_children(rows)
         self.last_page = page
         return page
 
