@@ -60,16 +60,17 @@ def _flow_of(entry: str) -> FlowName:
 
 
 def _entry(found: object, flow: object) -> tuple[object, ...]:
-    """What an entry says; nothing, if it is from before the flow was opened again."""
+    """What an entry says; nothing, if it is from before the flow was opened again, or has failed another's cancel."""
     assert isinstance(found, Member)
     assert isinstance(flow, Flow)
-    state = found.state if found.round > flow.reopened else MemberState.JOINED
+    old = found.round <= flow.reopened or (found.state is MemberState.FAILED and found.round < flow.round)
+    state = MemberState.JOINED if old else found.state
     return state, found.labels, found.invocation_id if state is MemberState.FAILED else None
 
 
 def _member(member: state.Member) -> tuple[object, ...]:
-    failed = member.state is MemberState.FAILED
-    return member.state, member.labels, member.invocation_id if failed else None
+    state = MemberState.JOINED if member.state is MemberState.FAILED and member.to_ask else member.state
+    return state, member.labels, member.invocation_id if state is MemberState.FAILED else None
 
 
 def _entries(model: Partition) -> dict[str, tuple[object, ...]]:
