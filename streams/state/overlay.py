@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from streams.codec import encode, encode_row
 from streams.engine.answers import Inbox, Weighed
 from streams.engine.weights import of_member, of_start
-from streams.model import TERMINAL, Payload
+from streams.model import TERMINAL
 from streams.state import reads
 from streams.state.columns import delete_rows, insert_rows, json_list, row_of, update_rows
 from streams.state.deltas import (
@@ -29,6 +29,7 @@ from streams.state.ended import Ended
 from streams.state.inboxes import Inboxes
 from streams.state.kept_flows import parents_came, parents_gone
 from streams.state.keys import delta_key, invocation_key, payload_key
+from streams.state.payloads import write_payloads
 from streams.state.schema import STATUSES
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ class Overlay:
             update_rows(self._db, rows)
             changelog += [(invocation_key(row.invocation_id), encode_row(row)) for row in rows]
             self._updated.clear()
-        changelog += self._payloads_of_inserted(tombstones)
+        changelog += write_payloads(self._db, list(self._inserted.values()), tombstones)
         changelog += [(key, None) for key in tombstones]
         self._inserted.clear()
         self._inboxes.forget()
@@ -335,15 +336,3 @@ class Overlay:
         self._changelog += [(invocation_key(row.invocation_id), encode_row(row)) for row, _ in rows]
         insert_rows(self._db, rows)
         parents_came(self._db, [row.invocation_id for row, _ in rows])
-
-    def _payloads_of_inserted(self, tombstones: dict[str, None]) -> Changelog:
-        """Write payloads. One that a removed row left under the same key is replaced, not removed."""
-        found = [(e.row, e.payload) for e in self._inserted.values() if e.payload is not None]
-        if found:
-            self._db.executemany("INSERT INTO payloads VALUES (?, ?)", [(row.seq, payload) for row, payload in found])
-        if tombstones:
-            for effect in self._inserted.values():
-                tombstones.pop(invocation_key(effect.row.invocation_id), None)
-            for row, _ in found:
-                tombstones.pop(payload_key(row.invocation_id), None)
-        return [(payload_key(row.invocation_id), encode(Payload(payload))) for row, payload in found]

@@ -171,7 +171,7 @@ def test_the_page_answers(stack: Stack) -> None:
 def test_the_command_line_in_a_container_finds_the_gateway(stack: Stack) -> None:
     """It lists what the load has invoked, and asks as STREAMS_ACTOR says."""
     listed = json.loads(stack.run("worker-2", "streams", "invocation", "list", "--limit", "3", "--json"))
-    assert len(listed["items"]) == 3
+    assert len(listed["invocations"]) == 3
     batch = stack.kill_by_filter("worker-2", "no such service")
     assert batch["actor"] == "compose"
 
