@@ -22,12 +22,13 @@ from support.service.workload import DAY_MS, now_ms
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, ViewportSize
 
     from streams.model import Record
 
 PICTURES = Path(__file__).parents[1] / "docs" / "page"
-WIDE, PHONE = {"width": 1200, "height": 760}, {"width": 360, "height": 740}
+WIDE: ViewportSize = {"width": 1200, "height": 760}
+PHONE: ViewportSize = {"width": 360, "height": 740}
 EMAILS, OTHERS = 24_000, 3_000
 
 _TENANTS = ("acme", "globex", "initech", "umbrella")

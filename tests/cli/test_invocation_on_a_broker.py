@@ -54,7 +54,8 @@ def test_pages_of_a_list_go_on_where_it_ended(answering: CommandLine, load: Call
     """By the cursor of the JSON form; every id comes once."""
     service = f"paged-{uuid4().hex[:8]}"
     ids = load(service, 7)
-    found, more = [], []
+    found: list[str] = []
+    more: list[str] = []
     for _ in range(10):
         page = answering.json("invocation", "list", "-s", service, "-n", "3", *more)
         found += [each["invocation_id"] for each in page["invocations"]]
