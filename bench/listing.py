@@ -1,19 +1,21 @@
-"""Lists, counts and single invocations, and what an unrelated command feels of them."""
+"""Lists, counts and single invocations: what an unrelated command feels of them, and a kill."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.lib import workload
-from bench.lib.batch import latency, pings, print_pings
+from bench.lib.batch import latency, pings, print_pings, run
 from bench.lib.options import add_rows
 from bench.lib.report import load_average, percentile, print_table
 from bench.lib.service import PARTITIONS, BenchError, Service, say, service
+from streams.client import new_batch_id
 from streams.listing.fanout import FanOut
 from streams.listing.query import CountQuery, GroupBy, ListQuery, OneQuery
-from streams.model import ENGINE_VERSION, Filter, Status, WorkerAddress
+from streams.model import ENGINE_VERSION, Action, Filter, StartBatch, Status, WorkerAddress
 
 if TYPE_CHECKING:
     import argparse
@@ -24,10 +26,11 @@ _WARM_UP_S = 12.0
 _IDLE_S = 10.0
 _EACH_S = 10.0
 _REST_S = 1.0
+_KILLS = 6
 _PAUSE_S = 0.05
 """Between two questions of the one who asks: more than a person, as much as a page with a few tabs."""
 
-_OTHERS = Filter(services=(workload.OTHER,), statuses=(Status.SCHEDULED, Status.RUNNING))
+_SOME = Filter(services=(workload.round_service(0),), statuses=(Status.SCHEDULED, Status.RUNNING))
 _ABSENT = Filter(labels={"no": "such label"})
 
 
@@ -40,38 +43,41 @@ def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     """Figures of each kind of question, asked one after the other beside pings, of a table that one worker has."""
     say(f"making {options.rows:,} commands")
     names = workload.ids(options.rows)
-    records = list(workload.table(names, PARTITIONS, running=True))
+    records = list(workload.rounds(names, PARTITIONS, _KILLS))
     with service(bootstrap, "list", 1) as made:
         made.load(records, NAME, STREAMS_WORKER_HTTP="127.0.0.1:0")
         (line,) = made.await_event("serving metrics and health", 1)
         url = f"http://{line['host']}:{line['port']}"
-        return asyncio.run(_measure(made, url, names[len(names) // 2]))
+        return asyncio.run(_measure(made, url, names))
 
 
 def show(figures: dict[str, Any]) -> None:
     """Print the tables."""
     head = ("asked", "answers", "p50 ms", "p99", "max", "load")
-    shown = [
-        [name, each["answers"], each["p50"], each["p99"], each["max"], each["load"]] for name, each in figures.items()
-    ]
+    keys = ("answers", "p50", "p99", "max", "load")
+    shown = [[name, *[each[key] for key in keys]] for name, each in figures.items() if "answers" in each]
     print_table("Questions, one at a time", head, shown)
+    kills = [
+        [name, each["rows"], each["ended_per_second"], each["load"]] for name, each in figures.items() if "rows" in each
+    ]
+    print_table("Kills in turn", ("killed", "rows each", "ended/s, median", "load"), kills)
     print_pings(figures)
 
 
-async def _measure(made: Service, url: str, name: str) -> dict[str, Any]:
+async def _measure(made: Service, url: str, names: list[str]) -> dict[str, Any]:
     addresses = {number: WorkerAddress(number, url, "w", ENGINE_VERSION, 0, 0) for number in range(PARTITIONS)}
     fan = FanOut(lambda: addresses, lambda: PARTITIONS)
     kinds: dict[str, Callable[[], Awaitable[Any]]] = {
-        "one of all": lambda: fan.one(OneQuery(name)),
-        "list 50, service and status": lambda: fan.page(ListQuery(_OTHERS, 50)),
+        "one of all": lambda: fan.one(OneQuery(names[0])),
+        "list 50, service and status": lambda: fan.page(ListQuery(_SOME, 50)),
         "list 500": lambda: fan.page(ListQuery(limit=500)),
         "list, nothing matches": lambda: fan.page(ListQuery(_ABSENT, 50)),
         "count of all": lambda: fan.counts(CountQuery()),
-        "count, service and status": lambda: fan.counts(CountQuery(_OTHERS)),
+        "count, service and status": lambda: fan.counts(CountQuery(_SOME)),
         "count by service": lambda: fan.counts(CountQuery(group_by=GroupBy.SERVICE)),
     }
     figures: dict[str, Any] = {}
-    windows: dict[str, tuple[float, float]] = {}
+    windows: dict[str, list[tuple[float, float]]] = {}
     with pings(made) as found:
         await asyncio.sleep(_WARM_UP_S)
         began = time.time()
@@ -81,12 +87,37 @@ async def _measure(made: Service, url: str, name: str) -> dict[str, Any]:
             say(f"{NAME}: {kind}")
             began = time.time()
             figures[kind] = await _asked(ask)
-            windows[kind] = began, time.time()
+            windows[kind] = [(began, time.time())]
             await asyncio.sleep(_REST_S)
+        windows |= await _kills(made, kinds["list 50, service and status"], kinds["count, service and status"])
     await fan.close()
-    for kind, window in windows.items():
-        figures[kind] |= {"idle": latency(found, *idle), "during": latency(found, *window), "load": load_average()}
+    rows = len(names) // _KILLS
+    for kind, spans in windows.items():
+        within = [(at, took) for at, took in found if any(begin <= at < end for begin, end in spans)]
+        during = latency(within, spans[0][0], spans[-1][1])
+        figures.setdefault(kind, {}).update(idle=latency(found, *idle), during=during, load=load_average())
+        if "answers" not in figures[kind]:
+            figures[kind] |= {"rows": rows, "ended_per_second": median(rows / (end - begin) for begin, end in spans)}
     return figures
+
+
+async def _kills(made: Service, *asks: Callable[[], Awaitable[Any]]) -> dict[str, list[tuple[float, float]]]:
+    """When kills ran, each of other rows: alone, and beside one who asks."""
+    windows: dict[str, list[tuple[float, float]]] = {"kill alone": [], "kill beside lists": []}
+    for number in range(_KILLS):
+        name = list(windows)[number % 2]
+        say(f"{NAME}: {name}")
+        batch = StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.round_service(number),)))
+        killing = asyncio.create_task(asyncio.to_thread(run, made, [batch]))
+        while not killing.done():
+            if number % 2:
+                for ask in asks:
+                    await ask()
+            await asyncio.sleep(_PAUSE_S)
+        ran = await killing
+        windows[name].append((ran.sent, ran.finished))
+        await asyncio.sleep(_REST_S)
+    return windows
 
 
 async def _asked(ask: Callable[[], Awaitable[Any]]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from streams.clock import wall_clock
 from streams.listing.cursor import decode_cursor, encode_cursor
 from streams.listing.merging import by_partition, merged
 from streams.listing.query import (
-    MAX_LIMIT,
     CountAnswer,
     CountedGroup,
     CountQuery,
@@ -25,6 +24,7 @@ from streams.listing.query import (
     OneRequest,
     QueryRefusedError,
     Reached,
+    check_query,
     decode_answer,
     encode_query,
 )
@@ -111,6 +111,8 @@ class FanOut:
         self._secret = secret
         self._now = now
         self._session: aiohttp.ClientSession | None = None
+        self._silent: set[str] = set()
+        """Workers that gave no answer to the last question."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -122,10 +124,9 @@ class FanOut:
         """A page of a list.
 
         Raises:
-            QueryRefusedError: a limit out of bounds, or a cursor that is none or belongs to another filter.
+            QueryRefusedError: a limit out of bounds, an unclear filter, or a cursor that is none or belongs to another.
         """
-        if not 1 <= query.limit <= MAX_LIMIT:
-            raise QueryRefusedError(f"limit is {query.limit}: at least 1 and at most {MAX_LIMIT}", "limit")
+        check_query(query.filter, query.limit)
         begun: dict[int, int | None] = dict.fromkeys(range(self._partitions()))
         places = begun if query.cursor is None else decode_cursor(query.cursor, query.filter)
 
@@ -149,7 +150,8 @@ class FanOut:
         )
 
     async def counts(self, query: CountQuery) -> InvocationCounts:
-        """Counts by status, and by the value of `group_by`."""
+        """Counts by status, and by the value of `group_by`; raises `QueryRefusedError` for an unclear filter."""
+        check_query(query.filter)
         wanted = range(self._partitions())
         answers, found = await self._counted(query, wanted)
         sums: dict[str | None, Counter[Status]] = {}
@@ -228,15 +230,18 @@ class FanOut:
         return answers
 
     async def _ask_worker(self, url: str, path: str, request: Record, kind: type[_A]) -> _A | None:
-        """A worker's answer; None if it gives none that can be trusted, which is logged."""
+        """A worker's answer; None if it gives none that can be trusted, which is logged once."""
         try:
             status, body = await self._post(url, f"/queries/{path}", encode_query(request), kind)
             if status == HTTPStatus.OK:
+                self._silent.discard(url)
                 return decode_answer(kind, body)
             why = f"{status}: {body[:200].decode('utf-8', 'replace').strip()}"
         except (aiohttp.ClientError, TimeoutError, NotSignedError, QueryRefusedError, OSError) as error:
             why = str(error) or type(error).__name__
-        log.warning("a worker gave no answer", url=url, query=path, why=why)
+        if url not in self._silent:
+            self._silent.add(url)
+            log.warning("a worker gave no answer", url=url, query=path, why=why)
         return None
 
     async def _post(self, url: str, path: str, body: bytes, kind: type[Record]) -> tuple[int, bytes]:

@@ -11,6 +11,7 @@ import msgspec
 from streams.listing.views import InvocationView
 from streams.model import Exclusion, Filter, Status
 from streams.model.base import Record
+from streams.protocol.batch_validation import filter_fault
 
 MAX_LIMIT: Final = 500
 """Most invocations of one page."""
@@ -131,6 +132,14 @@ class OneAnswer(Record, frozen=True):
     as_of: int
     owned: bool = True
     view: InvocationView | None = None
+
+
+def check_query(filter_: Filter, limit: int = 1) -> None:
+    """Raise `QueryRefusedError` for a filter that is unclear or too large, or a limit out of bounds."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise QueryRefusedError(f"limit is {limit}: at least 1 and at most {MAX_LIMIT}", "limit")
+    if fault := filter_fault(filter_, None):
+        raise QueryRefusedError(fault, "filter")
 
 
 def encode_query(record: Record) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from heapq import merge
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from streams.codec import decode
 from streams.model import PageDelta
 from streams.state.columns import json_list
@@ -13,10 +15,11 @@ from streams.state.errors import ChangelogError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from streams.model import Filter
 
+_decode_seqs: Final = msgspec.json.Decoder(list[int]).decode
 _FIRST_READ: Final = 64
 _MOST_READ: Final = 4_096
 """Number of rows of a flow that are read at a time: at first, and at most."""
@@ -30,8 +33,8 @@ def candidates(db: sqlite3.Connection, filter_: Filter, below: int) -> Iterator[
     Only as many are read as are taken, so the connection stays in its transaction meanwhile.
     """
     if filter_.invocation_ids is not None:
-        sql = "SELECT seq FROM invocations WHERE id IN (SELECT value FROM json_each(?)) AND seq < ? ORDER BY seq DESC"
-        return _first(db.execute(sql, (json_list(list(filter_.invocation_ids)), below)).fetchall())
+        rows = "SELECT seq FROM invocations WHERE id IN (SELECT value FROM json_each(?)) AND seq < ?"
+        return iter(_seqs(db, rows, json_list(list(filter_.invocation_ids)), below))
     for column, names in (("flow_id", filter_.flow_ids), ("parent_id", filter_.parent_ids)):
         if names is not None:
             each = (_falling(db, f"invocations WHERE {column} = ?", name, below) for name in set(names))
@@ -58,17 +61,19 @@ def _of_batches(db: sqlite3.Connection, names: set[str], below: int) -> Iterator
 
 
 def _falling(db: sqlite3.Connection, rows: str, name: str, below: int) -> Iterator[int]:
-    sql = f"SELECT seq FROM {rows} AND seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own names
     limit = _FIRST_READ
-    while found := db.execute(sql, (name, below, limit)).fetchall():
-        yield from _first(found)
+    sql = f"SELECT seq FROM {rows} AND seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own names
+    while found := _seqs(db, sql, name, below, limit):
+        yield from found
         if len(found) < limit:
             return
-        below, limit = found[-1][0], min(2 * limit, _MOST_READ)
+        below, limit = found[-1], min(2 * limit, _MOST_READ)
 
 
-def _first(rows: Iterable[tuple[int]]) -> Iterator[int]:
-    return (seq for (seq,) in rows)
+def _seqs(db: sqlite3.Connection, rows: str, *params: str | int) -> list[int]:
+    """The seqs that a statement selects, falling; as one text, as `listing` says why."""
+    (packed,) = db.execute(f"SELECT json_group_array(seq) FROM ({rows})", params).fetchone()  # noqa: S608
+    return sorted(_decode_seqs(packed), reverse=True)
 
 
 def _distinct(seqs: Iterator[int]) -> Iterator[int]:

@@ -20,7 +20,6 @@ import structlog
 from streams.codec import decode_invocation
 from streams.listing.merging import by_partition, merged
 from streams.listing.query import (
-    MAX_LIMIT,
     MAX_QUERY_BYTES,
     CountAnswer,
     CountedGroup,
@@ -32,6 +31,7 @@ from streams.listing.query import (
     PartitionCounts,
     QueryRefusedError,
     Reached,
+    check_query,
     decode_query,
     encode_query,
 )
@@ -46,7 +46,6 @@ from streams.listing.signing import (
 )
 from streams.listing.views import Holder, view_of
 from streams.model import ENGINE_VERSION, WorkerAddress
-from streams.protocol.batch_validation import filter_fault
 from streams.state.listing import Listing, ListingClosedError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.health import Endpoint
     from streams.listing.views import InvocationView
-    from streams.model import Filter, Record, Row
+    from streams.model import Record, Row
     from streams.state.listing import ListedRow
     from streams.worker.task import PartitionTask
 
@@ -159,6 +158,8 @@ class Queries:
         caller = _Caller()
         try:
             answer = _answer_at(environ["PATH_INFO"])
+            if self._secret is None:
+                _check_local(environ)
             body = _body_of(environ)
             caller = self._caller(environ, body)
             status, content = HTTPStatus.OK, encode_query(answer(self, body))
@@ -175,7 +176,6 @@ class Queries:
 
     def _caller(self, environ: WSGIEnvironment, body: bytes) -> _Caller:
         if self._secret is None:
-            _check_local(environ)
             return _Caller()
         key = self._secret.key()
         headers = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}", "") for name in _HEADERS}
@@ -189,28 +189,14 @@ class Queries:
     def list(self, body: bytes) -> ListAnswer:
         """The answer to a `ListRequest`: its rows merged, newest first."""
         request = decode_query(ListRequest, body)
-        _check_filter(request.filter)
-        if not 1 <= request.limit <= MAX_LIMIT:
-            raise QueryRefusedError(f"limit is {request.limit}: at least 1 and at most {MAX_LIMIT}", "limit")
-        rows: dict[tuple[int, int, int], Row] = {}
-        reached: dict[int, Reached] = {}
+        check_query(request.filter, request.limit)
         with _turn_of(self._looking):
-            as_of, budget_s = self._as_of(), min(PAGE_S, _PAGES_S / max(1, len(request.places)))
-            for partition, listing in self._owned(request.places):
-                below = request.places[partition]
-                page = _asked(listing.page, request.filter, below, request.limit, budget_s)
-                if page is not None:
-                    rows |= {(row.created_at, partition, row.seq): row for row in page.rows}
-                    reached[partition] = Reached(page.reached, page.next_at, page.done)
-        found = merged(by_partition(rows), reached, request.limit)
-        items = tuple(view_of(key[1], rows[key], decode_invocation(rows[key].encoded)) for key in found.keys)
-        done = {partition: Reached(0, 0, done=True) for partition in reached.keys() - found.left.keys()}
-        return ListAnswer(as_of, items, {**found.left, **done})
+            return _listed(request, dict(self._owned(request.places)), self._as_of())
 
     def count(self, body: bytes) -> CountAnswer:
         """The answer to a `CountRequest`."""
         request = decode_query(CountRequest, body)
-        _check_filter(request.filter)
+        check_query(request.filter)
         counted: dict[int, PartitionCounts] = {}
         group = None if request.group_by is None else request.group_by.value
         with _turn_of(self._counting):
@@ -270,6 +256,34 @@ def url_of(place: Endpoint) -> str:
     return f"http://[{host}]:{place.port}" if ":" in host else f"http://{host}:{place.port}"
 
 
+def _listed(request: ListRequest, listings: dict[int, Listing], as_of: int) -> ListAnswer:
+    """A page of these partitions. Each is read as far as the page needs it, or its time allows."""
+    rows: dict[tuple[int, int, int], Row] = {}
+    reached: dict[int, Reached] = {}
+    chunk = min(request.limit, 2 * request.limit // max(1, len(listings)) + 1)
+    left_s = dict.fromkeys(listings, min(PAGE_S, _PAGES_S / max(1, len(listings))))
+    found, wanted = merged({}, {}, 0), list(listings)
+    while wanted:
+        for partition in wanted:
+            below = reached[partition].seq if partition in reached else request.places[partition]
+            began = time.monotonic()
+            page = _asked(listings[partition].page, request.filter, below, chunk, left_s[partition])
+            left_s[partition] -= time.monotonic() - began
+            if page is None:
+                left_s[partition] = 0.0
+            else:
+                rows |= {(row.created_at, partition, row.seq): row for row in page.rows}
+                reached[partition] = Reached(page.reached, page.next_at, page.done)
+        found = merged(by_partition(rows), reached, request.limit)
+        # The page ends where the partition that has come the least far stands.
+        behind = max(found.left, key=lambda number: (found.left[number].created_at, number), default=None)
+        more = behind is not None and len(found.keys) < request.limit and left_s[behind] > 0
+        wanted = [behind] if more and behind is not None else []
+    items = tuple(view_of(key[1], rows[key], decode_invocation(rows[key].encoded)) for key in found.keys)
+    done = {partition: Reached(0, 0, done=True) for partition in reached.keys() - found.left.keys()}
+    return ListAnswer(as_of, items, {**found.left, **done})
+
+
 def _view(partition: int, found: ListedRow) -> InvocationView:
     held_by = None if found.held_by is None else Holder(**{found.held_by[0]: found.held_by[1]})
     return view_of(
@@ -297,11 +311,6 @@ def _turn_of(queue: threading.Semaphore) -> Iterator[None]:
         yield
     finally:
         queue.release()
-
-
-def _check_filter(filter_: Filter) -> None:
-    if fault := filter_fault(filter_, None):
-        raise QueryRefusedError(fault, "filter")
 
 
 def _body_of(environ: WSGIEnvironment) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from streams.engine.effects import RemoveRow, UpdateRow
 from streams.listing import fanout
@@ -150,8 +151,10 @@ def test_what_nobody_serves_is_named(served: ServedPartitions, monkeypatch: pyte
     assert page.missing_partitions == (0, 1, 2)
     assert {view.partition for view in page.items} == {3}
     assert page.next_cursor is not None
-    counts = asked(served, lambda fan: fan.counts(CountQuery()))
+    with capture_logs() as lines:
+        counts = asked(served, lambda fan: fan.counts(CountQuery()))
     assert (counts.exact, counts.missing_partitions) == (False, (0, 1, 2))
+    assert [(line["event"], line["url"]) for line in lines] == [("a worker gave no answer", "http://127.0.0.1:1")]
     name = next(name for name in NAMES if partition_of(name, 4) == 1)
     found = asked(served, lambda fan: fan.one(OneQuery(name)))
     assert (found.missing, found.partition, found.view) == (True, 1, None)
@@ -186,6 +189,14 @@ def test_a_limit_out_of_bounds_is_refused(served: ServedPartitions, limit: int) 
     with pytest.raises(QueryRefusedError, match="limit is") as refused:
         asked(served, lambda fan: fan.page(ListQuery(limit=limit)))
     assert refused.value.field == "limit"
+
+
+def test_an_unclear_filter_is_refused_before_anybody_is_asked(served: ServedPartitions) -> None:
+    """It would look like partitions that give no answer."""
+    for ask in (lambda fan: fan.page(ListQuery(Filter())), lambda fan: fan.counts(CountQuery(Filter(services=())))):
+        with pytest.raises(QueryRefusedError, match="filter") as refused:
+            asked(served, ask)
+        assert refused.value.field == "filter"
 
 
 def test_only_answers_with_the_right_signature_are_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
