@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import applied, batches, cancel, compare, doomed, flows, kill, latency, listing, retention
+from bench import applied, batches, cancel, compare, doomed, flows, http, kill, latency, listing, retention
 from bench.lib.batch import warm_up
 from bench.lib.options import WORKERS
 from bench.lib.report import loops_a_second, machine, write
@@ -35,7 +35,19 @@ class Measure(Protocol):
         """Print them as tables."""
 
 
-MEASURES: tuple[Measure, ...] = (applied, kill, latency, cancel, doomed, batches, flows, listing, retention, compare)
+MEASURES: tuple[Measure, ...] = (
+    applied,
+    kill,
+    latency,
+    cancel,
+    doomed,
+    batches,
+    flows,
+    listing,
+    http,
+    retention,
+    compare,
+)
 _ALL: tuple[Measure, ...] = (applied, kill)
 
 

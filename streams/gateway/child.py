@@ -64,11 +64,15 @@ class Child:
         """True from its start until `ended` has said that it is over."""
         return self._process is not None
 
+    def command(self) -> list[str]:
+        """Its command line."""
+        return [sys.executable, "-m", "streams.gateway.part", self.name]
+
     def start(self) -> None:
         """Start it."""
         self._started_at = time.monotonic()
         self._process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "streams.gateway.part", self.name],
+            self.command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[opened.fileno() for opened in self._sockets.values()],

@@ -12,6 +12,7 @@ import structlog
 
 from streams import codec
 from streams.gateway.hub import Key
+from streams.gateway.newest import NewestFirst
 from streams.gateway.progress import (
     BatchRecords,
     batch_progress,
@@ -27,6 +28,7 @@ from streams.model import (
     BatchHeader,
     BatchProgress,
     FlowProgress,
+    FlowState,
     SliceProgress,
     StartBatch,
     WorkerAddress,
@@ -36,6 +38,7 @@ log = structlog.get_logger("streams.gateway")
 
 MOST_CONFLICTS: Final = 20
 """Conflicts that are remembered for each batch."""
+_MOVING: Final = frozenset({FlowState.CANCELLING, FlowState.PARTIALLY_CANCELLED})
 _MOST_CONFLICTED: Final = 10_000
 _CONFLICT: Final = "batch_id_conflict"
 UNREADABLE: Final = object()
@@ -68,6 +71,8 @@ class BatchStore:
     """
 
     def __init__(self) -> None:
+        self.newest = NewestFirst()
+        """Batches with a header."""
         self._open: dict[str, BatchRecords] = {}
         self._over: dict[str, bytes] = {}
         self._progress: dict[str, BatchProgress] = {}
@@ -95,19 +100,17 @@ class BatchStore:
         else:
             self._open[batch_id] = after
         if after.header is None:
+            self.newest.discard(batch_id)
             self._progress.pop(batch_id, None)
             self._stale.discard(batch_id)
         else:
+            self.newest.add(after.header.created_at, batch_id)
             self._stale.add(batch_id)
         return Key("batch", batch_id)
 
     def keys(self) -> set[Key]:
         """All batches with a header."""
-        return {Key("batch", name) for name in self.names()}
-
-    def names(self) -> set[str]:
-        """Ids of all batches with a header."""
-        return self._progress.keys() | self._stale
+        return {Key("batch", name) for name in self._progress.keys() | self._stale}
 
     def records(self, batch_id: str) -> BatchRecords:
         """Header and slices of a batch."""
@@ -115,9 +118,10 @@ class BatchStore:
             return load_records(kept)
         return self._open.get(batch_id, BatchRecords())
 
-    def all(self) -> list[BatchProgress]:
-        """The progress of every batch."""
-        return [found for name in self.names() if (found := self.progress(name)) is not None]
+    def unfinished(self) -> list[str]:
+        """Ids of the batches that are not over."""
+        running = (name for name in list(self._open) if self.progress(name) is not None)
+        return [name for name in running if self._progress[name].state not in FINAL_STATES]
 
     def header(self, batch_id: str) -> BatchHeader | None:
         """The header of a batch; None where it is unknown."""
@@ -143,15 +147,22 @@ class FlowStore:
 
     def __init__(self) -> None:
         self.flows: dict[str, FlowProgress] = {}
+        self.newest = NewestFirst()
+        self.moving: set[str] = set()
+        """Flows with members that are still asked to end, or did not."""
 
     def put(self, read: TopicRead) -> Key | None:
         """Take a record in; a flow that is forgotten leaves."""
         known = self.flows.get(read.key)
         if read.content is None:
+            self.newest.discard(read.key)
+            self.moving.discard(read.key)
             return Key("flow", read.key) if self.flows.pop(read.key, None) is not None else None
         if not isinstance(read.content, FlowProgress) or (known and read.content.revision <= known.revision):
             return None
         self.flows[read.key] = read.content
+        self.newest.add(read.content.created_at, read.key)
+        (self.moving.add if read.content.state in _MOVING else self.moving.discard)(read.key)
         return Key("flow", read.key)
 
     def keys(self) -> set[Key]:

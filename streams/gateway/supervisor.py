@@ -20,12 +20,13 @@ from streams.config import Topic, variable
 from streams.errors import StreamsError
 from streams.gateway.access.start_rules import check_start
 from streams.gateway.child import AGAIN, Child
+from streams.gateway.liveness import LivenessWatch
 from streams.gateway.process import require_source
 from streams.kafka.admin import Admin
 from streams.kafka.topics import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from streams.config import Settings
 
@@ -61,7 +62,9 @@ def run_gateway(settings: Settings) -> int:
         back = stack.enter_context(listening("127.0.0.1:0", "the merge's own address"))
         merge = Child("merge", settings, {"listen": back})
         api = Child("api", settings, {"listen": front}, {"merge": back.getsockname()[1]})
-        return Supervisor([merge, api]).run()
+        watch = LivenessWatch(back.getsockname()[1])
+        stack.callback(watch.end)
+        return Supervisor([merge, api], {merge: watch}).run()
 
 
 @contextmanager
@@ -88,10 +91,11 @@ def listening(address: str, setting: str) -> Iterator[socket.socket]:
 
 
 class Supervisor:
-    """Runs the parts until it is asked to stop."""
+    """Runs the parts until it is asked to stop; `watches`: those of parts that may be stuck."""
 
-    def __init__(self, parts: list[Child]) -> None:
+    def __init__(self, parts: list[Child], watches: Mapping[Child, LivenessWatch]) -> None:
         self._parts = parts
+        self._watches = watches
         self._again: dict[Child, float] = {}
         self._pauses: dict[Child, float] = {}
         self._asked_at: float | None = None
@@ -115,6 +119,7 @@ class Supervisor:
                 if fault is not None and self._asked_at is None:
                     self._stop()
                 if self._asked_at is None:
+                    self._kill_those_stuck()
                     self._start_those_due()
                 elif not any(part.running for part in self._parts):
                     break
@@ -146,10 +151,20 @@ class Supervisor:
         log.warning("a part of the gateway has ended; it is started again", part=part.name, code=part.code, pause=pause)
         return None
 
+    def _kill_those_stuck(self) -> None:
+        """End what is stuck, so that it is started again."""
+        for part, watch in self._watches.items():
+            if watch.stuck:
+                watch.begin()
+                log.error("a part of the gateway is stuck; it is killed", part=part.name)
+                part.send(signal.SIGKILL)
+
     def _start_those_due(self) -> None:
         for part, due in list(self._again.items()):
             if time.monotonic() >= due:
                 del self._again[part]
+                if part in self._watches:
+                    self._watches[part].begin()
                 part.start()
 
     def _next_look(self) -> float:

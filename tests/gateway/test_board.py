@@ -6,11 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.config import Topic
 from streams.gateway import board as boards
 from streams.gateway.board import Board
 from streams.gateway.hub import Hub, Key, WrittenEvents
+from streams.gateway.newest import ListPlace, NewestFirst
 from streams.gateway.stores import BatchStore, TopicRead
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
 from support.records.progress_records import header, slice_progress
@@ -118,7 +121,7 @@ def test_a_batch_that_is_over_takes_little_room_and_can_still_be_looked_into() -
     store.put(read("b/0", _done(9, SliceState.COMPLETED)))
     assert (store.progress("b") or progress).done == 9
     store.put(read("b/lead", None))
-    assert (store.progress("b"), store.all()) == (None, [])
+    assert (store.progress("b"), len(store.newest)) == (None, 0)
 
 
 @pytest.mark.parametrize("key", ["b", "/lead", "b/x", ""])
@@ -126,7 +129,7 @@ def test_a_record_that_is_none_of_ours_is_left_out(key: str) -> None:
     """The others are read."""
     store = BatchStore()
     assert store.put(read(key, header())) is None
-    assert store.all() == []
+    assert len(store.newest) == 0
 
 
 def test_an_event_is_written_once_for_all_its_readers() -> None:
@@ -137,6 +140,25 @@ def test_an_event_is_written_once_for_all_its_readers() -> None:
     for number in range(2):
         written.put(Key("flow", str(number)), state, b"")
     assert written.get(B, state) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 4) | st.none())), st.integers(1, 4))
+def test_a_list_is_always_in_order_and_each_item_stands_in_it_once(
+    changes: list[tuple[str, int | None]], count: int
+) -> None:
+    """Whatever comes, moves and goes, and however it is paged through."""
+    order, known = NewestFirst(), dict[str, int]()
+    for name, created_at in changes:
+        if created_at is None:
+            order.discard(name)
+            known.pop(name, None)
+        else:
+            order.add(created_at, name)
+            known[name] = created_at
+    seen: list[ListPlace] = []
+    while places := order.behind(seen[-1] if seen else None, count):
+        seen += places
+    assert seen == sorted((ListPlace(at, name) for name, at in known.items()), reverse=True)
 
 
 def _done(done: int, state: SliceState = SliceState.RUNNING) -> SliceProgress:

@@ -99,8 +99,8 @@ async def get_batches(request: Request) -> Response:
         )
 
     said = [sorted(states), sorted(actions), sorted(actors), sorted(ids), dry_run, since, until]
-    found = [each for each in services.board.batches.all() if wanted(each)]
-    return page_of(found, lambda each: each.batch_id, said, limit, cursor)
+    batches = services.board.batches
+    return await page_of(batches.newest, batches.progress, wanted, said, limit, cursor)
 
 
 @router.get("/batches/{batch_id}")

@@ -16,12 +16,15 @@ from streams.gateway.api.flows import unknown_flow
 from streams.gateway.api.paths import id_of
 from streams.gateway.api.queries import Parameters
 from streams.gateway.hub import Key
-from streams.model import FINAL_STATES, BatchProgress, FlowState
+from streams.model import FINAL_STATES, BatchProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streams.gateway.api.services import Services
     from streams.gateway.board import Board
     from streams.gateway.hub import Subscription
+    from streams.gateway.newest import NewestFirst
     from streams.model import FlowProgress
 
 QUIET_S: Final = 15.0
@@ -36,7 +39,6 @@ _HEADERS: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-_MOVING_FLOWS: Final = frozenset({FlowState.CANCELLING, FlowState.PARTIALLY_CANCELLED})
 _COMMENT: Final = b": \n\n"
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
@@ -104,15 +106,17 @@ async def _caught_up(board: Board, key: Key, last: str) -> None:
 
 
 def _first_of_all(board: Board) -> list[Key]:
-    """Those that are not over and the newest, oldest first."""
-    batches = sorted(board.batches.all(), key=lambda each: each.created_at)
-    flows = sorted(board.flows.flows.values(), key=lambda each: each.created_at)
-    running = [each for each in batches[:-NEWEST] if each.state not in FINAL_STATES]
-    moving = [each for each in flows[:-NEWEST] if each.state in _MOVING_FLOWS]
+    """Those that are not over and the newest, each kind oldest first."""
+    batches, flows = board.batches, board.flows
     return [
-        *(Key("batch", each.batch_id) for each in [*running, *batches[-NEWEST:]]),
-        *(Key("flow", each.flow_id) for each in [*moving, *flows[-NEWEST:]]),
+        *(Key("batch", name) for name in _unfinished_and_newest(batches.unfinished(), batches.newest)),
+        *(Key("flow", name) for name in _unfinished_and_newest(flows.moving, flows.newest)),
     ]
+
+
+def _unfinished_and_newest(unfinished: Iterable[str], newest: NewestFirst) -> list[str]:
+    names = [place.name for place in reversed(newest.behind(None, NEWEST))]
+    return [*sorted(set(unfinished).difference(names)), *names]
 
 
 def newest_of(board: Board, key: Key) -> BatchProgress | FlowProgress | None:

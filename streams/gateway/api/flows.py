@@ -50,7 +50,8 @@ async def get_flows(request: Request) -> Response:
         )
 
     said = [sorted(states), sorted(actors), sorted(ids), since, until]
-    return page_of(filter(wanted, services.board.flows.flows.values()), lambda each: each.flow_id, said, limit, cursor)
+    flows = services.board.flows
+    return await page_of(flows.newest, flows.flows.get, wanted, said, limit, cursor)
 
 
 @router.get("/flows/{flow_id}")

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-from heapq import nlargest
-from typing import TYPE_CHECKING, TypeVar
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastapi.responses import JSONResponse
 
 from streams.codec.json_form import to_json
-from streams.gateway.api.queries import ListPlace, cursor_behind, place_of_cursor
+from streams.gateway.api.queries import cursor_behind, place_of_cursor
 from streams.model import BatchProgress, FlowProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
+
+    from streams.gateway.newest import ListPlace, NewestFirst
+
+_AT_ONCE: Final = 500
 
 _Item = TypeVar("_Item", BatchProgress, FlowProgress)
 
 
-def page_of(
-    found: Iterable[_Item], name: Callable[[_Item], str], asked: object, limit: int, cursor: str | None
+async def page_of(
+    newest: NewestFirst,
+    item: Callable[[str], _Item | None],
+    wanted: Callable[[_Item], bool],
+    asked: object,
+    limit: int,
+    cursor: str | None,
 ) -> JSONResponse:
-    """The page of a list that begins behind the cursor.
+    """The page of a list that begins behind the cursor. Others are served while a long list is looked through.
 
     Args:
-        found: all that the list has.
-        name: the id of an item.
+        newest: the places of all items.
+        item: the item of an id; None if it is gone.
+        wanted: whether it belongs to the list.
         asked: what the list was asked for; a cursor belongs to it.
         limit: most items.
         cursor: of the page before.
     """
-
-    def place(item: _Item) -> ListPlace:
-        return ListPlace(item.created_at, name(item))
-
-    if cursor is not None:
-        begin = place_of_cursor(cursor, asked)
-        found = [each for each in found if place(each) < begin]
-    first = nlargest(limit + 1, found, place)
-    body: dict[str, object] = {"items": [to_json(each, whole=False) for each in first[:limit]]}
-    if len(first) > limit:
-        body["next_cursor"] = cursor_behind(place(first[limit - 1]), asked)
+    place: ListPlace | None = None if cursor is None else place_of_cursor(cursor, asked)
+    found: list[tuple[ListPlace, _Item]] = []
+    while len(found) <= limit and (places := newest.behind(place, _AT_ONCE)):
+        place = places[-1]
+        items = ((each, item(each.name)) for each in places)
+        found += [(each, one) for each, one in items if one is not None and wanted(one)]
+        await asyncio.sleep(0)
+    body: dict[str, object] = {"items": [to_json(each, whole=False) for _, each in found[:limit]]}
+    if len(found) > limit:
+        body["next_cursor"] = cursor_behind(found[limit - 1][0], asked)
     return JSONResponse(body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from difflib import get_close_matches
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from streams.codec.json_form import Fault, JsonFaultsError, from_json
 from streams.gateway.api.faults import filter_faults
 from streams.gateway.api.problems import FaultsError
+from streams.gateway.newest import ListPlace
 from streams.model import Action, Filter
 
 if TYPE_CHECKING:
@@ -174,13 +175,6 @@ def _parameter(path: str) -> str:
     if field in {"labels", "labels_in"}:
         return f"{prefix}label"
     return prefix + next((name for name, listed in _LISTS.items() if listed == field), field)
-
-
-class ListPlace(NamedTuple):
-    """The place of an item in a list that is newest first."""
-
-    created_at: int
-    name: str
 
 
 def cursor_behind(place: ListPlace, asked: object) -> str:
