@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,14 +17,12 @@ from streams.cli.options.sending import Cancelling, Sending
 from streams.cli.options.takes import takes
 from streams.codec.json_form import from_json, to_json
 from streams.model import Exclusion, Filter, StartBatch, Status
+from support.service.pretend_api import PretendApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page, Route
-
-ASSETS = Path(__file__).parents[2] / "streams" / "gateway" / "page"
-ORIGIN = "http://page.test"
+    from playwright.sync_api import Browser, Page
 
 _text = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
 _ids = st.lists(_text.filter(lambda text: text == text.strip()), min_size=1, max_size=3, unique=True).map(tuple)
@@ -62,9 +58,8 @@ def _filters(draw: st.DrawFn) -> Filter:
 @pytest.fixture(scope="module")
 def modules(chromium: Browser) -> Iterator[Page]:
     """A page that has the modules of filters and drafts, served from the disk."""
-    page = chromium.new_page(timezone_id="Europe/Berlin")
-    page.route(f"{ORIGIN}/**", _from_disk)
-    page.goto(f"{ORIGIN}/blank.html")
+    context = chromium.new_context(timezone_id="Europe/Berlin")
+    page = PretendApi(0).page(context, "#/nowhere")
     page.evaluate(
         """async () => {
             const names = ["filter", "draft", "format", "route", "store", "words"];
@@ -72,16 +67,7 @@ def modules(chromium: Browser) -> Iterator[Page]:
         }"""
     )
     yield page
-    page.close()
-
-
-def _from_disk(route: Route) -> None:
-    name = route.request.url.removeprefix(f"{ORIGIN}/assets/")
-    path = ASSETS / name
-    if not path.is_file():
-        route.fulfill(body="<!doctype html>", content_type="text/html")
-        return
-    route.fulfill(body=path.read_bytes(), content_type=mimetypes.guess_type(name)[0] or "text/plain")
+    context.close()
 
 
 @given(chosen=_filters())

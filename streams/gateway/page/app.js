@@ -33,6 +33,7 @@ const NAVIGATION = [
   ["system", "System", ["system"]],
 ];
 const CONNECTING_MS = 2_000;
+const AGAIN_MS = 3_000;
 const NOT_FOUND = [NotFound, "Not found"];
 const screenOf = ({ name }) => (Object.hasOwn(SCREENS, name) ? SCREENS[name] : NOT_FOUND);
 
@@ -175,7 +176,10 @@ async function whoami() {
     store.me = await get("/me");
     store.problem = null;
   } catch (problem) {
-    if (problem.status !== 401 && !store.me) store.problem = problem;
+    if (problem.status !== 401 && !store.me) {
+      store.problem = problem;
+      setTimeout(begin, AGAIN_MS);
+    }
   }
   store.changed();
 }

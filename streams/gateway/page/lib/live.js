@@ -3,6 +3,7 @@
 import { Stream } from "./stream.js";
 
 const WORKER = "/assets/live-worker.js";
+const AGAIN_MS = 3_000;
 
 /** Begin to feed `store`. */
 export function follow(store) {
@@ -11,19 +12,30 @@ export function follow(store) {
     else if (message.kind === "points") store.takePoints(message.items);
     else store.take(message.kind, message.items);
   };
-  if (!("SharedWorker" in globalThis)) {
-    alone(take);
-    return;
-  }
-  const worker = new SharedWorker(WORKER, { type: "module", name: "streams" });
-  // Its script may fail to load, or be more than the browser understands.
-  worker.onerror = () => alone(take);
-  byWorker(worker, take);
+  if ("SharedWorker" in globalThis) byWorker(take);
+  else alone(take);
 }
 
-function byWorker({ port }, take) {
-  port.onmessage = ({ data }) => take(data);
-  port.postMessage("hello");
+function byWorker(take) {
+  let port = null;
+  let heard = false;
+  const connect = () => {
+    const worker = new SharedWorker(WORKER, { type: "module", name: "streams" });
+    // Its script may fail to load, or be more than the browser understands.
+    worker.onerror = () => {
+      clearInterval(trying);
+      alone(take);
+    };
+    port = worker.port;
+    port.onmessage = ({ data }) => {
+      heard = true;
+      take(data);
+    };
+    port.postMessage("hello");
+  };
+  // The worker that is found may be just about to end with the page that has left it.
+  const trying = setInterval(() => (heard ? clearInterval(trying) : connect()), AGAIN_MS);
+  connect();
   addEventListener("pagehide", () => port.postMessage("bye"));
   addEventListener("pageshow", ({ persisted }) => persisted && port.postMessage("hello"));
 }

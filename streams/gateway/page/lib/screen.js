@@ -3,6 +3,10 @@
 import { Component } from "../vendor/preact-10.29.8.js";
 import { store } from "./store.js";
 
+const AGAIN_MS = 3_000;
+/** No answer, too many requests, not served now. */
+const PASSING = new Set([0, 429, 503]);
+
 export class Screen extends Component {
   constructor(props) {
     super(props);
@@ -27,7 +31,10 @@ export class Screen extends Component {
     this.timers.add(setInterval(() => document.hidden || work(), ms));
   }
 
-  /** Run `work(signal)`; its result goes into the state, or the problem that it met. Only the newest call counts. */
+  /**
+   * Run `work(signal)`; its result goes into the state, or the problem that it met. Only the newest call counts. What
+   * fails because nobody answers just now is tried again.
+   */
   async load(work) {
     this.loading?.abort();
     const loading = new AbortController();
@@ -38,7 +45,9 @@ export class Screen extends Component {
       const found = await work(signal);
       if (!signal.aborted) this.setState({ ...found, busy: false, problem: null });
     } catch (problem) {
-      if (!signal.aborted) this.setState({ busy: false, problem });
+      if (signal.aborted) return;
+      this.setState({ busy: false, problem });
+      if (PASSING.has(problem.status)) setTimeout(() => signal.aborted || this.load(work), AGAIN_MS);
     }
   }
 }
