@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,11 +60,11 @@ def _in_time(read: Callable[[], list[Any]]) -> list[Any]:
     found: list[Any] = []
 
     def keep() -> None:
-        with contextlib.suppress(StreamsError):
+        with contextlib.suppress(StreamsError, ModuleNotFoundError):
             found.extend(read())
 
     # The wait for an absent broker is far longer than anyone waits for a completion.
-    reading = threading.Thread(target=keep, daemon=True)
+    reading = threading.Thread(target=contextvars.copy_context().run, args=(keep,), daemon=True)
     reading.start()
     reading.join(_PATIENCE_S)
     return list(found)

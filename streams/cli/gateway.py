@@ -221,7 +221,8 @@ def _queries(chosen: Filter) -> Iterator[Parameters]:
             part, size = [], 0
         part.append(("invocation_id", each))
         size += length
-    yield [*rest, *part]
+    if part:  # without ids, the query would mean all
+        yield [*rest, *part]
 
 
 def _parameters(said: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

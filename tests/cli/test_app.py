@@ -79,6 +79,14 @@ def test_the_line_of_a_verb_is_how_its_own_help_begins() -> None:
     }
 
 
+def test_a_paragraph_of_a_help_is_one_line() -> None:
+    """The terminal breaks it, whatever its width."""
+    first, *rest = VERBS["flow cancel"].split("\n\n")
+    assert first == "Cancel a flow: its members end, on all partitions, and so do those that join later."
+    assert len(rest) == 2
+    assert "\n" not in "".join(rest)
+
+
 def test_completion_without_a_broker_offers_nothing_and_soon(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +106,9 @@ def test_completion_without_a_broker_offers_nothing_and_soon(
     [
         ("kill --status ru", ["running"]),
         ("purge --status KI", ["KILLED"]),
+        ("invocation list --not-status RUN", ["RUNNING"]),
+        ("invocation count --group-by dep", ["deployment"]),
+        ("batch list --state aborted", ["ABORTED"]),
         ("schemas show Inv", ["InvocationRow", "Invoke"]),
         ("tail dead", ["dead-letters"]),
     ],

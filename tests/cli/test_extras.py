@@ -11,7 +11,7 @@ import pytest
 from streams.cli.verbs import VERBS
 from support.service.programs import ROOT
 
-OPTIONAL = "avro", "cramjam", "faust", "filelock", "numpy", "prometheus_client", "rich", "structlog", "typer"
+OPTIONAL = "avro", "cramjam", "faust", "filelock", "httpx", "numpy", "prometheus_client", "rich", "structlog", "typer"
 
 
 def _python(hidden: tuple[str, ...], program: str, *words: str) -> subprocess.CompletedProcess[str]:

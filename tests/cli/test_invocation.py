@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from rich.cells import cell_len
 
+from streams.cli.completion import invocation_ids
+from streams.cli.gateway import HTTP
 from streams.cli.show import watching
 from streams.cli.show.counts import count_table
 from streams.cli.show.invocations import invocation_table
@@ -15,12 +18,10 @@ from streams.codec.json_form import to_json
 from streams.listing.views import Holder
 from streams.model import Cause, Ending, OnTimeout, Status
 from support.records.flow_records import flow_progress
-from support.service.invocations_api import InvocationsApi, asked, printed_lines, view
+from support.service.invocations_api import InvocationsApi, asked, nobody, printed_lines, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import httpx
 
     from streams.listing.views import InvocationView
     from support.service.stand_in import Service
@@ -150,6 +151,17 @@ def test_ctrl_c_ends_a_watched_list(service: Service, monkeypatch: pytest.Monkey
     service.api = InvocationsApi(view("i"), view("j"))
     result = service.run("invocation", "list", "--watch")
     assert (result.exit_code, len(result.stdout.splitlines())) == (130, 3)
+
+
+def test_ids_of_the_newest_invocations_are_completed() -> None:
+    """With their status; none without a gateway."""
+    api = InvocationsApi(view("a-1"), view("a-2", Status.KILLED, created_at=5_000), view("b-1"))
+    for answer, found in ((api, [("a-2", "KILLED"), ("a-1", "RUNNING")]), (nobody, [])):
+        token = HTTP.set(httpx.Client(transport=httpx.MockTransport(answer)))
+        try:
+            assert invocation_ids("a-") == found
+        finally:
+            HTTP.reset(token)
 
 
 COUNTED = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streams.client import BatchTimeoutError
+from streams.config import load_settings
 from streams.model import Action, BatchProgress, BatchState, Exclusion, Filter, OnTimeout, StartBatch, Status
 from support.service.stand_in import ME, Service, progress_of
 
@@ -23,6 +24,18 @@ def test_a_kill_is_one_command_with_the_filter_and_its_reason(service: Service) 
     assert service.sent == [
         StartBatch("b-7", Action.KILL, Filter(services=("billing", "emails")), reason="bad deploy", actor=ME),
     ]
+
+
+def test_who_asks_is_set_for_all_commands_by_a_variable(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a container, the user and the host say nothing; an option says more than the variable."""
+    service.settings = service.settings.model_copy(update={"actor": "night-shift"})
+    service.run("kill", "--all", "--yes")
+    service.run("kill", "--all", "--yes", "--actor", "ada")
+    service.run("flow", "cancel", "f", "--yes", "--no-wait")
+    service.run("batch", "abort", service.sent[0].batch_id, "--no-wait")
+    assert [each.actor for each in service.sent] == ["night-shift", "ada", "night-shift", "night-shift"]
+    monkeypatch.setenv("STREAMS_ACTOR", "cron")
+    assert load_settings().actor == "cron"
 
 
 def test_a_cancel_carries_grace_and_what_happens_at_its_end(service: Service) -> None:

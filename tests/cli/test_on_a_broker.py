@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.config import Topic
 from support.service.programs import ROOT
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ def test_topics_are_created_once_and_then_found_as_they_should_be(empty: Command
     """`create` may be repeated; `check` tells before and after."""
     code, _, stderr = empty.run("topics", "check")
     assert code == 1
-    assert len(re.findall("does not exist at [^ ]+: run `streams topics create`", stderr)) == 7
-    assert empty.run("topics", "create", "--partitions", "3")[1].count("created") == 7
-    assert empty.run("topics", "create", "--partitions", "3")[1].count("existed") == 7
+    assert len(re.findall("does not exist at [^ ]+: run `streams topics create`", stderr)) == len(Topic)
+    assert empty.run("topics", "create", "--partitions", "3")[1].count("created") == len(Topic)
+    assert empty.run("topics", "create", "--partitions", "3")[1].count("existed") == len(Topic)
     assert empty.run("topics", "check") == (0, "the topics are as they must be\n", "")
 
 

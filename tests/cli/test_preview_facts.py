@@ -14,6 +14,7 @@ from support.service.stand_in import Service, progress_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import httpx
 
@@ -66,6 +67,18 @@ def test_many_groups_are_counted_not_listed(service: Service) -> None:
     lines = _previewed(service, "kill", "--all")
     assert "by service s-7 8, s-6 7, s-5 6, s-4 5, s-3 4, 3 others" in lines
     assert "without partitions that gave no answer: 3" in lines
+
+
+def test_many_ids_are_not_looked_up(service: Service, tmp_path: Path) -> None:
+    """Hundreds of requests would keep whoever waits for the question; a limit does not bind what is looked up."""
+    service.api = api = InvocationsApi(*ROWS)
+    file = tmp_path / "ids"
+    file.write_text("".join(f"i-{number}\n" for number in range(501)), encoding="utf-8")
+    lines = _previewed(service, "kill", "--ids-file", str(file))
+    assert "not looked up by status, service and age: 501 ids are too many" in lines
+    assert api.asked == []
+    lines = _previewed(service, "kill", "--id", "i-1", "--id", "i-2", "--limit", "1")
+    assert lines[lines.index("of all that match, beyond the limit too:") + 1] == "by status RUNNING 2"
 
 
 def test_without_a_gateway_the_preview_is_told_all_the_same(service: Service) -> None:

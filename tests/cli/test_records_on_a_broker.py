@@ -218,7 +218,7 @@ def test_a_dead_letter_is_listed_shown_and_sent_again(live: CommandLine) -> None
     assert (letter["code"], letter["source_partition"]) == ("not_avro", 1)
     shown = live.json("dead-letters", "show", letter["place"])
     assert shown["undecodable"]["code"] == "not_avro"
-    assert shown["not_sent_again"] is None
+    assert "not_sent_again" not in shown
     code, stdout, _ = live.run("dead-letters", "replay", letter["place"], "--yes")
     assert (code, stdout) == (0, "1 sent again, 0 refused\n")
     both = _letters(live, key, 2)

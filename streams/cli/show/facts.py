@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _GROUPS_SHOWN: Final = 5
 _ONE_PAGE: Final = 500
+_MOST_IDS: Final = 500
+"""Most ids that are looked up: a request carries about a hundred."""
 _TRIES: Final = 5
 _PAUSE_S: Final = 0.4
 """A worker's answer may be a second old."""
@@ -41,11 +43,17 @@ def tell_facts(start: StartBatch, preview: BatchProgress) -> None:
 
     preview: the end of the dry run.
     """
+    ids = start.filter.invocation_ids or ()
+    if len(ids) > _MOST_IDS:
+        err.print(f"  not looked up by status, service and age: {len(ids):,} ids are too many", markup=False)
+        return
     try:
         lines = list(_facts(gateway_of_command(), start, preview))
     except (GatewayError, typer.BadParameter) as error:
         err.print(f"  not known by status, service and age: {_brief(error)}", markup=False)
         return
+    if start.limit is not None:
+        err.print("  of all that match, beyond the limit too:")
     for name, told in lines:
         err.print(f"  {name:<13}  {told}", markup=False)
 

@@ -122,3 +122,8 @@ def problem(status: int, detail: str, **headers: str) -> httpx.Response:
     """A refusal in the API's form."""
     body = {"type": "urn:streams:problem:x", "title": "x", "status": status, "detail": detail}
     return httpx.Response(status, content=json.dumps(body), headers=headers)
+
+
+def nobody(request: httpx.Request) -> httpx.Response:
+    """No gateway: nothing listens at its address."""
+    raise httpx.ConnectError("[Errno 111] Connection refused", request=request)

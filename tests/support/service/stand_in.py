@@ -20,6 +20,7 @@ from streams.config import Topic
 from streams.model import Action, BatchProgress, BatchState, FlowProgress, StartBatch
 from support.kafka.fake_consumer import FakeConsumer
 from support.service.client_world import ClientWorld
+from support.service.invocations_api import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,7 +81,7 @@ class Service(ClientWorld):
         self.answer: Callable[[Any], Iterator[BatchProgress | FlowProgress]] = lambda start: iter(
             [progress_of(start, BatchState.RUNNING, done=3, pending=4), progress_of(start, BatchState.COMPLETED)]
         )
-        self.api: Callable[[httpx.Request], httpx.Response] = _nobody
+        self.api: Callable[[httpx.Request], httpx.Response] = nobody
         self._answered = self._revision = 0
         self._left: Iterator[BatchProgress | FlowProgress] = iter(())
 
@@ -127,10 +128,6 @@ class Service(ClientWorld):
             return CliRunner().invoke(command, list(words), input=keyboard, obj=Connection(self.settings, self))
         finally:
             HTTP.reset(token)
-
-
-def _nobody(request: httpx.Request) -> httpx.Response:
-    raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
 
 
 class _Consumer(FakeConsumer):
