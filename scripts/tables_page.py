@@ -39,7 +39,7 @@ AFTER_ACTIONS = """
 - An unanswered cancel that is due is asked again; once its grace is over, `on_timeout` KILL kills it, LEAVE leaves it.
 - A page of a batch only looks at what its action could concern: PURGE and RESTART match what has ended, every other
   action what has not. The rest counts as *skipped* for an `Act`, and not at all for a batch.
-- An `Act` with `only_unstarted` skips whatever was ever started.
+- An `Act` with `only_unstarted` skips whatever was ever started, one with a `seq` any other invocation of the id.
 - An `Invoke` of an id that the table holds changes nothing, whatever its status: with the same content it is counted,
   with other content it is a dead letter, `conflicting_invoke`.
 

@@ -32,7 +32,7 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
     """Act on one invocation. No batch counts the act, but a batch may lose the row to it."""
     check_act(command)
     row = view.row(command.invocation_id)
-    if row is None or (command.only_unstarted and row.started_seq is not None):
+    if row is None or command.seq not in (None, row.seq) or (command.only_unstarted and row.started_seq is not None):
         return [SKIPPED_ACT]
     found = verdict(command.action, row)
     this = frozenset({row.seq})

@@ -13,7 +13,7 @@ STALE_REPORT: Final = Count("stale_report")
 """A late executor's report: of another attempt, with an older number, or not possible from the row's status."""
 
 SKIPPED_ACT: Final = Count("skipped_act")
-"""An `Act` that had nothing to do: the row is unknown, ended, asked already, or exempt by `only_unstarted`."""
+"""An `Act` that had nothing to do: the row is unknown, of another seq, ended, asked already, or started already."""
 
 REPEATED_BATCH: Final = Count("repeated_batch")
 """A `StartBatch` that its lead remembers, with the same content."""

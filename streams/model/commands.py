@@ -35,7 +35,7 @@ class ReportTransition(Record, frozen=True):
 
 
 class Act(Record, frozen=True):
-    """One action on one invocation."""
+    """One action on one invocation. `seq`: only if the invocation has this one, and not if its id was used again."""
 
     invocation_id: str
     action: Action
@@ -43,6 +43,7 @@ class Act(Record, frozen=True):
     on_timeout: OnTimeout = OnTimeout.KILL
     only_unstarted: bool = False
     cause: Cause = Cause()
+    seq: int | None = None
 
 
 class StartBatch(Record, frozen=True):

@@ -134,7 +134,7 @@ def test_an_unknown_schema() -> None:
         (ACT[:HEADER] + b"\x06i-1\x04\x02" + b"\xff" * 10 + b"\x01", "Act.grace_ms: a number of more than 64 bits"),
         (ACT[:HEADER] + b"\x06i-1\x04\x02" + b"\xff" * 9 + b"\x02", "Act.grace_ms: a number of more than 64 bits"),
         (ACT[:HEADER] + b"\x06i-1\x04\x02" + b"\xff" * 9, "Act.grace_ms: the record ends here, too early"),
-        (ACT[:-1], "Act.cause.reason: the record ends here, too early"),
+        (ACT[:-2], "Act.cause.reason: the record ends here, too early"),
         (BATCH.replace(b"orders", b"order\xff"), "StartBatch.filter.services: 'utf-8' codec can't decode byte 0xff"),
         (BATCH.replace(b"\x02\x02\x06\x00", b"\x02\x02\x00\x00"), "StartBatch.filter.statuses: UNKNOWN is not a value"),
         (DELTA + b"\x00\x00\x80\x00", "PageDelta.changes: a block count of 0 in more than one byte"),

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from streams.engine.counters import SKIPPED_ACT
 from streams.engine.effects import RemoveRow, Send, UpdateRow
-from streams.model import TERMINAL, UNSTARTED, Act, Action, Cause, Ending, OnTimeout, Row, SignalKind, Status
+from streams.model import ON_ENDED, TERMINAL, UNSTARTED, Act, Action, Cause, Ending, OnTimeout, Row, SignalKind, Status
 from support.tables.engine_rows import AT, NOW, SEQ, applied, of, row_at, table_with
 
 CAUSE = Cause(actor="ann", reason="wrong order")
@@ -178,3 +178,15 @@ def test_an_act_repeated_changes_nothing(action: Action, start: Status) -> None:
 def paused(paused_from: Status, **fields: Any) -> Row:
     """A row paused from there."""
     return row_at(Status.PAUSED, paused_from=paused_from, **fields)
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_an_act_on_an_earlier_life_of_the_id_is_skipped(action: Action) -> None:
+    """The id was forgotten and used again; with the seq of the row it does what it does without."""
+    row = row_at(Status.RUNNING)
+    if action is Action.RESUME:
+        row = row_at(Status.PAUSED, paused_from=Status.RUNNING)
+    if action in ON_ENDED:
+        row = row_at(Status.KILLED)
+    assert applied(Act("a", action, seq=SEQ + 1), table_with(row)) == [SKIPPED_ACT]
+    assert applied(Act("a", action, seq=SEQ), table_with(row)) == applied(Act("a", action), table_with(row))

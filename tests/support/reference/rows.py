@@ -135,6 +135,8 @@ def act(p: Partition, command: Act) -> None:
     row = p.rows.get(command.invocation_id)
     if row is None or (command.only_unstarted and row.started_seq is not None):
         return
+    if command.seq is not None and command.seq != row.seq:
+        return
     grace_ms = GRACE_MS if command.grace_ms is None else command.grace_ms
     if carry_out(p, row, command.action, command.cause, grace_ms, command.on_timeout, None):
         row.paged_at = None

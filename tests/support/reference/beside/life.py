@@ -157,10 +157,14 @@ class Life:
         if asked and random.random() < 0.2:
             self.cluster.send(Act(random.choice(asked).invocation_id, Action.KILL))
             return
-        name = random.choice(rows).invocation_id if rows and random.random() < 0.9 else random.choice(IDS)
+        row = random.choice(rows) if rows and random.random() < 0.9 else None
+        name = random.choice(IDS) if row is None else row.invocation_id
+        seq = None if row is None else random.choice((None, None, None, row.seq, row.seq + 1))
         cause = random.choice((Cause(), Cause(actor="ann", reason="why")))
         unstarted_only = random.random() < 0.15
-        act = Act(name, random.choice(_ACTIONS), self._grace(random), self._on_timeout(random), unstarted_only, cause)
+        act = Act(
+            name, random.choice(_ACTIONS), self._grace(random), self._on_timeout(random), unstarted_only, cause, seq
+        )
         self.cluster.send(act)
 
     def _batch(self, random: Random) -> None:
