@@ -50,3 +50,9 @@ RECONCILED_FLOWS: Final = "reconciled_flows"
 
 RECONCILED_MEMBERS: Final = "reconciled_members"
 """Members that the reconciler has asked again; likewise."""
+
+RECONCILED_IN_VAIN: Final = "reconciled_in_vain"
+"""Flows among those chosen whose members it had asked before, without an answer of each; likewise."""
+
+REMOVED_ENTRIES: Final = "removed_entries"
+"""Entries removed since nobody could ever answer for them: malformed ones, and those of vanished flows; likewise."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec.structs import replace
 
-from streams.engine.counters import RECONCILED_FLOWS
+from streams.engine.counters import RECONCILED_FLOWS, RECONCILED_IN_VAIN
 from streams.engine.effects import Count, PutFlow, RemoveFlow, SetReconciled
 from streams.engine.weights import of_flow, of_removal
 
@@ -54,6 +54,8 @@ def reconcile(command: Tick, left: Allowance, killed: Container[str], at: At, vi
     if not chosen:
         return [] if labels == meta.reconcile_labels else [SetReconciled(meta.reconciled_at, labels)]
     effects: list[Effect] = [SetReconciled(now, labels), Count(RECONCILED_FLOWS, len(chosen))]
+    if in_vain := sum(flow.tries > 0 for flow in chosen):
+        effects.append(Count(RECONCILED_IN_VAIN, in_vain))
     for flow in chosen:
         left.take(of_flow(flow))
         effects.append(PutFlow(_chosen(flow, now, interval, labels, at, view.partitions)))

@@ -54,7 +54,11 @@ PHASE: Final = Label(
 CHANGE: Final = Label("change", "what the group did with a partition", ("assigned", "revoked", "lost"))
 FAULT: Final = Label("fault", "what had to be given up", ("turn", "producer", "consumer", "partition"))
 LIMIT: Final = Label("limit", "what a page is limited by", ("scanned", "matched"))
-RECONCILED_WHAT: Final = Label("what", "what the cancel reconciler counts", ("flows", "members"))
+BACKLOG_WHAT: Final = Label("what", "what waits in the cancel reconciler's backlog", ("flows", "members"))
+RECONCILED_WHAT: Final = Label(
+    "what", "what the cancel reconciler has handled", ("flows", "members", "in_vain", "entries")
+)
+CYCLE: Final = Label("what", "what a cycle of the cancel reconciler is measured by", ("processed", "errors"))
 SERVICE: Final = Label(
     "service", "the first 200 services that this process has met; further ones are `other`", most=200
 )
@@ -114,7 +118,8 @@ class OfWorker:
     WRITTEN: Final = CounterOf("streams_written_total", "Records written, in committed transactions.", (TOPIC,))
     RECONCILED: Final = CounterOf(
         "streams_reconciled_total",
-        "Flows chosen by the cancel reconciler, and members that it asked again.",
+        "Flows chosen by the cancel reconciler, members that it asked again, flows that it had asked before in vain, "
+        "and entries of members removed since nobody could ever answer for them.",
         (RECONCILED_WHAT,),
     )
     TURN_SECONDS: Final = HistogramOf(
@@ -172,7 +177,13 @@ class OfWorker:
         "streams_reconciler_backlog",
         "Cancelled flows that wait for their members, and those members. Absent unless every partition of the worker "
         "runs.",
-        (RECONCILED_WHAT,),
+        (BACKLOG_WHAT,),
+    )
+    CYCLES: Final = GaugeOf(
+        "streams_reconciler_cycle",
+        "The cancel reconciler's last cycle: members that it asked again; flows that it had asked before in vain, and "
+        "entries that it removed. 0 while its backlog is empty. Absent like the backlog.",
+        (CYCLE,),
     )
     BACKLOG_AGE: Final = GaugeOf(
         "streams_reconciler_overdue_seconds",

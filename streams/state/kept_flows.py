@@ -12,6 +12,7 @@ from streams.engine.flows import has_page, living
 from streams.model import Flow, Member, MemberState
 from streams.state.columns import json_list
 from streams.state.errors import ChangelogError
+from streams.state.keys import member_prefix
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,6 +63,7 @@ _THERE: Final = """SELECT json_group_array(seq) FROM (SELECT seq FROM members
     WHERE children = ? AND flow_id = ? AND partition = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?)"""
 _MEMBER: Final = """SELECT seq, state, round, labels, invocation_id FROM members
     WHERE children = ? AND flow_id = ? AND partition = ? AND"""
+_VANISHED: Final = "NOT EXISTS (SELECT 1 FROM flows f WHERE f.children = m.children AND f.id = m.flow_id)"
 _SUMMARY: Final = """SELECT min(state), max(state), min(round), max(round), min(labels), max(labels),
     count(invocation_id), json_group_array(seq)"""
 """SQL that tells whether members are equal, which most are, and then all there is to tell of them."""
@@ -160,6 +162,17 @@ def remove_members(db: sqlite3.Connection, name: FlowName) -> list[tuple[int, in
     """Remove all entries of a flow; returns partition and seq of each."""
     gone = "DELETE FROM members WHERE children = ? AND flow_id = ? RETURNING partition, seq"
     return db.execute(gone, name).fetchall()
+
+
+def vanished(db: sqlite3.Connection) -> list[str]:
+    """Keys of the entries whose flow is not there."""
+    sql = f"SELECT children, flow_id, partition, seq FROM members m WHERE {_VANISHED}"  # noqa: S608 - our own names
+    return [f"{member_prefix(bool(kind), flow)}{partition}/{seq}" for kind, flow, partition, seq in db.execute(sql)]
+
+
+def remove_vanished(db: sqlite3.Connection) -> None:
+    """Remove the entries whose flow is not there."""
+    db.execute(f"DELETE FROM members AS m WHERE {_VANISHED}")  # noqa: S608 - our own names
 
 
 def _members(db: sqlite3.Connection, seqs: str, params: Params) -> list[tuple[int, Member]]:

@@ -43,7 +43,8 @@ class Restore:
     needs the rows before it, so these are written first.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, malformed: set[str]) -> None:
+        """`malformed`: keys of members' entries that are left out, since key or record means nothing; it is kept up."""
         self.meta: tuple[Meta, bytes] | None = None
         self._db = db
         self._rows: dict[str, tuple[Row, Invocation] | None] = {}
@@ -53,8 +54,7 @@ class Restore:
         self._flows: dict[FlowName, bytes | None] = {}
         self._entries: Entries = {}
         self._entry_count = 0
-        self.malformed = 0
-        """Number of entries of members left out: their key or record means nothing."""
+        self._malformed = malformed
 
     def apply(self, records: Iterable[tuple[str, bytes | None, int]]) -> int:
         """Apply (key, value, offset) in order; returns their number."""
@@ -96,11 +96,13 @@ class Restore:
         apply_delta(self._db, offset, delta, value or b"")
 
     def _member(self, name: str, value: bytes | None) -> None:
+        self._malformed.discard("g/" + name)
         try:
             flow, partition, seq = member_named(name)
             member = None if value is None else _expect(Member, name, value)
         except (ChangelogError, BadRecordError):
-            self.malformed += 1
+            if value is not None:
+                self._malformed.add("g/" + name)
             return
         self._entries.setdefault(flow, {}).setdefault(partition, {})[seq] = member
         self._entry_count += 1

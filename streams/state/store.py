@@ -46,14 +46,17 @@ class Store:
     """Offset of the next changelog record to read; 0 when fresh."""
     saved_at: int
     """Wall-clock ms of the last commit, as its caller said; 0 when fresh."""
-    malformed: int
-    """Number of entries of flow members that `apply_changelog` has left out: their key or record means nothing."""
+    malformed: set[str]
+    """Keys of entries of members that `apply_changelog` has left out: key or record means nothing."""
+    replayed: bool
+    """Whether `apply_changelog` had any record since the store was opened or emptied."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, partition: int) -> None:
         self.db = db
         self.path = path
         self.partition = partition
-        self.malformed = 0
+        self.malformed = set()
+        self.replayed = False
         self._wal_moved = threading.Event()
         """Another thread has just moved a long write-ahead file, except for the newest turns."""
         self._read_state()
@@ -156,11 +159,11 @@ class Store:
             ChangelogError: a record that has no place in the table.
             NewerEngineError: a record of a newer engine.
         """
-        restore = Restore(self.db)
+        restore = Restore(self.db, self.malformed)
         applied = restore.apply(records)
+        self.replayed = self.replayed or applied > 0
         if restore.meta is not None:
             self.put_meta(*restore.meta)
-        self.malformed += restore.malformed
         return applied
 
     def clear(self) -> None:
@@ -169,6 +172,7 @@ class Store:
         self.begin()
         for table in TABLES:
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608 - the schema's own names
+        self.malformed.clear()
         self.db.execute("UPDATE state SET meta = NULL, changelog_position = 0, saved_at = 0")
         self.db.execute("COMMIT")
         self._read_state()

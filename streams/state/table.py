@@ -47,6 +47,7 @@ from streams.state.overlay import Changelog, Overlay
 from streams.state.parts import PartsOfTable
 from streams.state.schema import STATUSES
 from streams.state.select import select_page
+from streams.state.strays import Strays
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -99,6 +100,7 @@ class Table(PartsOfTable):
         self._meta = Meta()
         self._batches = Batches(store.db, partition)
         self._flows = Flows(store.db)
+        self._strays = Strays(store)
         self._row_due: tuple[int | None, ...] = ()
         """The result of `reads.next_due`; empty if rows have been written since."""
         self._reload()
@@ -111,6 +113,7 @@ class Table(PartsOfTable):
             self._forget()
         else:
             self._store.begin()
+        self._strays.begin()
         self.last_page = None
 
     def load(self, ids: Sequence[str]) -> None:
@@ -178,6 +181,7 @@ class Table(PartsOfTable):
         changelog = self._overlay.finish()
         self._row_due = ()
         changelog += self._batches.flush()
+        changelog += self._strays.flush()
         changelog += self._flows.flush()
         self._meta = self.meta
         record = encode(self._meta)
@@ -189,6 +193,11 @@ class Table(PartsOfTable):
         """Number of invocations that have ended since the last call, by status and service. Ask before `commit`."""
         return self._overlay.just_ended.take()
 
+    @property
+    def strays(self) -> int:
+        """Number of entries of members that the turn has removed: nobody could ever answer for them."""
+        return self._strays.removed
+
     def published(self) -> Changelog:
         """Progress to publish after `flush`, as `Batches.published` says."""
         return self._batches.published(self._meta.next_offset, self._meta.clock)
@@ -196,6 +205,7 @@ class Table(PartsOfTable):
     def commit(self, changelog_position: int, saved_at: int) -> None:
         """Commit the turn; parameters as for `Store.commit`."""
         self._store.commit(changelog_position, saved_at)
+        self._strays.commit()
         self._forget()
 
     def _forget(self) -> None:
@@ -207,6 +217,7 @@ class Table(PartsOfTable):
     def rollback(self) -> None:
         """Return to the state before `begin`."""
         self._store.rollback()
+        self._strays.rollback()
         self._reload()
 
     # --- the engine's view ---

@@ -39,7 +39,12 @@ transaction is over in 20 s if `STREAMS_TRANSACTION_TIMEOUT_MS` is 10 s."""
 _FOR_NEWER: Final = frozenset({"newer_engine", "unknown_schema"})
 """Codes of dead letters that call for an upgrade; health reports them until a restart, which an upgrade includes."""
 
-_RECONCILED: Final = {counters.RECONCILED_FLOWS: "flows", counters.RECONCILED_MEMBERS: "members"}
+_RECONCILED: Final = {
+    counters.RECONCILED_FLOWS: "flows",
+    counters.RECONCILED_MEMBERS: "members",
+    counters.RECONCILED_IN_VAIN: "in_vain",
+    counters.REMOVED_ENTRIES: "entries",
+}
 """The value of the label by the name of the engine's counter."""
 
 SNAPSHOT_EVERY_S: Final = 1.0

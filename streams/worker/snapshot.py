@@ -33,7 +33,8 @@ _FILES: Final = (("database", ""), ("wal", "-wal"))
 class PartitionSnapshot(NamedTuple):
     """A partition between two turns. `lag` is None while it is unknown, `meta` is None in a new table.
 
-    `ahead_ms`: the task's. `backlog`: the reconciler's; `flow_due_at`: its oldest deadline.
+    `ahead_ms`: the task's. `backlog`: the reconciler's; `flow_due_at`: its oldest deadline. `processed`, `errors`: of
+    its last cycle.
     """
 
     partition: int
@@ -51,6 +52,8 @@ class PartitionSnapshot(NamedTuple):
     ahead_ms: int = 0
     backlog: Backlog | None = None
     flow_due_at: int | None = None
+    processed: int = 0
+    errors: int = 0
 
 
 class WorkerSnapshot(NamedTuple):
@@ -86,6 +89,8 @@ def _partition(task: PartitionTask, log_end: Callable[[int], int | None]) -> Par
         task.ahead_ms,
         None if table is None else table.flow_backlog(),
         None if table is None else table.next_flow_due(),
+        task.cycle.processed,
+        task.cycle.errors,
     )
 
 
@@ -155,14 +160,17 @@ def _batches(partitions: Iterable[PartitionSnapshot]) -> Iterator[Metric]:
 
 def _backlog(partitions: Sequence[PartitionSnapshot], wall_ms: int) -> Iterator[Metric]:
     """The reconciler's backlog; without samples while a partition of the worker is not read: a part would mislead."""
-    backlog, overdue = OfWorker.BACKLOG.family(), OfWorker.BACKLOG_AGE.family()
+    backlog, overdue, cycle = OfWorker.BACKLOG.family(), OfWorker.BACKLOG_AGE.family(), OfWorker.CYCLES.family()
     known = [each.backlog for each in partitions if each.backlog is not None]
     if known and len(known) == len(partitions):
         backlog.add_metric(["flows"], sum(each.flows for each in known))
         backlog.add_metric(["members"], sum(each.members for each in known))
         due = min((each.flow_due_at for each in partitions if each.flow_due_at is not None), default=wall_ms)
         overdue.add_metric([], max(0, wall_ms - due) / 1_000)
-    yield from (backlog, overdue)
+        waiting = [each for each in partitions if each.backlog is not None and each.backlog.flows]
+        cycle.add_metric(["processed"], sum(each.processed for each in waiting))
+        cycle.add_metric(["errors"], sum(each.errors for each in waiting))
+    yield from (backlog, overdue, cycle)
 
 
 def _free(partitions: Sequence[PartitionSnapshot]) -> Metric:

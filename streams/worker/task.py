@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from streams.state.table import Table
+from streams.worker.cycle import Cycle
 from streams.worker.flow_outlet import EVERY_MS, FlowOutlet
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class PartitionTask:
         """When it is tried again, by the monotonic clock."""
         self.tick_outstanding: int | None = None
         self.flows = FlowOutlet()
+        self.cycle = Cycle()
         self.page_turn = -1
         self.ahead_ms = 0
         """By how much its last record was stamped too far ahead, ms: its time stands still. 0 otherwise."""

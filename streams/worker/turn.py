@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from streams.engine import apply
 from streams.engine.answers import At, PageSizes
+from streams.engine.counters import REMOVED_ENTRIES
 from streams.engine.effects import (
     Append,
     Count,
@@ -131,6 +132,8 @@ class Turn:
         table.set_position(input_.items[-1].message.offset() + 1, clock)
         self._note_ahead(input_)
         self.outbox.table_changes(task.partition, table.flush())
+        if table.strays:
+            self._count(REMOVED_ENTRIES, table.strays, task)
         self.ended.update(table.take_ended())
         self.outbox.published(table.published())
         task.flows.note(table.changed_flows())
@@ -277,10 +280,14 @@ class Turn:
             case SendAll():
                 self.outbox.signals_of_page(task.partition, effect)
             case Count(name=name, by=by):
-                self.counts[name] = self.counts.get(name, 0) + by
+                self._count(name, by, task)
             case _:
                 if not isinstance(effect, TableEffect | Send):  # the table has applied it already
                     assert_never(effect)
+
+    def _count(self, name: str, by: int, task: PartitionTask) -> None:
+        self.counts[name] = self.counts.get(name, 0) + by
+        task.cycle.note(name, by)
 
     def _first_clock(self, task: PartitionTask, offset: int) -> int:
         """The clock of a partition that has none yet: the worker's, since one in 1970 would forget far too early."""

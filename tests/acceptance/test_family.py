@@ -122,6 +122,7 @@ def test_a_tree_ends_with_its_root_while_workers_die_and_children_join(
     assert kept(changelog, "g") == set()
     assert service.read(Topic.DEAD_LETTERS) == []
     print(f"{len(tree)} invocations of a tree, {len(joining.joined)} that joined")  # noqa: T201
+    service.check_flows()
     service.verify()
 
 
@@ -162,4 +163,5 @@ def test_cycles_end(make_service: Callable[..., Service]) -> None:
     asked = Counter(each.invocation.service for each in stops if not each.repeat)
     assert asked == {name: 2 * size for name, size in rings.items()}
     assert kept(changelog, "g") == set()
+    service.check_flows()
     service.verify()

@@ -97,6 +97,7 @@ def test_workers_killed_at_random_while_fifty_flows_are_cancelled(
         gauges.require_risen_and_fallen()
         quiet(service)
     _check_members(service, each)
+    service.check_flows()
     service.verify()
     for worker in workers:
         assert worker.terminate() == 0
@@ -208,4 +209,5 @@ def test_members_that_join_while_the_flow_is_cancelled(
     assert late, "some are to join the flow on its own partition after the cancel"
     assert not {place for place, _ in signals} & late
     assert kept(changelog, "g") == set()
+    service.check_flows()
     service.verify()

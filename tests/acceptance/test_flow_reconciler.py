@@ -109,6 +109,7 @@ def _check_all_killed(service: Service, members: int) -> None:
     assert Counter(kind for _, kind in signals) == dict.fromkeys((SignalKind.START, SignalKind.KILL), members // 2)
     assert set(signals.values()) == {1}
     assert kept(changelog, "g") == set()
+    service.check_flows()
     service.verify()
 
 
@@ -259,7 +260,6 @@ def test_members_left_by_their_grace_are_listed_and_asked_again(make_service: Ca
         names = {f"away-{number}" for number in range(REFUSING)}, {f"deaf-{number}" for number in range(DEAF)}
         assert sorted(left.failures) == sorted(names[0] | names[1])
         assert _cancels(service) == {"slow 0": OBEYING, "away 0": REFUSING, "deaf 0": DEAF}
-
         notes.with_suffix(".yield").touch()
         service.send(cancel)
         (left,) = watch.until_each(
@@ -283,4 +283,5 @@ def test_members_left_by_their_grace_are_listed_and_asked_again(make_service: Ca
     }
     assert set(found) == ended
     oracle.check_signals(service.read(Topic.SIGNALS))
+    service.check_flows()
     service.verify()

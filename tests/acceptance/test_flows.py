@@ -93,4 +93,5 @@ def test_a_flow_over_all_partitions_ends(
     killed = [number for (_, kind), number in signals.items() if kind is SignalKind.KILL]
     assert killed == [1] * (count // 2 - kept)
     print(f"{count} members over {partitions} partitions: {count / took_s:,.0f} a second")  # noqa: T201
+    service.check_flows()
     service.verify()

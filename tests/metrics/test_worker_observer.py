@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError
 
 from streams import codec
 from streams.config import Topic
+from streams.engine.counters import RECONCILED_IN_VAIN, RECONCILED_MEMBERS
 from streams.metrics import OfEach, OfWorker, metrics_of
 from streams.model import (
     ENGINE_VERSION,
@@ -157,10 +158,19 @@ def test_the_reconcilers_backlog_and_work_are_told(world: World) -> None:
     world.run_until_idle()
     assert values(world, "streams_reconciler_backlog", "what") == {"flows": 2, "members": 10}
     assert value(world, "streams_reconciler_overdue_seconds") == 0
+    worker = worker_of(world)
+    for task in worker.tasks.values():
+        task.cycle.note(RECONCILED_MEMBERS, 7)
+        task.cycle.note(RECONCILED_IN_VAIN, 2)
+    worker._observer._snapshot_at = 0
+    worker.step()
+    partitions = sum(task.running_table.flow_backlog().flows > 0 for task in worker_of(world).tasks.values())
+    assert values(world, "streams_reconciler_cycle", "what") == {"processed": 7 * partitions, "errors": 2 * partitions}
     world.pass_time(610_000)
     assert value(world, "streams_reconciler_overdue_seconds") == pytest.approx(10, abs=1)
     world.run_until_idle()
     assert values(world, "streams_reconciler_backlog", "what") == {}
+    assert values(world, "streams_reconciler_cycle", "what") == {}
     assert values(world, "streams_reconciled_total", "what") == {}
 
 
@@ -173,6 +183,7 @@ def test_a_backlog_that_is_not_whole_is_not_told(world: World) -> None:
     worker._observer.came_round(worker.tasks.values(), worker.sizes.smallest(), worker.connections.log_end)
     assert value(world, "streams_reconciler_backlog", what="flows") is None
     assert value(world, "streams_reconciler_overdue_seconds") is None
+    assert value(world, "streams_reconciler_cycle", what="errors") is None
 
 
 def test_lag_and_clock_tell_how_far_behind_a_partition_is(tmp_path: Path) -> None:

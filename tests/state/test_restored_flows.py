@@ -71,7 +71,31 @@ def test_a_malformed_entry_is_left_out_and_counted(key: str, store: Store) -> No
     store.apply_changelog([(key, encode(Member()), 0), (*good[0], 1), (*good[1], 2)])
     store.apply_changelog([("g/n/x/3/9", encode(Meta()), 3), ("g/n/x/3/9", b"nonsense", 4)])
     assert dict(store.dump()) == dict(good)
-    assert store.malformed == 3
+    assert store.malformed == {key, "g/n/x/3/9"}
+    store.apply_changelog([("g/n/x/3/9", encode(Member()), 5)])
+    assert store.malformed == {key}
+
+
+def test_strays_are_removed_with_the_first_turn(store: Store) -> None:
+    """Malformed entries, and those of flows that have vanished: from the table, and by tombstones; once."""
+    good, (_, gone) = records(FLOWS[0]), records(FLOWS[2])
+    bad = ("g/n/x/3/seven", encode(Member()))
+    store.apply_changelog([(*record, offset) for offset, record in enumerate((*good, gone, bad))])
+    store.commit(4, 0)
+    table = Table(store, 0, 4, PageSizes(9, 9))
+
+    def turn(number: int) -> list[tuple[str, bytes | None]]:
+        table.begin()
+        table.set_position(number, 1)
+        return [record for record in table.flush() if record[0] != "m/"]
+
+    aborted = turn(1)
+    table.rollback()
+    assert aborted == turn(1) == [(gone[0], None), (bad[0], None)]
+    assert table.strays == len(aborted)
+    table.commit(6, 0)
+    assert dict(store.dump()).keys() == {key for key, _ in good} | {"m/"}
+    assert (turn(2), table.strays, store.malformed) == ([], 0, set())
 
 
 def test_a_turn_writes_each_flow_and_member_once() -> None:

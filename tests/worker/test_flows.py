@@ -203,6 +203,9 @@ def test_members_that_nobody_answers_for_are_asked_again(*, lost: bool, world: W
         counted = first._observer.registry.get_sample_value
         assert counted("streams_reconciled_total", {"what": "flows"}) == 3
         assert counted("streams_reconciled_total", {"what": "members"}) == 3 * there
+        assert counted("streams_reconciled_total", {"what": "in_vain"}) == 2
+        (cycle,) = (task.cycle for task in first.tasks.values())
+        assert (cycle.processed, cycle.errors) == (there, 1)
         if lost:
             log = world.cluster.topics[world.commands].logs[elsewhere]
             for record in log.records:

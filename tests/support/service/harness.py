@@ -19,7 +19,7 @@ from streams.kafka import topics
 from streams.model import BatchHeader, BatchState, SliceProgress, StartBatch
 from streams.protocol.routing import command_key
 from support.kafka.reading import Entry, TopicReader
-from support.service import oracle
+from support.service import oracle, oracle_flows
 from support.service.programs import ROOT, Program
 
 if TYPE_CHECKING:
@@ -288,8 +288,23 @@ class Service:
             progress = self.progress(batch_id, to_end=True)
             found = {partition: each.matched for partition, each in progress.slices.items()}
             assert found == {p: matched[p] for p in range(self.partitions)}, f"{batch_id}: {found}, oracle {matched}"
+        self.check_flows()
         self.verify()
         return expected, table
+
+    def check_flows(self, timeout: float = 30.0) -> None:
+        """Wait for quiet, and until all is published; then flows, members, rows and reasons agree."""
+        deadline = time.monotonic() + timeout
+        while True:
+            log, (changelog, signals) = self.settle(), map(self.read, (Topic.CHANGELOG, Topic.SIGNALS))
+            try:
+                oracle_flows.check_flows(log, changelog, signals, self.read(Topic.FLOWS))
+            except AssertionError:
+                # What was held back of a flow comes a little later than its last command.
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def _group(self) -> Consumer:
         """Who may ask for the workers' offsets; it never joins them."""
