@@ -84,7 +84,8 @@ class QuerySecret:
             raise StreamsError(
                 f"{self._name()} holds {len(key)} bytes, at least {_LEAST_BYTES} are needed: write 64 random hex digits"
             )
-        if mode & 0o077:
+        # Kubernetes gives a secret to the pod's own group.
+        if mode & 0o007:
             log.warning("others may read the secret of queries: chmod 600", file=str(self._file))
         return key
 

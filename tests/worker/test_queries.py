@@ -325,6 +325,10 @@ def test_a_secret_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
     with capture_logs() as lines:
         QuerySecret(file)
     assert [line["event"] for line in lines] == ["others may read the secret of queries: chmod 600"]
+    file.chmod(0o640)
+    with capture_logs() as lines:
+        QuerySecret(file)
+    assert lines == []
     file.write_bytes(b"short")
     with pytest.raises(StreamsError, match=r"STREAMS_WORKER_QUERY_SECRET_FILE=\S+ holds 5 bytes, at least 16"):
         QuerySecret(file)
