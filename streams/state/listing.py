@@ -34,7 +34,7 @@ from streams.state.reads import row_by_id
 from streams.state.schema import STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from streams.model import FlowProgress, Invocation, Row
@@ -48,6 +48,7 @@ _BUSY_S: Final = 1.0
 _FIRST_WIDTH: Final = 1_000
 _INTERRUPT_S: Final = 0.001
 _MOST_WIDTH: Final = 1 << 40
+_MOST_REST_S: Final = 0.1
 _STRETCH_S: Final = 0.01
 """Time that a stretch should take, seconds; its width follows."""
 _MOST_CANDIDATES: Final = 5_000
@@ -106,10 +107,15 @@ class Listing:
     """The queries on one partition's file. For any thread; one query at a time.
 
     Every query raises `ListingClosedError` after `close`, and `sqlite3.Error` if the file cannot be read.
+
+    Args:
+        path: the partition's file.
+        rest: how long a query rests after a stretch, in times of what that took; asked after each.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rest: Callable[[], float] = lambda: 0.0) -> None:
         self._path = path
+        self.rest = rest
         self._lock = threading.Lock()
         self._closed = False
         self._db: sqlite3.Connection | None = None
@@ -282,6 +288,8 @@ class _Search:
         """Note that the rows down to `low` were looked at."""
         took = time.monotonic() - began
         self._below, self.done, self._looked = low, last, True
+        if not last and (rest := self._listing.rest()):
+            time.sleep(min(rest * took, _MOST_REST_S))
         if took < _STRETCH_S / 2:
             self._width = min(_MOST_WIDTH, self._width * (4 if took < _STRETCH_S / 8 else 2))
         elif took > _STRETCH_S:

@@ -73,6 +73,7 @@ _COUNT_S: Final = 10.0
 _WAIT_S: Final = 2.0
 """Longest wait for queries that are being answered, seconds."""
 _AT_ONCE: Final = 2
+_REST: Final = 2.0
 _DIGITS: Final = 9
 _HEADERS: Final = (TIME_HEADER, NONCE_HEADER, SIGNATURE_HEADER)
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -122,7 +123,7 @@ class Queries:
         self._wall_clock = wall_clock
         self._lag = lag
         self._clock = clock
-        self._came_round = clock()
+        self._came_round, self._busy = clock(), False
         self._listings: dict[int, Listing] = {}
         self._check = RequestCheck()
         self._counting = threading.Semaphore(1)
@@ -137,7 +138,7 @@ class Queries:
 
     def serve(self, task: PartitionTask, worker_id: str) -> None:
         """Answer queries about a partition from now on; its address is to be published."""
-        task.listing = self._listings[task.partition] = Listing(task.file)
+        task.listing = self._listings[task.partition] = Listing(task.file, self._rest)
         task.address = WorkerAddress(
             partition=task.partition,
             url=self.url,
@@ -147,9 +148,13 @@ class Queries:
             revision=task.store.changelog_position,
         )
 
-    def came_round(self) -> None:
+    def came_round(self, *, busy: bool) -> None:
         """Note that the loop has come round: the partitions are still this worker's, and their tables current."""
-        self._came_round = self._clock()
+        self._came_round, self._busy = self._clock(), busy
+
+    def _rest(self) -> float:
+        """Commands come first: beside a busy loop, a query takes at most a third of a processor."""
+        return _REST if self._busy else 0.0
 
     # --- called by the server ---
 

@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,17 +18,22 @@ from state.test_filters_in_sql import filters
 
 from streams.codec import decode, encode_invocation
 from streams.engine.answers import At, PageSizes
-from streams.engine.effects import InsertRow, PutDelta, PutSlice, RemoveRow, UpdateRow
+from streams.engine.effects import InsertRow, PutDelta, PutFlow, PutMembers, PutSlice, RemoveRow, UpdateRow
 from streams.engine.filters import Facts, saying
 from streams.listing.views import view_of
 from streams.model import (
     Action,
+    CancelPolicy,
     Cause,
     Change,
     Ending,
     Filter,
+    Flow,
+    FlowAction,
     Invocation,
     InvocationRow,
+    Member,
+    MemberState,
     OnTimeout,
     PageDelta,
     Payload,
@@ -242,6 +247,21 @@ def test_a_page_ends_in_time_with_what_it_has(table: Table) -> None:
         assert walked(listing, Filter(labels={"a": "b"}), 5) == []
 
 
+def test_a_query_rests_after_each_stretch_as_long_as_it_is_told(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the worker's loop has its share of the processors; the last stretch is followed by nothing."""
+    rests: list[float] = []
+    monkeypatch.setattr("streams.state.listing.time.sleep", rests.append)
+    monkeypatch.setattr("streams.state.listing._FIRST_WIDTH", 10)
+    monkeypatch.setattr("streams.state.listing._MOST_WIDTH", 100)
+    with closing(Listing(table._store.path, lambda: 2.0)) as listing:
+        assert listing.counts(Filter(services=("mail",)), None, 9) == {None: {Status.RUNNING: 1_000}}
+        busy, rests[:] = len(rests), []
+        listing.rest = lambda: 0.0
+        listing.counts(Filter(services=("mail",)), None, 9)
+    assert busy >= 9
+    assert not rests
+
+
 def test_times_of_creation_are_found_by_halving(table: Table) -> None:
     """A list of an hour long ago does not begin with all that came since."""
     with closing(Listing(table._store.path)) as listing:
@@ -264,6 +284,29 @@ def test_what_holds_a_row_is_named(table: Table) -> None:
         table.flush()
         table.commit(1, 1)
         assert listing.one("i-2001", payload=False)[0].held_by == ("batch_id", "b")
+
+
+def test_a_cancelled_flow_that_holds_a_row_is_named(table: Table) -> None:
+    """A named one, or that of its parent's children; not one that the row joined again after its cancel."""
+    groups = [("f", None), (None, "i-7"), ("g", None)]
+    rows = [insert(3_000 + number, status=Status.SCHEDULED, held=True) for number in range(3)]
+    made = []
+    for effect, (flow_id, parent_id) in zip(rows, groups, strict=True):
+        invocation = replace(effect.invocation, flow_id=flow_id, parent_id=parent_id)
+        encoded = encode_invocation(invocation)
+        row = replace(effect.row, encoded=encoded, flow_id=flow_id, parent_id=parent_id)
+        made.append(InsertRow(row, invocation))
+    cancel: dict[str, Any] = {"action": FlowAction.KILL, "policy": CancelPolicy.CANCEL_ALL, "round": 1}
+    flows = [Flow(name, children, 1, 1, 1, **cancel) for name, children in (("f", False), ("i-7", True))]
+    again = Flow("g", False, 1, 1, 1, kept=1, restarted=1, **cancel)
+    joined = PutMembers("g", False, 0, (3_002,), Member(MemberState.RESTARTED, 1))
+    turn(table, *made, *map(PutFlow, [*flows, again]), joined)
+    with closing(Listing(table._store.path)) as listing:
+        held_by = [listing.one(f"i-{3_000 + number}", payload=False)[0].held_by for number in range(3)]
+        assert held_by == [("flow_id", "f"), ("parent_id", "i-7"), None]
+        children = listing.one("i-7", payload=False)[0].children
+        assert children is not None
+        assert (children.flow_id, children.policy) == ("i-7", CancelPolicy.CANCEL_ALL)
 
 
 def put_slice() -> PutSlice:
