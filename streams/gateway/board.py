@@ -94,8 +94,7 @@ class Board:
         self.hub.stop()
         for thread in self._threads:
             thread.stopping.set()
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join, _ENDS_WITHIN_S)
+        await asyncio.gather(*(asyncio.to_thread(thread.join, _ENDS_WITHIN_S) for thread in self._threads))
 
     @property
     def batches(self) -> BatchStore:

@@ -150,6 +150,26 @@ def test_a_stop_ends_in_time_with_fifty_streams_open_and_a_merge_that_was_killed
     assert asyncio.run(story()) < 20
 
 
+@pytest.mark.durable
+def test_a_broker_that_is_away_is_told_in_words(own_broker: Broker, tmp_path: Path) -> None:
+    """First nobody knows what became of the command, then nothing is sent; reading goes on, and later all of it."""
+    with Service(own_broker.bootstrap, tmp_path, 4) as service:
+        gateway, address = gateway_of(service, "gateway")
+        act = {"invocation_id": "i", "action": "KILL"}
+        own_broker.kill()
+        told = [httpx.post(f"{address}/api/v1/acts", json=act, timeout=PATIENCE_S) for _ in range(2)]
+        assert [each.status_code for each in told] == [503, 503]
+        assert [each.json()["accepted"] for each in told] == [None, False]
+        assert "not known whether the command was accepted" in told[0].json()["detail"]
+        assert "was not accepted: nothing has changed" in told[1].json()["detail"]
+        assert httpx.get(f"{address}/api/v1/batches").json()["items"] == []
+        own_broker.restart()
+        deadline = time.monotonic() + PATIENCE_S
+        while httpx.post(f"{address}/api/v1/acts", json=act, timeout=PATIENCE_S).status_code != 202:
+            assert time.monotonic() < deadline
+        assert gateway.terminate() == 0
+
+
 class Readers:
     """Readers of all events: 10 that take nothing, 50 that take a line a second, and others.
 

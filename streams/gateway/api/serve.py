@@ -52,7 +52,8 @@ def run_api(settings: Settings, listening: socket.socket, merge_port: int) -> No
         limit.begin()
         server.should_exit = True
 
-    asyncio.run(serve())
+    # It is not closed: that would wait for threads that wait for a broker, and this process ends now.
+    asyncio.new_event_loop().run_until_complete(serve())
     limit.lift()
     log.info("api stopped")
 
