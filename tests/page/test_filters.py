@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+# A browser takes seconds to start: as what needs a broker, this is not in the quick loop.
+pytestmark = pytest.mark.broker
+
 _text = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
 _ids = st.lists(_text.filter(lambda text: text == text.strip()), min_size=1, max_size=3, unique=True).map(tuple)
 _key = _text.filter(lambda text: "=" not in text)

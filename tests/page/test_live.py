@@ -266,7 +266,7 @@ def test_it_is_used_by_keyboard_alone(viewer: Viewer) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Leave them")).to_be_focused()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("dialog")).to_have_count(0)
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Leave them")).to_be_focused()
     page.keyboard.press("Tab")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+# A browser takes seconds to start: as what needs a broker, this is not in the quick loop.
+pytestmark = pytest.mark.broker
+
 KILL = "#/new?action=KILL&service=mail&reason=why"
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -3,7 +3,8 @@
 import { get } from "./api.js";
 import { store } from "./store.js";
 
-const FRESH_MS = 30_000;
+/** Counting by group looks at every row, so it is not done often. */
+const FRESH_MS = 300_000;
 const GROUPS = ["service", "handler", "deployment_id"];
 const MOST = 200;
 
@@ -22,7 +23,7 @@ class Known {
   }
 
   refresh() {
-    if (Date.now() - this.at < FRESH_MS) return;
+    if (document.hidden || Date.now() - this.at < FRESH_MS) return;
     this.at = Date.now();
     for (const field of GROUPS) {
       get("/invocation-counts", [["group_by", field]]).then((found) => this.put(field, groupNames(found)), () => {});

@@ -16,6 +16,8 @@ import { FewCounts } from "../parts/tallies.js";
 const PAGE = 100;
 const MOST_EMPTY_PAGES = 20;
 const EACH_MS = 5_000;
+/** Counting looks at every row: while the list is followed it is done less often. */
+const COUNTED_EACH_MS = 60_000;
 
 const COLUMNS = {
   id: ["id", (row) => h("a", { class: "id", href: to("invocation", row.invocation_id) }, row.invocation_id)],
@@ -66,7 +68,7 @@ export class Invocations extends Screen {
     const filter = toQuery(fromQuery(this.props.query));
     const before = cursor ? this.state.rows : [];
     this.load(async (signal) => {
-      const counting = cursor ? null : get("/invocation-counts", filter, signal).then(tally, () => null);
+      if (!cursor) this.count(filter);
       const found = [];
       let [next, page] = [cursor, null];
       for (let pages = 0; pages < MOST_EMPTY_PAGES && found.length < PAGE / 2; pages += 1) {
@@ -75,9 +77,23 @@ export class Invocations extends Screen {
         next = page.next_cursor ?? null;
         if (!next) break;
       }
-      const counts = cursor ? {} : { counts: await counting };
-      return { rows: [...before, ...found], next, asOf: page.as_of, missing: page.missing_partitions ?? [], asked: true, ...counts };
+      return { rows: [...before, ...found], next, asOf: page.as_of, missing: page.missing_partitions ?? [], asked: true };
     });
+  }
+
+  /** Count the rows by status, beside their list, which does not wait for it. */
+  count(filter) {
+    const address = JSON.stringify(filter);
+    if (this.counted === address && Date.now() - this.countedAt < COUNTED_EACH_MS) return;
+    [this.counted, this.countedAt] = [address, Date.now()];
+    const show = (counts) => this.counted === address && this.setState({ counts });
+    get("/invocation-counts", filter, this.leaving.signal).then((found) => show(tally(found)), () => show(null));
+  }
+
+  /** All of it once more, counted, too. */
+  refresh() {
+    this.countedAt = 0;
+    this.ask();
   }
 
   columns() {
@@ -104,7 +120,7 @@ export class Invocations extends Screen {
         { class: "toolbar" },
         h(Columns, { columns, onChange: (chosen) => (keep("columns", chosen.join(",")), this.put(conditions, chosen.join(","))) }),
         h("label", { class: "tick" }, h("input", { type: "checkbox", checked: follows, onChange: (event) => this.setState({ follows: event.target.checked }) }), "follow"),
-        h(Button, { class: "small", why: busy ? "it is being loaded" : null, onClick: () => this.ask() }, "Refresh"),
+        h(Button, { class: "small", why: busy ? "it is being loaded" : null, onClick: () => this.refresh() }, "Refresh"),
         asOf && h("span", { class: "muted" }, "as of ", h(Time, { at: asOf })),
         h(FewCounts, { counts }),
       ),

@@ -67,9 +67,11 @@ export class NewBatch extends Screen {
     const signal = AbortSignal.any([counting.signal, this.leaving.signal]);
     this.setState({ counting: Date.now(), found: null, problem: null });
     try {
-      const [run, table] = await Promise.all([dryRun(draft, signal), breakdown(draft, signal).catch(() => null)]);
+      const run = await dryRun(draft, signal);
       if (signal.aborted) return;
-      this.setState({ counting: false, found: { run, table, at: Date.now() } });
+      this.setState({ counting: false, found: { run, table: null, at: Date.now() } });
+      const table = await breakdown(draft, signal).catch(() => null);
+      if (!signal.aborted) this.setState(({ found }) => ({ found: found && { ...found, table } }));
     } catch (problem) {
       if (!signal.aborted) this.setState({ counting: false, problem });
     }
