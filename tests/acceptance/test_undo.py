@@ -25,6 +25,7 @@ from streams.model import (
     Status,
 )
 from support.service import oracle
+from support.service.flow_watch import quiet
 from support.service.workload import DAY_MS, now_ms
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _workload(count: int) -> Iterator[Invoke]:
 
 
 def _statuses(service: Service) -> dict[str, Status]:
-    service.settle()
+    quiet(service)
     table = oracle.fold(service.read(Topic.CHANGELOG))
     return {row.invocation.invocation_id: row.status for row in table.rows.values()}
 
@@ -75,11 +76,12 @@ def test_a_kill_by_filter_is_undone_though_a_worker_dies(make_service: Callable[
     service.send_many(_workload(count))
     service.start_batch(StartBatch("mistake", Action.KILL, Filter(services=("mail", "cart"))))
     killed = service.await_batch("mistake").total("done")
-    service.settle()
+    quiet(service)
     b.kill9()
     b.start()
     adopted = len([number for number in range(count) if number % 16 == 3])
     assert _undo(service, "mistake") == (killed, killed - adopted, 0, adopted, 0)
+    quiet(service)
     expected, table = service.check()
     statuses = Counter(row.status for row in table.rows.values())
     assert statuses[Status.KILLED] == adopted
@@ -107,7 +109,7 @@ def test_a_cancelled_flow_is_restarted_and_runs_until_it_is_cancelled_again(
     names = [f"m-{number}" for number in range(300)]
     kill = CancelFlow("order", FlowAction.KILL, CancelPolicy.CANCEL_ALL, reason="by mistake")
     service.send_many(Invoke(Invocation(name, "mail", "send", flow_id="order"), payload=b"x") for name in names)
-    service.settle()
+    quiet(service)
     service.send(kill)
     assert set(_statuses(service).values()) == {Status.KILLED}
     service.start_batch(StartBatch("undo", Action.RESTART, Filter(flow_ids=("order",))))
@@ -138,7 +140,7 @@ def test_a_killed_parent_is_restarted_with_its_tree_and_new_children_and_killed_
         else Invoke(Invocation(name, "mail", "send"))
         for name in tree
     )
-    service.settle()
+    quiet(service)
     service.start_batch(StartBatch("mistake", Action.KILL, Filter(invocation_ids=("root",))))
     assert service.await_batch("mistake").counters == (1, 1, 0, 0, 0)
     assert set(_statuses(service).values()) == {Status.KILLED}

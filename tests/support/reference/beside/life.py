@@ -187,6 +187,8 @@ class Life:
         )
         if start.standing_until is not None and random.random() < 0.9:
             start = replace(start, limit=None, max_rate=None, dry_run=False)
+            if start.action is Action.RESTART:
+                start = replace(start, action=random.choice((Action.CANCEL, Action.KILL)))
             if random.random() < 0.5:
                 start = replace(
                     start, filter=Filter(match_all=True), action=random.choice((Action.CANCEL, Action.KILL))
