@@ -36,7 +36,8 @@ AFTER_ACTIONS = """
 - RESUME and RESTART skip what a running CANCEL or KILL would then end: it stays as it is.
 - An invocation of an object is PENDING where another one would be READY + START for the first time; then, as whenever
   one of its object has ended or been paused in the inbox, the first that waits is READY + START if none is started.
-- An unanswered cancel that is due is asked again; once its grace is over, `on_timeout` KILL kills it, LEAVE leaves it.
+- An unanswered cancel that is due is asked again; once its grace is over, `on_timeout` KILL kills it, LEAVE leaves it
+  CANCELLING: another CANCEL then asks once more, with a new grace.
 - A page of a batch only looks at what its action could concern: PURGE and RESTART match what has ended, every other
   action what has not. The rest counts as *skipped* for an `Act`, and not at all for a batch.
 - An `Act` with `only_unstarted` skips whatever was ever started, one with a `seq` any other invocation of the id.

@@ -338,7 +338,7 @@ def _at_once(items: Sequence[Item]) -> Sequence[Item]:
     members = 0
     for number, item in enumerate(items, 1):
         command = item.command
-        if isinstance(command, _LISTS):
+        if type(command) in _LIST_TYPES and isinstance(command, _LISTS):
             members += len(command.seqs)
             if members >= _MEMBERS_AT_ONCE:
                 return items[:number]

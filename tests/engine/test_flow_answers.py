@@ -1,0 +1,184 @@
+"""Each member is counted once, in one place, whatever ends it and whenever its partition answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.engine import apply
+from streams.engine.answers import At, PageSizes
+from streams.engine.effects import Append, PutFlow, SetPage
+from streams.engine.flows import state_of
+from streams.model import (
+    ENGINE_VERSION,
+    Act,
+    Action,
+    ActMembers,
+    CancelFlow,
+    CancelPolicy,
+    Cause,
+    ContinueFlow,
+    Filter,
+    FlowAction,
+    FlowState,
+    MemberAck,
+    MemberAnswer,
+    MemberEnded,
+    OnTimeout,
+    ReportTransition,
+    SignalKind,
+    StartBatch,
+    Status,
+)
+from support.tables.memory_cluster import MemoryCluster, invoke
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.model import Command, Flow
+
+ALL, PENDING, ONLY = CancelPolicy.CANCEL_ALL, CancelPolicy.CANCEL_PENDING, CancelPolicy.FLOW_ONLY
+CANCEL = CancelFlow("f", FlowAction.CANCEL, ALL)
+COMPLETED = ReportTransition("m", 1, to=Status.COMPLETED)
+
+
+def cluster(members: int = 1) -> MemoryCluster:
+    """One partition with a flow of started members: `m`, `m1`, and so on."""
+    world = MemoryCluster(1, PageSizes(5, 5))
+    world.run(*(invoke(f"m{n or ''}", flow_id="f") for n in range(members)))
+    return world
+
+
+def flow(world: MemoryCluster) -> Flow:
+    """The flow."""
+    return world.tables[0].flows[False, "f"]
+
+
+def numbers(world: MemoryCluster) -> tuple[int, int, int, int, int]:
+    """live, pending, ended, kept and failed members."""
+    found = flow(world)
+    return found.live, found.pending, found.ended, found.kept, found.failed
+
+
+def test_a_cancel_changes_the_flows_own_record_alone() -> None:
+    """Its members are asked by a page that follows; a flow that reaches nobody is not in the backlog."""
+    world = cluster(7)
+    effects = apply(CANCEL, At(0, 99, world.now), world.tables[0])
+    kinds = [type(effect.command if isinstance(effect, Append) else effect) for effect in effects]
+    assert kinds == [PutFlow, SetPage, ContinueFlow]
+    for reaches_nobody in (CancelFlow("f", FlowAction.CANCEL, ONLY), CancelFlow("empty", FlowAction.CANCEL, ALL)):
+        (put,) = apply(reaches_nobody, At(0, 99, world.now), world.tables[0])
+        assert isinstance(put, PutFlow)
+        assert put.flow.due_at is None
+
+
+ENDS: dict[str, Sequence[Command]] = {
+    "itself": [COMPLETED],
+    "a kill": [Act("m", Action.KILL)],
+    "a batch": [StartBatch("b", Action.KILL, Filter(services=("mail",)))],
+    "another life": [COMPLETED, Act("m", Action.PURGE), invoke("m", flow_id="f"), COMPLETED],
+}
+
+
+@pytest.mark.parametrize("moment", ["before it is asked", "while it is asked", "after it was asked"])
+@pytest.mark.parametrize("end", ENDS)
+def test_whoever_ends_a_member_it_is_counted_once(end: str, moment: str) -> None:
+    """By itself, by an act, by a batch, and in another life of its id, which is another member."""
+    world = cluster()
+    if moment == "while it is asked":
+        world.send(CANCEL)
+        while not any(isinstance(command, ActMembers) for _, command in world.logs[0]):
+            world.step(0)
+    elif moment == "after it was asked":
+        world.run(CANCEL)
+        assert numbers(world) == (0, 1, 0, 0, 0)
+    world.run(*ENDS[end])
+    if moment == "before it is asked":
+        world.run(CANCEL)
+    lives = 2 if end == "another life" else 1
+    assert numbers(world) == (0, 0, lives, 0, 0)
+    assert state_of(flow(world)) is FlowState.CANCELLED
+    assert not world.tables[0].entries
+    if end == "a batch":
+        assert world.total("b") == {"matched": 1, "done": 1, "pending": 0, "skipped": 0, "failed": 0}
+
+
+def test_a_batch_and_a_flow_that_wait_for_one_row_both_add_up() -> None:
+    """The batch asked first, and counts the row's end as its own; the flow counts its member as ended."""
+    for outcome, end in (("done", Status.CANCELLED), ("skipped", Status.COMPLETED)):
+        world = cluster()
+        world.run(StartBatch("b", Action.CANCEL, Filter(services=("mail",)), grace_ms=60_000))
+        world.run(CANCEL)
+        assert (world.total("b")["pending"], numbers(world)) == (1, (0, 1, 0, 0, 0))
+        world.run(ReportTransition("m", 1, to=end))
+        assert (world.total("b")[outcome], world.total("b")["pending"], numbers(world)) == (1, 0, (0, 0, 1, 0, 0))
+
+
+@pytest.mark.parametrize("flow_id", ["f", "unknown"])
+def test_a_record_of_nobody_changes_nothing(flow_id: str) -> None:
+    """Of a member that the flow does not have, and of a flow that is not there: it is counted."""
+    world = cluster()
+    world.run(CANCEL)
+    before = numbers(world), dict(world.tables[0].entries)
+    strangers: list[Command] = [MemberEnded(ENGINE_VERSION, 0, flow_id, False, 0, (77,))]
+    strangers += [
+        MemberAck(ENGINE_VERSION, 0, flow_id, False, 0, answer, (77,), ("x",) if answer == "FAILED" else ())
+        for answer in MemberAnswer
+    ]
+    world.run(*strangers)
+    assert (numbers(world), world.tables[0].entries) == before
+    assert world.counts["stale_member"] == len(strangers)
+    assert not world.refused
+
+
+def test_a_member_that_its_partition_does_not_know_is_counted_as_ended() -> None:
+    """UNKNOWN is an answer: nothing of it stays."""
+    world = cluster()
+    world.send(CANCEL)
+    del world.tables[0].rows["m"]
+    world.run()
+    assert [each.answer for _, each in world.logs[0] if isinstance(each, MemberAck)] == [MemberAnswer.NOT_FOUND]
+    assert numbers(world) == (0, 0, 1, 0, 0)
+    assert not world.tables[0].entries
+
+
+def test_a_seq_of_another_flow_is_not_acted_on() -> None:
+    """An order names members of its flow: for any other row the answer is that there is no such member."""
+    world = cluster()
+    seq = world.row("m").seq
+    order = (FlowAction.KILL, ALL, 0, OnTimeout.KILL, Cause(flow_id="other"), (seq,), 5)
+    world.run(ActMembers(ENGINE_VERSION, 0, "other", False, *order))
+    assert (world.row("m").status, numbers(world)) == (Status.READY, (1, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked"), [(ONLY, ALL, 3), (ONLY, PENDING, 0), (ALL, ONLY, 3), (ALL, PENDING, 3)]
+)
+def test_a_policy_that_reaches_more_is_taken_over_and_nothing_is_weakened(
+    first: CancelPolicy, second: CancelPolicy, asked: int
+) -> None:
+    """Those who are newly concerned are asked once; `escalated_by` names who has done so, or nobody."""
+    world = cluster(3)
+    for policy in (first, second, second):
+        world.run(CancelFlow("f", FlowAction.CANCEL, policy, actor=policy.value, reason="why"))
+    wider = first is ONLY
+    assert flow(world).policy is (second if wider else first)
+    assert flow(world).escalated_by == (second.value if wider else None)
+    assert flow(world).cause.actor == first.value
+    assert len([send for _, send in world.signals if send.kind is SignalKind.CANCEL]) == asked
+
+
+def test_a_cancelled_flow_is_cancelling_until_who_joins_has_ended() -> None:
+    """No state is the last."""
+    world = MemoryCluster(2, PageSizes(5, 5))
+    world.run(CANCEL)
+    home = next(number for number, table in enumerate(world.tables) if table.flows)
+    found = world.tables[home].flows
+    assert state_of(found[False, "f"]) is FlowState.CANCELLED
+    names = [f"m{n}" for n in range(8)]
+    world.run(*(invoke(name, flow_id="f") for name in names))
+    assert state_of(found[False, "f"]) is FlowState.CANCELLING
+    world.run(*(ReportTransition(name, 1, to=Status.CANCELLED) for name in names))
+    assert state_of(found[False, "f"]) is FlowState.CANCELLED
+    assert found[False, "f"].ended == len(names)
