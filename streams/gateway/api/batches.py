@@ -25,6 +25,8 @@ from streams.protocol.content import content_hash
 from streams.protocol.validation import id_fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from streams.gateway.api.services import Services
     from streams.gateway.board import Board
     from streams.model import BatchHeader, BatchProgress
@@ -145,7 +147,10 @@ def unknown_batch(name: str) -> ProblemError:
 
 
 def _start_of(request: Request, fields: dict[str, Any]) -> StartBatch:
-    body = record_of(StartBatchBody, fields)
+    try:
+        body = record_of(StartBatchBody, fields)
+    except FaultsError as error:
+        raise FaultsError([*error.faults, *_broken_rules(fields, error.faults)]) from None
     key = _idempotency_key(request)
     if key is not None and body.batch_id is not None and key != body.batch_id:
         raise FaultsError(
@@ -158,6 +163,21 @@ def _start_of(request: Request, fields: dict[str, Any]) -> StartBatch:
     start = StartBatch(**said)
     require_faultless(start)
     return start
+
+
+def _broken_rules(fields: Mapping[str, Any], known: Iterable[Fault]) -> list[Fault]:
+    """The rules that the rest of a body breaks, of which some fields cannot be read."""
+    unread = {fault.field.partition(".")[0].partition("[")[0] for fault in known} | {"actor"}
+    if "action" in unread:
+        unread.add("filter")  # what a filter may say depends on the action
+    read = {name: value for name, value in fields.items() if name not in unread}
+    body = record_of(StartBatchBody, {"action": Action.KILL.value, "filter": {"match_all": True}, **read})
+    said = {name: getattr(body, name) for name in body.__struct_fields__}
+    try:
+        require_faultless(StartBatch(**{**said, "batch_id": body.batch_id or "b"}))
+    except FaultsError as error:
+        return list(error.faults)
+    return []
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -173,10 +173,19 @@ def test_all_faults_are_told_at_once() -> None:
     world = ApiWorld()
 
     async def story(client: httpx.AsyncClient) -> None:
-        body = {"action": "KILL", "filter": {"servces": ["a"], "handlers": []}, "limit": "3", "actor": "me"}
+        body: dict[str, Any] = {
+            "action": "KILL",
+            "filter": {"servces": ["a"], "handlers": []},
+            "limit": "3",
+            "actor": "me",
+        }
         answer = await client.post(BATCHES, json=body)
         fields = [each["field"] for each in answer.json()["faults"]]
         assert sorted(fields) == ["actor", "filter.handlers", "filter.servces", "limit"]
+        body = {"action": "KIL", "filter": {"services": []}, "limit": 0, "reason": LONGER}
+        answer = await client.post(BATCHES, json=body)
+        fields = [each["field"] for each in answer.json()["faults"]]
+        assert sorted(fields) == ["action", "filter.services", "limit", "reason"]
         filter_ = {"services": [LONG], "labels": {"k": LONGER}, "created_from": 2, "created_until": 1}
         answer = await client.post(BATCHES, json={"action": "KILL", "filter": filter_, "limit": 0, "grace_ms": -1})
         fields = [each["field"] for each in answer.json()["faults"]]
