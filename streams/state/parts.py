@@ -42,7 +42,8 @@ class PartsOfTable(View):
             return ()
         self._overlay.write()
         found = self._overlay.weighed(reads.held_rows(self._db, after, limit), of_start, max_bytes)
-        self._overlay.may_hold = after >= 0 or bool(found)
+        if not found:
+            self._overlay.may_hold = after >= 0 and reads.any_held(self._db)
         return found
 
     def batch(self, batch_id: str) -> Batch | None:

@@ -76,6 +76,11 @@ def held_rows(db: sqlite3.Connection, after: int, limit: int) -> Iterator[Params
     return db.execute(sql, (after, limit))
 
 
+def any_held(db: sqlite3.Connection) -> bool:
+    """True if any row is held."""
+    return db.execute("SELECT 1 FROM rows INDEXED BY rows_held WHERE held = 1 LIMIT 1").fetchone() is not None
+
+
 def due_rows(db: sqlite3.Connection, until: int, limit: int) -> Iterator[Params]:
     """The same of rows with `due_at <= until` that are neither paused nor held, in order of due_at, then seq."""
     sql = f"{SELECT_WEIGHED} {ROWS} WHERE {_DUE} AND due_at <= ? ORDER BY due_at, r.seq LIMIT ?"

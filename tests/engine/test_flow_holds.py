@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.engine.answers import PageSizes
 from streams.model import (
     Act,
     Action,
@@ -17,6 +19,7 @@ from streams.model import (
     Status,
 )
 from support.tables.memory_cluster import BATCH_RETENTION_MS, MemoryCluster, invoke
+from support.tables.table_cluster import TableCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,3 +73,15 @@ def test_who_is_held_for_a_cancel_that_is_forgotten_starts_as_it_joins(held: Cal
     assert world.row(THIRD).status is Status.PENDING
     started = [send.invocation_id for _, send in world.signals if send.kind is SignalKind.START]
     assert started[-1] == SECOND
+
+
+def test_a_join_looks_for_held_rows_only_while_there_may_be_some() -> None:
+    """A look writes what the turn has gathered: while nothing is held, the first answer is remembered."""
+    with closing(TableCluster(1, PageSizes(5, 5))) as world:
+        (table,) = world.tables
+        asks = [table.may_hold]
+        world.run(invoke(FIRST, object_key="k", flow_id="f"))
+        asks.append(table.may_hold)
+        world.run(invoke(SECOND, object_key="k", parent_id=FIRST), ReportTransition(FIRST, 1, to=Status.CANCELLED))
+        assert [*asks, table.may_hold] == [True, False, True]
+        assert world.statuses() == {Status.CANCELLED: 2}
