@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50, max_asked=100, max_members=100)
 """Smallest page sizes. A turn costs several ms besides its pages: smaller pages would only make a batch slow."""
-LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000, max_asked=20_000, max_members=20_000)
+LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000, max_asked=8_000, max_members=20_000)
 """Largest page sizes; for what is due, `STREAMS_TICK_MAX_ROWS` is the limit."""
-FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=8_000, max_members=1_000)
+FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=4_000, max_members=500)
 TURN_S = 0.25
 """Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100
