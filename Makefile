@@ -48,7 +48,7 @@ gate: $(READY)
 
 .PHONY: unit
 unit: $(READY)
-	@$(BIN)/pytest -q -n 2 -m "not broker and not chaos and not stack"
+	@$(BIN)/pytest -q -n 2 -m "not broker and not chaos and not long and not stack"
 
 .PHONY: lint
 lint: $(READY) ## ruff, the format, mypy --strict

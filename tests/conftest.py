@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+import structlog
 
 from streams import broker as brokers
 from support.effort import examples
@@ -80,6 +82,18 @@ def _durable_only(request: pytest.FixtureRequest) -> None:
     started = request.getfixturevalue(name)
     if not started.durable:
         pytest.skip(f"{started.label}: {started.limits}")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Logging is one for the whole process: what a test sets up there ends with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if structlog.is_configured():
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
 from streams import logs
 from streams.config import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """The root logger as it was: logging is one for the whole process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def _configured(log_format: str, level: str = "info") -> structlog.stdlib.BoundLogger:

@@ -11,6 +11,8 @@ import pytest
 from streams.cli.verbs import VERBS
 from support.service.programs import ROOT
 
+pytestmark = pytest.mark.long
+
 OPTIONAL = "avro", "cramjam", "faust", "filelock", "httpx", "numpy", "prometheus_client", "rich", "structlog", "typer"
 
 

@@ -14,6 +14,8 @@ from support.service.programs import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 PRINTING = ("schemas list", "schemas show Invoke", "--help")
 """By `rich`, by `typer`, and as help, which is none of the verbs' own."""
 GONE = ": <fifo & exec 3>fifo; wait;"

@@ -36,6 +36,8 @@ from support.tables.engine_rows import NOW, applied
 from support.tables.memory_cluster import MemoryCluster, invoke
 from support.tables.memory_table import MemoryTable
 
+pytestmark = pytest.mark.long
+
 ALL = Filter(match_all=True)
 TURN_MS = 10
 TICK_GAP_MS = 50

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 _LIVES = "import sys, json; json.loads(sys.stdin.readline()); open(sys.argv[1], 'a').write(sys.argv[2] + '\\n'); "
 WAITS = f"{_LIVES} sys.stdin.read()"
 FAILS_ONCE = f"{_LIVES} sys.exit(3) if open(sys.argv[1]).read().count(sys.argv[2]) < 2 else sys.stdin.read()"

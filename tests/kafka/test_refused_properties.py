@@ -15,6 +15,8 @@ from support.service.programs import ROOT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.long
+
 EXECUTOR = Path(__file__).parents[1] / "support" / "service" / "executor_program.py"
 PROGRAMS: dict[str, Sequence[str]] = {
     "worker": ("-m", "streams", "worker"),

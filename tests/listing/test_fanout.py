@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from streams.listing.fanout import FanOut
 
+pytestmark = pytest.mark.long
+
 _T = TypeVar("_T")
 NAMES = [f"i-{number}" for number in range(60)]
 

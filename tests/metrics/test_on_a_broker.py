@@ -47,7 +47,8 @@ def test_a_worker_tells_when_it_is_ready_and_what_it_does(service: Service) -> N
     time.sleep(2.5)  # what stands rather than happens is looked at once a second
     assert sum(served.samples("streams_invocations").values()) == 500
     assert served.samples("streams_batches")[("COMPLETED",)] == 1
-    assert served.samples("streams_dead_letters_total") == {("not_avro",): 1}
+    letters = served.samples("streams_dead_letters_total")
+    assert {code: count for code, count in letters.items() if count} == {("not_avro",): 1}
     commands = served.samples("streams_commands_total")
     assert (commands[("Invoke",)], commands[("StartBatch",)]) == (500, 1)
     assert sum(commands.values()) == len(log) - 1

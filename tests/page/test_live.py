@@ -115,17 +115,17 @@ def test_an_operator_kills_by_filter_looks_and_restarts_one(viewer: Viewer) -> N
 
 def test_two_pages_do_opposite_things(world: PageWorld, chromium: Browser) -> None:
     """Both show what the log has decided; what is over stays over, and its controls say so."""
-    batch = world.start("two-pages", "KILL", "mail", max_rate=100)
+    batch = world.start("two-pages", "KILL", "mail", max_rate=50)
     one, two = (Viewer(chromium, world.url) for _ in range(2))
     pages = [one.page(), two.page()]
     rows = [_row(page, batch) for page in pages]
     for row, name in zip(rows, ("Pause", "Rate"), strict=True):
         _button(row, name).click()
-    pages[1].get_by_role("dialog").get_by_role("textbox").fill("200")
+    pages[1].get_by_role("dialog").get_by_role("textbox").fill("80")
     pages[1].keyboard.press("Enter")
     for row in rows:
         expect(row.locator(".chip")).to_have_text("Paused")
-        expect(row).to_contain_text("at most 200")
+        expect(row).to_contain_text("at most 80")
     _button(rows[0], "Resume").click()
     _button(rows[1], "Abort").click()
     pages[1].get_by_role("button", name="Abort the kill").click()
@@ -143,7 +143,7 @@ def test_two_pages_do_opposite_things(world: PageWorld, chromium: Browser) -> No
 
 def test_it_says_when_it_is_not_connected_and_comes_back(world: PageWorld, viewer: Viewer) -> None:
     """The gateway restarts, a worker stops meanwhile: the page says what it cannot know, and goes on by itself."""
-    batch = world.start("outage", "PAUSE", "mail", max_rate=40)
+    batch = world.start("outage", "PAUSE", "letters", max_rate=40)
     page = viewer.page(f"#/batch/{batch}")
     expect(page.locator(".state .chip")).to_have_text("Running")
     world.gateway.terminate()
@@ -152,7 +152,7 @@ def test_it_says_when_it_is_not_connected_and_comes_back(world: PageWorld, viewe
     world.gateway.start()
     expect(page.get_by_text("Not connected")).to_be_hidden()
     world.workers[1].kill9()
-    listing = viewer.page("#/invocations?service=mail")
+    listing = viewer.page("#/invocations?service=letters")
     expect(listing.get_by_text("No answer from")).to_be_visible()
     world.workers[1].start()
     world.await_served()
@@ -204,10 +204,10 @@ def test_a_flow_is_cancelled(viewer: Viewer) -> None:
 
 PLACES = {
     "batches": "#/batches",
-    "new": "#/new?action=KILL&service=mail&not_label=tenant%3Dacme&created_until=2027-01-01T00:00:00.000Z",
-    "batch": "#/batch/two-pages",
-    "invocations": "#/invocations?service=mail",
-    "invocation": f"#/invocation/{quote('mail-000001', safe='')}",
+    "new": "#/new?action=KILL&service=notes&not_label=tenant%3Dacme&created_until=2027-01-01T00:00:00.000Z",
+    "batch": "#/batch/looked-at",
+    "invocations": "#/invocations?service=notes",
+    "invocation": f"#/invocation/{quote('notes-000001', safe='')}",
     "flows": "#/flows",
     "flow": f"#/flow/{quote(FLOW, safe='')}",
     "system": "#/system",
@@ -216,7 +216,7 @@ PLACES = {
 
 def test_every_screen_is_accessible_and_fits_a_phone(world: PageWorld, viewer: Viewer) -> None:
     """Nothing that axe calls serious, in light and dark colours; at 360 px nothing sticks out."""
-    world.start("two-pages", "KILL", "mail", max_rate=100)
+    world.start("looked-at", "KILL", "notes", max_rate=50)
     page = viewer.page()
     for name, place in PLACES.items():
         page.emulate_media(color_scheme="light")

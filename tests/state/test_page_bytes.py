@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
     from streams.model import Command, Row
 
+pytestmark = pytest.mark.long
+
 NOW = 1_000_000
 LATER = NOW + 1_000
 OVERHEAD = 1_000

@@ -21,6 +21,8 @@ from support.tables.memory_cluster import MemoryCluster
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.long
+
 AT = At(0, 9, 9)
 MANY = 2_000
 KEYS = tuple(f"key-{n}" for n in range(10_000))

@@ -18,6 +18,8 @@ from support.service.worker_world import PARTITIONS, World
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 _TOO_LARGE = b"x" * 60_000
 
 

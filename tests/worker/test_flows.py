@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     from streams.worker.worker import Worker
 
+pytestmark = pytest.mark.long
+
 SHARDS = 24
 INTERVAL_MS = 15_000
 

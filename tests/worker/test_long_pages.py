@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from streams.engine.awaited import Page
 
+pytestmark = pytest.mark.long
+
 ROWS = 300
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from streams.model import Record
 
+pytestmark = pytest.mark.long
+
 RECORDS = 2_000
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.chaos) for seed in range(1, 4))]
 _LEGIBLE = {"valid invoke", "valid report or act", "valid batch", "valid cancel of a flow"}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from streams.worker.turn import Turn
 
+pytestmark = pytest.mark.long
+
 ROWS = 2_000
 
 

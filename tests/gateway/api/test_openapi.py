@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+pytestmark = pytest.mark.long
+
 PATHS: dict[str, dict[str, Any]] = document()["paths"]
 OURS = StartBatch("b", Action.KILL, Filter(match_all=True), actor="local")
 OPERATIONS = [(method, path) for path, methods in PATHS.items() for method in methods]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PARTITIONS = 2
 BILLING, MAIL = 12_000, 3_000
-"""Invocations of the services `billing` and `mail`; all of them wait for tomorrow."""
+"""Invocations of the service `billing`, and of `mail`, `letters` and `notes` each; all of them wait for tomorrow."""
 STRANGE = ("a/b~c%20d", "ü/§ %~☃", "<img src=x onerror=alert(1)>", "..", "\"'`$(x)")
 """Ids that are hard to put into an address, or into markup."""
 FLOW = "order/4711 %"
@@ -50,7 +50,7 @@ class PageWorld(Service):
     def commands(self) -> Iterator[Record]:
         """The log of its invocations."""
         tomorrow = now_ms() + DAY_MS
-        for service, count in (("billing", BILLING), ("mail", MAIL)):
+        for service, count in (("billing", BILLING), ("mail", MAIL), ("letters", MAIL), ("notes", MAIL)):
             for number in range(count):
                 labels = {"tenant": "acme" if number % 2 else "other"}
                 yield Invoke(Invocation(f"{service}-{number:06d}", service, "run", labels=labels), tomorrow)
