@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from streams.errors import StreamsError
 from streams.kafka.clients import MAX_RECORD_BYTES, TIMEOUT_S, Trouble, client_properties
@@ -14,27 +14,35 @@ from streams.kafka.errors import PARTITION_EOF, BrokerUnavailableError, is_recor
 from streams.kafka.topics import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from streams.config import Settings, Topic
     from streams.kafka.clients import Clients
 
 _WAIT = 0.1
 _CHUNK = 1_000
+_ENDS_AFTER_S = 0.5
+"""A reader that has not met the end by then asks where it is, seconds: of a topic that is written to all the time, it
+would never meet the end."""
 
 
 class Tail:
     """A reader of partitions; `caught_up` once each has been read to the end that it had at the beginning."""
 
-    def __init__(self, consumer: Any, places: list[TopicPartition]) -> None:
+    def __init__(
+        self, consumer: Any, places: list[TopicPartition], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._consumer = consumer
         self._places = places
         self._behind = {each.partition for each in places}
+        self._ends: dict[int, int] | None = None
+        self._clock = clock
+        self._began = clock()
         consumer.assign(places)
 
     @property
     def caught_up(self) -> bool:
-        """True if all records that were there at the beginning have been read."""
+        """True if all records that were there at the beginning, or half a second later, have been read."""
         return not self._behind
 
     def ends(self) -> dict[int, int]:
@@ -45,13 +53,24 @@ class Tail:
 
     def poll(self) -> Iterator[Any]:
         """The messages that have arrived; waits a moment for the first."""
+        if self._behind and self._ends is None and self._clock() - self._began > _ENDS_AFTER_S:
+            self._ask_for_ends()
         for message in self._consumer.consume(1, _WAIT) + self._consumer.consume(_CHUNK, 0):
             error = message.error()
             if error is not None and error.code() == PARTITION_EOF:
                 # The fetcher reports the end: the last offset may be a transaction's marker, which is not a record.
                 self._behind.discard(message.partition() or 0)
             elif is_record(message):
+                if self._behind and self._ends is not None and message.offset() + 1 >= self._ends[message.partition()]:
+                    self._behind.discard(message.partition())
                 yield message
+
+    def _ask_for_ends(self) -> None:
+        try:
+            self._ends = self.ends()
+        except KafkaException:
+            # Whether the brokers answer is for the reader's own timeout to say.
+            self._began = self._clock()
 
     def read_to_end(self, timeout: float) -> Iterator[Any]:
         """All messages until the end is reached.

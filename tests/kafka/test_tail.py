@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from streams.config import Topic
 from streams.errors import StreamsError
-from streams.kafka.tail import tail
+from streams.kafka.tail import Tail, tail
 from support.service.client_world import ClientWorld
 
 
@@ -30,6 +31,25 @@ def test_a_tail_begins_where_it_is_told(begin: dict[str, Any], read: list[str]) 
     with tail(world.settings, world.cluster, Topic.SIGNALS, **begin) as records:
         assert sorted(message.key().decode() for message in records.read_to_end(60)) == read
         assert records.ends()[0] == 3
+
+
+def test_the_end_is_that_of_the_beginning_however_fast_a_topic_grows() -> None:
+    """A reader that waits to meet the end of a topic that is written to all the time would wait forever."""
+    world = ClientWorld()
+    began = 3_000
+    for number in range(began):
+        world.write(Topic.SIGNALS, str(number), b"")
+    seconds = iter(range(1_000))
+    own = {"group.id": "reader", "enable.partition.eof": True, "isolation.level": "read_committed"}
+    consumer = world.cluster.consumer({**own, "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    records = Tail(consumer, [TopicPartition("t.signals", 0, OFFSET_BEGINNING)], lambda: float(next(seconds)))
+    read = 0
+    while not records.caught_up:
+        assert read <= 2 * began
+        read += sum(1 for _ in records.poll())
+        for _ in range(2_000):
+            world.write(Topic.SIGNALS, "later", b"")
+    assert read >= began
 
 
 def test_a_partition_that_is_not_there_is_refused_by_name() -> None:
