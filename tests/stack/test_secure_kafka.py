@@ -79,21 +79,27 @@ def _await(reached: Callable[[], bool], secured: Secured, what: str) -> None:
 
 def test_every_part_does_its_work(service: Secured) -> None:
     """A client invokes, the executor runs, a batch of the client and one of the command line end and are seen to."""
+    _let_all_work(service, "first")
+
+
+def _let_all_work(service: Secured, run: str) -> None:
+    """`run` is part of every id: what another test has done changes nothing here."""
     with _executor(service) as notes:
+        before = len(notes.read_text().split())
         with Client(service.settings("client")) as client:
             for number in range(20):
-                client.invoke("billing", "sync", b"0", invocation_id=f"done-{number}")
+                client.invoke("billing", "sync", b"0", invocation_id=f"{run}-done-{number}")
             for number in range(30):
-                client.invoke("billing", "slow", b"0", invocation_id=f"slow-{number}", flow_id="f-1")
+                client.invoke("billing", "slow", b"0", invocation_id=f"{run}-slow-{number}", flow_id=run)
             client.flush()
-        _await(lambda: len(notes.read_text().split()) >= 2 * 50, service, "all started")
+        _await(lambda: len(notes.read_text().split()) >= before + 2 * 50, service, "all started")
         with Client(service.settings("client")) as client:
-            client.send(StartBatch("b-client", Action.KILL, Filter(handlers=("slow",)), limit=5))
+            client.send(StartBatch(run, Action.KILL, Filter(handlers=("slow",)), limit=5))
         reader = ProgressReader(service.settings("client"))
-        _await(lambda: "b-client" in reader.latest(), service, "published")
-        *_, ended = reader.follow("b-client", PATIENCE_S)
+        _await(lambda: run in reader.latest(), service, "published")
+        *_, ended = reader.follow(run, PATIENCE_S)
         assert (ended.state, ended.done) == (BatchState.COMPLETED, 5)
-        cancelled = service.run("operator", "flow", "cancel", "f-1", "--yes", "--json")
+        cancelled = service.run("operator", "flow", "cancel", run, "--yes", "--json")
         assert cancelled.returncode == 0, cancelled.stderr
         killed = service.run("operator", "kill", "--service", "billing", "--yes", "--json")
         assert killed.returncode == 0, killed.stderr
@@ -130,7 +136,7 @@ def test_the_api_has_the_rights_it_needs(service: Secured) -> None:
             assert api.get(path).status_code == 200, api.get(path).text
         invoked = api.post("/invocations", json={"invocation": {"service": "billing", "handler": "none"}})
         assert invoked.status_code == 202, invoked.text
-        cancelled = api.post("/flow-cancels", json={"flow_id": "f-1"})
+        cancelled = api.post("/flow-cancels", json={"flow_id": "api"})
         assert cancelled.status_code == 202, cancelled.text
         asked = {"action": "KILL", "filter": {"services": ["nobody"]}, "dry_run": True}
         begun = api.post("/batches", json=asked)
@@ -204,7 +210,7 @@ def test_a_login_that_is_wrong_ends_with_one_line(
 
 def test_no_password_is_in_any_log(service: Secured) -> None:
     """All that the other tests had the parts write, at the level `debug`."""
-    test_every_part_does_its_work(service)
+    _let_all_work(service, "again")
     other = {"STREAMS_KAFKA_SASL_MECHANISMS": "PLAIN", "STREAMS_GATEWAY_HTTP": "127.0.0.1:0"}
     plain = service.program("gateway", "gateway", **other)
     _await(lambda: "gateway ready" in plain.output(), service, "ready")
