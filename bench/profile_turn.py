@@ -239,7 +239,7 @@ class OneBatch:
 
 
 class OneFlow:
-    """The KILL of a flow of so many members, every second one running."""
+    """The KILL of a flow; every second member runs."""
 
     def __init__(self, name: str, names: list[str]) -> None:
         self.name, self._names = name, names

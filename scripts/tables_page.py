@@ -92,7 +92,7 @@ DUE: Final = {
     **dict.fromkeys((Status.SCHEDULED, Status.READY, Status.RUNNING, Status.BACKING_OFF), STARTS),
     Status.CANCELLING: "CANCELLING + CANCEL or KILLED + KILL or CANCELLING",
 }
-"""What time does; a status that is no key is never due."""
+"""What time does; a status that is not a key is never due."""
 
 
 def after(action: Action, standing: Standing) -> str:

@@ -12,7 +12,7 @@ recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null
 
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
-        recent "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.11 or later"
+        recent "$PYTHON" || die "PYTHON=$PYTHON is not Python 3.11 or later"
         command -v "$PYTHON"
         return
     fi

@@ -195,7 +195,8 @@ class Settings(BaseSettings):
     executor_http: str | None = Field(
         None,
         pattern=_ADDRESS,
-        description="HOST:PORT at which an executor of this package serves the same (extra `metrics`); absent: nowhere",
+        description="HOST:PORT at which an executor of this package serves /metrics and /health (extra `metrics`); "
+        "absent: nowhere",
     )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto, console or json; auto: readable on a terminal, JSON otherwise"

@@ -50,7 +50,7 @@ _SINGULAR: Final = {
 }
 
 Parameters = Sequence[tuple[str, str]]
-"""Those of a query, by name; one may come several times."""
+"""The parameters of a query, by name; a name may come several times."""
 HTTP: ContextVar[httpx.Client | None] = ContextVar("http", default=None)
 """The HTTP client to use; None: one of its own for each command."""
 
@@ -64,7 +64,7 @@ class GatewayUnreachableError(GatewayError):
 
 
 class _UnknownError(GatewayError):
-    """There is no such thing."""
+    """The gateway does not know what was asked for."""
 
 
 class ListPage(NamedTuple):
@@ -79,8 +79,8 @@ class ListPage(NamedTuple):
 class Gateway:
     """A gateway's API.
 
-    Every method raises `GatewayError` where there is no answer, and `typer.BadParameter` where the request breaks a
-    rule.
+    Any of its methods raises a `GatewayError` if the gateway gives no answer or refuses, and a `typer.BadParameter` if
+    the request breaks a rule.
     """
 
     def __init__(self, settings: Settings, http: httpx.Client) -> None:
@@ -91,7 +91,7 @@ class Gateway:
     def pages(self, chosen: Filter, limit: int | None, cursor: str | None = None) -> Iterator[ListPage]:
         """Pages of the invocations that match, up to `limit` in all; None: all of them.
 
-        Many ids are asked for one part after the other; with these there is no cursor.
+        A long list of ids is asked for in parts. Rows are newest first within each part, and no cursor may be given.
         """
         left = limit
         for parameters in _queries(chosen):
@@ -158,8 +158,10 @@ class Gateway:
         if answer.is_success and isinstance(body, dict):
             return body
         if not isinstance(body, dict) or "detail" not in body:
-            told = f"HTTP {answer.status_code}, without JSON" if body is None else f"HTTP {answer.status_code}"
-            raise GatewayError(f"what answers at {self._url} is no gateway of this release ({told}); {_NAME_ANOTHER}")
+            told = f"HTTP {answer.status_code}{', without JSON' if body is None else ''}"
+            raise GatewayError(
+                f"what answers at {self._url} is not a gateway of this release ({told}); {_NAME_ANOTHER}"
+            )
         raise self._refusal(answer.status_code, str(body["detail"]))
 
     def _refusal(self, status: int, detail: str) -> Exception:
@@ -200,7 +202,7 @@ def _http(settings: Settings) -> httpx.Client:
     return httpx.Client(
         headers={"Accept": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"}),
         timeout=httpx.Timeout(_PATIENCE_S, connect=_CONNECT_S),
-        # A proxy for the way out is none to this machine itself.
+        # The proxy of the way out does not lead back to this machine.
         trust_env=urlsplit(settings.gateway_url).hostname not in _LOOPBACK,
     )
 

@@ -59,9 +59,9 @@ def command_of(line: bytes) -> ClientCommand:
     try:
         fields = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadLineError(f"no JSON: {error}") from None
+        raise BadLineError(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise BadLineError('no JSON object: write {"type": "Invoke", ...}')
+        raise BadLineError('not a JSON object: write {"type": "Invoke", ...}')
     kind = _kind(fields.pop("type", None))
     try:
         return cast("ClientCommand", from_json(kind, fields))

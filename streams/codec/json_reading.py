@@ -193,13 +193,14 @@ def _map_reader(read: _Read, *, filled: bool) -> _Read:
 
 def _symbol_reader(kind: type[Enum]) -> _Read:
     symbols = {symbol.value: symbol for symbol in kind}
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
 
     def read_symbol(value: Any, path: str, faults: list[Fault]) -> Any:
         if isinstance(value, str) and value in symbols:
             return symbols[value]
         near = get_close_matches(value.upper(), symbols, 1) if isinstance(value, str) else []
         hint = f": did you mean {near[0]}?" if near else f": write {_or(list(symbols))}"
-        return _fault(faults, path, f"is {_shown(value)}, no {kind.__name__}{hint}")
+        return _fault(faults, path, f"is {_shown(value)}, not {article} {kind.__name__}{hint}")
 
     return read_symbol
 
@@ -214,7 +215,7 @@ def _read_text(value: Any, path: str, faults: list[Fault]) -> Any:
     if not isinstance(value, str):
         return _fault(faults, path, f"is {_a(value)}: write a text")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        return _fault(faults, path, "holds half a surrogate pair, which is no character")
+        return _fault(faults, path, "holds half a surrogate pair, which is not a character")
     return value
 
 

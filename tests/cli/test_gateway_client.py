@@ -59,9 +59,9 @@ def test_a_gateway_that_nobody_reaches_is_one_clear_line(error: Exception, said:
         (problem(401, "unknown token"), "x", "does not know the token of STREAMS_GATEWAY_TOKEN: unknown token"),
         (problem(403, "a payload needs operator"), "x", "STREAMS_GATEWAY_TOKEN may not do that: a payload needs"),
         (problem(503, "partition 3 is served by no worker now"), None, "refuses, HTTP 503: partition 3 is served by"),
-        (httpx.Response(502, text="<html>"), None, "is no gateway of this release (HTTP 502, without JSON)"),
-        (httpx.Response(404, json={"detail_": 1}), None, "is no gateway of this release (HTTP 404)"),
-        (httpx.Response(200, json=[]), None, "is no gateway of this release (HTTP 200)"),
+        (httpx.Response(502, text="<html>"), None, "is not a gateway of this release (HTTP 502, without JSON)"),
+        (httpx.Response(404, json={"detail_": 1}), None, "is not a gateway of this release (HTTP 404)"),
+        (httpx.Response(200, json=[]), None, "is not a gateway of this release (HTTP 200)"),
     ],
 )
 def test_a_refusal_is_told_with_the_way_out(response: httpx.Response, token: str | None, said: str) -> None:
@@ -92,7 +92,7 @@ def test_a_gateway_that_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) 
     assert len(slept) == 6
 
 
-def test_the_token_is_a_header_and_a_proxy_is_none_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_a_header_and_no_proxy_leads_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No URL and no log has the token."""
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
     for url, proxied in (("http://127.0.0.1:8080", 0), ("http://[::1]:8080", 0), (URL, 1)):

@@ -46,7 +46,7 @@ def test_on_a_terminal_a_dry_run_comes_first_and_only_yes_sends_the_command(
 
 
 def test_a_preview_that_finds_nothing_to_do_sends_nothing(service: Service) -> None:
-    """Nobody is asked about no invocations; that is no failure."""
+    """Nobody is asked about no invocations; that is not a failure."""
     service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=2, done=0, skipped=2)])
     result = service.run("cancel", "--all", typed="")
     assert (result.exit_code, len(service.sent)) == (0, 1)

@@ -59,9 +59,9 @@ _GOOD = '"invocation": {"invocation_id": "i", "service": "s", "handler": "h"'
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("not json", "no JSON: "),
-        ("\udcff", "no JSON: "),
-        ("[1]", "no JSON object"),
+        ("not json", "not JSON: "),
+        ("\udcff", "not JSON: "),
+        ("[1]", "not a JSON object"),
         ("{}", "type is missing: give one of Invoke, "),
         ('{"type": "Nope"}', "type 'Nope' is not a command"),
         ('{"type": ["Invoke"]}', "is not a command"),
@@ -80,7 +80,7 @@ _GOOD = '"invocation": {"invocation_id": "i", "service": "s", "handler": "h"'
         (f'{{"type": "Invoke", {_GOOD}}}, "payload": "%"}}', "Invoke: payload is '%': write bytes in base64"),
         (
             '{"type": "Act", "invocation_id": "i", "action": "EXPLODE"}',
-            "Act: action is 'EXPLODE', no Action: write CANCEL",
+            "Act: action is 'EXPLODE', not an Action: write CANCEL",
         ),
         (
             '{"type": "Act", "invocation_id": "i", "action": "KILL", "cause": {"who": "me"}}',

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 LINES = max(1_000, int(100_000 * float(os.environ.get("STREAMS_TEST_SCALE", "0.2"))))
 BAD = (
-    ("not json", "no JSON"),
+    ("not json", "not JSON"),
     ('{"type": "Nope"}', "'Nope' is not a command"),
     ('{"type": "Tick"}', "for workers to write"),
-    ("[]", "no JSON object"),
+    ("[]", "not a JSON object"),
     ('{"type": "Invoke"}', "Invoke: invocation is missing"),
     (
         '{"type": "Invoke", "invocation": {"invocation_id": "", "service": "s", "handler": "h"}}',

@@ -1,4 +1,4 @@
-"""Bytes that are no record: one typed error, whatever they are."""
+"""Bytes that are not a record: one typed error, whatever they are."""
 
 from __future__ import annotations
 

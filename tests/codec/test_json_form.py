@@ -142,9 +142,9 @@ NO_TIME = "write a time like 2026-01-31T18:00:00.000Z, or milliseconds since 197
         (StartBatch, {**BATCH, "filter": {"exclude": {"label": {}}}}, "filter.exclude.label", "did you mean labels?"),
         (StartBatch, {**BATCH, "encoded": "aGk="}, "encoded", "is not a field of StartBatch"),
         (Invoke, {"encoded": "aGk="}, "encoded", "is not a field of Invoke, which has invocation, scheduled_at, "),
-        (Act, {"invocation_id": "i", "action": "EXPLODE"}, "action", "is 'EXPLODE', no Action: write CANCEL, "),
-        (Act, {"invocation_id": "i", "action": "kil"}, "action", "is 'kil', no Action: did you mean KILL?"),
-        (Act, {"invocation_id": "i", "action": 5}, "action", "is 5, no Action: write CANCEL, "),
+        (Act, {"invocation_id": "i", "action": "EXPLODE"}, "action", "is 'EXPLODE', not an Action: write CANCEL, "),
+        (Act, {"invocation_id": "i", "action": "kil"}, "action", "is 'kil', not an Action: did you mean KILL?"),
+        (Act, {"invocation_id": "i", "action": 5}, "action", "is 5, not an Action: write CANCEL, "),
         (Act, {"invocation_id": "", "action": "KILL"}, "invocation_id", "is empty: write one of at least one"),
         (Act, {"invocation_id": 5, "action": "KILL"}, "invocation_id", "is a number: write a text"),
         (Act, {"invocation_id": "\ud800", "action": "KILL"}, "invocation_id", "holds half a surrogate pair"),
@@ -166,7 +166,7 @@ NO_TIME = "write a time like 2026-01-31T18:00:00.000Z, or milliseconds since 197
         (Filter, {"services": [""]}, "services[0]", "is empty"),
         (Filter, {"services": "mail"}, "services", "is a text: write a list"),
         (Filter, {"services": ["a", None]}, "services[1]", "is null: write a text"),
-        (Filter, {"statuses": ["RUNNING", "PAUSE"]}, "statuses[1]", "is 'PAUSE', no Status: did you mean PAUSED?"),
+        (Filter, {"statuses": ["RUNNING", "PAUSE"]}, "statuses[1]", "is 'PAUSE', not a Status: did you mean PAUSED?"),
         (Filter, {"labels": {}}, "labels", "is empty: name at least one, or leave the field out"),
         (Filter, {"labels": ["a"]}, "labels", "is a list: write an object of keys and values"),
         (Filter, {"labels": {"a": 1}}, "labels.a", "is a number: write a text"),
@@ -195,7 +195,7 @@ def test_all_faults_are_named_at_once() -> None:
         "filter.labels.a",
         "limit",
     ]
-    assert str(caught.value).startswith("batch_id is missing\naction is 'STOP', no Action: write CANCEL, ")
+    assert str(caught.value).startswith("batch_id is missing\naction is 'STOP', not an Action: write CANCEL, ")
     assert str(Fault("", "is null")) == "the body is null"
 
 

@@ -143,7 +143,7 @@ def test_the_fingerprint_is_avros(name: str) -> None:
 
 
 def test_released_schemas_are_loaded_after_todays(tmp_path: Path) -> None:
-    """The folder comes first, then each released version; a README among them is no version."""
+    """The folder comes first, then each released version; a README among them is not a version."""
     act, tick = json.dumps(TODAY["Act"]), json.dumps(TODAY["Tick"])
     for version in ("released/0.1.0", "released/0.2.0"):
         (tmp_path / version).mkdir(parents=True)

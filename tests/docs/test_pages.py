@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LANGUAGES = {"", "python", "sh", "console", "json"}
 BESIDES = {"STREAMS_DEBUG", "STREAMS_TEST_SCALE", "STREAMS_TEST_EXAMPLES", "STREAMS_KAFKA_"}
-"""Variables that are no settings."""
+"""Variables that are not settings."""
 TOOLS = {"curl", "docker", "export", "make", "streams"}
 ELSEWHERE = ("kafka-acls.sh", "kafka-configs.sh", "kafka-consumer-groups.sh", "kafka-transactions.sh")
 """Kafka's own programs: `test_runbooks.py` and `test_secure_kafka.py` run them."""
