@@ -12,6 +12,7 @@ from streams.cli.context import connection_of_command
 from streams.cli.options.sending import Actor, Json, Reason, whoever_this_is
 from streams.cli.show.console import Exit, err, on_a_terminal, out, print_error, print_json, print_whole
 from streams.cli.show.flows import WatchedFlow, flow_table, numbers, watch_flow
+from streams.cli.show.preview import after_grace
 from streams.cli.show.times import duration_of
 from streams.cli.stdio import already_done
 from streams.client import Client, Delivery, FlowReader
@@ -22,8 +23,6 @@ from streams.protocol.validation import MAX_GRACE_MS, CommandRefusedError, check
 if TYPE_CHECKING:
     from streams.cli.context import Connection
     from streams.model import FlowProgress
-
-_DEFAULT_GRACE = "30s"
 
 
 class Policy(StrEnum):
@@ -106,14 +105,14 @@ def cancel(
     timeout_ms = duration_of("--timeout", timeout)
     _refuse_invalid(command)
     if not yes:
-        _confirm(connection, command, policy, grace or _DEFAULT_GRACE)
-    place = _append(connection, command)
+        _confirm(connection, command, policy, grace)
+    sent = _append(connection, command)
     if command.children or wait is False:
-        _print_sent(command, place, as_json=json)
+        _print_sent(command, sent, as_json=json)
         return
-    err.print(f"cancel of {_name(command)}: partition {place.partition}, offset {place.offset}", markup=False)
-    watched = watch_flow(connection, command.flow_id, timeout_ms, place.offset or 0)
-    _report(watched, command, place, as_json=json)
+    err.print(f"cancel of {_name(command)}: partition {sent.partition}, offset {sent.offset}", markup=False)
+    watched = watch_flow(connection, command.flow_id, timeout_ms, sent.offset or 0)
+    _report(watched, command, sent, as_json=json)
     raise typer.Exit(watched.exit_code)
 
 
@@ -152,15 +151,14 @@ def _refuse_invalid(command: CancelFlow) -> None:
         raise typer.BadParameter(rule, param_hint=option) from None
 
 
-def _confirm(connection: Connection, command: CancelFlow, policy: Policy, grace: str) -> None:
+def _confirm(connection: Connection, command: CancelFlow, policy: Policy, grace: str | None) -> None:
     """Show the flow, and ask; returns if the answer is yes."""
     if not on_a_terminal():
         raise typer.BadParameter("there is no terminal to ask on: say --yes", param_hint="--yes")
     _tell(connection, command)
     asked = f"{command.action.capitalize()} {_name(command)}, and {_REACHED[policy]}?"
     if policy is not Policy.FLOW_ONLY and command.action is FlowAction.CANCEL:
-        fate = "killed" if command.on_timeout is OnTimeout.KILL else "left"
-        asked += f" What has not ended within {grace} is {fate}."
+        asked += f" {after_grace(command.on_timeout, grace)}"
     if not typer.confirm(asked, err=True):
         err.print("nothing was sent")
         raise typer.Exit(Exit.FAILED)
@@ -193,20 +191,20 @@ def _append(connection: Connection, command: CancelFlow) -> Delivery:
     return deliveries[0]
 
 
-def _print_sent(command: CancelFlow, place: Delivery, *, as_json: bool) -> None:
+def _print_sent(command: CancelFlow, sent: Delivery, *, as_json: bool) -> None:
     with already_done(f"the cancel of {_name(command)} is in the log"):
         if as_json:
-            print_json({"flow_id": command.flow_id, "children": command.children, "command": _placed(place)})
+            print_json({"flow_id": command.flow_id, "children": command.children, "command": sent.place})
             return
         out.print(
-            f"the cancel of {_name(command)} is in the log: partition {place.partition}, offset {place.offset}",
+            f"the cancel of {_name(command)} is in the log: partition {sent.partition}, offset {sent.offset}",
             markup=False,
         )
     see = f"kill --parent {command.flow_id} --dry-run" if command.children else f"flow watch {command.flow_id}"
     err.print(f"see it: streams {see}", markup=False)
 
 
-def _report(watched: WatchedFlow, command: CancelFlow, place: Delivery, *, as_json: bool) -> None:
+def _report(watched: WatchedFlow, command: CancelFlow, sent: Delivery, *, as_json: bool) -> None:
     last = watched.last
     if watched.problem is not None and not watched.interrupted:
         print_error(watched.problem)
@@ -219,7 +217,7 @@ def _report(watched: WatchedFlow, command: CancelFlow, place: Delivery, *, as_js
     with already_done(watched.stands):
         if as_json:
             progress = {} if last is None else to_json(last)
-            print_json({"flow_id": command.flow_id, "state": None, **progress, "command": _placed(place)})
+            print_json({"flow_id": command.flow_id, "state": None, **progress, "command": sent.place})
         elif last is not None:
             print_whole(flow_table(last))
 
@@ -235,7 +233,3 @@ def _name(command: CancelFlow) -> str:
 
 def _stored(policy: CancelPolicy | None, reason: str | None) -> str:
     return f"{policy}, reason {reason}"
-
-
-def _placed(place: Delivery) -> dict[str, int | None]:
-    return {"partition": place.partition, "offset": place.offset}

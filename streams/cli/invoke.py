@@ -80,11 +80,10 @@ def invoke(
     )
     command = Invoke(invocation, future_of("--at", at), adopt, _payload(payload, payload_file))
     _refuse_invalid(command)
-    place = _append(command)
+    sent = _append(command)
     with already_done(f"invocation {invocation.invocation_id} is in the log"):
         if json:
-            command_place = {"partition": place.partition, "offset": place.offset}
-            print_json({"invocation_id": invocation.invocation_id, "command": command_place})
+            print_json({"invocation_id": invocation.invocation_id, "command": sent.place})
         else:
             out.print(invocation.invocation_id, markup=False)
 

@@ -66,18 +66,18 @@ def run(
     _refuse_invalid(start)
     if not (sending.yes or sending.dry_run):
         _confirm(connection, start, cancelling.grace, timeout, as_json=sending.json)
-    place = _append(connection, start)
+    sent = _append(connection, start)
     if sending.no_wait:
-        _print_sent(start, place, as_json=sending.json)
+        _print_sent(start, sent, as_json=sending.json)
         return
-    err.print(f"batch {start.batch_id}: partition {place.partition}, offset {place.offset}", markup=False)
+    err.print(f"batch {start.batch_id}: partition {sent.partition}, offset {sent.offset}", markup=False)
     watched = watch(connection, start.batch_id, timeout)
     if watched.last is not None and (different := _different(start, watched.last)):
         watched.error = (
             f"batch id {start.batch_id} is taken by an earlier batch of other content, shown here; this command "
             f"changed nothing. What differs: {', '.join(different)}. Repeat what was sent, or choose another --batch-id"
         )
-    _report(watched, start.batch_id, place, as_json=sending.json)
+    _report(watched, start.batch_id, sent, as_json=sending.json)
     if watched.exit_code is Exit.OK and watched.last is not None:
         _tell_matched(connection, start, watched.last, as_json=sending.json)
     raise typer.Exit(watched.exit_code)
@@ -132,16 +132,16 @@ def _append(connection: Connection, start: StartBatch) -> Delivery:
     return deliveries[0]
 
 
-def _print_sent(start: StartBatch, place: Delivery, *, as_json: bool) -> None:
+def _print_sent(start: StartBatch, sent: Delivery, *, as_json: bool) -> None:
     with already_done(f"batch {start.batch_id} is in the log"):
         if as_json:
-            print_json({"batch_id": start.batch_id, "command": _command(place)})
+            print_json({"batch_id": start.batch_id, "command": sent.place})
             return
-        out.print(f"batch {start.batch_id} is in the log: partition {place.partition}, offset {place.offset}")
+        out.print(f"batch {start.batch_id} is in the log: partition {sent.partition}, offset {sent.offset}")
         out.print(f"watch it: streams batch watch {start.batch_id}", markup=False)
 
 
-def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) -> None:
+def _report(watched: Watched, batch_id: str, sent: Delivery, *, as_json: bool) -> None:
     ends = None if watched.last is None or watched.error else ends_of(watched.last)
     problem = watched.error or _problem(watched.last)
     if problem is not None and not watched.interrupted:
@@ -150,7 +150,7 @@ def _report(watched: Watched, batch_id: str, place: Delivery, *, as_json: bool) 
         if as_json:
             progress = {} if watched.last is None else to_json(watched.last)
             more = {} if ends is None else {"ended_as": ends}
-            print_json({"batch_id": batch_id, "state": None, **progress, **more, "command": _command(place)})
+            print_json({"batch_id": batch_id, "state": None, **progress, **more, "command": sent.place})
         elif watched.last is not None:
             print_whole(table(watched.last, _IDS_SHOWN, None if ends is None else ends_in_words(ends)))
 
@@ -196,7 +196,3 @@ def _problem(progress: BatchProgress | None) -> str | None:
         case _:
             reason = f": {progress.error}" if progress.error else ""
             return f"batch {progress.batch_id} is {progress.state}{reason}"
-
-
-def _command(place: Delivery) -> dict[str, int | None]:
-    return {"partition": place.partition, "offset": place.offset}

@@ -38,6 +38,11 @@ class Delivery(NamedTuple):
     offset: int | None
     error: str | None
 
+    @property
+    def place(self) -> dict[str, int | None]:
+        """Partition and offset by their names."""
+        return {"partition": self.partition, "offset": self.offset}
+
 
 class Outlet:
     """A producer of commands; whoever holds it must call `serve` to hear of deliveries.

@@ -59,8 +59,13 @@ def question(start: StartBatch, count: int, grace: str | None) -> str:
         asked += f" So is whatever else matches and arrives until {iso(start.standing_until)}."
     if start.action is not Action.CANCEL:
         return asked
-    fate = "killed" if start.on_timeout is OnTimeout.KILL else "left"
-    return f"{asked} What has not ended within {grace or DEFAULT_GRACE} is {fate}."
+    return f"{asked} {after_grace(start.on_timeout, grace)}"
+
+
+def after_grace(on_timeout: OnTimeout, grace: str | None) -> str:
+    """What becomes of those that have not ended; `grace`: as typed."""
+    fate = "killed" if on_timeout is OnTimeout.KILL else "left"
+    return f"What has not ended within {grace or DEFAULT_GRACE} is {fate}."
 
 
 def _dry_run(connection: Connection, start: StartBatch, timeout: float | None) -> BatchProgress:
