@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import sys
 import tempfile
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 import typer
 from typer.core import TyperCommand
@@ -116,8 +118,7 @@ def _run(asked: Asked, broker: str | None, data_dir: Path | None, workers: int, 
         parts = stack.enter_context(TalkingChildren(_variables(settings), log))
         names = [f"worker-{number}" for number in range(1, workers + 1)]
         for name in names:
-            own = {"state_dir": str(settings.state_dir / name), "worker_http": f"127.0.0.1:{free_port()}"}
-            parts.start(name, "worker", **{variable(field): value for field, value in own.items()})
+            parts.start(name, "worker", **own_variables(settings, name))
         parts.start(GATEWAY, GATEWAY)
         asked.calm = True
         try:
@@ -155,10 +156,12 @@ def _place(kind: str | None, data_dir: Path | None, log: OneLog) -> Iterator[tup
 
 
 def _address() -> dict[str, str]:
-    """The gateway's address where the settings leave it open: the usual one, or a port that is free."""
-    if "gateway_http" in load_settings().model_fields_set:
-        return {}
-    return {"gateway_http": f"127.0.0.1:{PAGE_PORT if port_is_free(PAGE_PORT) else free_port()}"}
+    """The gateway's address: that of the settings, else the usual one; with a port that is free where it is open."""
+    settings = load_settings()
+    if "gateway_http" not in settings.model_fields_set:
+        return {"gateway_http": f"127.0.0.1:{PAGE_PORT if port_is_free(PAGE_PORT) else free_port()}"}
+    host, _, port = settings.gateway_http.rpartition(":")
+    return {"gateway_http": f"{host}:{int(port) or free_port()}"}
 
 
 def _variables(settings: Settings) -> dict[str, str]:
@@ -166,9 +169,18 @@ def _variables(settings: Settings) -> dict[str, str]:
     form = "console" if sys.stderr.isatty() else "json"
     return {
         variable("bootstrap_servers"): settings.bootstrap_servers,
-        variable("gateway_http"): settings.gateway_http or "",
+        variable("gateway_http"): settings.gateway_http,
         variable("log_format"): form if settings.log_format == "auto" else settings.log_format,
     }
+
+
+def own_variables(settings: Settings, name: str) -> dict[str, str]:
+    """What one worker is told besides: a folder, an address and an id that no other has, whatever the settings say."""
+    address = f"127.0.0.1:{free_port()}"
+    own = {"state_dir": str(settings.state_dir / name), "worker_http": address, "worker_url": f"http://{address}"}
+    if settings.worker_id is not None:
+        own["worker_id"] = f"{settings.worker_id}-{name}"
+    return {variable(field): value for field, value in own.items()}
 
 
 def _watch(asked: Asked, settings: Settings, parts: TalkingChildren, started: brokers.Broker | None) -> None:
@@ -177,21 +189,36 @@ def _watch(asked: Asked, settings: Settings, parts: TalkingChildren, started: br
     Raises:
         StreamsError: a part has ended by itself; the message has its last lines.
     """
-    host, _, port = (settings.gateway_http or "").rpartition(":")
-    page = f"http://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{port}/"  # noqa: S104 - a comparison
-    told = False
+    page, told = page_of(settings), False
     while not asked.stop.wait(_LOOK_S):
         parts.require_running()
         if started is not None and not started.wait(0.0):
             raise StreamsError(f"the broker ended by itself: {last_line(started.log)}")
-        if not told and _answers(f"{page}health/ready"):
+        if not told and is_ready(page):
             told = True
             out.print(f"page: {page} (Ctrl-C stops all)")
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=_ASK_S):  # noqa: S310 - an address of our own
-            return True
-    except (URLError, OSError):
-        return False
+def page_of(settings: Settings) -> str:
+    """The page's address on this machine."""
+    host, _, port = settings.gateway_http.rpartition(":")
+    scheme = "http" if settings.gateway_tls_cert is None else "https"
+    return f"{scheme}://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{port}/"  # noqa: S104 - a comparison
+
+
+def is_ready(page: str) -> bool:
+    """True if the gateway of that page is ready. Never by a proxy; its certificate is for another name than this."""
+    parts = urlsplit(page)
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    made = (
+        HTTPConnection(parts.netloc, timeout=_ASK_S)
+        if parts.scheme == "http"
+        else HTTPSConnection(parts.netloc, timeout=_ASK_S, context=unchecked)
+    )
+    with closing(made) as connection:
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False

@@ -6,7 +6,10 @@ import io
 import json
 import os
 import signal
+import ssl
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -17,10 +20,11 @@ from typer.testing import CliRunner
 from streams.broker.base import free_port
 from streams.cli.app import app
 from streams.cli.one_log import OneLog, TalkingChildren
-from streams.cli.up import OptionalKind
+from streams.cli.up import OptionalKind, is_ready, own_variables, page_of
 from streams.config import load_settings
 from streams.errors import StreamsError
 from streams.kafka.admin import Admin
+from support.service.certificates import Authority
 from support.service.scrape import get
 from support.service.tree import Tree
 
@@ -69,6 +73,52 @@ def test_what_makes_no_sense_is_refused_before_anything_starts(words: list[str],
     result = CliRunner().invoke(app, ["up", *words])
     assert result.exit_code == 2
     assert why in " ".join(result.output.replace("│", " ").split())
+
+
+def test_workers_share_nothing_that_settings_give_to_one(tmp_path: Path) -> None:
+    """With one id for two of them, each would fence the other; with one URL, gateways would ask the wrong one."""
+    settings = load_settings(state_dir=tmp_path, worker_id="mine", worker_url="http://elsewhere:8080")
+    one, two = (own_variables(settings, name) for name in ("worker-1", "worker-2"))
+    assert {name for name in one if one[name] == two[name]} == set()
+    assert one["STREAMS_WORKER_ID"] == "mine-worker-1"
+    assert one["STREAMS_WORKER_URL"] == f"http://{one['STREAMS_WORKER_HTTP']}"
+
+
+@pytest.mark.parametrize(
+    ("address", "cert", "page"),
+    [
+        ("0.0.0.0:8080", None, "http://127.0.0.1:8080/"),
+        ("[::]:8080", None, "http://127.0.0.1:8080/"),
+        ("localhost:8443", "cert.pem", "https://localhost:8443/"),
+    ],
+)
+def test_the_page_is_named_as_a_browser_takes_it(address: str, cert: str | None, page: str) -> None:
+    """An address of this machine, and https where the gateway ends TLS."""
+    assert page_of(load_settings(gateway_http=address, gateway_tls_cert=cert)) == page
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_gateway_is_asked_itself(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not a proxy that the environment names for the way out, and whoever has issued its certificate."""
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{free_port()}")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Ready) as server:
+        if scheme == "https":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*Authority(tmp_path).issue("gateway"))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        assert is_ready(f"{scheme}://127.0.0.1:{server.server_port}/")
+        server.shutdown()
+    assert not is_ready(f"{scheme}://127.0.0.1:{server.server_port}/")
+
+
+class _Ready(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health/ready" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def test_a_log_of_parts_stays_readable_by_programs() -> None:

@@ -101,10 +101,12 @@ def _service() -> Iterator[tuple[Settings, QuietChildren]]:
 def _start(children: QuietChildren, folder: Path, prefix: str) -> None:
     for number in range(1, WORKERS + 1):
         name = f"worker-{number}"
+        address = f"127.0.0.1:{free_port()}"
         own = {
             "STREAMS_STATE_DIR": str(folder / name),
             "STREAMS_WORKER_ID": f"{prefix}{name}",
-            "STREAMS_WORKER_HTTP": f"127.0.0.1:{free_port()}",
+            "STREAMS_WORKER_HTTP": address,
+            "STREAMS_WORKER_URL": f"http://{address}",
         }
         children.start(name, "worker", **own)
     children.start("gateway", "gateway")
