@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import typer
 
@@ -30,7 +30,7 @@ _CONNECT_S: Final = 5.0
 _MOST_ROWS: Final = 500
 """Most rows that one request may ask for."""
 _QUERY_CHARS: Final = 6_000
-"""About how long the ids in one request's query may be: servers cut a request line at 8,000 or more."""
+"""How long the ids in one request's query may be: servers cut a request line at 8,000 characters or more."""
 _NO_SEGMENTS: Final = frozenset({".", ".."})
 """Ids that a path cannot carry."""
 _MOST_TRIES: Final = 5
@@ -217,7 +217,7 @@ def _queries(chosen: Filter) -> Iterator[Parameters]:
     part: list[tuple[str, str]] = []
     size = 0
     for each in ids:
-        length = len(quote(each)) + len("&invocation_id=")
+        length = len(quote_plus(each)) + len("&invocation_id=")
         if part and size + length > _QUERY_CHARS:
             yield [*rest, *part]
             part, size = [], 0

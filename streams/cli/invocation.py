@@ -89,8 +89,10 @@ def list_(selection: Looking, listing: ListOptions) -> None:
     """
     _refuse_both({"--watch": listing.watch, "--json": listing.json, "--ids-only": listing.ids_only})
     _refuse_both({"--all": selection.all, "--limit": listing.limit is not None})
+    goes_on = listing.cursor is not None
+    _refuse_both({"--watch": listing.watch, "--cursor": goes_on})
     chosen = selection.filter()
-    _refuse_both({"--cursor": listing.cursor is not None, "--id or --ids-file": chosen.invocation_ids is not None})
+    _refuse_both({"--cursor": goes_on, "--id or --ids-file": chosen.invocation_ids is not None})
     limit = None if selection.all else listing.limit or (_LIMIT if chosen.invocation_ids is None else None)
     gateway = gateway_of_command()
     if listing.watch:

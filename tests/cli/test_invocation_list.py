@@ -102,8 +102,8 @@ def test_ids_only_are_what_a_file_of_ids_takes(service: Service) -> None:
 
 
 def test_many_ids_are_asked_for_in_several_requests(service: Service) -> None:
-    """A query has a bound; nothing is asked for twice."""
-    ids = [f"{number:04}-{'x' * 60}" for number in range(200)]
+    """A query has a bound, as it is sent and not as it is typed; nothing is asked for twice."""
+    ids = [f"{number:04}-{'x' * 30}{'/' * 30}" for number in range(200)]
     service.api = api = InvocationsApi(*(view(each, created_at=n) for n, each in enumerate(ids)))
     result = service.run("invocation", "list", "--ids-only", *(word for each in ids for word in ("--id", each)))
     assert sorted(result.stdout.split()) == ids
@@ -138,6 +138,7 @@ def test_nothing_found_is_told_in_words(service: Service) -> None:
     [
         (["--json", "--ids-only"], "--ids-only: --json is given, too: leave one of them out"),
         (["--watch", "--json"], "--json: --watch is given, too"),
+        (["--watch", "--cursor", "x"], "--cursor: --watch is given, too"),
         (["--all", "--limit", "5"], "--limit: --all is given, too"),
         (["--cursor", "x", "--id", "i"], "--id or --ids-file: --cursor is given, too"),
         (["emails"], "write -s emails for a service"),
