@@ -21,3 +21,11 @@ def chromium() -> Iterator[Browser]:
         pytest.skip(browser.MISSING)
     with browser.chromium() as started:
         yield started
+
+
+@pytest.fixture
+def pages(chromium: Browser) -> Iterator[Browser]:
+    """The browser; its pages are closed at the end."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()

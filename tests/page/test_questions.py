@@ -13,8 +13,6 @@ from support.service.browser import PATIENCE_MS
 from support.service.pretend_api import PretendApi, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Browser, Page
 
 # A browser takes seconds to start: as what needs a broker, this is not in the quick loop.
@@ -22,14 +20,6 @@ pytestmark = pytest.mark.broker
 
 KILL = "#/new?action=KILL&service=mail&reason=why"
 expect.set_options(timeout=PATIENCE_MS)
-
-
-@pytest.fixture
-def pages(chromium: Browser) -> Iterator[Browser]:
-    """The browser; its pages are closed at the end."""
-    yield chromium
-    for context in chromium.contexts:
-        context.close()
 
 
 def _preview(page: Page) -> None:
