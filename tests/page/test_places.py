@@ -40,3 +40,26 @@ def test_a_chosen_theme_is_kept_whatever_the_system_says(pages: Browser) -> None
     page.emulate_media(color_scheme="light")
     page.get_by_label("Colours").select_option("dark")
     assert _ground(page) == dark
+
+
+def test_what_was_asked_of_one_flow_is_not_shown_with_another(pages: Browser) -> None:
+    """Each id is a place of its own, and begins without what was said or done at the last."""
+    api = PretendApi(0)
+    page = api.page(pages, "#/flow/x")
+    page.evaluate(
+        """async () => {
+            const { store } = await import("/assets/lib/store.js");
+            const numbers = { members: 1, live: 1, pending: 0, ended: 0, kept: 0, failed: 0, revision: 1 };
+            const at = "2026-11-29T01:20:26.118Z";
+            const flow = (flow_id) => ({ flow_id, state: "OPEN", created_at: at, updated_at: at, ...numbers });
+            store.take("flow", [flow("x"), flow("y")]);
+        }"""
+    )
+    page.get_by_role("button", name="Cancel the flow").click()
+    page.get_by_role("dialog").locator("button[type=submit]").click()
+    expect(page.get_by_text("cancel: asked")).to_be_visible()
+    assert [(path, body["flow_id"]) for path, body in api.posted] == [("/flow-cancels", "x")]
+    page.evaluate("location.hash = '#/flow/y'")
+    expect(page.locator("h1 code")).to_have_text("y")
+    expect(page.get_by_text("cancel: asked")).to_have_count(0)
+    expect(page.locator("h1")).to_be_focused()

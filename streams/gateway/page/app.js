@@ -74,7 +74,7 @@ class App extends Component {
     return [
       h(Top, { route }),
       h(Connection),
-      h("main", { id: "main", tabindex: -1 }, store.problem ? h(Trouble, { problem: store.problem, again: begin }) : store.me && h(screen, { key: route.name, id: route.id, query: route.query })),
+      h("main", { id: "main", tabindex: -1 }, store.problem ? h(Trouble, { problem: store.problem, again: begin }) : store.me && h(screen, { key: `${route.name}/${route.id}`, id: route.id, query: route.query })),
       h(Open),
       h(Messages),
     ];

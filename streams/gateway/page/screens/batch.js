@@ -26,12 +26,6 @@ export class OneBatch extends Screen {
     this.every(EACH_MS, () => this.isStale() && this.ask());
   }
 
-  componentDidUpdate(before) {
-    if (before.id === this.props.id) return;
-    this.setState({ whole: null, problem: null });
-    this.enter();
-  }
-
   /** True if the stream knows more than the last answer, which has the partitions. */
   isStale() {
     const { whole, busy, problem } = this.state;

@@ -24,10 +24,6 @@ export class OneFlow extends Screen {
     this.every(1_000, () => this.answered());
   }
 
-  componentDidUpdate(before) {
-    if (before.id !== this.props.id) this.ask();
-  }
-
   ask() {
     this.load(async (signal) => {
       store.take("flow", [await getOne("flows", this.props.id, [], signal)]);

@@ -21,12 +21,6 @@ export class OneInvocation extends Screen {
     this.every(ASKED_EACH_MS, () => this.state.asked && this.again());
   }
 
-  componentDidUpdate(before) {
-    if (before.id === this.props.id) return;
-    this.setState({ row: null, problem: null, asked: null, payload: undefined });
-    this.ask();
-  }
-
   again() {
     const { row, busy, asked } = this.state;
     if (busy) return;
