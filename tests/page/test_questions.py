@@ -118,6 +118,23 @@ def test_a_start_whose_answer_was_lost_is_sent_again_as_the_same_batch(pages: Br
     assert first == second
 
 
+def test_no_batch_on_more_than_is_shown_is_offered(pages: Browser) -> None:
+    """An action that looks at none of the statuses chosen would have none left to go by, and take all of the rest."""
+    page = PretendApi(0).page(pages, "#/invocations?service=mail&status=COMPLETED&status=KILLED")
+    page.get_by_text("Act on all of these").click()
+    for name in ("Cancel", "Kill", "Pause", "Resume"):
+        button = page.get_by_role("button", name=re.compile(f"^{name}"))
+        expect(button).to_have_attribute("title", "none of these statuses is one that it looks at")
+    page.get_by_role("link", name="Restart").click()
+    page.wait_for_url("**/#/new?**")
+    assert page.url.partition("#")[2] == "/new?action=RESTART&service=mail&status=COMPLETED&status=KILLED"
+    page.goto(page.url.partition("#")[0] + "#/invocations?service=mail&not_status=COMPLETED")
+    page.get_by_text("Act on all of these").click()
+    page.get_by_role("link", name="Kill").click()
+    page.wait_for_url("**/#/new?**")
+    assert page.url.partition("#")[2] == "/new?action=KILL&service=mail"
+
+
 def test_a_control_is_asked_until_the_log_has_answered(pages: Browser) -> None:
     """The answer to the request says no more than that the command is in the log."""
     api = PretendApi(1, b=progress("b", "RUNNING"))

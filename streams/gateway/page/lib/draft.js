@@ -46,6 +46,12 @@ export function likeBatch(batch, filter = batch.filter, changes = {}) {
   };
 }
 
+/** The conditions without statuses that the action never looks at; one that named only such is left without a value. */
+export function fitting(action, conditions) {
+  const may = lookedAt(action);
+  return conditions.map((each) => (each.field === "status" ? { ...each, values: each.values.filter((status) => may.includes(status)) } : each));
+}
+
 export const canStand = (draft) => draft.action === "CANCEL" || draft.action === "KILL";
 
 /** The first reason why a draft cannot be sent; null if nothing is wrong with it. */

@@ -2,7 +2,7 @@
 
 import { h } from "../vendor/preact-10.29.8.js";
 import { getOne } from "../lib/api.js";
-import { likeBatch, toAddress } from "../lib/draft.js";
+import { fromAddress, likeBatch, toAddress } from "../lib/draft.js";
 import { inWords } from "../lib/filter.js";
 import { count, duration, ms, number } from "../lib/format.js";
 import { to } from "../lib/route.js";
@@ -94,7 +94,7 @@ function Next({ batch, filter }) {
   const left = batch.failed > 0 || batch.state === "ABORTED" || batch.error === "expired";
   const again = role ?? lost ?? (!isFinal(batch.state) ? "it is not over" : !left ? "nothing is left" : null);
   const nothing = batch.done + batch.pending === 0 ? "it has ended none" : null;
-  const restart = { action: "RESTART", conditions: [{ field: "batch_id", not: false, values: [batch.batch_id] }], reason: `undo ${batch.batch_id}`, limit: "", max_rate: "", grace: "", on_timeout: "", standing_until: "", expires_at: "", all: false };
+  const restart = { ...fromAddress([["action", "RESTART"], ...mine]), reason: `undo ${batch.batch_id}` };
   const follow = (name, href, why, kind = "") => (why ? h(Button, { key: name, why }, name) : h("a", { key: name, class: `button ${kind}`, href }, name));
   const preview = [["preview", "1"]];
   return h(

@@ -2,13 +2,13 @@
 
 import { h } from "../vendor/preact-10.29.8.js";
 import { get } from "../lib/api.js";
-import { toAddress } from "../lib/draft.js";
+import { fitting, fromAddress, toAddress } from "../lib/draft.js";
 import { fault, fromQuery, isSaid, toQuery } from "../lib/filter.js";
 import { count, keep, kept, number } from "../lib/format.js";
 import { one, replace, to } from "../lib/route.js";
 import { tally } from "../lib/preview.js";
 import { Screen } from "../lib/screen.js";
-import { ACTIONS, capital, lookedAt } from "../lib/words.js";
+import { ACTIONS, capital } from "../lib/words.js";
 import { Button, Chip, Heading, Menu, Time, Trouble } from "../parts/basics.js";
 import { FilterForm } from "../parts/filter-form.js";
 import { FewCounts } from "../parts/tallies.js";
@@ -134,15 +134,16 @@ export class Invocations extends Screen {
   }
 }
 
-/** Start a batch on what is shown. */
+/** Start a batch on what is shown; not one on more than that, because its action looks at none of the statuses. */
 function Acts({ conditions }) {
-  const empty = { all: !conditions.some((each) => isSaid(each) && !each.not), limit: "", max_rate: "", grace: "", on_timeout: "", standing_until: "", expires_at: "", reason: "" };
-  const href = (action) => {
-    const may = lookedAt(action);
-    const fitting = conditions.map((each) => (each.field === "status" ? { ...each, values: each.values.filter((status) => may.includes(status)) } : each));
-    return toAddress({ ...empty, action, conditions: fitting });
+  const said = conditions.filter((each) => isSaid(each) && !each.not);
+  const act = (action) => {
+    const words = `${capital(action)} ...`;
+    if (!fitting(action, said).every(isSaid)) return h(Button, { class: "quiet", why: "none of these statuses is one that it looks at" }, words);
+    const draft = { ...fromAddress([]), action, conditions: fitting(action, conditions), all: !said.length };
+    return h("a", { href: toAddress(draft) }, words);
   };
-  return h(Menu, { name: "Act on all of these" }, ACTIONS.map((action) => h("li", { key: action }, h("a", { href: href(action) }, `${capital(action)} ...`))));
+  return h(Menu, { name: "Act on all of these" }, ACTIONS.map((action) => h("li", { key: action }, act(action))));
 }
 
 function Columns({ columns, onChange }) {

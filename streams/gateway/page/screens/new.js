@@ -2,7 +2,7 @@
 
 import { h } from "../vendor/preact-10.29.8.js";
 import { newBatchId, post } from "../lib/api.js";
-import { canStand, draftFault, fromAddress, toAddress, toBody } from "../lib/draft.js";
+import { canStand, draftFault, fitting, fromAddress, toAddress, toBody } from "../lib/draft.js";
 import { fault, isSaid } from "../lib/filter.js";
 import { go, one, replace, to } from "../lib/route.js";
 import { breakdown, dryRun } from "../lib/preview.js";
@@ -48,7 +48,7 @@ export class NewBatch extends Screen {
 
   put(change) {
     const draft = { ...this.state.draft, ...change };
-    if (change.action) draft.conditions = withStatusesOf(draft);
+    if (change.action) draft.conditions = fitting(draft.action, draft.conditions);
     this.counting?.abort();
     this.batchId = newBatchId();
     this.setState({ draft, found: null, counting: false, problem: null, confirming: false });
@@ -110,12 +110,6 @@ export class NewBatch extends Screen {
       !draftFault(draft) && h(Commands, { draft }),
     );
   }
-}
-
-/** The conditions without statuses that the action never looks at. */
-function withStatusesOf({ action, conditions }) {
-  const may = lookedAt(action);
-  return conditions.map((each) => (each.field === "status" ? { ...each, values: each.values.filter((status) => may.includes(status)) } : each));
 }
 
 function Which({ draft, put }) {
