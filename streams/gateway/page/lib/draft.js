@@ -54,6 +54,17 @@ export function fitting(action, conditions) {
 
 export const canStand = (draft) => draft.action === "CANCEL" || draft.action === "KILL";
 
+/** The reason why the grace of a cancel cannot be sent; null if it can, and of any other action. */
+export function graceFault({ action, grace }) {
+  return action === "CANCEL" && grace && parseDuration(grace) === null ? "grace: write it as 30s, 2m or 1h" : null;
+}
+
+/** The fields of a command that only a cancel has. */
+export function graceOf({ action, grace, on_timeout }) {
+  if (action !== "CANCEL") return {};
+  return { ...(grace ? { grace_ms: parseDuration(grace) } : {}), ...(on_timeout ? { on_timeout } : {}) };
+}
+
 /** The first reason why a draft cannot be sent; null if nothing is wrong with it. */
 export function draftFault(draft) {
   const said = draft.conditions.filter(isSaid);
@@ -66,7 +77,7 @@ export function draftFault(draft) {
   if (empty) return `${FIELDS[empty.field].words}: say a value, or remove the condition`;
   if (draft.limit !== "" && !(Number.isInteger(Number(draft.limit)) && Number(draft.limit) > 0)) return "limit: a whole number above 0";
   if (draft.max_rate !== "" && !(Number(draft.max_rate) > 0)) return "rate: a number above 0";
-  if (draft.grace !== "" && draft.action === "CANCEL" && parseDuration(draft.grace) === null) return "grace: write it as 30s, 2m or 1h";
+  if (graceFault(draft)) return graceFault(draft);
   for (const name of ["standing_until", "expires_at"]) {
     if (draft[name] && !isTime(draft[name])) return `${name.replace("_", " ")}: ${draft[name]} is not a time`;
     if (draft[name] && Date.parse(draft[name]) <= Date.now()) return `${name.replace("_", " ")}: that time has passed`;
@@ -79,10 +90,7 @@ export function toBody(draft, batchId, preview = false) {
   const body = { batch_id: batchId, action: draft.action, filter: toFilter(draft.conditions, draft.all) };
   if (preview) body.dry_run = true;
   if (draft.limit !== "") body.limit = Number(draft.limit);
-  if (draft.action === "CANCEL") {
-    if (draft.grace !== "") body.grace_ms = parseDuration(draft.grace);
-    if (draft.on_timeout) body.on_timeout = draft.on_timeout;
-  }
+  Object.assign(body, graceOf(draft));
   if (draft.reason) body.reason = draft.reason;
   if (preview) return body;
   if (draft.max_rate !== "") body.max_rate = Number(draft.max_rate);

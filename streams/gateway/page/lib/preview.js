@@ -14,7 +14,7 @@ export async function dryRun(draft, signal) {
   return until(id, signal);
 }
 
-/** The batch once it is over. By the stream; asked for each second where that is not connected. */
+/** The batch once it is over: by the stream, and asked for each second besides. */
 function until(id, signal) {
   return new Promise((resolve, reject) => {
     const done = (finish) => {

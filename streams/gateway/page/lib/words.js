@@ -40,6 +40,15 @@ export const capital = (word) => {
   return said.charAt(0).toUpperCase() + said.slice(1);
 };
 
+/** The class that gives a state or status its colour. */
+export const toneOf = (word) => `is-${plain(word).replaceAll(" ", "-")}`;
+
+/** The kind of button that does an action: one that cannot be undone warns. */
+export const buttonOf = (action) => (action === "KILL" || action === "PURGE" ? "danger" : "primary");
+
+/** The reason why what was asked is not asked again. */
+export const WAITS = "it is asked, and the log has not answered yet";
+
 export const isFinal = (state) => FINAL.has(state);
 export const hasPages = (state) => PAGING.has(state);
 

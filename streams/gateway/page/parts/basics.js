@@ -3,7 +3,7 @@
 import { Component, createRef, h } from "../vendor/preact-10.29.8.js";
 import { brief, exact, iso, ms } from "../lib/format.js";
 import { store } from "../lib/store.js";
-import { capital, MEANINGS, plain } from "../lib/words.js";
+import { capital, MEANINGS, toneOf } from "../lib/words.js";
 
 /** A button. With `why` it cannot be used, says why when asked, and stays reachable by keyboard. */
 export function Button({ why, onClick, children, class: kind = "", ...rest }) {
@@ -29,7 +29,7 @@ export function Time({ at, whole = false }) {
 
 /** A state or status as a coloured word. */
 export function Chip({ word, more = "" }) {
-  return h("span", { class: `chip is-${plain(word).replaceAll(" ", "-")}`, title: MEANINGS[word] }, capital(word), more);
+  return h("span", { class: `chip ${toneOf(word)}`, title: MEANINGS[word] }, capital(word), more);
 }
 
 /** What went wrong, with each fault by its field. */
@@ -150,13 +150,14 @@ export function Messages() {
   );
 }
 
-/** Names and values, one pair a line. Pairs without a value are left out. */
-export function Facts({ of }) {
+/** The panel that tells of one thing: names and values, one pair a line. Pairs without a value are left out. */
+export function About({ of }) {
   const given = of.filter(([, value]) => value !== null && value !== undefined && value !== false && value !== "");
   return h(
-    "dl",
-    { class: "facts" },
-    given.map(([name, value]) => h("div", { key: name }, h("dt", null, name), h("dd", null, value))),
+    "div",
+    { class: "panel" },
+    h("h2", null, "About it"),
+    h("dl", { class: "facts" }, given.map(([name, value]) => h("div", { key: name }, h("dt", null, name), h("dd", null, value)))),
   );
 }
 
@@ -190,6 +191,14 @@ export function Input({ label, value, onInput, hint, wide, ...rest }) {
     { label, hint, wide },
     h("input", { type: "text", autocomplete: "off", spellcheck: false, ...rest, value, onInput: (event) => onInput(event.target.value) }),
   );
+}
+
+/** What a cancel says besides; `put(change)` of `grace` or `on_timeout`. */
+export function Grace({ grace, on_timeout, put, hint }) {
+  return [
+    h(Input, { key: "grace", label: "Grace", value: grace, placeholder: "30s", hint, onInput: (text) => put({ grace: text }) }),
+    h(Choice, { key: "then", label: "Then", value: on_timeout || "KILL", options: [["KILL", "kill it"], ["LEAVE", "leave it"]], onChange: (value) => put({ on_timeout: value }) }),
+  ];
 }
 
 /** An input whose text counts once it is left, or by Enter. */

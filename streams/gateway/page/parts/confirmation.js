@@ -7,7 +7,7 @@ import { Component, h } from "../vendor/preact-10.29.8.js";
 import { inWords, toFilter } from "../lib/filter.js";
 import { count, exact, number } from "../lib/format.js";
 import { dryRun, hasMoved } from "../lib/preview.js";
-import { plain } from "../lib/words.js";
+import { buttonOf, capital } from "../lib/words.js";
 import { Button, Dialog, Input, Trouble } from "./basics.js";
 
 const TYPED_ABOVE = 10_000;
@@ -66,14 +66,14 @@ export class Confirmation extends Component {
 
   render({ draft, close }, { typed, number: many, busy, problem, moved, unsure }) {
     const why = this.why();
-    const word = plain(draft.action);
+    const word = capital(draft.action);
     const submit = (event) => {
       event.preventDefault();
       if (!why) this.go();
     };
     return h(
       Dialog,
-      { title: many === null ? `${upper(word)} an unknown number of invocations?` : `${upper(word)} ${count(many, "invocation")}?`, onClose: close },
+      { title: many === null ? `${word} an unknown number of invocations?` : `${word} ${count(many, "invocation")}?`, onClose: close },
       h(
         "form",
         { onSubmit: submit },
@@ -89,14 +89,12 @@ export class Confirmation extends Component {
           "div",
           { class: "buttons" },
           h(Button, { onClick: close, autofocus: !(many > TYPED_ABOVE) }, "Leave them"),
-          h(Button, { type: "submit", class: draft.action === "KILL" || draft.action === "PURGE" ? "danger" : "primary", why }, busy ? `${upper(busy)} ...` : many === null ? `${upper(word)} them` : `${upper(word)} ${number(many)}`),
+          h(Button, { type: "submit", class: buttonOf(draft.action), why }, busy ? `${capital(busy)} ...` : many === null ? `${word} them` : `${word} ${number(many)}`),
         ),
       ),
     );
   }
 }
-
-const upper = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
 /** What else the batch does, a sentence each. */
 function terms(draft) {

@@ -4,7 +4,7 @@ import { Component, h } from "../vendor/preact-10.29.8.js";
 import { post } from "../lib/api.js";
 import { number } from "../lib/format.js";
 import { store } from "../lib/store.js";
-import { plain, whyNot } from "../lib/words.js";
+import { plain, WAITS, whyNot } from "../lib/words.js";
 import { Button, Dialog, Input } from "./basics.js";
 
 /** Ask for a control of a batch; a refusal is told as a message. */
@@ -41,7 +41,7 @@ export class Controls extends Component {
       { class: "controls", role: "group", "aria-label": `Controls of batch ${batch.batch_id}` },
       [first, "SET_RATE", "ABORT"].map((operation) => {
         const waits = asked?.operation === operation;
-        const why = waits ? "it is asked, and the log has not answered yet" : whyNot(batch, operation, store.me);
+        const why = waits ? WAITS : whyNot(batch, operation, store.me);
         const props = { key: operation, why, onClick: does[operation], class: `small ${waits ? "asked" : ""}` };
         return h(Button, props, waits ? `${WORDS[operation]}: asked` : WORDS[operation]);
       }),

@@ -3,7 +3,7 @@
 import { Component, h } from "../vendor/preact-10.29.8.js";
 import { count, duration, number } from "../lib/format.js";
 import { to } from "../lib/route.js";
-import { DID, plain } from "../lib/words.js";
+import { buttonOf, capital, DID, plain } from "../lib/words.js";
 import { Button, Time } from "./basics.js";
 
 const SAMPLES = 10;
@@ -53,7 +53,7 @@ export function Found({ draft, found, confirm }) {
     h("div", { class: "columns" }, h(Groups, { name: "By status", pairs: table?.status, plainly: true }), h(Groups, { name: "By service", pairs: table?.service }), h(Samples, { run })),
     table && !table.exact && h("p", { class: "muted" }, "Not every worker answered: the numbers by status and service are too low."),
     h("p", { class: "muted" }, "Counted ", h(Time, { at: found.at }), "."),
-    (acts || draft.standing_until) && h(Button, { class: draft.action === "KILL" || draft.action === "PURGE" ? "danger" : "primary", onClick: confirm }, acts ? `${word.charAt(0).toUpperCase()}${word.slice(1)} ${count(run.done, "invocation")} ...` : "Start it ..."),
+    (acts || draft.standing_until) && h(Button, { class: buttonOf(draft.action), onClick: confirm }, acts ? `${capital(draft.action)} ${count(run.done, "invocation")} ...` : "Start it ..."),
   );
 }
 

@@ -8,9 +8,9 @@ import { count, duration, ms, number } from "../lib/format.js";
 import { to } from "../lib/route.js";
 import { Screen } from "../lib/screen.js";
 import { store } from "../lib/store.js";
-import { capital, DID, isFinal, MEANINGS, plain, stands, whyRole } from "../lib/words.js";
+import { capital, COUNTERS, DID, isFinal, MEANINGS, plain, stands, whyRole } from "../lib/words.js";
 import { BatchBar, speed, Stack } from "../parts/bar.js";
-import { Button, Chip, Copy, Facts, Heading, Time, Trouble } from "../parts/basics.js";
+import { About, Button, Chip, Copy, Heading, Time, Trouble } from "../parts/basics.js";
 import { Chart } from "../parts/chart.js";
 import { Commands } from "../parts/commands.js";
 import { Controls } from "../parts/controls.js";
@@ -76,7 +76,7 @@ export class OneBatch extends Screen {
       problem && !young && h(Trouble, { problem, again: () => this.ask() }),
       h(Conflicts, { conflicts: whole?.conflicts ?? [] }),
       h(Next, { batch, filter }),
-      h("div", { class: "halves" }, h(About, { batch }), h("div", { class: "panel" }, h("h2", null, `${capital(DID[batch.action])} a second`), h(Chart, { points: store.points.get(id) ?? [] }))),
+      h("div", { class: "halves" }, h(About, { of: factsOf(batch) }), h("div", { class: "panel" }, h("h2", null, `${capital(DID[batch.action])} a second`), h(Chart, { points: store.points.get(id) ?? [] }))),
       h(Slices, { slices: whole?.slices ?? [] }),
       h("div", { class: "halves" }, h(Ids, { batch, name: "For example", ids: batch.samples }), h(Ids, { batch, name: "Left when their grace was over", ids: batch.failures })),
       !batch.dry_run && !batch.invocation_ids_count && h(Commands, { draft: likeBatch(batch, filter) }),
@@ -109,31 +109,24 @@ function Next({ batch, filter }) {
   );
 }
 
-function About({ batch }) {
+function factsOf(batch) {
   const over = batch.finished_at;
-  return h(
-    "div",
-    { class: "panel" },
-    h("h2", null, "About it"),
-    h(Facts, {
-      of: [
-        ["id", h("code", null, batch.batch_id)],
-        ["who", batch.actor],
-        ["why", batch.reason],
-        ["asked", h(Time, { at: batch.created_at, whole: true })],
-        ["over", over && [h(Time, { at: over, whole: true }), `, after ${duration(ms(over) - ms(batch.created_at))}`]],
-        ["changed", !over && h(Time, { at: batch.updated_at, whole: true })],
-        ["partitions", `${number(batch.partitions_done)} of ${number(batch.partitions_total)} done`],
-        ["looked at", `${number(batch.scanned)} of ${number(batch.scan_total)} rows`],
-        ["at most", batch.limit && count(batch.limit, "invocation")],
-        ["rate", batch.max_rate && `at most ${number(batch.max_rate)} a second`],
-        ["grace", batch.action === "CANCEL" && `${duration(batch.grace_ms ?? 30_000)}, then ${batch.on_timeout === "LEAVE" ? "left" : "killed"}`],
-        [stands(batch) ? "stands until" : "stood until", batch.standing_until && h(Time, { at: batch.standing_until, whole: true })],
-        ["aborted at", batch.expires_at && h(Time, { at: batch.expires_at, whole: true })],
-        ["held", batch.held > 0 && `${number(batch.held)} wait, and are not started meanwhile`],
-      ],
-    }),
-  );
+  return [
+    ["id", h("code", null, batch.batch_id)],
+    ["who", batch.actor],
+    ["why", batch.reason],
+    ["asked", h(Time, { at: batch.created_at, whole: true })],
+    ["over", over && [h(Time, { at: over, whole: true }), `, after ${duration(ms(over) - ms(batch.created_at))}`]],
+    ["changed", !over && h(Time, { at: batch.updated_at, whole: true })],
+    ["partitions", `${number(batch.partitions_done)} of ${number(batch.partitions_total)} done`],
+    ["looked at", `${number(batch.scanned)} of ${number(batch.scan_total)} rows`],
+    ["at most", batch.limit && count(batch.limit, "invocation")],
+    ["rate", batch.max_rate && `at most ${number(batch.max_rate)} a second`],
+    ["grace", batch.action === "CANCEL" && `${duration(batch.grace_ms ?? 30_000)}, then ${batch.on_timeout === "LEAVE" ? "left" : "killed"}`],
+    [stands(batch) ? "stands until" : "stood until", batch.standing_until && h(Time, { at: batch.standing_until, whole: true })],
+    ["aborted at", batch.expires_at && h(Time, { at: batch.expires_at, whole: true })],
+    ["held", batch.held > 0 && `${number(batch.held)} wait, and are not started meanwhile`],
+  ];
 }
 
 /** Starts that were refused, as this batch has their id. */
@@ -160,7 +153,7 @@ function Slices({ slices }) {
       h(
         "table",
         null,
-        h("thead", null, h("tr", null, ["partition", "state", "progress", "looked at", "matched", "done", "pending", "skipped", "failed", "held"].map((name, place) => h("th", { key: name, scope: "col", class: place > 2 || place === 0 ? "num" : "" }, name)))),
+        h("thead", null, h("tr", null, ["partition", "state", "progress", "looked at", "matched", ...COUNTERS, "held"].map((name, place) => h("th", { key: name, scope: "col", class: place > 2 || place === 0 ? "num" : "" }, name)))),
         h("tbody", null, slices.map((slice) => h(Slice, { key: slice.partition, slice }))),
       ),
     ),
@@ -170,8 +163,8 @@ function Slices({ slices }) {
 function Slice({ slice }) {
   const over = ["DRAINING", "COMPLETED"].includes(slice.state);
   const filled = over ? 1 : slice.scan_total ? slice.scanned / slice.scan_total : 0;
-  const parts = ["done", "pending", "skipped", "failed"].map((name) => [name, slice[name] ?? 0]);
-  const numbers = [`${number(slice.scanned)} of ${number(slice.scan_total)}`, ...["matched", "done", "pending", "skipped", "failed", "held"].map((name) => number(slice[name] ?? 0))];
+  const parts = COUNTERS.map((name) => [name, slice[name] ?? 0]);
+  const numbers = [`${number(slice.scanned)} of ${number(slice.scan_total)}`, ...["matched", ...COUNTERS, "held"].map((name) => number(slice[name] ?? 0))];
   return h(
     "tr",
     null,

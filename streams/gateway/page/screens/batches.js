@@ -7,7 +7,7 @@ import { ms, zone } from "../lib/format.js";
 import { one, replace, to } from "../lib/route.js";
 import { Screen } from "../lib/screen.js";
 import { store } from "../lib/store.js";
-import { ACTIONS, AT_WORK, BATCH_STATES, capital, plain, stands } from "../lib/words.js";
+import { ACTIONS, AT_WORK, BATCH_STATES, capital, stands, toneOf } from "../lib/words.js";
 import { BatchBar, speed } from "../parts/bar.js";
 import { Button, Chip, Choice, Heading, LateInput, Time, Trouble } from "../parts/basics.js";
 import { Controls } from "../parts/controls.js";
@@ -133,7 +133,7 @@ function Row({ batch }) {
   const told = inWords(batch.filter, batch.invocation_ids_count);
   return h(
     "li",
-    { class: `batch row is-${plain(batch.state)}` },
+    { class: `batch row ${toneOf(batch.state)}` },
     h(
       "div",
       { class: "what" },

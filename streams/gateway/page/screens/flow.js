@@ -2,13 +2,14 @@
 
 import { Component, h } from "../vendor/preact-10.29.8.js";
 import { getOne, post } from "../lib/api.js";
-import { duration, number, parseDuration } from "../lib/format.js";
+import { graceFault, graceOf } from "../lib/draft.js";
+import { duration, number } from "../lib/format.js";
 import { to } from "../lib/route.js";
 import { Screen } from "../lib/screen.js";
 import { store } from "../lib/store.js";
-import { plain, whyRole } from "../lib/words.js";
+import { plain, WAITS, whyRole } from "../lib/words.js";
 import { FlowBar } from "../parts/bar.js";
-import { Button, Chip, Choice, Copy, Dialog, Facts, Heading, Input, Time, Trouble } from "../parts/basics.js";
+import { About, Button, Chip, Choice, Copy, Dialog, Grace, Heading, Input, Time, Trouble } from "../parts/basics.js";
 import { Samples } from "../parts/found.js";
 
 const ASKED_FOR_MS = 15_000;
@@ -53,7 +54,7 @@ export class OneFlow extends Screen {
   render({ id }, { problem, open, asked }) {
     const flow = store.flows.get(id);
     if (!flow) return h("section", null, h(Heading, null, "Flow"), h("p", null, h("code", null, id)), problem ? h(Trouble, { problem, again: () => this.ask() }) : h("p", { class: "muted" }, "Loading ..."));
-    const why = asked ? "it is asked, and the log has not answered yet" : whyRole(store.me);
+    const why = asked ? WAITS : whyRole(store.me);
     const again = why ?? (flow.failed ? null : "no member has failed");
     const same = { action: flow.action, policy: flow.policy, ...(flow.grace_ms === undefined ? {} : { grace_ms: flow.grace_ms }), ...(flow.on_timeout ? { on_timeout: flow.on_timeout } : {}) };
     return h(
@@ -69,41 +70,33 @@ export class OneFlow extends Screen {
         h("a", { class: "button", href: to("invocations", "", [["flow_id", id]]) }, "Its members"),
       ),
       h(Trouble, { problem, again: () => this.ask() }),
-      h("div", { class: "halves" }, h(About, { flow }), flow.failures?.length > 0 && h("div", { class: "panel" }, h(Samples, { run: { samples: flow.failures }, name: "Failed: left when their grace was over" }))),
+      h("div", { class: "halves" }, h(About, { of: factsOf(flow) }), flow.failures?.length > 0 && h("div", { class: "panel" }, h(Samples, { run: { samples: flow.failures }, name: "Failed: left when their grace was over" }))),
       open && h(CancelDialog, { flow, send: (body) => this.cancel(body), close: () => this.setState({ open: false }) }),
     );
   }
 }
 
-function About({ flow }) {
-  return h(
-    "div",
-    { class: "panel" },
-    h("h2", null, "About it"),
-    h(Facts, {
-      of: [
-        ["members", number(flow.members)],
-        ["asked", flow.action && `${plain(flow.action)} ${POLICIES.find(([name]) => name === flow.policy)?.[1] ?? ""}`],
-        ["who", flow.actor],
-        ["why", flow.reason],
-        ["made stronger by", flow.escalated_by],
-        ["grace", flow.action === "CANCEL" && flow.grace_ms !== undefined && `${duration(flow.grace_ms)}, then ${flow.on_timeout === "LEAVE" ? "left" : "killed"}`],
-        ["looked after", flow.backlog && ["by the reconciler", flow.next_due_at && [", next at ", h(Time, { at: flow.next_due_at })]]],
-        ["since", h(Time, { at: flow.created_at, whole: true })],
-        ["changed", h(Time, { at: flow.updated_at, whole: true })],
-      ],
-    }),
-  );
+function factsOf(flow) {
+  return [
+    ["members", number(flow.members)],
+    ["asked", flow.action && `${plain(flow.action)} ${POLICIES.find(([name]) => name === flow.policy)?.[1] ?? ""}`],
+    ["who", flow.actor],
+    ["why", flow.reason],
+    ["made stronger by", flow.escalated_by],
+    ["grace", flow.action === "CANCEL" && flow.grace_ms !== undefined && `${duration(flow.grace_ms)}, then ${flow.on_timeout === "LEAVE" ? "left" : "killed"}`],
+    ["looked after", flow.backlog && ["by the reconciler", flow.next_due_at && [", next at ", h(Time, { at: flow.next_due_at })]]],
+    ["since", h(Time, { at: flow.created_at, whole: true })],
+    ["changed", h(Time, { at: flow.updated_at, whole: true })],
+  ];
 }
 
 class CancelDialog extends Component {
-  render({ flow, send, close }, { action = flow.action ?? "CANCEL", policy = flow.policy ?? "CANCEL_ALL", grace = "", then = "KILL", reason = "" }) {
-    const wrong = grace && parseDuration(grace) === null ? "the grace is not a time: write 30s or 2m" : null;
+  render({ flow, send, close }, { action = flow.action ?? "CANCEL", policy = flow.policy ?? "CANCEL_ALL", grace = "", on_timeout = "KILL", reason = "" }) {
+    const wrong = graceFault({ action, grace });
     const submit = (event) => {
       event.preventDefault();
       if (wrong) return;
-      const cancel = action === "CANCEL" ? { on_timeout: then, ...(grace ? { grace_ms: parseDuration(grace) } : {}) } : {};
-      send({ action, policy, ...cancel, ...(reason ? { reason } : {}) });
+      send({ action, policy, ...graceOf({ action, grace, on_timeout }), ...(reason ? { reason } : {}) });
     };
     return h(
       Dialog,
@@ -118,10 +111,7 @@ class CancelDialog extends Component {
           { class: "fields" },
           h(Choice, { label: "How", value: action, options: [["CANCEL", "ask them to end"], ["KILL", "end them at once"]], onChange: (value) => this.setState({ action: value }) }),
           h(Choice, { label: "Whom", value: policy, options: POLICIES, onChange: (value) => this.setState({ policy: value }) }),
-          action === "CANCEL" && [
-            h(Input, { key: "grace", label: "Grace", value: grace, placeholder: "30s", onInput: (text) => this.setState({ grace: text }) }),
-            h(Choice, { key: "then", label: "Then", value: then, options: [["KILL", "kill it"], ["LEAVE", "leave it"]], onChange: (value) => this.setState({ then: value }) }),
-          ],
+          action === "CANCEL" && h(Grace, { grace, on_timeout, put: (change) => this.setState(change) }),
           h(Input, { label: "Why", wide: true, value: reason, maxlength: 1000, onInput: (text) => this.setState({ reason: text }) }),
         ),
         h("div", { class: "buttons" }, h(Button, { onClick: close, autofocus: true }, "Leave it"), h(Button, { type: "submit", class: "danger", why: wrong }, action === "KILL" ? "Kill" : "Cancel")),

@@ -6,7 +6,7 @@ import { ms } from "../lib/format.js";
 import { one, replace, to } from "../lib/route.js";
 import { Screen } from "../lib/screen.js";
 import { store } from "../lib/store.js";
-import { capital, FLOW_STATES, plain } from "../lib/words.js";
+import { capital, FLOW_STATES, plain, toneOf } from "../lib/words.js";
 import { FlowBar } from "../parts/bar.js";
 import { Button, Chip, Choice, Heading, Time, Trouble } from "../parts/basics.js";
 
@@ -51,7 +51,7 @@ export class Flows extends Screen {
 function FlowRow({ flow }) {
   return h(
     "li",
-    { class: `row batch is-${plain(flow.state).replaceAll(" ", "-")}` },
+    { class: `row batch ${toneOf(flow.state)}` },
     h(
       "div",
       { class: "what" },

@@ -2,12 +2,13 @@
 
 import { Component, h } from "../vendor/preact-10.29.8.js";
 import { getOne, post } from "../lib/api.js";
-import { duration, ms, number, parseDuration } from "../lib/format.js";
+import { graceFault, graceOf } from "../lib/draft.js";
+import { duration, ms, number } from "../lib/format.js";
 import { to } from "../lib/route.js";
 import { Screen } from "../lib/screen.js";
 import { store } from "../lib/store.js";
-import { ACTIONS, capital, ENDED, plain, whyNotAct } from "../lib/words.js";
-import { Button, Chip, Choice, Copy, Dialog, Facts, Heading, Input, Time, Trouble } from "../parts/basics.js";
+import { ACTIONS, buttonOf, capital, ENDED, plain, WAITS, whyNotAct } from "../lib/words.js";
+import { About, Button, Chip, Copy, Dialog, Grace, Heading, Input, Time, Trouble } from "../parts/basics.js";
 import { FlowBar } from "../parts/bar.js";
 
 const EACH_MS = 2_000;
@@ -82,7 +83,7 @@ export class OneInvocation extends Screen {
       h("p", { class: "state" }, h(Chip, { word: row.status, more: row.held ? " (held)" : "" }), h("span", null, "since ", h(Time, { at: row.modified_at })), row.due_at && !ENDED.includes(row.status) && h("span", { class: "muted" }, "due ", h(Time, { at: row.due_at }))),
       h(Trouble, { problem }),
       h(Acts, { row, asked, choose: (action) => this.setState({ open: action }) }),
-      h("div", { class: "halves" }, h(About, { row }), h("div", { class: "panel" }, h("h2", null, "What happened"), h(History, { row }))),
+      h("div", { class: "halves" }, h(About, { of: factsOf(row) }), h("div", { class: "panel" }, h("h2", null, "What happened"), h(History, { row }))),
       h(Family, { row }),
       h(Payload, { payload, show: () => this.showPayload() }),
       open && h(ActDialog, { action: open, row, send: (more) => this.act(open, more), close: () => this.setState({ open: null }) }),
@@ -96,36 +97,29 @@ function Acts({ row, asked, choose }) {
     { class: "buttons start", role: "group", "aria-label": "Act on this invocation" },
     ACTIONS.map((action) => {
       const waits = asked?.action === action;
-      const why = waits ? "it is asked, and the log has not answered yet" : whyNotAct(row, action, store.me);
+      const why = waits ? WAITS : whyNotAct(row, action, store.me);
       return h(Button, { key: action, why, class: waits ? "asked" : "", onClick: () => choose(action) }, waits ? `${capital(action)}: asked` : capital(action));
     }),
   );
 }
 
-function About({ row }) {
+function factsOf(row) {
   const labels = Object.entries(row.labels ?? {});
-  return h(
-    "div",
-    { class: "panel" },
-    h("h2", null, "About it"),
-    h(Facts, {
-      of: [
-        ["service", row.service],
-        ["handler", row.handler],
-        ["object", row.object_key],
-        ["deployment", row.deployment_id],
-        ["flow", row.flow_id && h("a", { href: to("flow", row.flow_id) }, row.flow_id)],
-        ["parent", row.parent_id && h("a", { href: to("invocation", row.parent_id) }, row.parent_id)],
-        ["labels", labels.length > 0 && labels.map(([key, value]) => h("span", { key, class: "value" }, `${key}=${value}`))],
-        ["attempt", number(row.attempt)],
-        ["lease", row.lease_ms && duration(row.lease_ms)],
-        ["paused from", row.paused_from && plain(row.paused_from)],
-        ["held by", heldBy(row)],
-        ["adopted", row.adopted && "it ran elsewhere when it came"],
-        ["partition, seq", `${row.partition}, ${number(row.seq)}`],
-      ],
-    }),
-  );
+  return [
+    ["service", row.service],
+    ["handler", row.handler],
+    ["object", row.object_key],
+    ["deployment", row.deployment_id],
+    ["flow", row.flow_id && h("a", { href: to("flow", row.flow_id) }, row.flow_id)],
+    ["parent", row.parent_id && h("a", { href: to("invocation", row.parent_id) }, row.parent_id)],
+    ["labels", labels.length > 0 && labels.map(([key, value]) => h("span", { key, class: "value" }, `${key}=${value}`))],
+    ["attempt", number(row.attempt)],
+    ["lease", row.lease_ms && duration(row.lease_ms)],
+    ["paused from", row.paused_from && plain(row.paused_from)],
+    ["held by", heldBy(row)],
+    ["adopted", row.adopted && "it ran elsewhere when it came"],
+    ["partition, seq", `${row.partition}, ${number(row.seq)}`],
+  ];
 }
 
 function heldBy({ held_by: by }) {
@@ -196,15 +190,13 @@ function readable(base64) {
 }
 
 class ActDialog extends Component {
-  render({ action, row, send, close }, { grace = "", then = "KILL", reason = "" }) {
-    const wrong = grace && parseDuration(grace) === null ? "the grace is not a time: write 30s or 2m" : null;
+  render({ action, row, send, close }, { grace = "", on_timeout = "KILL", reason = "" }) {
+    const wrong = graceFault({ action, grace });
     const submit = (event) => {
       event.preventDefault();
       if (wrong) return;
-      const cancel = action === "CANCEL" ? { ...(grace ? { grace_ms: parseDuration(grace) } : {}), on_timeout: then } : {};
-      send({ ...cancel, ...(reason ? { reason } : {}) });
+      send({ ...graceOf({ action, grace, on_timeout }), ...(reason ? { reason } : {}) });
     };
-    const bad = action === "KILL" || action === "PURGE";
     return h(
       Dialog,
       { title: `${capital(action)} this invocation?`, onClose: close },
@@ -214,9 +206,9 @@ class ActDialog extends Component {
         h("p", { class: "told" }, row.invocation_id),
         action === "PURGE" && h("p", null, "It is removed for good, with its payload."),
         action === "RESTART" && h("p", null, "It starts again from its payload, as its next attempt."),
-        action === "CANCEL" && h("div", { class: "fields" }, h(Input, { label: "Grace", value: grace, placeholder: "30s", onInput: (text) => this.setState({ grace: text }) }), h(Choice, { label: "Then", value: then, options: [["KILL", "kill it"], ["LEAVE", "leave it"]], onChange: (value) => this.setState({ then: value }) })),
+        action === "CANCEL" && h("div", { class: "fields" }, h(Grace, { grace, on_timeout, put: (change) => this.setState(change) })),
         h(Input, { label: "Why", wide: true, value: reason, maxlength: 1000, autofocus: true, onInput: (text) => this.setState({ reason: text }) }),
-        h("div", { class: "buttons" }, h(Button, { onClick: close }, "Leave it"), h(Button, { type: "submit", class: bad ? "danger" : "primary", why: wrong }, capital(action))),
+        h("div", { class: "buttons" }, h(Button, { onClick: close }, "Leave it"), h(Button, { type: "submit", class: buttonOf(action), why: wrong }, capital(action))),
       ),
     );
   }

@@ -8,8 +8,8 @@ import { go, one, replace, to } from "../lib/route.js";
 import { breakdown, dryRun } from "../lib/preview.js";
 import { Screen } from "../lib/screen.js";
 import { store } from "../lib/store.js";
-import { ACTIONS, lookedAt, whyRole } from "../lib/words.js";
-import { Button, Choice, Heading, Input, Trouble } from "../parts/basics.js";
+import { ACTIONS, capital, lookedAt, whyRole } from "../lib/words.js";
+import { Button, Grace, Heading, Input, Trouble } from "../parts/basics.js";
 import { Commands } from "../parts/commands.js";
 import { Confirmation } from "../parts/confirmation.js";
 import { FilterForm, fresh, TimeInput } from "../parts/filter-form.js";
@@ -86,9 +86,9 @@ export class NewBatch extends Screen {
 
   render(_, { draft, found, counting, problem, confirming }) {
     const why = this.why();
-    const stop = () => {
+    const stop = (change = {}) => {
       this.counting?.abort();
-      this.setState({ counting: false });
+      this.setState({ counting: false, ...change });
     };
     return h(
       "section",
@@ -103,7 +103,7 @@ export class NewBatch extends Screen {
         h("span", { class: "muted" }, why ? `Not yet: ${why}.` : "A dry run counts what matches; nothing is touched."),
       ),
       h(Trouble, { problem }),
-      counting && h(Counting, { since: counting, stop, goOn: () => this.setState({ counting: (stop(), false), confirming: true }) }),
+      counting && h(Counting, { since: counting, stop: () => stop(), goOn: () => stop({ confirming: true }) }),
       found && h(Found, { draft, found, confirm: () => this.setState({ confirming: true }) }),
       confirming &&
         h(Confirmation, { draft, found, send: () => this.send(), close: () => this.setState({ confirming: false }), recount: (run) => this.setState({ found: { ...found, run, at: Date.now() } }) }),
@@ -126,7 +126,7 @@ function Which({ draft, put }) {
           "label",
           { key: action, class: `option ${draft.action === action ? "chosen" : ""}` },
           h("input", { type: "radio", name: "action", value: action, checked: draft.action === action, onChange: () => put({ action }) }),
-          action.charAt(0) + action.slice(1).toLowerCase(),
+          capital(action),
         ),
       ),
     ),
@@ -151,10 +151,7 @@ function HowMuch({ draft, put }) {
     h(
       "div",
       { class: "fields" },
-      draft.action === "CANCEL" && [
-        h(Input, { key: "grace", label: "Grace", value: draft.grace, placeholder: "30s", hint: "how long executors have to end it", onInput: (grace) => put({ grace }) }),
-        h(Choice, { key: "then", label: "Then", value: draft.on_timeout || "KILL", options: [["KILL", "kill it"], ["LEAVE", "leave it"]], onChange: (on_timeout) => put({ on_timeout }) }),
-      ],
+      draft.action === "CANCEL" && h(Grace, { ...draft, put, hint: "how long executors have to end it" }),
       h(Input, { label: "At most", value: draft.limit, placeholder: "all that match", inputmode: "numeric", onInput: (limit) => put({ limit: limit.trim() }) }),
       h(Input, { label: "A second", value: draft.max_rate, placeholder: "as fast as it goes", inputmode: "decimal", onInput: (max_rate) => put({ max_rate: max_rate.trim() }) }),
       canStand(draft) &&

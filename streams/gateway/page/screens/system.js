@@ -5,7 +5,7 @@ import { get, post } from "../lib/api.js";
 import { count, number } from "../lib/format.js";
 import { Screen } from "../lib/screen.js";
 import { store } from "../lib/store.js";
-import { plain, STATUSES, whyRole } from "../lib/words.js";
+import { plain, STATUSES, toneOf, whyRole } from "../lib/words.js";
 import { Button, Dialog, Heading, Time, Trouble } from "../parts/basics.js";
 
 const EACH_MS = 5_000;
@@ -95,7 +95,7 @@ function Statuses({ items }) {
       "ul",
       { class: "levels" },
       sums.map(([status, value]) =>
-        h("li", { key: status }, h("a", { href: `#/invocations?status=${status}` }, plain(status)), h("span", { class: "level" }, h("i", { class: `is-${plain(status).replaceAll(" ", "-")}`, style: { width: `${(value / most) * 100}%` } })), h("b", null, number(value))),
+        h("li", { key: status }, h("a", { href: `#/invocations?status=${status}` }, plain(status)), h("span", { class: "level" }, h("i", { class: toneOf(status), style: { width: `${(value / most) * 100}%` } })), h("b", null, number(value))),
       ),
     ),
   );
