@@ -211,6 +211,22 @@ def test_times_are_read_in_the_viewers_zone(modules: Page, typed: str, meant: st
     assert found == meant
 
 
+@pytest.mark.parametrize("typed", ["09:30:15", "9:30:15"])
+def test_a_clock_alone_is_that_of_today(modules: Page, typed: str) -> None:
+    """With seconds or without, in the viewer's zone."""
+    found = modules.evaluate("(text) => new Date(formatModule.parseTime(text)).toTimeString().slice(0, 8)", typed)
+    assert found == "09:30:15"
+
+
+@pytest.mark.parametrize(("grace_ms", "sent"), [(0, 0), (90_000, 90_000), (None, None)])
+def test_a_batch_like_another_has_its_grace(modules: Page, grace_ms: int | None, sent: int | None) -> None:
+    """None at all is a grace, too: left out, it would be that of the protocol."""
+    batch = {"action": "CANCEL", "filter": {"services": ["mail"]}, "on_timeout": "KILL"}
+    batch |= {} if grace_ms is None else {"grace_ms": grace_ms}
+    body = modules.evaluate("(batch) => draftModule.toBody(draftModule.likeBatch(batch), 'b')", batch)
+    assert body.get("grace_ms") == sent
+
+
 def test_a_duration_is_a_time_ago_or_ahead(modules: Page) -> None:
     """As on the command line: 2h is two hours ago in a filter, and in two hours where a batch is to end."""
     ago, ahead = modules.evaluate(

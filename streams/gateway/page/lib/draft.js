@@ -37,7 +37,7 @@ export function likeBatch(batch, filter = batch.filter, changes = {}) {
     all: Boolean(filter.match_all),
     limit: batch.limit ?? "",
     max_rate: batch.max_rate ?? "",
-    grace: batch.action === "CANCEL" && batch.grace_ms ? shortDuration(batch.grace_ms) : "",
+    grace: batch.action === "CANCEL" && typeof batch.grace_ms === "number" ? shortDuration(batch.grace_ms) : "",
     on_timeout: batch.action === "CANCEL" ? batch.on_timeout : "",
     standing_until: "",
     expires_at: "",

@@ -104,7 +104,7 @@ export function parseTime(text, ahead = false) {
   const typed = text.trim();
   const length = parseDuration(typed);
   if (length !== null) return Date.now() + (ahead ? length : -length);
-  const clock = /^\d{1,2}:\d{2}(:\d{2})?$/.test(typed) ? `${parts(Date.now())[0]}T${typed.padStart(5, "0")}` : typed;
+  const clock = /^\d{1,2}:\d{2}(:\d{2})?$/.test(typed) ? `${parts(Date.now())[0]}T${typed.indexOf(":") === 1 ? "0" : ""}${typed}` : typed;
   const whole = /^\d{4}-\d{2}-\d{2}$/.test(clock) ? `${clock}T00:00` : clock.replace(" ", "T");
   if (!/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/.test(whole)) return null;
   const zoned = /(Z|[+-]\d{2}:?\d{2})$/i.test(whole);
