@@ -16,6 +16,7 @@ from streams.codec.json_form import to_json
 from streams.config import variable
 from streams.errors import StreamsError
 from streams.model import Filter, Status
+from streams.protocol.typed_labels import typed_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -236,9 +237,11 @@ def _parameters(said: Mapping[str, Any], before: str = "") -> list[tuple[str, st
             case "exclude":
                 found += _parameters(value, "not_")
             case "labels":
-                found += [(f"{before}label", f"{key}={each}") for key, each in value.items()]
+                found += [(f"{before}label", typed_label(key, each)) for key, each in value.items()]
             case "labels_in":
-                found += [(f"{before}label", f"{key}={each}") for key, values in value.items() for each in values]
+                found += [
+                    (f"{before}label", typed_label(key, each)) for key, values in value.items() for each in values
+                ]
             case _ if name in _SINGULAR:
                 found += [(f"{before}{_SINGULAR[name]}", each) for each in value]
             case _:

@@ -10,7 +10,7 @@ import pytest
 from streams.cli import gateway
 from streams.cli.gateway import Gateway, GatewayError, GatewayUnreachableError
 from streams.config import load_settings
-from streams.model import Filter
+from streams.model import Exclusion, Filter
 from support.service.invocations_api import InvocationsApi, problem, view
 
 if TYPE_CHECKING:
@@ -77,6 +77,21 @@ def test_what_breaks_a_rule_is_a_usage_error(service: Service) -> None:
     result = service.run("invocation", "list", "--cursor", "x")
     assert result.exit_code == 2
     assert "cursor belongs to another filter" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_label_is_sent_as_the_api_reads_it() -> None:
+    """Also one whose key holds an `=`."""
+    asked: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return problem(403, "enough")
+
+    chosen = Filter(labels={"a=b": "=c"}, labels_in={"tenant": ("x", "y")}, exclude=Exclusion(labels={"d!": "e"}))
+    with pytest.raises(GatewayError):
+        _gateway(answer).counts(chosen)
+    assert asked[0].params.get_list("label") == [r"a\=b=\=c", "tenant=x", "tenant=y"]
+    assert asked[0].params.get_list("not_label") == [r"d\!=e"]
 
 
 def test_a_gateway_that_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

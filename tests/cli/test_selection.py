@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 
+from streams.cli.options.labels import labels_of
 from streams.cli.options.selection import Selection, describe
 from streams.cli.show.times import point_ms
 from streams.model import Exclusion, Filter, Status
+from streams.protocol.typed_labels import comparison, read_label, typed_label
 
 
 def test_no_option_makes_an_empty_filter_and_not_all() -> None:
@@ -104,6 +108,40 @@ def test_a_label_given_again_with_another_value_widens() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("typed", "key", "value"),
+    [
+        (r"tenant=\=gold", "tenant", "=gold"),
+        (r"tenant=\\=gold", "tenant", r"\=gold"),
+        (r"tenant=\gold", "tenant", r"\gold"),
+        (r"tenant\!=gold", "tenant!", "gold"),
+        (r"a\=b=c", "a=b", "c"),
+        (r"C:\dir=x\=y", r"C:\dir", r"x\=y"),
+        (r"dir\\=x", "dir\\", "x"),
+        ("tenant=", "tenant", ""),
+        ("tenant= a, b\n", "tenant", " a, b\n"),
+    ],
+)
+def test_a_backslash_says_what_is_meant(typed: str, key: str, value: str) -> None:
+    """Every label can be typed, also one that would look like a comparison; other backslashes are characters."""
+    assert Selection(label=[typed]).filter() == Filter(labels={key: value})
+    assert Selection(not_label=[typed], all=True).filter() == Filter(
+        match_all=True, exclude=Exclusion(labels={key: value})
+    )
+    assert labels_of("--label", [typed]) == {key: value}
+
+
+_PART = st.text(st.sampled_from("=!\\a \n")) | st.text()
+
+
+@given(_PART.filter(bool), _PART)
+def test_each_label_has_its_text(key: str, value: str) -> None:
+    """Whatever it holds, and the text is never taken for a comparison."""
+    text = typed_label(key, value)
+    assert read_label(text) == (key, value)
+    assert comparison(text) is None
+
+
 def test_ids_come_from_options_and_from_a_file_each_once(tmp_path: Path) -> None:
     """Blank lines and repetitions do not count."""
     file = tmp_path / "ids"
@@ -169,11 +207,20 @@ def test_all_stands_alone(chosen: Selection) -> None:
     [
         (Selection(label=["tenant"]), "--label", "KEY=VALUE"),
         (Selection(label=["=x"]), "--label", "KEY=VALUE"),
-        (Selection(label=["tenant!=gold"]), "--label", "say --not-label tenant=gold$"),
-        (Selection(label=["tenant==gold"]), "--label", "write one '=', tenant=gold$"),
+        (
+            Selection(label=["tenant!=gold"]),
+            "--label",
+            r"say --not-label tenant=gold; if it shall, write 'tenant\\\!=gold'$",
+        ),
+        (
+            Selection(label=["tenant==gold"]),
+            "--label",
+            r"write one '=', tenant=gold; if it shall, write 'tenant=\\=gold'$",
+        ),
         (Selection(not_label=["tenant"]), "--not-label", "KEY=VALUE"),
-        (Selection(not_label=["tenant!=gold"]), "--not-label", "say --not-label tenant=gold$"),
-        (Selection(not_label=["tenant==gold"]), "--not-label", "write one '=', tenant=gold$"),
+        (Selection(label=[r"tenant\=gold"]), "--label", "KEY=VALUE"),
+        (Selection(not_label=["tenant!=gold"]), "--not-label", "say --not-label tenant=gold; if"),
+        (Selection(not_label=["tenant==gold"]), "--not-label", "write one '=', tenant=gold; if"),
         (Selection(not_status=["RUNING"]), "--not-status", "there are SCHEDULED"),
         (Selection(not_created_after="soon"), "--not-created-after", "ISO time"),
         (Selection(not_modified_before="soon"), "--not-modified-before", "ISO time"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
+import subprocess
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from streams.cli.options.bounds import Bounds, Standing
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 # A browser takes seconds to start: as what needs a broker, this is not in the quick loop.
 pytestmark = pytest.mark.broker
 
-_text = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
-_ids = st.lists(_text.filter(lambda text: text == text.strip()), min_size=1, max_size=3, unique=True).map(tuple)
-_key = _text.filter(lambda text: "=" not in text)
+# What a shell, the command line or the text of a label might take for something else comes often.
+_odd = st.text(st.sampled_from("=!\\-, '\"$`#~&é"), min_size=1, max_size=5)
+_id = _odd | st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+_ids = st.lists(_id, min_size=1, max_size=3, unique=True).map(tuple)
+# Labels and reasons may hold control characters; none but a NUL can be no word of a command.
+_text = _odd | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+_key = _text.filter(bool)
 _time = st.integers(0, 4_102_444_800_000)
 _range = st.tuples(_time, _time).map(sorted)
 
@@ -96,21 +101,37 @@ def test_a_filter_survives_the_builder_and_the_address(modules: Page, chosen: Fi
     assert found[2]
 
 
-@given(chosen=_filters())
+@given(chosen=_filters(), reason=_text)
+@example(Filter(match_all=True, exclude=Exclusion(labels={"0": "="}, labels_in={"a!": ("=b", "")})), "--")
+@example(Filter(labels={"a=b": "\\=c", "tab\t\x1b[201~": "\n"}, services=("-x", "a, b")), "it's “bad”;\n $(rm) `x`")
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_the_line_to_copy_means_the_same_on_the_command_line(modules: Page, chosen: Filter) -> None:
-    """Quoted for a shell, with every option by its name there."""
-    line = modules.evaluate(
-        """(text) => draftModule.toCommandLine({
-            ...draftModule.fromAddress([["action", "CANCEL"]]),
-            conditions: filterModule.fromFilter(JSON.parse(text)), all: JSON.parse(text).match_all,
-            grace: "2m", on_timeout: "LEAVE", limit: "7", max_rate: "2.5", reason: "it's “bad”; $(rm) `x`",
-        })""",
-        json.dumps(to_json(chosen)),
+def test_the_line_to_copy_means_the_same_on_the_command_line(modules: Page, chosen: Filter, reason: str) -> None:
+    """Quoted for a shell, with every option by its name there; nothing in it does something to a terminal."""
+    line, conditions_fault = modules.evaluate(
+        """([text, reason]) => {
+            const filter = JSON.parse(text);
+            const conditions = filterModule.fromFilter(filter);
+            const line = draftModule.toCommandLine({
+                ...draftModule.fromAddress([["action", "CANCEL"]]), conditions, all: filter.match_all,
+                grace: "2m", on_timeout: "LEAVE", limit: "7", max_rate: "2.5", reason,
+            });
+            return [line, filterModule.fault(conditions.filter((each) => each.field === "label"))];
+        }""",
+        [json.dumps(to_json(chosen)), reason],
     )
-    parsed = _parsed(shlex.split(line))
+    assert conditions_fault is None
+    assert not any(unicodedata.category(char) == "Cc" for char in line)
+    parsed = _parsed(_words(line))
     assert parsed.filter == chosen
-    assert (parsed.limit, parsed.max_rate, parsed.reason) == (7, 2.5, "it's “bad”; $(rm) `x`")
+    assert (parsed.limit, parsed.max_rate, parsed.reason) == (7, 2.5, reason or None)
+
+
+def _words(line: str) -> list[str]:
+    """The words that a shell makes of a line."""
+    done = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {line}"], env={"LC_ALL": "C.UTF-8"}, capture_output=True, check=True
+    )
+    return done.stdout.decode().split("\0")[:-1]
 
 
 def _parsed(words: list[str]) -> StartBatch:
@@ -159,6 +180,9 @@ def test_a_final_state_never_turns_back(modules: Page) -> None:
         ("not_service=mail", "say which invocations"),
         ("service=mail&created_until=nonsense", "nonsense is not a time"),
         ("service=mail&label=tenant", "write it as key=value"),
+        ("service=mail&label=tenant!=gold", 'choose "is not" and write tenant=gold, or, if the label is meant so,'),
+        ("service=mail&label=tenant==gold", r"write one =, tenant=gold, or, if the label is meant so, tenant=\=gold"),
+        (r"service=mail&label=tenant=\=gold&not_label=tenant\!=gold&label=a\=b=", None),
         ("service=mail&created_from=2026-11-29T01:00:00Z&created_until=2026-11-28T01:00:00Z", "before its beginning"),
         ("service=mail&limit=0", "limit"),
         ("service=mail&max_rate=fast", "rate"),
@@ -221,7 +245,7 @@ def test_a_clock_alone_is_that_of_today(modules: Page, typed: str) -> None:
 @pytest.mark.parametrize(("grace_ms", "sent"), [(0, 0), (90_000, 90_000), (None, None)])
 def test_a_batch_like_another_has_its_grace(modules: Page, grace_ms: int | None, sent: int | None) -> None:
     """None at all is a grace, too: left out, it would be that of the protocol."""
-    batch = {"action": "CANCEL", "filter": {"services": ["mail"]}, "on_timeout": "KILL"}
+    batch: dict[str, Any] = {"action": "CANCEL", "filter": {"services": ["mail"]}, "on_timeout": "KILL"}
     batch |= {} if grace_ms is None else {"grace_ms": grace_ms}
     body = modules.evaluate("(batch) => draftModule.toBody(draftModule.likeBatch(batch), 'b')", batch)
     assert body.get("grace_ms") == sent

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from streams.protocol.typed_labels import comparison, read_label, typed_label
+
 
 def labels_of(option: str, values: list[str] | None) -> dict[str, str] | None:
     """Labels from texts of the form KEY=VALUE; None without any.
@@ -33,21 +35,29 @@ def wanted_labels(
     lists: dict[str, dict[str, None]] = {}
     for value in values or ():
         key, wanted = _pair(option, value)
-        if key.endswith("!"):
-            hint = f"--not-label {key.rstrip('!')}={wanted.lstrip('=')}"
-            message = f"{value!r} would ask for a label named {key!r}: to leave out what has a label, say {hint}"
-            raise typer.BadParameter(message, param_hint=option)
-        if wanted.startswith("="):
-            message = f"{value!r} would ask for the value {wanted!r}: write one '=', {key}={wanted.lstrip('=')}"
-            raise typer.BadParameter(message, param_hint=option)
+        if fault := _comparison_fault(value, key, wanted):
+            raise typer.BadParameter(fault, param_hint=option)
         lists.setdefault(key, {})[wanted] = None
     one = {key: next(iter(several)) for key, several in lists.items() if len(several) == 1}
     several = {key: tuple(values) for key, values in lists.items() if len(values) > 1}
     return one or None, several or None
 
 
+def _comparison_fault(value: str, key: str, wanted: str) -> str | None:
+    compared = comparison(value)
+    if compared is None:
+        return None
+    plain = typed_label(key.rstrip("!"), wanted.lstrip("="))
+    meant = f"if it shall, write '{typed_label(key, wanted)}'"
+    if compared == "!=":
+        asked = f"a label named {key!r}: to leave out what has a label, say --not-label {plain}"
+    else:
+        asked = f"the value {wanted!r}: write one '=', {plain}"
+    return f"{value!r} would ask for {asked}; {meant}"
+
+
 def _pair(option: str, value: str) -> tuple[str, str]:
-    key, equals, wanted = value.partition("=")
-    if not equals or not key:
+    pair = read_label(value)
+    if pair is None:
         raise typer.BadParameter(f"{value!r} is not a label: write KEY=VALUE", param_hint=option)
-    return key, wanted
+    return pair

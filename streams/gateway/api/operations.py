@@ -56,7 +56,8 @@ _SYMBOLS: Final = {"status": ref("Status"), "not_status": ref("Status")}
 
 def _of_filter(name: str) -> dict[str, Any]:
     if name in {"label", "not_label"}:
-        return _query(name, {"type": "string", "pattern": "^[^=]+=", "maxLength": 2_001}, "`key=value`.", many=True)
+        text = {"type": "string", "pattern": r"^([^\\=]|\\[\s\S])+=", "maxLength": 3_003}
+        return _query(name, text, r"`key=value`; `\=` is an `=` of the key.", many=True)
     if name.removeprefix("not_").startswith(("created_", "modified_")):
         return _query(name, TIME)
     return _query(name, _SYMBOLS.get(name, ID), many=True)

@@ -15,6 +15,7 @@ from streams.gateway.api.faults import filter_faults
 from streams.gateway.api.problems import FaultsError
 from streams.gateway.newest import ListPlace
 from streams.model import Action, Filter
+from streams.protocol.typed_labels import read_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -147,13 +148,14 @@ class Parameters:
         return body
 
     def _labels(self, name: str) -> dict[str, Any]:
-        """Labels from `key=value`, split at the first `=`; several values of one key are alternatives."""
+        """Labels from `key=value`; several values of one key are alternatives."""
         wanted: dict[str, list[str]] = {}
         for text in self.many(name):
-            key, equals, value = text.partition("=")
-            if not equals or not key:
+            pair = read_label(text)
+            if pair is None:
                 self.faults.append(Fault(name, f"is {text[:60]!r}: write key=value"))
-            wanted.setdefault(key, []).append(value)
+                continue
+            wanted.setdefault(pair[0], []).append(pair[1])
         single = {key: values[0] for key, values in wanted.items() if len(values) == 1}
         several = {key: values for key, values in wanted.items() if len(values) > 1}
         return ({"labels": single} if single else {}) | ({"labels_in": several} if several else {})

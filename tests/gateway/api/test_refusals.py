@@ -227,6 +227,7 @@ def test_a_body_must_be_json_and_say_so() -> None:
         ("status=GONE", "status"),
         ("label=a", "label"),
         ("label==a", "label"),
+        ("label=a%5C=b", "label"),
         ("not_label=a", "not_label"),
         ("not_service=", "not_service"),
         ("not_invocation_id=i", "not_invocation_id"),

@@ -108,7 +108,16 @@ export function countQuery(draft) {
   return toQuery([...conditions, ...wanted]);
 }
 
-const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+/** Characters that a terminal acts on, even within quotes, when a line is pasted. */
+const CONTROL = /[\0-\x1f\x7f-\x9f]/g;
+const codeOf = (char) => char.charCodeAt(0).toString(16).padStart(4, "0");
+
+/** A word for the shell. */
+function quoted(word) {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
+  if (word.search(CONTROL) < 0) return `'${word.replaceAll("'", "'\\''")}'`;
+  return `$'${word.replace(/[\\']/g, "\\$&").replace(CONTROL, (char) => `\\u${codeOf(char)}`)}'`;
+}
 
 /** The same batch as a line for the command line. */
 export function toCommandLine(draft) {
@@ -134,6 +143,7 @@ export function toCurl(draft, token) {
   const { batch_id: _, ...body } = toBody(draft, "");
   const lines = [`curl ${quoted(`${location.origin}/api/v1/batches`)}`, "-H 'Content-Type: application/json'"];
   if (token) lines.push('-H "Authorization: Bearer $STREAMS_GATEWAY_TOKEN"');
-  lines.push(`-d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`);
+  const text = JSON.stringify(body).replace(CONTROL, (char) => `\\u${codeOf(char)}`);
+  lines.push(`-d '${text.replaceAll("'", "'\\''")}'`);
   return lines.join(" \\\n  ");
 }

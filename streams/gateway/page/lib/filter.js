@@ -4,6 +4,7 @@
  */
 
 import { exact, number } from "./format.js";
+import { labelFault, labelPair, labelText } from "./labels.js";
 
 /** By name: the field of a filter, the command line's option, words; `once`: it cannot be left out by. */
 export const FIELDS = {
@@ -31,8 +32,9 @@ export const isSaid = (each) =>
 
 /** The first thing that is wrong with the conditions; null if nothing is. */
 export function fault(conditions) {
-  const label = conditions.find((each) => each.field === "label")?.values.find((value) => value.indexOf("=") < 1);
-  if (label !== undefined) return `label ${label}: write it as key=value`;
+  const labels = conditions.filter((each) => each.field === "label").flatMap((each) => each.values);
+  const label = labels.map(labelFault).find(Boolean);
+  if (label) return label;
   const times = conditions.flatMap((each) => [each.from, each.until]).filter(Boolean);
   const wrong = times.find((each) => !isTime(each));
   if (wrong !== undefined) return `${wrong} is not a time`;
@@ -40,7 +42,6 @@ export function fault(conditions) {
   return range ? `${FIELDS[range.field].words}: its end lies before its beginning` : null;
 }
 
-const split = (label) => [label.slice(0, label.indexOf("=")), label.slice(label.indexOf("=") + 1)];
 const unique = (values) => [...new Set(values)];
 
 function half(conditions) {
@@ -64,7 +65,7 @@ function half(conditions) {
 
 function labels(values) {
   const byKey = new Map();
-  for (const [key, value] of values.map(split)) byKey.set(key, [...(byKey.get(key) ?? []), value]);
+  for (const [key, value] of values.map((each) => labelPair(each) ?? [each, ""])) byKey.set(key, [...(byKey.get(key) ?? []), value]);
   const pairs = [...byKey];
   const equal = pairs.filter(([, each]) => each.length === 1).map(([key, [value]]) => [key, value]);
   const among = pairs.filter(([, each]) => each.length > 1);
@@ -99,7 +100,7 @@ function fromHalf(said, not) {
       continue;
     }
     const among = Object.entries(said.labels_in ?? {}).flatMap(([key, values]) => values.map((each) => [key, each]));
-    const pairs = [...Object.entries(said.labels ?? {}), ...among].map(([key, value]) => `${key}=${value}`);
+    const pairs = [...Object.entries(said.labels ?? {}), ...among].map((pair) => labelText(...pair));
     const values = name === "label" ? pairs : said[field.list] ?? [];
     if (values.length) conditions.push({ field: name, not, values });
   }

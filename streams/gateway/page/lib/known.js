@@ -1,6 +1,7 @@
 /** What exists: values that filters may name, from the counts and the newest invocations. */
 
 import { get } from "./api.js";
+import { labelText } from "./labels.js";
 import { store } from "./store.js";
 
 /** Counting by group looks at every row, so it is not done often. */
@@ -29,7 +30,7 @@ class Known {
       get("/invocation-counts", [["group_by", field]]).then((found) => this.put(field, groupNames(found)), () => {});
     }
     get("/invocations", [["limit", MOST]]).then(({ items }) => {
-      const labels = items.flatMap((each) => Object.entries(each.labels ?? {}).map(([key, value]) => `${key}=${value}`));
+      const labels = items.flatMap((each) => Object.entries(each.labels ?? {}).map((pair) => labelText(...pair)));
       this.put("label", labels);
       this.put("object_key", items.map((each) => each.object_key));
       this.put("parent_id", items.map((each) => each.parent_id));

@@ -3,7 +3,7 @@
 import { h } from "../vendor/preact-10.29.8.js";
 import { getOne } from "../lib/api.js";
 import { fromAddress, likeBatch, toAddress } from "../lib/draft.js";
-import { inWords } from "../lib/filter.js";
+import { fault, inWords } from "../lib/filter.js";
 import { count, duration, ms, number } from "../lib/format.js";
 import { to } from "../lib/route.js";
 import { Screen } from "../lib/screen.js";
@@ -60,6 +60,7 @@ export class OneBatch extends Screen {
       );
     }
     const filter = whole?.filter ?? batch.filter;
+    const draft = likeBatch(batch, filter);
     return h(
       "section",
       null,
@@ -79,7 +80,7 @@ export class OneBatch extends Screen {
       h("div", { class: "halves" }, h(About, { of: factsOf(batch) }), h("div", { class: "panel" }, h("h2", null, `${capital(DID[batch.action])} a second`), h(Chart, { points: store.points.get(id) ?? [] }))),
       h(Slices, { slices: whole?.slices ?? [] }),
       h("div", { class: "halves" }, h(Ids, { batch, name: "For example", ids: batch.samples }), h(Ids, { batch, name: "Left when their grace was over", ids: batch.failures })),
-      !batch.dry_run && !batch.invocation_ids_count && h(Commands, { draft: likeBatch(batch, filter) }),
+      !batch.dry_run && !batch.invocation_ids_count && !fault(draft.conditions) && h(Commands, { draft }),
     );
   }
 }
