@@ -111,7 +111,7 @@ def test_a_start_whose_answer_was_lost_is_sent_again_as_the_same_batch(pages: Br
     _preview(page)
     page.get_by_role("button", name="Kill 5 invocations").click()
     _submit(page)
-    expect(page.get_by_role("dialog")).to_contain_text("the gateway does not answer")
+    expect(page.get_by_role("dialog")).to_contain_text("The gateway does not answer")
     _submit(page)
     page.wait_for_url("**/#/batch/**")
     first, second = api.starts()

@@ -130,8 +130,8 @@ class Settings extends Component {
     return h(
       "div",
       { class: "settings" },
-      h("select", { "aria-label": "Times", title: "Times", value: zone.utc ? "utc" : "local", onChange: turn }, h("option", { value: "local" }, "local"), h("option", { value: "utc" }, "UTC")),
-      h("select", { "aria-label": "Colours", title: "Colours", value: theme, onChange: choose }, [["auto", "system"], ["light", "light"], ["dark", "dark"]].map(([value, words]) => h("option", { key: value, value }, words))),
+      h("select", { "aria-label": "Times", title: "Times", value: zone.utc ? "utc" : "local", onChange: turn }, h("option", { value: "local" }, "local time"), h("option", { value: "utc" }, "UTC")),
+      h("select", { "aria-label": "Colours", title: "Colours", value: theme, onChange: choose }, [["auto", "system colours"], ["light", "light"], ["dark", "dark"]].map(([value, words]) => h("option", { key: value, value }, words))),
       me && h("span", { class: "me" }, h("b", null, me.name), ` ${me.role}`),
       me && !me.open && h(Button, { class: "small", onClick: leave }, "Log out"),
     );

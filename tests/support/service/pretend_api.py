@@ -28,13 +28,14 @@ def progress(batch_id: str, state: str = "COMPLETED", **more: Any) -> dict[str, 
 class PretendApi:
     """`numbers`: what the dry runs find, one after the other, the last one again and again; None: it never ends.
 
-    `batches`: what there is. `posted`: (path, body) of each command. `lost`: number of answers to starts that are lost
-    on the way, though the command was taken.
+    `batches`: what there is. `items`: what else is listed, by path. `posted`: (path, body) of each command. `lost`:
+    number of answers to starts that are lost on the way, though the command was taken.
     """
 
     def __init__(self, *numbers: int | None, **batches: dict[str, Any]) -> None:
         self.numbers = list(numbers)
         self.batches = batches
+        self.items: dict[str, list[dict[str, Any]]] = {}
         self.posted: list[tuple[str, dict[str, Any]]] = []
         self.lost = 0
 
@@ -60,7 +61,7 @@ class PretendApi:
             self._post(route, path, json.loads(route.request.post_data or "{}"))
         elif path.startswith("/batches/"):
             found = self.batches.get(path.removeprefix("/batches/"))
-            _json(route, {"detail": "unknown"} if found is None else {**found, "slices": []}, 200 if found else 404)
+            _json(route, {"detail": "unknown"} if found is None else {"slices": [], **found}, 200 if found else 404)
         else:
             _json(route, self._get(path))
 
@@ -73,7 +74,7 @@ class PretendApi:
                 return {**counts, "exact": True, "as_of": CREATED, "missing_partitions": []}
             case "/batches":
                 return {"items": list(self.batches.values())}
-        return {"items": [], "as_of": CREATED, "missing_partitions": []}
+        return {"items": self.items.get(path, []), "as_of": CREATED, "missing_partitions": []}
 
     def _post(self, route: Route, path: str, body: dict[str, Any]) -> None:
         self.posted.append((path, body))

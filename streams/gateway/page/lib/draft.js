@@ -56,7 +56,16 @@ export const canStand = (draft) => draft.action === "CANCEL" || draft.action ===
 
 /** The reason why the grace of a cancel cannot be sent; null if it can, and of any other action. */
 export function graceFault({ action, grace }) {
-  return action === "CANCEL" && grace && parseDuration(grace) === null ? "grace: write it as 30s, 2m or 1h" : null;
+  return action === "CANCEL" && grace && parseDuration(grace) === null ? "write it as 30s, 2m or 1h" : null;
+}
+
+/** What is wrong with the fields that are typed, by name; empty if nothing is. */
+export function fieldFaults(draft) {
+  const wrong = {};
+  if (graceFault(draft)) wrong.grace = graceFault(draft);
+  if (draft.limit !== "" && !(Number.isInteger(Number(draft.limit)) && Number(draft.limit) > 0)) wrong.limit = "a whole number above 0";
+  if (draft.max_rate !== "" && !(Number(draft.max_rate) > 0)) wrong.max_rate = "a number above 0";
+  return wrong;
 }
 
 /** The fields of a command that only a cancel has. */
@@ -75,9 +84,8 @@ export function draftFault(draft) {
   }
   const empty = draft.conditions.find((each) => !isSaid(each));
   if (empty) return `${FIELDS[empty.field].words}: say a value, or remove the condition`;
-  if (draft.limit !== "" && !(Number.isInteger(Number(draft.limit)) && Number(draft.limit) > 0)) return "limit: a whole number above 0";
-  if (draft.max_rate !== "" && !(Number(draft.max_rate) > 0)) return "rate: a number above 0";
-  if (graceFault(draft)) return graceFault(draft);
+  const [field] = Object.entries(fieldFaults(draft));
+  if (field) return `${field[0] === "max_rate" ? "rate" : field[0]}: ${field[1]}`;
   for (const name of ["standing_until", "expires_at"]) {
     if (draft[name] && !isTime(draft[name])) return `${name.replace("_", " ")}: ${draft[name]} is not a time`;
     if (draft[name] && Date.parse(draft[name]) <= Date.now()) return `${name.replace("_", " ")}: that time has passed`;

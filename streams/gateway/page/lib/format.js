@@ -34,6 +34,11 @@ export function number(value) {
   return value === undefined || value === null ? "-" : NUMBER.format(value);
 }
 
+/** A measured rate: above 10 its fraction is noise. */
+export function rate(value) {
+  return number(value > 10 ? Math.round(value) : value);
+}
+
 export function count(value, one, many = `${one}s`) {
   return `${number(value)} ${value === 1 ? one : many}`;
 }

@@ -19,7 +19,7 @@ export const MEANINGS = {
   RUNNING: "pages are being done",
   PAUSED: "an operator holds it",
   DRAINING: "all pages are done; cancelled invocations are awaited",
-  COMPLETED: "over",
+  COMPLETED: "all of it is done",
   ABORTED: "stopped before its last page",
   REJECTED: "refused; nothing was touched",
 };

@@ -1,7 +1,7 @@
 /** The bar of a batch or flow: its numbers in one bar, each also by name. */
 
 import { h } from "../vendor/preact-10.29.8.js";
-import { duration, number } from "../lib/format.js";
+import { duration, number, rate } from "../lib/format.js";
 import { COUNTERS, FLOW_NUMBERS, isFinal, share, stands } from "../lib/words.js";
 
 /** `parts`: [[name, number], ...]. `filled`: 0 to 1, the share of the whole that they fill; null: unknown. */
@@ -53,13 +53,14 @@ export function BatchBar({ batch }) {
   );
 }
 
-export function FlowBar({ flow }) {
+/** The members of a flow, or the children of an invocation: `who` says which, `label` of whom. */
+export function FlowBar({ flow, who = "members", label = `Members of flow ${flow.flow_id}` }) {
   const parts = FLOW_NUMBERS.map((name) => [name, flow[name] ?? 0]);
   return h(
     "div",
     { class: "progress" },
-    h(Stack, { parts, filled: 1, label: `Members of flow ${flow.flow_id}` }),
-    h(Legend, { parts, whole: ["members", flow.members ?? 0] }),
+    h(Stack, { parts, filled: 1, label }),
+    h(Legend, { parts, whole: [who, flow.members ?? 0] }),
   );
 }
 
@@ -70,7 +71,8 @@ export function speed(batch) {
   if (!isFinal(batch.state) && batch.state !== "DRAINING" && part !== null && !stands(batch)) {
     words.push(`${Math.floor(part * 100)}% looked at`);
   }
-  if (batch.rate) words.push(`${number(batch.rate)} a second`);
+  if (batch.state === "COMPLETED" && !batch.matched) words.push("nothing matched");
+  if (batch.rate) words.push(`${rate(batch.rate)} a second`);
   if (batch.max_rate) words.push(`at most ${number(batch.max_rate)}`);
   if (!isFinal(batch.state) && batch.eta_ms !== undefined && batch.eta_ms !== null) {
     words.push(`${duration(batch.eta_ms)} left`);

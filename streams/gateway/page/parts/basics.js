@@ -40,11 +40,13 @@ export function Trouble({ problem, again }) {
   return h(
     "div",
     { class: "notice bad", role: "alert" },
-    h("p", null, several ? "It is refused, for more than one reason:" : problem.message),
+    h("p", null, several ? "It is refused, for more than one reason:" : problem.field ? problem.message : sentence(problem.message)),
     several && h("ul", null, faults.map((each) => h("li", null, named(each)))),
     again && h(Button, { onClick: again }, "Try again"),
   );
 }
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function named(fault) {
   const name = fault.rule.startsWith(fault.field) ? "" : `${fault.field} `;
@@ -161,14 +163,14 @@ export function About({ of }) {
   );
 }
 
-/** A labelled input. `value` and `onInput(text)`. */
-export function Field({ label, hint, children, wide = false }) {
+/** A labelled input. `value` and `onInput(text)`; `wrong`: what is wrong with the value, told instead of the hint. */
+export function Field({ label, hint, wrong, children, wide = false }) {
   return h(
     "label",
-    { class: `field ${wide ? "wide" : ""}` },
+    { class: `field ${wide ? "wide" : ""} ${wrong ? "wrong" : ""}` },
     h("span", { class: "label" }, label),
     children,
-    hint && h("span", { class: "hint" }, hint),
+    (wrong || hint) && h("span", { class: "hint" }, wrong || hint),
   );
 }
 
@@ -185,18 +187,18 @@ export function Choice({ label, value, options, onChange, hint }) {
   );
 }
 
-export function Input({ label, value, onInput, hint, wide, ...rest }) {
+export function Input({ label, value, onInput, hint, wrong, wide, ...rest }) {
   return h(
     Field,
-    { label, hint, wide },
-    h("input", { type: "text", autocomplete: "off", spellcheck: false, ...rest, value, onInput: (event) => onInput(event.target.value) }),
+    { label, hint, wrong, wide },
+    h("input", { type: "text", autocomplete: "off", spellcheck: false, "aria-invalid": wrong ? "true" : undefined, ...rest, value, onInput: (event) => onInput(event.target.value) }),
   );
 }
 
 /** What a cancel says besides; `put(change)` of `grace` or `on_timeout`. */
-export function Grace({ grace, on_timeout, put, hint }) {
+export function Grace({ grace, on_timeout, put, hint, wrong }) {
   return [
-    h(Input, { key: "grace", label: "Grace", value: grace, placeholder: "30s", hint, onInput: (text) => put({ grace: text }) }),
+    h(Input, { key: "grace", label: "Grace", value: grace, placeholder: "30s", hint, wrong, onInput: (text) => put({ grace: text }) }),
     h(Choice, { key: "then", label: "Then", value: on_timeout || "KILL", options: [["KILL", "kill it"], ["LEAVE", "leave it"]], onChange: (value) => put({ on_timeout: value }) }),
   ];
 }

@@ -1,7 +1,7 @@
 /** How many a second, as a small chart. */
 
 import { h } from "../vendor/preact-10.29.8.js";
-import { brief, number } from "../lib/format.js";
+import { brief, rate } from "../lib/format.js";
 
 const [WIDTH, HEIGHT, COLUMNS] = [480, 72, 60];
 
@@ -27,9 +27,10 @@ function valueAt(points, at) {
 export function Chart({ points }) {
   const columns = perSecond(points);
   if (!columns.length) return h("p", { class: "muted" }, "No numbers yet.");
-  const most = Math.max(...columns, 1e-9);
+  const most = Math.max(...columns);
+  if (most === 0) return h("p", { class: "muted" }, "None so far.");
   const width = WIDTH / columns.length;
-  const told = `A second, from ${brief(points[0][0])} to ${brief(points.at(-1)[0])}: at most ${number(Math.max(...columns))}`;
+  const told = `A second, from ${brief(points[0][0])} to ${brief(points.at(-1)[0])}: at most ${rate(Math.max(...columns))}`;
   return h(
     "figure",
     { class: "chart" },
@@ -42,6 +43,6 @@ export function Chart({ points }) {
         return h("rect", { key: place, x, y: HEIGHT - height, width: Math.max(1, width - 1), height });
       }),
     ),
-    h("figcaption", null, h("span", null, brief(points[0][0])), h("span", null, `at most ${number(Math.max(...columns))} a second`), h("span", null, brief(points.at(-1)[0]))),
+    h("figcaption", null, h("span", null, brief(points[0][0])), h("span", null, `at most ${rate(Math.max(...columns))} a second`), h("span", null, brief(points.at(-1)[0]))),
   );
 }

@@ -7,7 +7,7 @@ import { Component, h } from "../vendor/preact-10.29.8.js";
 import { inWords, toFilter } from "../lib/filter.js";
 import { count, exact, number } from "../lib/format.js";
 import { dryRun, hasMoved } from "../lib/preview.js";
-import { buttonOf, capital } from "../lib/words.js";
+import { buttonOf, capital, DID } from "../lib/words.js";
 import { Button, Dialog, Input, Trouble } from "./basics.js";
 
 const TYPED_ABOVE = 10_000;
@@ -105,7 +105,7 @@ function terms(draft) {
   if (draft.action === "PURGE") said.push("They are removed for good, payloads included.");
   if (draft.limit) said.push(`At most ${number(Number(draft.limit))} of them.`);
   if (draft.max_rate) said.push(`At most ${number(Number(draft.max_rate))} a second.`);
-  if (draft.standing_until) said.push(`So is whatever else matches and arrives until ${exact(draft.standing_until)}.`);
+  if (draft.standing_until) said.push(`What else matches and arrives until ${exact(draft.standing_until)} is ${DID[draft.action]}, too.`);
   if (draft.expires_at) said.push(`It is aborted at ${exact(draft.expires_at)} if it is still at work.`);
   said.push(draft.reason ? `Because: ${draft.reason}` : "Without a reason: nobody will know later why.");
   return said;

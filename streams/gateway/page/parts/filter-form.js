@@ -128,7 +128,7 @@ function Value({ value, drop }) {
 function Range({ condition, put }) {
   return h(
     "div",
-    { class: "values" },
+    { class: "values times" },
     h(TimeInput, { label: "from", value: condition.from, onChange: (from) => put({ ...condition, from }) }),
     h(TimeInput, { label: "before", value: condition.until, onChange: (until) => put({ ...condition, until }) }),
   );

@@ -44,13 +44,14 @@ export function Found({ draft, found, confirm }) {
   }
   const acts = run.done > 0;
   const word = plain(draft.action);
+  const whole = draft.limit === "" ? "" : ", all that match";
   return h(
     "div",
     { class: "panel found" },
     h("h2", null, headline(draft, run)),
     run.skipped > 0 && h("p", { class: "muted" }, `${number(run.matched)} match, ${number(run.skipped)} of them with nothing to ${word}.`),
     !acts && h("p", null, draft.standing_until ? "Nothing matches now; it would stand, and end what arrives." : `Nothing to ${word}: change the filter. Only what is there now counts.`),
-    h("div", { class: "columns" }, h(Groups, { name: "By status", pairs: table?.status, plainly: true }), h(Groups, { name: "By service", pairs: table?.service }), h(Samples, { run })),
+    h("div", { class: "columns" }, h(Groups, { name: `By status${whole}`, pairs: table?.status, plainly: true }), h(Groups, { name: `By service${whole}`, pairs: table?.service }), h(Samples, { run })),
     table && !table.exact && h("p", { class: "muted" }, "Not every worker answered: the numbers by status and service are too low."),
     h("p", { class: "muted" }, "Counted ", h(Time, { at: found.at }), "."),
     (acts || draft.standing_until) && h(Button, { class: buttonOf(draft.action), onClick: confirm }, acts ? `${capital(draft.action)} ${count(run.done, "invocation")} ...` : "Start it ..."),

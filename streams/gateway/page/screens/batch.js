@@ -77,7 +77,7 @@ export class OneBatch extends Screen {
       problem && !young && h(Trouble, { problem, again: () => this.ask() }),
       h(Conflicts, { conflicts: whole?.conflicts ?? [] }),
       h(Next, { batch, filter }),
-      h("div", { class: "halves" }, h(About, { of: factsOf(batch) }), h("div", { class: "panel" }, h("h2", null, `${capital(DID[batch.action])} a second`), h(Chart, { points: store.points.get(id) ?? [] }))),
+      h("div", { class: "halves" }, h(About, { of: factsOf(batch) }), !batch.dry_run && h("div", { class: "panel" }, h("h2", null, `${capital(DID[batch.action])} a second`), h(Chart, { points: store.points.get(id) ?? [] }))),
       h(Slices, { slices: whole?.slices ?? [] }),
       h("div", { class: "halves" }, h(Ids, { batch, name: "For example", ids: batch.samples }), h(Ids, { batch, name: "Left when their grace was over", ids: batch.failures })),
       !batch.dry_run && !batch.invocation_ids_count && !fault(draft.conditions) && h(Commands, { draft }),
@@ -153,7 +153,7 @@ function Slices({ slices }) {
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "Partition by partition" },
       h(
         "table",
-        null,
+        { class: "rows" },
         h("thead", null, h("tr", null, ["partition", "state", "progress", "looked at", "matched", ...COUNTERS, "held"].map((name, place) => h("th", { key: name, scope: "col", class: place > 2 || place === 0 ? "num" : "" }, name)))),
         h("tbody", null, slices.map((slice) => h(Slice, { key: slice.partition, slice }))),
       ),
@@ -165,14 +165,14 @@ function Slice({ slice }) {
   const over = ["DRAINING", "COMPLETED"].includes(slice.state);
   const filled = over ? 1 : slice.scan_total ? slice.scanned / slice.scan_total : 0;
   const parts = COUNTERS.map((name) => [name, slice[name] ?? 0]);
-  const numbers = [`${number(slice.scanned)} of ${number(slice.scan_total)}`, ...["matched", ...COUNTERS, "held"].map((name) => number(slice[name] ?? 0))];
+  const numbers = [["looked at", `${number(slice.scanned)} of ${number(slice.scan_total)}`], ...["matched", ...COUNTERS, "held"].map((name) => [name, number(slice[name] ?? 0)])];
   return h(
     "tr",
     null,
-    h("th", { scope: "row", class: "num" }, slice.partition),
-    h("td", null, h(Chip, { word: slice.state })),
-    h("td", { class: "wide" }, h(Stack, { parts, filled: Math.min(1, filled), label: `Partition ${slice.partition}` })),
-    numbers.map((each, place) => h("td", { key: place, class: "num" }, each)),
+    h("th", { scope: "row", class: "num", "data-name": "partition" }, slice.partition),
+    h("td", { "data-name": "state" }, h(Chip, { word: slice.state })),
+    h("td", { class: "wide", "data-name": "progress" }, h(Stack, { parts, filled: Math.min(1, filled), label: `Partition ${slice.partition}` })),
+    numbers.map(([name, each]) => h("td", { key: name, class: "num", "data-name": name }, each)),
   );
 }
 

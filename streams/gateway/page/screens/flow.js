@@ -111,10 +111,10 @@ class CancelDialog extends Component {
           { class: "fields" },
           h(Choice, { label: "How", value: action, options: [["CANCEL", "ask them to end"], ["KILL", "end them at once"]], onChange: (value) => this.setState({ action: value }) }),
           h(Choice, { label: "Whom", value: policy, options: POLICIES, onChange: (value) => this.setState({ policy: value }) }),
-          action === "CANCEL" && h(Grace, { grace, on_timeout, put: (change) => this.setState(change) }),
+          action === "CANCEL" && h(Grace, { grace, on_timeout, wrong, put: (change) => this.setState(change) }),
           h(Input, { label: "Why", wide: true, value: reason, maxlength: 1000, onInput: (text) => this.setState({ reason: text }) }),
         ),
-        h("div", { class: "buttons" }, h(Button, { onClick: close, autofocus: true }, "Leave it"), h(Button, { type: "submit", class: "danger", why: wrong }, action === "KILL" ? "Kill" : "Cancel")),
+        h("div", { class: "buttons" }, h(Button, { onClick: close, autofocus: true }, "Leave it"), h(Button, { type: "submit", class: "danger", why: wrong }, action === "KILL" ? "Kill them" : "Cancel them")),
       ),
     );
   }

@@ -42,6 +42,7 @@ export class Flows extends Screen {
       h("form", { class: "narrow", "aria-label": "Which flows", onSubmit: (event) => event.preventDefault() }, h(Choice, { label: "State", value: state, options: [["", "any"], ...FLOW_STATES.map((each) => [each, capital(each)])], onChange: put })),
       h(Trouble, { problem, again: () => this.ask() }),
       asked && !flows.length && h("p", { class: "empty" }, state ? "No flow is in this state." : "No flow yet. A flow is a group of invocations that is cancelled together; an invocation names it when it is made."),
+      !asked && !problem && !flows.length && h("p", { class: "muted" }, "Loading ..."),
       h("ol", { class: "batches" }, flows.map((flow) => h(FlowRow, { key: flow.flow_id, flow }))),
       next && h("div", { class: "buttons start" }, h(Button, { why: busy ? "they are being loaded" : null, onClick: () => this.ask(next) }, "Older flows")),
     );
@@ -51,7 +52,7 @@ export class Flows extends Screen {
 function FlowRow({ flow }) {
   return h(
     "li",
-    { class: `row batch ${toneOf(flow.state)}` },
+    { class: `row batch flow ${toneOf(flow.state)}` },
     h(
       "div",
       { class: "what" },
@@ -59,6 +60,5 @@ function FlowRow({ flow }) {
       h("p", { class: "muted who" }, "changed ", h(Time, { at: flow.updated_at }), flow.actor && [", cancelled by ", h("b", null, flow.actor)], flow.reason && [": ", h("q", null, flow.reason)]),
     ),
     h("div", { class: "how" }, h("p", { class: "state" }, h(Chip, { word: flow.state }), flow.policy && h("span", { class: "muted" }, plain(flow.policy))), h(FlowBar, { flow })),
-    h("div", { class: "controls" }),
   );
 }

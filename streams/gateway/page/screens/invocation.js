@@ -84,6 +84,7 @@ export class OneInvocation extends Screen {
       h(Trouble, { problem }),
       h(Acts, { row, asked, choose: (action) => this.setState({ open: action }) }),
       h("div", { class: "halves" }, h(About, { of: factsOf(row) }), h("div", { class: "panel" }, h("h2", null, "What happened"), h(History, { row }))),
+      h(Children, { of: row }),
       h(Family, { row }),
       h(Payload, { payload, show: () => this.showPayload() }),
       open && h(ActDialog, { action: open, row, send: (more) => this.act(open, more), close: () => this.setState({ open: null }) }),
@@ -161,7 +162,6 @@ function by(ending) {
 }
 
 function Family({ row }) {
-  const children = row.children;
   return h(
     "p",
     { class: "buttons start" },
@@ -169,8 +169,12 @@ function Family({ row }) {
     row.object_key && h("a", { class: "button small", href: to("invocations", "", [["service", row.service], ["object_key", row.object_key]]) }, "All of its object"),
     row.flow_id && h("a", { class: "button small", href: to("invocations", "", [["flow_id", row.flow_id]]) }, "All of its flow"),
     h("a", { class: "button small", href: to("invocations", "", [["service", row.service], ["handler", row.handler]]) }, "All of its handler"),
-    children && h("span", { class: "wide" }, h(FlowBar, { flow: children })),
   );
+}
+
+function Children({ of: row }) {
+  if (!row.children) return null;
+  return h("div", { class: "panel" }, h("h2", null, "Its children"), h(FlowBar, { flow: row.children, who: "children", label: `Children of ${row.invocation_id}` }));
 }
 
 function Payload({ payload, show }) {
@@ -206,9 +210,9 @@ class ActDialog extends Component {
         h("p", { class: "told" }, row.invocation_id),
         action === "PURGE" && h("p", null, "It is removed for good, with its payload."),
         action === "RESTART" && h("p", null, "It starts again from its payload, as its next attempt."),
-        action === "CANCEL" && h("div", { class: "fields" }, h(Grace, { grace, on_timeout, put: (change) => this.setState(change) })),
+        action === "CANCEL" && h("div", { class: "fields" }, h(Grace, { grace, on_timeout, wrong, put: (change) => this.setState(change) })),
         h(Input, { label: "Why", wide: true, value: reason, maxlength: 1000, autofocus: true, onInput: (text) => this.setState({ reason: text }) }),
-        h("div", { class: "buttons" }, h(Button, { onClick: close }, "Leave it"), h(Button, { type: "submit", class: buttonOf(action), why: wrong }, capital(action))),
+        h("div", { class: "buttons" }, h(Button, { onClick: close }, "Leave it"), h(Button, { type: "submit", class: buttonOf(action), why: wrong }, `${capital(action)} it`)),
       ),
     );
   }

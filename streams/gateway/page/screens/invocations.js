@@ -28,7 +28,7 @@ const COLUMNS = {
   created: ["created", (row) => h(Time, { at: row.created_at })],
   attempt: ["attempt", (row) => number(row.attempt)],
   by: ["ended by", (row) => endedBy(row.ending)],
-  labels: ["labels", (row) => Object.entries(row.labels ?? {}).map(([key, value]) => h("span", { key, class: "value" }, `${key}=${value}`))],
+  labels: ["labels", (row) => labelsOf(Object.entries(row.labels ?? {}))],
   deployment: ["deployment", (row) => row.deployment_id],
   object: ["object", (row) => row.object_key],
   flow: ["flow", (row) => row.flow_id && h("a", { href: to("flow", row.flow_id) }, row.flow_id)],
@@ -37,6 +37,10 @@ const COLUMNS = {
   partition: ["partition", (row) => row.partition],
 };
 const USUAL = ["id", "service", "handler", "status", "modified", "created", "labels", "by"];
+
+function labelsOf(labels) {
+  return labels.length > 0 && h("span", { class: "labels" }, labels.map(([key, value]) => h("span", { key, class: "value" }, `${key}=${value}`)));
+}
 
 function endedBy(ending) {
   const cause = ending?.cause ?? {};

@@ -2,7 +2,7 @@
 
 import { h } from "../vendor/preact-10.29.8.js";
 import { newBatchId, post } from "../lib/api.js";
-import { canStand, draftFault, fitting, fromAddress, toAddress, toBody } from "../lib/draft.js";
+import { canStand, draftFault, fieldFaults, fitting, fromAddress, toAddress, toBody } from "../lib/draft.js";
 import { fault, isSaid } from "../lib/filter.js";
 import { go, one, replace, to } from "../lib/route.js";
 import { breakdown, dryRun } from "../lib/preview.js";
@@ -144,6 +144,7 @@ function Which({ draft, put }) {
 }
 
 function HowMuch({ draft, put }) {
+  const wrong = fieldFaults(draft);
   return h(
     "fieldset",
     { class: "panel" },
@@ -151,13 +152,13 @@ function HowMuch({ draft, put }) {
     h(
       "div",
       { class: "fields" },
-      draft.action === "CANCEL" && h(Grace, { ...draft, put, hint: "how long executors have to end it" }),
-      h(Input, { label: "At most", value: draft.limit, placeholder: "all that match", inputmode: "numeric", onInput: (limit) => put({ limit: limit.trim() }) }),
-      h(Input, { label: "A second", value: draft.max_rate, placeholder: "as fast as it goes", inputmode: "decimal", onInput: (max_rate) => put({ max_rate: max_rate.trim() }) }),
+      draft.action === "CANCEL" && h(Grace, { ...draft, put, hint: "how long executors have to end it", wrong: wrong.grace }),
+      h(Input, { label: "At most", value: draft.limit, placeholder: "all that match", inputmode: "numeric", wrong: wrong.limit, onInput: (limit) => put({ limit: limit.trim() }) }),
+      h(Input, { label: "A second", value: draft.max_rate, placeholder: "as fast as it goes", inputmode: "decimal", wrong: wrong.max_rate, onInput: (max_rate) => put({ max_rate: max_rate.trim() }) }),
       canStand(draft) &&
         h(TimeInput, { label: "Also what arrives until", ahead: true, placeholder: "nothing, or 2h", value: draft.standing_until, onChange: (standing_until) => put({ standing_until }) }),
       h(TimeInput, { label: "Abort it at", ahead: true, placeholder: "never, or 2h", value: draft.expires_at, onChange: (expires_at) => put({ expires_at }) }),
-      h(Input, { label: "Why", wide: true, value: draft.reason, maxlength: 1000, placeholder: "kept with the batch, and with what it ends", onInput: (reason) => put({ reason }) }),
+      h(Input, { label: "Why", wide: true, value: draft.reason, maxlength: 1000, placeholder: "kept with all that it ends", onInput: (reason) => put({ reason }) }),
     ),
   );
 }
