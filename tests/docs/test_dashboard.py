@@ -70,6 +70,13 @@ def test_the_board_is_covered_without_a_gap() -> None:
     assert all(row["gridPos"]["h"] == 1 and row["gridPos"]["w"] == WIDTH and not row["panels"] for row in ROWS)
 
 
+def test_each_panel_says_what_it_shows() -> None:
+    """And is known by a number of its own."""
+    assert len(PANELS) > 30
+    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
+    assert all(panel["title"] and panel["description"] for panel in PANELS)
+
+
 def test_the_only_variables_are_the_source_and_the_window_of_a_rate() -> None:
     """One that does not exist stays in the query as text."""
     [variable] = BOARD["templating"]["list"]
