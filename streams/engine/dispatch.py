@@ -99,7 +99,7 @@ def apply(command: Command, at: At, view: View) -> list[Effect]:
 
 
 def _of_a_flow(effect: Effect) -> bool:
-    """Whether the effect changes a row that belongs to a flow, or has a parent."""
+    """True if the effect changes a row that belongs to a flow, or has a parent."""
     if type(effect) is not InsertRow and type(effect) is not UpdateRow:
         return False
     row = effect.row

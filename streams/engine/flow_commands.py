@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ from streams.engine.flows import (
     living,
     moved,
     new_flow,
+    restarted_since,
     to_ask,
     written,
 )
@@ -77,11 +79,15 @@ def join_flow(command: JoinFlow, at: At, view: View) -> list[Effect]:
     flow = joining(command.flow_id, at, view, children=command.children)
     seqs = command.seqs
     if members := view.members_at(flow, command.member_partition, seqs):
-        known = {seq for seq, _ in members}
+        # Of who was restarted since the flow took it in, the end has not been told: it has ended all the same.
+        over = [each for each in members if command.restarted_seq > each[1].restarted_seq]
+        known = {seq for seq, _ in members}.difference(seq for seq, _ in over)
         seqs = tuple(seq for seq in seqs if seq not in known)
+        flow = _ended(flow, command.member_partition, _runs(over))
     if not seqs:
         return [STALE_MEMBER]
-    member = Member(labels=command.labels) if command.labels else _JOINED
+    new = command.labels or command.restarted_seq >= 0
+    member = Member(labels=command.labels, restarted_seq=command.restarted_seq) if new else _JOINED
     if flow.policy is None:
         flow = replace(flow, live=flow.live + len(seqs), revision=at.offset, updated_at=at.now)
         put = PutMembers(flow.flow_id, flow.children, command.member_partition, seqs, member)
@@ -124,7 +130,7 @@ def member_ended(command: MemberEnded, at: At, view: View) -> list[Effect]:
     """Count members that have ended, and drop their entries."""
     check_internal(command, at)
     check_partition("member_partition", command.member_partition, view.partitions)
-    return _gone(command, at, view)
+    return _gone(command, command.revision, at, view)
 
 
 def member_ack(command: MemberAck, at: At, view: View) -> list[Effect]:
@@ -132,26 +138,28 @@ def member_ack(command: MemberAck, at: At, view: View) -> list[Effect]:
     check_internal(command, at)
     check_partition("member_partition", command.member_partition, view.partitions)
     if command.answer is MemberAnswer.NOT_FOUND:
-        return _gone(command, at, view)
+        # No row comes back, whenever this was told.
+        return _gone(command, -1, at, view)
     flow = view.flow(command.flow_id, children=command.children)
     if flow is None or flow.policy is None:
         return [STALE_MEMBER]
     ids = dict(zip(command.seqs, command.invocation_ids, strict=False))
     entries = Entries(flow, command.member_partition)
-    for seq, member in view.members_at(flow, command.member_partition, command.seqs):
-        if exempt(flow, member):
+    for member, seqs in _runs(view.members_at(flow, command.member_partition, command.seqs)):
+        if exempt(flow, member) or restarted_since(member, command.revision):
             continue
         # An answer to what this round asks again leaves the member to be asked.
         number = member.round if to_ask(flow, member) else flow.round
-        new = replace(member, state=_STATES[command.answer], round=number, invocation_id=ids.get(seq))
-        before, after = counts_as(flow, member), counts_as(flow, new)
-        if _concerns(command.answer, member, before, after):
-            entries.change(seq, member, new, before, after)
+        for alike in [[seq] for seq in seqs] if ids else [seqs]:
+            new = replace(member, state=_STATES[command.answer], round=number, invocation_id=ids.get(alike[0]))
+            before, after = counts_as(flow, member), counts_as(flow, new)
+            if _concerns(command.answer, member, before, after):
+                entries.change(alike, member, new, before, after)
     return entries.effects(at) or [STALE_MEMBER]
 
 
 def _concerns(answer: MemberAnswer, member: Member, before: str, after: str) -> bool:
-    """Whether the answer still says something of the member: CANCELLING does as long as nothing else has answered."""
+    """True if the answer still says something of the member: CANCELLING does as long as nothing else has answered."""
     match answer:
         case MemberAnswer.KEPT:
             return after == "kept"
@@ -161,45 +169,51 @@ def _concerns(answer: MemberAnswer, member: Member, before: str, after: str) -> 
             return before in _WAITING
 
 
-def _gone(command: MemberEnded | MemberAck, at: At, view: View) -> list[Effect]:
+def _gone(command: MemberEnded | MemberAck, revision: int, at: At, view: View) -> list[Effect]:
     """Count members as ended, and drop their entries. A parent's flow goes with its last child."""
     flow = view.flow(command.flow_id, children=command.children)
     members = () if flow is None else view.members_at(flow, command.member_partition, command.seqs)
-    if flow is None or not members:
+    runs = [run for run in _runs(members) if not restarted_since(run[0], revision)]
+    if flow is None or not runs:
         return [STALE_MEMBER]
-    left: Counter[str] = Counter()
-    asked = restarted = 0
-    for member, count in _runs(members):
-        left[counts_as(flow, member)] += count
-        asked += count if known_as(flow, member) is MemberState.ASKED else 0
-        restarted += count if exempt(flow, member) else 0
-    flow = replace(flow, restarted=flow.restarted - restarted) if restarted else flow
-    failures = flow.failures
-    if failures:
-        gone = {member.invocation_id for _, member in members}
-        failures = tuple(each for each in failures if each not in gone)
-    flow = answered(replace(flow, failures=failures), command.member_partition, asked)
-    for number, count in left.items():
-        flow = moved(flow, number, "ended", count)
-    seqs = tuple(seq for seq, _ in members)
+    flow = _ended(flow, command.member_partition, runs)
     if flow.children and not living(flow) and not _keeps_cancel(flow, view):
         return [RemoveFlow(flow.flow_id, flow.children)]
+    seqs = tuple(chain.from_iterable(seqs for _, seqs in runs))
     return [PutFlow(written(flow, at)), RemoveMembers(flow.flow_id, flow.children, command.member_partition, seqs)]
 
 
-def _runs(members: Sequence[tuple[int, Member]]) -> list[tuple[Member, int]]:
-    """Members, and how often each comes in a row: a table may give equal ones as one object."""
-    runs: list[tuple[Member, int]] = []
-    last, count = members[0][1], 0
-    for _, member in members:
+def _ended(flow: Flow, partition: int, runs: Sequence[tuple[Member, list[int]]]) -> Flow:
+    """The flow with these members of a partition counted as ended."""
+    left: Counter[str] = Counter()
+    asked = restarted = 0
+    for member, alike in runs:
+        left[counts_as(flow, member)] += len(alike)
+        asked += len(alike) if known_as(flow, member) is MemberState.ASKED else 0
+        restarted += len(alike) if exempt(flow, member) else 0
+    flow = replace(flow, restarted=flow.restarted - restarted) if restarted else flow
+    if flow.failures:
+        gone = {member.invocation_id for member, _ in runs}
+        flow = replace(flow, failures=tuple(each for each in flow.failures if each not in gone))
+    flow = answered(flow, partition, asked)
+    for number, count in left.items():
+        flow = moved(flow, number, "ended", count)
+    return flow
+
+
+def _runs(members: Sequence[tuple[int, Member]]) -> list[tuple[Member, list[int]]]:
+    """Entries, and the seqs of those that have each in a row: a table may give equal ones as one object."""
+    runs: list[tuple[Member, list[int]]] = []
+    last: Member | None = None
+    for seq, member in members:
         if member is not last:
-            runs.append((last, count))
-            last, count = member, 0
-        count += 1
-    return [*runs, (last, count)]
+            last, seqs = member, list[int]()
+            runs.append((member, seqs))
+        seqs.append(seq)
+    return runs
 
 
 def _keeps_cancel(flow: Flow, view: View) -> bool:
-    """Whether only this record says that children who join are cancelled: their parent lives, not asked to end."""
+    """True if only this record says that children who join are cancelled: their parent lives, not asked to end."""
     parent = view.row(flow.flow_id)
     return flow.action is not None and parent is not None and parent.status not in {*TERMINAL, Status.CANCELLING}

@@ -49,17 +49,17 @@ class Entries:
         self._moves: Counter[tuple[str, str]] = Counter()
         self._groups: dict[tuple[object, ...], tuple[Member, list[int]]] = {}
 
-    def change(self, seq: int, member: Member, new: Member, before: str, after: str) -> None:
-        """Give the member its new entry, and move it from one number to another."""
-        self._asked += known_as(self._flow, member) is MemberState.ASKED
-        self._moves[before, after] += 1
+    def change(self, seqs: Sequence[int], member: Member, new: Member, before: str, after: str) -> None:
+        """Give members of one entry their new one, and move them from one number to another."""
+        self._asked += len(seqs) if known_as(self._flow, member) is MemberState.ASKED else 0
+        self._moves[before, after] += len(seqs)
         failures = tuple(each for each in self._flow.failures if each != member.invocation_id)
         if new.invocation_id is not None and after == "failed" and len(failures) < MAX_FAILURES:
             failures = (*failures, new.invocation_id)
         if failures != self._flow.failures:
             self._flow = replace(self._flow, failures=failures)
-        same = (*sorted(new.labels.items()), new.invocation_id)
-        self._groups.setdefault(same, (new, []))[1].append(seq)
+        same = (new.round, new.invocation_id, new.restarted_seq, *sorted(new.labels.items()))
+        self._groups.setdefault(same, (new, []))[1].extend(seqs)
 
     def effects(self, at: At) -> list[Effect]:
         """The flow and the entries; nothing if nothing has changed."""
@@ -112,12 +112,13 @@ def ask_few(flow: Flow, view: View) -> tuple[Flow, list[Effect]]:
 
 def _ask(flow: Flow, partition: int, members: Sequence[tuple[int, Member]], view: View) -> list[Effect]:
     """Ask these members of a partition."""
-    groups: dict[tuple[tuple[str, str], ...], tuple[Member, list[int]]] = {}
+    groups: dict[tuple[object, ...], tuple[Member, list[int]]] = {}
     last: Member | None = None
     seqs: list[int] = []
     for seq, member in members:
         if member is not last:
-            last, (_, seqs) = member, groups.setdefault(tuple(sorted(member.labels.items())), (member, []))
+            last, same = member, (member.restarted_seq, *sorted(member.labels.items()))
+            _, seqs = groups.setdefault(same, (member, []))
         seqs.append(seq)
     asked = {"state": MemberState.ASKED, "round": flow.round, "invocation_id": None}
     puts = [
@@ -154,7 +155,7 @@ class _Page:
 
     @property
     def full(self) -> bool:
-        """Whether the allowance is used up."""
+        """True if the allowance is used up."""
         return self.scanned <= 0 or self.matched <= 0 or self.bytes <= 0
 
     def ask(self, flow: Flow, partition: int, members: Sequence[tuple[int, Member]], view: View) -> None:

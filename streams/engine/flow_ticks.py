@@ -33,7 +33,7 @@ class Allowance(Protocol):
 
     @property
     def nothing(self) -> bool:
-        """Whether it is used up."""
+        """True if it is used up."""
 
     def take(self, weight: int) -> None:
         """Take one piece of this weight, in bytes, from it."""

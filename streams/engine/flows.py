@@ -73,8 +73,13 @@ def known_as(flow: Flow, member: Member) -> MemberState:
 
 
 def exempt(flow: Flow, member: Member) -> bool:
-    """Whether the member joined again after the flow's cancel, which then does not reach it; the next one does."""
+    """True if the member joined again after the flow's cancel, which then does not reach it; the next one does."""
     return member.round == flow.round and known_as(flow, member) is MemberState.RESTARTED
+
+
+def restarted_since(member: Member, revision: int) -> bool:
+    """True if what a record of this revision tells of the member is of an earlier life; -1: it cannot be known."""
+    return 0 <= revision <= member.restarted_seq
 
 
 def counts_as(flow: Flow, member: Member) -> Number:
@@ -92,7 +97,7 @@ def counts_as(flow: Flow, member: Member) -> Number:
 
 
 def to_ask(flow: Flow, member: Member) -> bool:
-    """Whether this round of the flow's cancel has still to ask the member."""
+    """True if this round of the flow's cancel has still to ask the member."""
     if counts_as(flow, member) != "pending":
         return False
     match known_as(flow, member):
@@ -111,7 +116,7 @@ def free_slots(flow: Flow, partition: int, partitions: int) -> int:
 
 
 def has_page(flow: Flow, partitions: int) -> bool:
-    """Whether the flow has a page to do now."""
+    """True if the flow has a page to do now."""
     if flow.recheck_left:
         return True
     if not flow.cursors:
@@ -159,7 +164,7 @@ def flow_progress(flow: Flow) -> FlowProgress:
 
 
 def ends_all(flow: Flow | None) -> bool:
-    """Whether the flow's cancel reaches every member, those who join later included."""
+    """True if the flow's cancel reaches every member, those who join later included."""
     return flow is not None and flow.policy is CancelPolicy.CANCEL_ALL
 
 

@@ -51,7 +51,7 @@ class Guards:
         return guard_against(row, self._guards, lambda: self._view.invocation(row)) is not None
 
     def _of_flows(self, row: Row) -> bool:
-        """Whether the row is a member of a flow of this partition whose cancel reaches everybody.
+        """True if the row is a member of a flow of this partition whose cancel reaches everybody.
 
         A child's parent that this command ends, or that was cancelled before its child has joined, counts alike.
         """
@@ -72,7 +72,7 @@ class Guards:
         return self._ends(flow, row)
 
     def _ends(self, flow: Flow | None, row: Row) -> bool:
-        """Whether the flow's cancel reaches everybody, and the row is not exempt from it."""
+        """True if the flow's cancel reaches everybody, and the row is not exempt from it."""
         if flow is None or not ends_all(flow):
             return False
         if not flow.restarted:

@@ -183,7 +183,7 @@ def _answers(name: FlowName, plan: _Plan, at: At, view: View) -> list[Effect]:
     flow_id, children = name
     over = [Grouped(row.seq, None if children else flow_id, flow_id if children else None) for row in plan.over]
     told = endings([*plan.ended, *over], at, view)
-    awaited = sorted((row.seq, row.invocation_id) for row in (*plan.asked, *plan.again, *plan.awaited))
+    awaited = sorted(map(_SEQ, (*plan.asked, *plan.again, *plan.awaited)))
     told += acked(name, MemberAnswer.CANCELLING, awaited, at, view)
-    told += acked(name, MemberAnswer.KEPT, [(row.seq, row.invocation_id) for row in plan.kept], at, view)
-    return told + acked(name, MemberAnswer.NOT_FOUND, [(seq, "") for seq in plan.missing], at, view)
+    told += acked(name, MemberAnswer.KEPT, map(_SEQ, plan.kept), at, view)
+    return told + acked(name, MemberAnswer.NOT_FOUND, plan.missing, at, view)

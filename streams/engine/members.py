@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -64,6 +65,9 @@ def following(command: Command, effects: list[Effect], at: At, view: View) -> li
     if isinstance(command, Invoke):
         return _joins(command.invocation, effects, at, view)
     rows = [effect.row for effect in effects if type(effect) is UpdateRow]
+    if isinstance(command, Tick):
+        # What is only written out in full, since its delta is old, has ended or been left long ago.
+        rows = [row for row in rows if row.modified_at == at.now]
     grouped = [row for row in rows if row.flow_id is not None or row.parent_id is not None]
     over = [row for row in grouped if row.status in TERMINAL] if grouped else grouped
     told = endings(over, at, view) if over else []
@@ -113,6 +117,7 @@ def rejoining(rows: Iterable[Row], at: At, view: View) -> list[Effect]:
                 tuple(sorted(seqs)),
                 dict(noted),
                 restarted=True,
+                restarted_seq=at.offset,
             ),
         )
         for (name, noted), seqs in members.items()
@@ -130,29 +135,37 @@ def endings(rows: Iterable[Row | Grouped], at: At, view: View) -> list[Effect]:
     return [
         _append(
             name,
-            MemberEnded(ENGINE_VERSION, home_of(name, view.partitions), *name, at.partition, tuple(sorted(seqs))),
+            MemberEnded(
+                ENGINE_VERSION,
+                home_of(name, view.partitions),
+                *name,
+                at.partition,
+                tuple(sorted(seqs)),
+                revision=at.offset,
+            ),
         )
         for name, seqs in members.items()
     ]
 
 
-def acked(name: FlowName, answer: MemberAnswer, rows: Sequence[tuple[int, str]], at: At, view: View) -> list[Effect]:
-    """The answer for members of a flow that have not ended: seqs and ids, in order of seq."""
-    if not rows:
+def acked(
+    name: FlowName, answer: MemberAnswer, seqs: Iterable[int], at: At, view: View, ids: tuple[str, ...] = ()
+) -> list[Effect]:
+    """The answer for members of a flow that have not ended; `seqs` rise, `ids`: as `MemberAck.invocation_ids`."""
+    listed = tuple(seqs)
+    if not listed:
         return []
-    seqs = tuple(seq for seq, _ in rows)
-    ids = tuple(invocation_id for _, invocation_id in rows) if answer is MemberAnswer.FAILED else ()
     home = home_of(name, view.partitions)
-    return [_append(name, MemberAck(ENGINE_VERSION, home, *name, at.partition, answer, seqs, ids))]
+    return [_append(name, MemberAck(ENGINE_VERSION, home, *name, at.partition, answer, listed, ids, at.offset))]
 
 
 def _failures(rows: Sequence[Row], at: At, view: View) -> list[Effect]:
     """One answer FAILED for each flow that has members among these rows, which were left alone."""
-    members: defaultdict[FlowName, list[tuple[int, str]]] = defaultdict(list)
-    for row in rows:
+    members: defaultdict[FlowName, dict[int, str]] = defaultdict(dict)
+    for row in sorted(rows, key=attrgetter("seq")):
         for name in flows_of(row):
-            members[name].append((row.seq, row.invocation_id))
-    answers = (acked(name, MemberAnswer.FAILED, sorted(found), at, view) for name, found in members.items())
+            members[name][row.seq] = row.invocation_id
+    answers = (acked(name, MemberAnswer.FAILED, ids, at, view, tuple(ids.values())) for name, ids in members.items())
     return [effect for answer in answers for effect in answer]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def restartable(row: Row, at: At, guards: Guards) -> bool:
-    """Whether the ended row can start here, and no slice would end it as it then stands."""
+    """True if the ended row can start here, and no slice would end it as it then stands."""
     return not (row.adopted or guards.of_slices(_restarted(row, at)))
 
 

@@ -24,6 +24,8 @@ _CHUNK = 1_000
 _ENDS_AFTER_S = 0.5
 """A reader that has not met the end by then asks where it is, seconds: of a topic that is written to all the time, it
 would never meet the end."""
+_ASKS_FOR_S = 2.0
+"""Longest wait for the end of a partition while reading, seconds."""
 
 
 class Tail:
@@ -45,11 +47,9 @@ class Tail:
         """True if all records that were there at the beginning, or half a second later, have been read."""
         return not self._behind
 
-    def ends(self) -> dict[int, int]:
-        """The offset after the last committed record, by partition."""
-        return {
-            each.partition: self._consumer.get_watermark_offsets(each, timeout=TIMEOUT_S)[1] for each in self._places
-        }
+    def ends(self, timeout: float = TIMEOUT_S) -> dict[int, int]:
+        """The offset after the last committed record, by partition; `timeout`: of each, seconds."""
+        return {each.partition: self._consumer.get_watermark_offsets(each, timeout=timeout)[1] for each in self._places}
 
     def poll(self) -> Iterator[Any]:
         """The messages that have arrived; waits a moment for the first."""
@@ -67,7 +67,7 @@ class Tail:
 
     def _ask_for_ends(self) -> None:
         try:
-            self._ends = self.ends()
+            self._ends = self.ends(_ASKS_FOR_S)
         except KafkaException:
             # Whether the brokers answer is for the reader's own timeout to say.
             self._began = self._clock()
@@ -78,10 +78,10 @@ class Tail:
         Raises:
             BrokerUnavailableError: that takes more than `timeout` seconds.
         """
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         while not self.caught_up:
             yield from self.poll()
-            if time.monotonic() >= deadline:
+            if self._clock() >= deadline:
                 name = self._places[0].topic
                 raise BrokerUnavailableError(f"{name} could not be read to its end within {timeout:g} s")
 

@@ -113,7 +113,7 @@ class JoinFlow(Record, frozen=True):
     """Members that a flow has gained. They live on `member_partition`; `seqs` rise.
 
     `labels`: those of the members' labels that the reconciler looks at. `restarted`: the members ran before, and the
-    cancel that the flow has does not reach them.
+    cancel that the flow has does not reach them; `restarted_seq`: the offset at which they were restarted, else -1.
     """
 
     engine_version: int
@@ -124,10 +124,14 @@ class JoinFlow(Record, frozen=True):
     seqs: tuple[int, ...]
     labels: dict[str, str] = {}
     restarted: bool = False
+    restarted_seq: int = -1
 
 
 class MemberEnded(Record, frozen=True):
-    """Members of a flow that have ended, for whatever reason. `seqs` rise."""
+    """Members of a flow that have ended, for whatever reason. `seqs` rise.
+
+    `revision`: offset, on the members' partition, of the command that caused this record; -1: not told.
+    """
 
     engine_version: int
     partition: int
@@ -135,12 +139,14 @@ class MemberEnded(Record, frozen=True):
     children: bool
     member_partition: int
     seqs: tuple[int, ...]
+    revision: int = -1
 
 
 class MemberAck(Record, frozen=True):
     """The answer for members of a flow that have not ended. `seqs` rise.
 
-    `invocation_ids`: with FAILED, the ids of the members, in the order of `seqs`; else empty.
+    `invocation_ids`: with FAILED, the ids of the members, in the order of `seqs`; else empty. `revision`: as in
+    `MemberEnded`.
     """
 
     engine_version: int
@@ -151,6 +157,7 @@ class MemberAck(Record, frozen=True):
     answer: MemberAnswer
     seqs: tuple[int, ...]
     invocation_ids: tuple[str, ...] = ()
+    revision: int = -1
 
 
 class ActMembers(Record, frozen=True):

@@ -226,13 +226,15 @@ class Flow(Record, frozen=True):
 class Member(Record, frozen=True):
     """`g/<n|c>/<flow id>/<partition>/<seq>`: a member that has not ended, as its flow knows it.
 
-    `round`: the flow's when this state was entered. `invocation_id`: of a FAILED one.
+    `round`: the flow's when this state was entered. `invocation_id`: of a FAILED one. `restarted_seq`: the offset, on
+    the member's partition, at which it was restarted last; -1: it never was.
     """
 
     state: MemberState = MemberState.JOINED
     round: int = 0
     labels: dict[str, str] = {}
     invocation_id: str | None = None
+    restarted_seq: int = -1
 
 
 class Meta(Record, frozen=True):

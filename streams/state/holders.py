@@ -48,7 +48,7 @@ def _guard(db: sqlite3.Connection, row: Row, invocation: Invocation) -> HeldBy |
 
 
 def _reached(db: sqlite3.Connection, name: FlowName, row: Row) -> bool:
-    """Whether a flow's cancel reaches the row; that of a parent's children may still have to be made."""
+    """True if a flow's cancel reaches the row; that of a parent's children may still have to be made."""
     flow = stored_flow(db, name)
     if flow is None:
         return name[0] and _cancelled(db, name[1])

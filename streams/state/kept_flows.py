@@ -50,22 +50,23 @@ _PUT: Final = """INSERT INTO flows(children, id, turns, pending, due_at, over, c
     ON CONFLICT DO UPDATE SET turns = excluded.turns, pending = excluded.pending, due_at = excluded.due_at,
         over = excluded.over, changed = excluded.changed, record = excluded.record"""
 _PUT_MEMBER: Final = """INSERT OR REPLACE INTO members(children, flow_id, partition, state, round, labels,
-    invocation_id, seq) SELECT ?, ?, ?, ?, ?, ?, NULLIF(?, ''), """
+    restarted_seq, invocation_id, seq) SELECT ?, ?, ?, ?, ?, ?, ?, NULLIF(?, ''), """
 _PUT_ONE: Final = f"{_PUT_MEMBER} ?"
 _PUT_ALIKE: Final = f"{_PUT_MEMBER} value FROM json_each(?)"
 _REMOVE: Final = """DELETE FROM members WHERE children = ? AND flow_id = ? AND partition = ?
     AND seq IN (SELECT value FROM json_each(?))"""
 _REMOVE_ALL: Final = """DELETE FROM members WHERE children = ? AND flow_id = ? AND partition = ?
     AND seq BETWEEN ? AND ?"""
-_CHANGE_ALL: Final = """UPDATE members SET state = ?, round = ?, labels = ?, invocation_id = NULLIF(?, '')
+_CHANGE_ALL: Final = """UPDATE members
+    SET state = ?, round = ?, labels = ?, restarted_seq = ?, invocation_id = NULLIF(?, '')
     WHERE children = ? AND flow_id = ? AND partition = ? AND seq BETWEEN ? AND ?"""
 _THERE: Final = """SELECT json_group_array(seq) FROM (SELECT seq FROM members
     WHERE children = ? AND flow_id = ? AND partition = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?)"""
-_MEMBER: Final = """SELECT seq, state, round, labels, invocation_id FROM members
+_MEMBER: Final = """SELECT seq, state, round, labels, restarted_seq, invocation_id FROM members
     WHERE children = ? AND flow_id = ? AND partition = ? AND"""
 _VANISHED: Final = "NOT EXISTS (SELECT 1 FROM flows f WHERE f.children = m.children AND f.id = m.flow_id)"
 _SUMMARY: Final = """SELECT min(state), max(state), min(round), max(round), min(labels), max(labels),
-    count(invocation_id), json_group_array(seq)"""
+    min(restarted_seq), max(restarted_seq), count(invocation_id), json_group_array(seq)"""
 """SQL that tells whether members are equal, which most are, and then all there is to tell of them."""
 _SEQ: Final = itemgetter(0)
 # Every id sorts after the empty text: the index is entered at its first flow instead of being scanned.
@@ -91,7 +92,7 @@ def stored_flow(db: sqlite3.Connection, name: FlowName) -> Flow | None:
 
 
 def has_turn(flow: Flow) -> bool:
-    """Whether the flow has a page to do now."""
+    """True if the flow has a page to do now."""
     return has_page(flow, len(flow.cursors) or 1)
 
 
@@ -155,7 +156,7 @@ def _equal(members: Mapping[int, Member | None]) -> Iterable[tuple[Params | None
 
 def _columns(member: Member) -> Params:
     labels = _encode_labels(member.labels).decode() if member.labels else _NO_LABELS
-    return _CODES[member.state], member.round, labels, member.invocation_id or ""
+    return _CODES[member.state], member.round, labels, member.restarted_seq, member.invocation_id or ""
 
 
 def remove_members(db: sqlite3.Connection, name: FlowName) -> list[tuple[int, int]]:
@@ -216,14 +217,14 @@ def highest_seq(db: sqlite3.Connection, name: FlowName, partition: int) -> int:
 
 def all_members(db: sqlite3.Connection, name: FlowName) -> list[tuple[int, int, Member]]:
     """All members of a flow, in order of partition and seq."""
-    sql = """SELECT partition, seq, state, round, labels, invocation_id FROM members
+    sql = """SELECT partition, seq, state, round, labels, restarted_seq, invocation_id FROM members
         WHERE children = ? AND flow_id = ? ORDER BY partition, seq"""
     return [(found[0], *_member(found[1:])) for found in db.execute(sql, name).fetchall()]
 
 
 def entries_of_all(db: sqlite3.Connection) -> Iterator[tuple[FlowName, int, int, Member]]:
     """The members of all flows."""
-    sql = """SELECT children, flow_id, partition, seq, state, round, labels, invocation_id FROM members
+    sql = """SELECT children, flow_id, partition, seq, state, round, labels, restarted_seq, invocation_id FROM members
         ORDER BY children, flow_id, partition, seq"""
     for children, flow_id, partition, *found in db.execute(sql):
         yield (bool(children), flow_id), partition, *_member(found)
@@ -292,8 +293,9 @@ def parents_gone(db: sqlite3.Connection, seqs: str) -> None:
 
 
 def _member(columns: Sequence[Any]) -> tuple[int, Member]:
-    seq, state, number, labels, invocation_id = columns
-    return seq, Member(_STATES[state], number, {} if labels == _NO_LABELS else _decode_labels(labels), invocation_id)
+    seq, state, number, labels, restarted_seq, invocation_id = columns
+    noted = {} if labels == _NO_LABELS else _decode_labels(labels)
+    return seq, Member(_STATES[state], number, noted, invocation_id, restarted_seq)
 
 
 def _shared(found: Iterable[Sequence[Any]]) -> list[tuple[int, Member]]:

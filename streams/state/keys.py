@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+from streams.protocol.validation import MAX_LONG
 from streams.state.errors import ChangelogError
 
 META_KEY: Final = "m/"
 _KINDS: Final = frozenset("ipbsdfgm")
 _KEY_PARTS: Final = 2
 _MEMBER_PARTS: Final = 3
+_NUMBER: Final = re.compile("0|[1-9][0-9]{0,18}").fullmatch
 _FLOWS: Final = ("n", "c")
 """Named flows, and those of children."""
 
@@ -68,9 +71,14 @@ def member_named(name: str) -> tuple[tuple[bool, str], int, int]:
         ChangelogError: it stands for none.
     """
     parts = name.rsplit("/", 2)
-    if len(parts) < _MEMBER_PARTS or not all(part.isascii() and part.isdigit() for part in parts[1:]):
+    if len(parts) < _MEMBER_PARTS or not all(map(_is_number, parts[1:])):
         raise _unknown("g/" + name)
     return flow_named(parts[0]), int(parts[1]), int(parts[2])
+
+
+def _is_number(text: str) -> bool:
+    """True if a key may hold this as a number: no other text stands for the same one, and a record can hold it."""
+    return _NUMBER(text) is not None and int(text) <= MAX_LONG
 
 
 def split_key(key: str) -> tuple[str, str]:

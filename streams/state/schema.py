@@ -41,7 +41,7 @@ GROUPED: Final = "(flow_id IS NOT NULL OR parent_id IS NOT NULL)"
 """SQL for the invocations that belong to a flow or have a parent; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
-TABLE_VERSION: Final = 7
+TABLE_VERSION: Final = 8
 
 # A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
 # never does. A page rewrites thousands of rows at a time, and its cost is the bytes of the rows it touches.
@@ -154,6 +154,7 @@ SCHEMA: Final = (
         state INTEGER NOT NULL,
         round INTEGER NOT NULL,
         labels TEXT NOT NULL,
+        restarted_seq INTEGER NOT NULL,
         invocation_id TEXT,
         PRIMARY KEY (children, flow_id, partition, seq)
     ) STRICT, WITHOUT ROWID""",

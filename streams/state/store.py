@@ -49,7 +49,7 @@ class Store:
     malformed: set[str]
     """Keys of entries of members that `apply_changelog` has left out: key or record means nothing."""
     replayed: bool
-    """Whether `apply_changelog` had any record since the store was opened or emptied."""
+    """True if `apply_changelog` had any record since the store was opened or emptied."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, partition: int) -> None:
         self.db = db

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from math import ceil
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from streams.engine.answers import At
 from streams.engine.awaited import is_page, may_act
@@ -140,10 +140,9 @@ def _may_act(page: Page, task: PartitionTask, message: Any, before: int) -> bool
     return not isinstance(page, ActMembers) or table.has_members(page.flow_id, children=page.children)
 
 
-_RAISING = (StartSlice, ControlSlice, CancelFlow, MemberEnded, MemberAck, Act, ActMembers)
-"""Commands that may raise the awaited number of a page after them, as each page does."""
-_RAISING_TYPES = frozenset(_RAISING)
 _Raising = StartSlice | ControlSlice | CancelFlow | MemberEnded | MemberAck | Act | ActMembers
+"""Commands that may raise the awaited number of a page after them, as each page does."""
+_RAISING = frozenset(get_args(_Raising))
 
 
 def _raises(command: _Raising, task: PartitionTask) -> bool:
@@ -192,7 +191,7 @@ def take_input(task: PartitionTask, *, with_page: bool = True, most: int | None 
                     backlog.appendleft(item)
                     break
                 page = len(items)
-        elif type(command) in _RAISING_TYPES and isinstance(command, _RAISING):
+        elif type(command) in _RAISING and isinstance(command, _Raising):
             may_raise.append(command)
             if isinstance(command, Act):
                 ids.append(command.invocation_id)

@@ -131,14 +131,10 @@ class Turn:
             input_ = left_over(input_, done)
         table.set_position(input_.items[-1].message.offset() + 1, clock)
         self._note_ahead(input_)
-        self.outbox.table_changes(task.partition, table.flush())
-        if table.strays:
-            self._count(REMOVED_ENTRIES, table.strays, task)
+        self._finish(task)
         self.ended.update(table.take_ended())
         self.outbox.published(table.published())
         task.flows.note(table.changed_flows())
-        if task not in self.tasks:
-            self.tasks.append(task)
         self.applied += done
         return input_
 
@@ -199,7 +195,15 @@ class Turn:
         """Make a partition part of the turn that may have no input."""
         if task not in self.tasks:
             task.running_table.begin()
-            self.outbox.table_changes(task.partition, task.running_table.flush())
+            self._finish(task)
+
+    def _finish(self, task: PartitionTask) -> None:
+        """Write a partition's part of the turn."""
+        table = task.running_table
+        self.outbox.table_changes(task.partition, table.flush())
+        if table.strays:
+            self._count(REMOVED_ENTRIES, table.strays, task)
+        if task not in self.tasks:
             self.tasks.append(task)
 
     def _do_page(self, task: PartitionTask, item: Item, clock: int) -> int:

@@ -22,9 +22,11 @@ from streams.model import (
     Filter,
     FlowAction,
     FlowState,
+    Member,
     MemberAck,
     MemberAnswer,
     MemberEnded,
+    MemberState,
     OnTimeout,
     ReportTransition,
     SignalKind,
@@ -130,6 +132,20 @@ def test_a_record_of_nobody_changes_nothing(flow_id: str) -> None:
     assert (numbers(world), world.tables[0].entries) == before
     assert world.counts["stale_member"] == len(strangers)
     assert not world.refused
+
+
+def test_an_answer_of_an_earlier_round_leaves_whom_the_kill_has_not_asked_to_be_asked() -> None:
+    """Though the same answer speaks of another that has been asked since."""
+    world = cluster(2)
+    world.run(CANCEL)
+    seqs = tuple(world.row(name).seq for name in ("m", "m1"))
+    kill = CancelFlow("f", FlowAction.KILL, ALL)
+    world.send(kill, MemberAck(ENGINE_VERSION, 0, "f", False, 0, MemberAnswer.CANCELLING, seqs))
+    world.step(0)
+    for number, seq in zip((2, 1), seqs, strict=True):
+        world.tables[0].entries[False, "f", 0, seq] = Member(MemberState.ASKED, number)
+    world.run()
+    assert (world.row("m").status, world.row("m1").status) == (Status.CANCELLING, Status.KILLED)
 
 
 def test_a_member_that_its_partition_does_not_know_is_counted_as_ended() -> None:

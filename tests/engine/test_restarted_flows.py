@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from streams.engine.answers import PageSizes
 from streams.engine.flows import member_total
@@ -10,6 +11,7 @@ from streams.model import (
     ENGINE_VERSION,
     Act,
     Action,
+    ActMembers,
     CancelFlow,
     CancelPolicy,
     Filter,
@@ -18,6 +20,7 @@ from streams.model import (
     JoinFlow,
     MemberAck,
     MemberAnswer,
+    MemberEnded,
     MemberState,
     OnTimeout,
     ReportTransition,
@@ -275,6 +278,21 @@ def test_a_child_restarted_under_a_killed_parent_runs() -> None:
     assert statuses(world) == {"p": Status.KILLED, "c": Status.READY, "new": Status.KILLED}
     world.run(CancelFlow("p", FlowAction.KILL, CancelPolicy.CANCEL_ALL, children=True))
     assert statuses(world)["c"] is Status.KILLED
+
+
+def test_a_row_that_is_only_written_out_in_full_hands_nothing_on() -> None:
+    """Its page's delta is old: that ends it for no flow again, and kills no child that was restarted since."""
+    world = cluster(1)
+    world.run(invoke("p", flow_id="f"), invoke("c", parent_id="p"))
+    world.run(StartBatch("k", Action.KILL, Filter(invocation_ids=("p",))))
+    world.run(Act("c", Action.RESTART))
+    world.now += BATCH_RETENTION_MS + 1
+    logged, [table] = len(world.logs[0]), world.tables
+    assert world.row("p").delta is not None
+    world.run(replace(world.next_tick(0, table), ended_before=0))
+    assert world.row("p").delta is None
+    assert statuses(world) == {"p": Status.KILLED, "c": Status.READY}
+    assert not {type(command) for _, command in world.logs[0][logged:]} & {ActMembers, MemberEnded}
 
 
 def test_the_cancel_of_a_restarted_parents_children_is_over() -> None:

@@ -5,12 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 from streams.config import Topic
 from streams.errors import StreamsError
+from streams.kafka.errors import BrokerUnavailableError
 from streams.kafka.tail import Tail, tail
+from support.kafka.fake_consumer import FakeConsumer
+from support.kafka.fake_faults import failure
 from support.service.client_world import ClientWorld
+
+
+class Silent(FakeConsumer):
+    """A consumer of brokers that are out of reach: a question takes as long as it may, and nothing arrives."""
+
+    now = 0.0
+
+    def clock(self) -> float:
+        """Seconds; some pass between two looks."""
+        self.now += 0.1
+        return self.now
+
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float = -1, *, cached: bool = False) -> Any:
+        """Raises, when the time is up."""
+        del partition, cached
+        self.now += timeout
+        raise failure(KafkaError._TIMED_OUT)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +70,15 @@ def test_the_end_is_that_of_the_beginning_however_fast_a_topic_grows() -> None:
         for _ in range(2_000):
             world.write(Topic.SIGNALS, "later", b"")
     assert read >= began
+
+
+def test_brokers_that_do_not_answer_keep_no_reader_long_beyond_its_timeout() -> None:
+    """To ask where the end is takes two seconds at most, whatever other questions may take."""
+    consumer = Silent(ClientWorld().cluster, {"group.id": "reader"})
+    records = Tail(consumer, [TopicPartition("t.signals", 0, OFFSET_BEGINNING)], consumer.clock)
+    with pytest.raises(BrokerUnavailableError, match=r"t\.signals could not be read to its end within 3 s"):
+        list(records.read_to_end(3))
+    assert consumer.now < 6
 
 
 def test_a_partition_that_is_not_there_is_refused_by_name() -> None:

@@ -113,6 +113,11 @@ def restarted_and_cancelled_again(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(dispatch.HANDLERS, JoinFlow, lambda command, *rest: join(replace(command, restarted=False), *rest))
 
 
+def an_end_of_the_life_before(patch: pytest.MonkeyPatch) -> None:
+    """A member that was restarted leaves its flow when its first end is told once more."""
+    patch.setattr(flow_commands, "restarted_since", lambda *_: False)
+
+
 def exempt_for_ever(patch: pytest.MonkeyPatch) -> None:
     """The next cancel does not reach restarted members either."""
     right = flows.cancelled
@@ -157,6 +162,7 @@ LONG = (
     chosen_at_every_tick,
     restored_without_members,
     closed_for_ever,
+    an_end_of_the_life_before,
     exempt_for_ever,
     restarted_and_shut_out,
     shut_out_for_ever,

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from streams.codec import encode
+from streams.codec import encode, encode_invocation
 from streams.engine.answers import At, PageSizes
-from streams.engine.effects import PutFlow, PutMembers, RemoveFlow, RemoveMembers
-from streams.model import Flow, Member, MemberState, Meta
+from streams.engine.effects import InsertRow, PutFlow, PutMembers, RemoveFlow, RemoveMembers, RemoveRow
+from streams.model import Flow, Invocation, Member, MemberState, Meta, Row, Status
 from streams.state.keys import flow_key, flow_named, member_named, member_prefix
 from streams.state.store import Store
 from streams.state.table import Table
@@ -64,7 +65,13 @@ def test_a_key_names_what_it_was_made_of(flow_id: str, children: bool) -> None: 
     assert member_named(f"{member_prefix(children, flow_id)}5/12"[2:]) == ((children, flow_id), 5, 12)
 
 
-@pytest.mark.parametrize("key", ["g/n/x/3", "g/z/x/3/7", "g/n/x/3/seven", "g/n/x/-3/7", "g/n//3/7", "g/"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("g/n/x/3", "g/z/x/3/7", "g/n/x/3/seven", "g/n/x/-3/7", "g/n//3/7", "g/"),
+        *("g/n/x/03/7", "g/n/x/3/07", f"g/n/x/3/{2**63}"),
+    ],
+)
 def test_a_malformed_entry_is_left_out_and_counted(key: str, store: Store) -> None:
     """It could never be answered for; those beside it are kept."""
     good = records(FLOWS[0])
@@ -74,6 +81,18 @@ def test_a_malformed_entry_is_left_out_and_counted(key: str, store: Store) -> No
     assert store.malformed == {key, "g/n/x/3/9"}
     store.apply_changelog([("g/n/x/3/9", encode(Member()), 5)])
     assert store.malformed == {key}
+
+
+def test_a_row_that_came_in_this_turn_is_known_to_be_a_parent(store: Store) -> None:
+    """Where a turn ends must not decide whether a cancel or a restart finds the flow of its children."""
+    store.apply_changelog([(*record, offset) for offset, record in enumerate(records(FLOWS[2]))])
+    table = Table(store, 0, 4, PageSizes(9, 9))
+    invocation = Invocation("a", "mail", "send")
+    parent = Row("a", encode_invocation(invocation), 5, 0, Status.FAILED, 1, -1, 0, 0)
+    table.absorb([InsertRow(parent, invocation)], At(0, 5, 0))
+    assert table.with_children([parent]) == [parent]
+    table.absorb([RemoveRow(5, "a"), InsertRow(replace(parent, seq=6), invocation)], At(0, 6, 0))
+    assert table.with_children([replace(parent, seq=6)]) == [replace(parent, seq=6)]
 
 
 def test_strays_are_removed_with_the_first_turn(store: Store) -> None:

@@ -15,13 +15,15 @@ from msgspec.structs import replace
 from streams import codec
 from streams.config import Topic
 from streams.errors import StreamsError
-from streams.model import ENGINE_VERSION, Action, Filter, Invocation, Invoke, Meta, StartBatch, Tick
+from streams.model import ENGINE_VERSION, Action, Filter, Invocation, Invoke, Member, Meta, StartBatch, Tick
 from streams.offline.verify import verify
+from streams.protocol.routing import partition_of
 from streams.worker import takeover
 from streams.worker.state_folder import StateFolder
 from streams.worker.task import Phase
 from streams.worker.worker import Worker
 from support.kafka.fake_group import GroupMetadata
+from support.service.flow_world import members
 from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
@@ -46,6 +48,17 @@ def test_a_missing_folder_is_restored_from_the_changelog(world: World) -> None:
     world.run_until_idle()
     assert world.statuses() == before
     world.assert_log_and_changelog_agree()
+
+
+def test_what_a_turn_without_commands_removes_is_counted(world: World) -> None:
+    """The first turn after a takeover may only publish flows: it removes malformed entries, too."""
+    world.invoke(*members(2, prefix="m"))
+    world.run_until_idle()
+    world.cluster.append((world.changelog, partition_of("f", PARTITIONS)), b"g/n/x/0/seven", codec.encode(Member()))
+    world.die()
+    world.run_until_idle()
+    counted = world._alive()._observer.registry.get_sample_value
+    assert counted("streams_reconciled_total", {"what": "entries"}) == 1
 
 
 def test_a_damaged_file_is_moved_aside_and_rebuilt(world: World) -> None:

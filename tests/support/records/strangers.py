@@ -220,6 +220,8 @@ class Strangers:
             "invocation_ids": [],
             "labels": {},
             "restarted": False,
+            "restarted_seq": -1,
+            "revision": pick((-1, 0, 2**63 - 1)),
         }
 
     def _foreign(self) -> Strange:

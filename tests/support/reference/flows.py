@@ -12,6 +12,7 @@ from streams.model import (
     Ending,
     FlowAction,
     JoinFlow,
+    MemberAck,
     MemberAnswer,
     MemberState,
     OnTimeout,
@@ -22,7 +23,7 @@ from support.reference.partition import Refused
 from support.reference.state import Flow, Member
 
 if TYPE_CHECKING:
-    from streams.model import CancelFlow, MemberAck, MemberEnded
+    from streams.model import CancelFlow, MemberEnded
     from support.reference.partition import Partition
     from support.reference.state import FlowName, Row
 
@@ -104,7 +105,7 @@ def open_again(p: Partition, name: FlowName) -> None:
         return
     blank = Flow(name, flow.created_at, p.clock)
     blank.ended = flow.ended
-    blank.members = {place: Member(member.labels) for place, member in flow.members.items()}
+    blank.members = {place: Member(each.labels, since=each.since) for place, each in flow.members.items()}
     p.flows[name] = blank
     members.let_in(p)
 
@@ -134,7 +135,8 @@ def join_flow(p: Partition, command: JoinFlow) -> None:
         cancel(p, flow, of_parent(p, parent, name))
     reaches = flow.action is not None and flow.policy is not CancelPolicy.FLOW_ONLY
     for place in places:
-        flow.members[place] = Member(command.labels, to_ask=reaches and not command.restarted)
+        to_ask = reaches and not command.restarted
+        flow.members[place] = Member(command.labels, to_ask=to_ask, since=command.restarted_seq)
         if reaches and command.restarted:
             flow.members[place].state = MemberState.RESTARTED
     members.let_in(p)
@@ -167,7 +169,7 @@ def member_ended(p: Partition, command: MemberEnded) -> None:
 def _gone(p: Partition, command: MemberEnded | MemberAck) -> None:
     flow = p.flows.get((command.children, command.flow_id))
     places = [(command.member_partition, seq) for seq in command.seqs]
-    gone = [place for place in places if flow is not None and place in flow.members]
+    gone = [place for place in places if flow is not None and _speaks_of(command, flow.members.get(place))]
     if flow is None or not gone:
         return
     for place in gone:
@@ -193,9 +195,15 @@ def member_ack(p: Partition, command: MemberAck) -> None:
     names = command.invocation_ids or (None,) * len(command.seqs)
     for seq, name in zip(command.seqs, names, strict=True):
         member = flow.members.get((command.member_partition, seq))
-        if member is not None:
+        if member is not None and _speaks_of(command, member):
             _answer(flow, member, command.answer, name)
     look_after(p, flow)
+
+
+def _speaks_of(command: MemberEnded | MemberAck, member: Member | None) -> bool:
+    """What was told of a life is not true of the next; but no row comes back."""
+    unknown = isinstance(command, MemberAck) and command.answer is MemberAnswer.NOT_FOUND
+    return member is not None and (unknown or command.revision > member.since)
 
 
 def _answer(flow: Flow, member: Member, answer: MemberAnswer, invocation_id: str | None) -> None:

@@ -43,7 +43,8 @@ def join(p: Partition, row: Row, *, restarted: bool = False) -> None:
     labels = {key: value for key, value in row.invoke.invocation.labels.items() if key in p.reconcile_labels}
     for children, name in names(row):
         home = p.home_of_flow((children, name))
-        joins = JoinFlow(ENGINE_VERSION, home, name, children, p.number, (row.seq,), labels, restarted)
+        since = p.offset if restarted else -1
+        joins = JoinFlow(ENGINE_VERSION, home, name, children, p.number, (row.seq,), labels, restarted, since)
         # Those that live again by one command join together.
         mates = [each for _, each in p.out.appended if isinstance(each, JoinFlow) and _together(each, joins)]
         for mate in mates:
@@ -124,7 +125,8 @@ def act_members(p: Partition, command: ActMembers) -> None:
             answers[answer].append(seq)
     name, home = command.flow_id, p.home_of_flow((command.children, command.flow_id))
     for answer, seqs in answers.items():
-        p.append(home, MemberAck(ENGINE_VERSION, home, name, command.children, p.number, answer, tuple(seqs)))
+        told = (home, name, command.children, p.number, answer, tuple(seqs), (), p.offset)
+        p.append(home, MemberAck(ENGINE_VERSION, *told))
 
 
 def _act(p: Partition, seq: int, row: Row | None, command: ActMembers) -> MemberAnswer | None:
@@ -158,8 +160,9 @@ def tell(p: Partition, command: Command) -> None:
             failed[name][row.seq] = row.invocation_id
     for name, seqs in ended.items():
         home = p.home_of_flow(name)
-        p.append(home, MemberEnded(ENGINE_VERSION, home, name[1], name[0], p.number, tuple(sorted(seqs))))
+        p.append(home, MemberEnded(ENGINE_VERSION, home, name[1], name[0], p.number, tuple(sorted(seqs)), p.offset))
     for name, ids in failed.items():
         home, listed = p.home_of_flow(name), dict(sorted(ids.items()))
         which, who = tuple(listed), tuple(listed.values())
-        p.append(home, MemberAck(ENGINE_VERSION, home, name[1], name[0], p.number, MemberAnswer.FAILED, which, who))
+        told = (home, name[1], name[0], p.number, MemberAnswer.FAILED, which, who, p.offset)
+        p.append(home, MemberAck(ENGINE_VERSION, *told))

@@ -179,7 +179,7 @@ class Lead:
 class Member:
     """A member that has not ended; `to_ask`: the cancel concerns it, and it has not been asked since.
 
-    `to_kill`: it is to be asked even if its end is awaited.
+    `to_kill`: it is to be asked even if its end is awaited. `since`: where it was restarted, -1 if it never was.
     """
 
     labels: dict[str, str]
@@ -187,6 +187,7 @@ class Member:
     to_ask: bool = False
     to_kill: bool = False
     invocation_id: str | None = None
+    since: int = -1
 
 
 @dataclass

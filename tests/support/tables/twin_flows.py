@@ -67,7 +67,7 @@ class TwinFlows:
         seqs = tuple(sorted({shape, shape + 1, self.offset} if shape % 2 else {self.offset}))
         self._same_members(shape % 3, seqs)
         labels = {"k": "v"} if shape % 5 == 0 else {}
-        member = Member(list(MemberState)[shape % 6], shape, labels, "ü" if shape == 4 else None)
+        member = Member(list(MemberState)[shape % 6], shape, labels, "ü" if shape == 4 else None, shape % 3 - 1)
         return [PutMembers(flow_id, children, shape % 3, seqs, member)]
 
     def _unmembers(self, name: int, shape: int) -> list[Effect]:

@@ -65,12 +65,12 @@ def _entry(found: object, flow: object) -> tuple[object, ...]:
     assert isinstance(flow, Flow)
     old = found.round <= flow.reopened or (found.state is MemberState.FAILED and found.round < flow.round)
     state = MemberState.JOINED if old else found.state
-    return state, found.labels, found.invocation_id if state is MemberState.FAILED else None
+    return state, found.labels, found.invocation_id if state is MemberState.FAILED else None, found.restarted_seq
 
 
 def _member(member: state.Member) -> tuple[object, ...]:
     state = MemberState.JOINED if member.state is MemberState.FAILED and member.to_ask else member.state
-    return state, member.labels, member.invocation_id if state is MemberState.FAILED else None
+    return state, member.labels, member.invocation_id if state is MemberState.FAILED else None, member.since
 
 
 def _entries(model: Partition) -> dict[str, tuple[object, ...]]:

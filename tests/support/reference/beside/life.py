@@ -38,7 +38,6 @@ from streams.model import (
 if TYPE_CHECKING:
     from random import Random
 
-    from streams.model import Command
     from support.reference.beside.twin import Cluster
     from support.reference.state import Row
 
@@ -282,15 +281,8 @@ class Life:
         log = self.cluster.logs[random.randrange(self.cluster.partitions)]
         written = [entry.command for entry in log[-20:] if isinstance(entry.command, _REPEATED)]
         repeated = random.choice(written) if written else None
-        if repeated is not None and not self._untrue(repeated):
+        if repeated is not None:
             self.cluster.send(repeated)
-
-    def _untrue(self, command: Command) -> bool:
-        """Whether it says that members have ended of which one lives again: workers write it once, and in order."""
-        if not isinstance(command, MemberEnded):
-            return False
-        rows = self.cluster.pairs[command.member_partition].model.rows.values()
-        return any(row.seq in command.seqs and not row.ended for row in rows)
 
     def _grace(self, random: Random) -> int | None:
         return random.choice((None, None, 0, 2_000, 8_000, 20_000, -1 if random.random() < 0.1 else 12_000))
