@@ -11,7 +11,7 @@ from rich.text import Text
 
 from streams.cli.context import connection_of_command
 from streams.cli.options.sending import Json  # noqa: TC001 - Typer reads the annotations
-from streams.cli.records import decoded, text_or_base64
+from streams.cli.records import decoded
 from streams.cli.show.console import (
     Exit,
     err,
@@ -25,8 +25,8 @@ from streams.cli.show.fitting import Column, fitting, plain, print_fitting, term
 from streams.cli.show.times import iso
 from streams.cli.stdio import already_done
 from streams.client import DeadLetterReader
+from streams.client.dead_letters import brief
 from streams.client.replay import APPLIED, send_again, was_applied, why_not
-from streams.codec.json_form import time_text
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def list_(*, code: _Code = None, json: Json = False) -> None:
     """
     letters = _with_codes(DeadLetterReader(*connection_of_command()).all(), code)
     if json:
-        print_json({"dead_letters": [_brief(each) for each in letters]})
+        print_json({"dead_letters": [brief(each) for each in letters]})
     elif letters:
         print_fitting(_listed(letters))
     else:
@@ -78,7 +78,7 @@ def show(
     partition, offset = _parsed(place)
     letter = _chosen(DeadLetterReader(*connection_of_command()).all(), [(partition, offset)])[0]
     refused = why_not(letter)
-    full = {**_brief(letter), **decoded(letter.value), **({} if refused is None else {"not_sent_again": refused})}
+    full = {**brief(letter), **decoded(letter.value), **({} if refused is None else {"not_sent_again": refused})}
     if json:
         print_json(full)
         return
@@ -115,10 +115,10 @@ def replay(
     connection = connection_of_command()
     found = DeadLetterReader(*connection).all()
     letters = _chosen(found, wanted) if wanted else _with_codes(found, code)
-    applied = [_place(each) for each in letters if was_applied(each)]
+    applied = [each.place for each in letters if was_applied(each)]
     letters = [each for each in letters if not was_applied(each)]
-    refused = {_place(each): reason for each in letters if (reason := why_not(each)) is not None}
-    sound = [each for each in letters if _place(each) not in refused]
+    refused = {each.place: reason for each in letters if (reason := why_not(each)) is not None}
+    sound = [each for each in letters if each.place not in refused]
     for place, reason in refused.items():
         print_error(f"dead letter {place}: {reason}")
     if sound:
@@ -128,7 +128,7 @@ def replay(
     told = f"{len(sound):,} sent again, {len(refused):,} refused{passed}"
     with already_done(told):
         if json:
-            print_json({"sent": [_place(each) for each in sound], "refused": refused, "passed_over": applied})
+            print_json({"sent": [each.place for each in sound], "refused": refused, "passed_over": applied})
         else:
             out.print(told)
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
@@ -163,34 +163,13 @@ def _parsed(place: str) -> tuple[int, int]:
     return int(partition), int(offset)
 
 
-def _place(letter: DeadLetter) -> str:
-    return f"{letter.partition}:{letter.offset}"
-
-
-def _brief(letter: DeadLetter) -> dict[str, Any]:
-    told = {
-        "place": _place(letter),
-        "timestamp": time_text(letter.timestamp),
-        "code": letter.code,
-        "message": letter.message,
-        "key": text_or_base64(letter.key),
-        "source_topic": letter.source_topic,
-        "source_partition": letter.source_partition,
-        "source_offset": letter.source_offset,
-        "source_last_offset": letter.source_last_offset,
-        "source_timestamp": None if letter.source_timestamp is None else time_text(letter.source_timestamp),
-        "truncated_from": letter.truncated,
-    }
-    return {name: value for name, value in told.items() if value is not None}
-
-
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def _listed(letters: list[DeadLetter]) -> Table:
     rows = [
-        plain(_place(each), iso(each.timestamp), each.code, (each.key or b"").decode(errors="replace"), each.message)
+        plain(each.place, iso(each.timestamp), each.code, (each.key or b"").decode(errors="replace"), each.message)
         for each in letters
     ]
     return fitting(_COLUMNS, rows, terminal_width())

@@ -39,16 +39,6 @@ def decoded(value: bytes | None) -> dict[str, Any]:
         return {"undecodable": reason}
 
 
-def text_or_base64(value: bytes | None) -> str | dict[str, str] | None:
-    """Bytes as text if they are text, else as `{"base64": ...}`."""
-    if value is None:
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(value).decode()}
-
-
 def command_of(line: bytes) -> ClientCommand:
     """The command in a line of JSON, not yet checked against the rules of its fields.
 

@@ -11,9 +11,9 @@ import msgspec
 import typer
 
 from streams.cli.context import connection_of_command
-from streams.cli.records import decoded, text_or_base64
+from streams.cli.records import decoded
 from streams.cli.show.console import Exit, err
-from streams.codec.json_form import time_text
+from streams.codec.json_form import text_or_base64, time_text
 from streams.config import Topic
 from streams.kafka.headers import headers_of
 from streams.kafka.tail import tail as read

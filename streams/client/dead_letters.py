@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams import codec
 from streams.client.threads import in_a_thread
+from streams.codec.json_form import text_or_base64, time_text
 from streams.config import Topic
 from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
@@ -55,6 +56,11 @@ class DeadLetter:
     source_last_offset: int | None = None
 
     @property
+    def place(self) -> str:
+        """Its own place, as people write it: `<partition>:<offset>`."""
+        return f"{self.partition}:{self.offset}"
+
+    @property
     def decoded(self) -> Record | None:
         """The decoded value; None if it holds no record that this version can read."""
         try:
@@ -98,6 +104,24 @@ class DeadLetterReader:
             while True:
                 yield from map(dead_letter, letters.poll())
                 yield None
+
+
+def brief(letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter as JSON, without the bad record; absent fields are left out."""
+    told = {
+        "place": letter.place,
+        "timestamp": time_text(letter.timestamp),
+        "code": letter.code,
+        "message": letter.message,
+        "key": text_or_base64(letter.key),
+        "source_topic": letter.source_topic,
+        "source_partition": letter.source_partition,
+        "source_offset": letter.source_offset,
+        "source_last_offset": letter.source_last_offset,
+        "source_timestamp": None if letter.source_timestamp is None else time_text(letter.source_timestamp),
+        "truncated_from": letter.truncated,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def dead_letter(message: Any) -> DeadLetter:

@@ -17,7 +17,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from streams.codec.json_reading import EPOCH, NOT_IN_THE_SCHEMA, Fault, JsonFaultsError, from_json, present, times
 from streams.model import Record
 
-__all__ = ["MOST_SHOWN", "Fault", "JsonFaultsError", "from_json", "time_text", "to_json"]
+__all__ = ["MOST_SHOWN", "Fault", "JsonFaultsError", "from_json", "text_or_base64", "time_text", "to_json"]
 
 MOST_SHOWN: Final = 20
 """The most values of a list that are shown where records are not shown whole."""
@@ -54,6 +54,16 @@ def time_text(at_ms: int) -> str | int:
     if not 0 <= at_ms <= _LAST_MS:
         return at_ms
     return (EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds") + "Z"
+
+
+def text_or_base64(value: bytes | None) -> str | dict[str, str] | None:
+    """Bytes as text if they are text, else as `{"base64": ...}`."""
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
 
 
 @cache

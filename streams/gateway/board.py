@@ -195,16 +195,19 @@ class _Reader(threading.Thread):
         self._room = threading.Semaphore(_AHEAD)
 
     def run(self) -> None:
-        """TopicRead until asked to stop."""
+        """Read until asked to stop."""
         while not self.stopping.is_set():
             try:
                 self._read()
-            except (StreamsError, KafkaException) as error:
-                log.warning("a topic cannot be read; it is tried again", topic=self._source.topic, why=str(error))
-                self._in_loop(self._board.lost, self._source.topic, str(error))
+            except Exception as error:
+                # Without its thread, the topic would stay as it is and look sound.
+                if self._loop.is_closed():
+                    return
+                topic, why = self._source.topic, str(error) or repr(error)
+                trace = not isinstance(error, StreamsError | KafkaException)
+                log.warning("a topic cannot be read; it is tried again", topic=topic, why=why, exc_info=trace)
+                self._in_loop(self._board.lost, topic, why)
                 self.stopping.wait(AGAIN_S)
-            except RuntimeError:
-                return  # the loop is closed
 
     def _read(self) -> None:
         topic = self._source.topic

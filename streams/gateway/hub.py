@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from typing import Literal, NamedTuple
 
 
@@ -22,7 +22,7 @@ class Subscription:
     """
 
     def __init__(self, keys: list[Key]) -> None:
-        self._pending: dict[Key, None] = dict.fromkeys(keys)
+        self._pending: OrderedDict[Key, None] = OrderedDict.fromkeys(keys)
         self._woken = asyncio.Event()
         self._over = False
         if keys:
@@ -38,22 +38,23 @@ class Subscription:
         self._over = True
         self._woken.set()
 
-    async def take(self, timeout_s: float) -> list[Key] | None:
-        """The keys that have changed, in the order of their first change; empty after `timeout_s` without any.
-
-        None once it is over.
-        """
+    async def changed(self, timeout_s: float) -> bool:
+        """Wait until there is a key to take, or `timeout_s` is over; False once it is all over."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._woken.wait()
         except TimeoutError:
-            return []
-        if self._over:
+            pass
+        return not self._over
+
+    def take(self) -> Key | None:
+        """The key whose change has waited longest; None if there is none."""
+        if not self._pending:
             return None
-        self._woken.clear()
-        keys = list(self._pending)
-        self._pending.clear()
-        return keys
+        key, _ = self._pending.popitem(last=False)
+        if not self._pending and not self._over:
+            self._woken.clear()
+        return key
 
 
 class Hub:

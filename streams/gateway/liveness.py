@@ -1,4 +1,4 @@
-"""A watch on a part's health, from outside: one that is stuck does not say so by itself."""
+"""A part's answers to questions about itself, and a watch on its health: one that is stuck does not say so."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ STUCK_S: Final = 30.0
 """A part that has not said for this long that it is live is stuck, seconds."""
 
 _ANSWER_S: Final = 2.0
+
+
+def ask_part(port: int, path: str, within_s: float) -> tuple[int, bytes] | None:
+    """Status and body of a part's answer, from its port of this machine; None if it gives none in time."""
+    asking = http.client.HTTPConnection("127.0.0.1", port, timeout=within_s)
+    try:
+        asking.request("GET", path)
+        answer = asking.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        asking.close()
 
 
 class LivenessWatch:
@@ -39,15 +52,6 @@ class LivenessWatch:
 
     def _watch(self) -> None:
         while not self._ended.wait(ASK_EVERY_S):
-            if self._is_live():
+            answer = ask_part(self._port, "/health/live", _ANSWER_S)
+            if answer is not None and answer[0] == http.HTTPStatus.OK:
                 self._live_at = time.monotonic()
-
-    def _is_live(self) -> bool:
-        asking = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_ANSWER_S)
-        try:
-            asking.request("GET", "/health/live")
-            return asking.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            asking.close()

@@ -34,7 +34,7 @@ class NotKnownError(StreamsError):
 
 
 class Commands:
-    """Appends commands to the log. Use it as an async context manager; a broker that is away then is no error yet."""
+    """Appends commands to the log. Use it as an async context manager; an absent broker is not an error yet."""
 
     def __init__(self, settings: Settings, clients: Clients) -> None:
         self._settings, self._clients = settings, clients

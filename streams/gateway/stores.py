@@ -198,7 +198,7 @@ class Conflict(NamedTuple):
 
     partition: int
     offset: int
-    at: int
+    timestamp: int
     start: StartBatch | None
 
 

@@ -139,9 +139,10 @@ class Outbox:
             value = None if progress is None else codec.encode(progress)
             self.flows[partition_of(flow_id, self._flow_partitions)].append({"key": flow_id, "value": value})
 
-    def address_published(self, address: WorkerAddress) -> None:
-        """Add the address of a partition's worker."""
-        self.addresses[0].append({"key": str(address.partition), "value": codec.encode(address)})
+    def address_published(self, partition: int, address: WorkerAddress | None) -> None:
+        """Add the address of a partition's worker; None is a tombstone."""
+        value = None if address is None else codec.encode(address)
+        self.addresses[0].append({"key": str(partition), "value": value})
 
     def sizes(self) -> dict[Topic, int]:
         """Number of records for each topic."""

@@ -107,7 +107,8 @@ class PartitionTask:
         self.listing: Listing | None = None
         """The queries on its table; open while it runs."""
         self.address: WorkerAddress | None = None
-        """Where its queries are answered, until that is published."""
+        """Where its queries are answered; None: nowhere."""
+        self.address_published = False
         self.known_ahead: Places | None = None
         """If the log is applied once more: the records that were found to be stamped too far ahead the first time."""
         self._last_tick_at = 0
@@ -221,6 +222,7 @@ class PartitionTask:
 
     def _end_queries(self) -> None:
         listing, self.listing, self.address = self.listing, None, None
+        self.address_published = False
         if listing is not None:
             listing.close()
 

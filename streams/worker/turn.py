@@ -184,12 +184,15 @@ class Turn:
             self.outbox.flows_published(records)
 
     def publish_addresses(self, tasks: Iterable[PartitionTask]) -> None:
-        """Publish where the queries of these partitions are answered, once per takeover; input as for flows."""
+        """Publish where the queries of these partitions are answered, once per takeover; input as for flows.
+
+        Also that they are answered nowhere: else gateways would go by the address of the worker before.
+        """
         for task in tasks:
-            if task.address is not None:
+            if not task.address_published:
                 self._include(task)
-                self.outbox.address_published(task.address)
-                task.address = None
+                self.outbox.address_published(task.partition, task.address)
+                task.address_published = True
 
     def _include(self, task: PartitionTask) -> None:
         """Make a partition part of the turn that may have no input."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from streams.errors import StreamsError
 from streams.gateway import liveness, supervisor
+from streams.gateway.api.serve import Merge
 from streams.gateway.child import Child
 from streams.gateway.liveness import LivenessWatch
 from streams.gateway.supervisor import Supervisor, listening
@@ -122,6 +124,35 @@ def test_a_part_that_answers_is_not_stuck(live_port: int, monkeypatch: pytest.Mo
     assert not threading.Event().wait(1.0)
     assert not watch.stuck
     watch.end()
+
+
+@pytest.mark.parametrize(
+    ("answer", "why", "metrics"),
+    [
+        (b"200 OK\r\nContent-Length: 2\r\n\r\n{}", None, b"{}"),
+        (b'503 Busy\r\nContent-Length: 11\r\n\r\n{"why":"x"}', "x", b'{"why":"x"}'),
+        (b"200 OK\r\nContent-Length: 9\r\n\r\n{", "it does not answer", b""),
+        (b"500 Bug\r\nContent-Length: 2\r\n\r\noh", "it does not answer", b"oh"),
+    ],
+)
+def test_a_merge_that_dies_in_its_answer_is_not_ready(
+    answer: bytes, why: str | None, metrics: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is this machine's: no proxy of the environment is asked in its place."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    def serve(socket: Any) -> None:
+        for _ in range(2):
+            with socket.accept()[0] as asked:
+                asked.recv(4_096)
+                asked.sendall(b"HTTP/1.1 " + answer)
+
+    with listening("127.0.0.1:0", "") as socket:
+        threading.Thread(target=serve, args=(socket,), daemon=True).start()
+        merge = Merge(socket.getsockname()[1])
+        health = asyncio.run(merge.ready())
+        assert (health.ok, health.body.get("why")) == (why is None, why)
+        assert asyncio.run(merge.metrics()) == metrics
 
 
 def test_an_address_that_is_taken_is_told_by_its_setting() -> None:

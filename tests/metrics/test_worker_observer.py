@@ -93,7 +93,8 @@ def test_what_was_applied_and_written_is_counted(world: World) -> None:
     written = values(world, "streams_written_total", "topic")
     assert written.pop(Topic.COMMANDS) == world.published_count(Topic.COMMANDS) - sent
     assert written == {
-        topic: world.published_count(topic) for topic in (Topic.CHANGELOG, Topic.SIGNALS, Topic.BATCH_SLICES)
+        topic: world.published_count(topic)
+        for topic in (Topic.CHANGELOG, Topic.SIGNALS, Topic.BATCH_SLICES, Topic.WORKERS)
     }
     turns = value(world, "streams_turn_seconds_count")
     assert turns == value(world, "streams_transaction_seconds_count") == worker_of(world).turns

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from support.service.browser import PATIENCE_MS
-from support.service.pretend_api import PretendApi
+from support.service.pretend_api import CREATED, PretendApi
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -63,3 +63,15 @@ def test_what_was_asked_of_one_flow_is_not_shown_with_another(pages: Browser) ->
     expect(page.locator("h1 code")).to_have_text("y")
     expect(page.get_by_text("cancel: asked")).to_have_count(0)
     expect(page.locator("h1")).to_be_focused()
+
+
+def test_the_system_shows_dead_letters_as_the_api_tells_of_them(pages: Browser) -> None:
+    """When, and with which key: one that is not text is shown as base64."""
+    api = PretendApi(0)
+    letter = {"place": "0:17", "timestamp": CREATED, "code": "unknown_schema", "message": "m", "key": "i-1"}
+    api.items["/dead-letters"] = [{**letter, "place": "0:18", "key": {"base64": "/w=="}}, letter]
+    page = api.page(pages, "#/system")
+    rows = page.get_by_role("region", name="Dead letters").locator("tbody tr")
+    expect(rows.locator("[data-name=key]")).to_have_text(["/w==", "i-1"])
+    expect(rows.locator("time")).to_have_count(2)
+    assert rows.locator("time").first.get_attribute("datetime") == CREATED

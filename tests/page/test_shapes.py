@@ -27,7 +27,8 @@ def _crowded() -> PretendApi:
     """All that is shown is long, and there is much of it."""
     labels = {"tenant": LONG, "plan": "gold", "region": "eu-central-1", "a": "b"}
     row = {"invocation_id": f"i/{LONG}", "service": "inventory-service", "handler": "reserve", "labels": labels}
-    times = {"created_at": CREATED, "modified_at": CREATED, "updated_at": CREATED, "since": CREATED, "at": CREATED}
+    times = {"created_at": CREATED, "modified_at": CREATED, "updated_at": CREATED, "since": CREATED}
+    times["timestamp"] = CREATED
     counters = dict.fromkeys(("scan_total", "scanned", "matched", "done", "pending", "skipped", "failed"), 1_234_567)
     slices = [{"partition": number, "state": "RUNNING", **counters} for number in range(3)]
     flow = dict.fromkeys(("members", "live", "pending", "ended", "kept", "failed"), 1_234_567)

@@ -250,7 +250,8 @@ def test_a_log_begun_by_an_earlier_engine_is_not_judged_by_this_one(world: World
 
 def test_the_verifier_finds_a_changelog_that_lies(world: World) -> None:
     """A row that says something else than the log is named."""
-    record = world.cluster.records(world.changelog, 0)[0]
+    records = world.cluster.records(world.changelog, 0)
+    record = next(each for each in records if (each.key or b"").startswith(b"i/"))
     row, _ = codec.decode_row(record.value or b"")
     lie = codec.encode_row(replace(row, attempt=7))
     world.cluster.append((world.changelog, 0), record.key, lie)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from streams.config import Settings
 
 
 class Role(StrEnum):
@@ -18,6 +21,11 @@ class Caller(NamedTuple):
 
     name: str
     role: Role
+
+
+def nobody(settings: Settings) -> Caller:
+    """The caller where nobody has to say who they are."""
+    return Caller(settings.actor or "local", Role.OPERATOR)
 
 
 class Token(NamedTuple):

@@ -70,7 +70,7 @@ class Logins:
         """Take the form: a cookie and the way to the page, or the form again.
 
         Raises:
-            RequestRefusedError: it is no form, or too large.
+            RequestRefusedError: it is not a form, or it is too large.
         """
         if (request.header("content-type") or "").partition(";")[0].strip().lower() != _FORM:
             raise RequestRefusedError(415, f"the login takes {_FORM}")

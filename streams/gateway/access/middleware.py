@@ -12,7 +12,7 @@ import structlog
 
 from streams.gateway.access import paths
 from streams.gateway.access.answers import OutgoingAnswer, RequestRefusedError
-from streams.gateway.access.callers import Caller, Role
+from streams.gateway.access.callers import Role, nobody
 from streams.gateway.access.login import Logins
 from streams.gateway.access.origins import Origins
 from streams.gateway.access.rates import Rate
@@ -66,7 +66,7 @@ class Access:
         self._settings = settings
         self._tokens = tokens
         self._clock = clock
-        self._nobody = Caller(settings.actor or "local", Role.OPERATOR)
+        self._nobody = nobody(settings)
         self._origins = Origins(settings)
         self._logins = Logins(tokens, None if tokens is None else Sessions(tokens, clock), timer)
         self._rate = Rate(A_SECOND, BURST, timer)

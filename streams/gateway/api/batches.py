@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from streams.client import compose, new_batch_id
 from streams.codec.json_form import Fault, time_text, to_json
-from streams.gateway.api.bodies import ControlBatchBody, StartBatchBody, json_of, record_of
+from streams.gateway.api.bodies import ControlBatchBody, StartBatchBody, command_of, json_of
 from streams.gateway.api.callers import caller_of, require_ready, require_same_engine, services_of
-from streams.gateway.api.faults import fault_of, require_faultless
+from streams.gateway.api.faults import fault_of
 from streams.gateway.api.listed import page_of
 from streams.gateway.api.paths import id_of
 from streams.gateway.api.problems import FaultsError, ProblemError
@@ -25,11 +25,9 @@ from streams.protocol.content import content_hash
 from streams.protocol.validation import id_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from streams.gateway.api.services import Services
     from streams.gateway.board import Board
-    from streams.model import BatchHeader, BatchProgress
+    from streams.model import BatchHeader, BatchProgress, ControlBatch
 
 SEEN_WITHIN_S: Final = 2.0
 """How long a start waits for the batch's header, seconds."""
@@ -64,7 +62,7 @@ async def post_batch(request: Request) -> Response:
     await require_ready(services)
     if (known := services.board.batches.header(start.batch_id)) is not None:
         return _started(services, start, known)
-    require_same_engine(services)
+    await require_same_engine(services)
     await services.commands.send(start)
     services.accepted.add(start.batch_id)
     header = await _header(services.board, start.batch_id, SEEN_WITHIN_S)
@@ -128,15 +126,17 @@ async def get_batch(request: Request, batch_id: str) -> Response:
 async def post_batch_control(request: Request) -> Response:
     """Pause, resume, abort or throttle a batch."""
     services = services_of(request)
-    body = record_of(ControlBatchBody, await json_of(request))
-    options: compose.ControlOptions = {"actor": caller_of(request).name}
-    if body.max_rate is not None:
-        options["max_rate"] = body.max_rate
-    control = compose.control(body.batch_id, body.operation, options)
-    require_faultless(control)
+
+    def made(body: Any) -> ControlBatch:
+        options: compose.ControlOptions = {"actor": caller_of(request).name}
+        if body.max_rate is not None:
+            options["max_rate"] = body.max_rate
+        return compose.control(body.batch_id, body.operation, options)
+
+    control = command_of(ControlBatchBody, await json_of(request), made)
     await require_ready(services)
     _require_open(services, control.batch_id, control.operation)
-    require_same_engine(services)
+    await require_same_engine(services)
     await services.commands.send(control)
     return JSONResponse(to_json(control), HTTPStatus.ACCEPTED)
 
@@ -147,37 +147,20 @@ def unknown_batch(name: str) -> ProblemError:
 
 
 def _start_of(request: Request, fields: dict[str, Any]) -> StartBatch:
-    try:
-        body = record_of(StartBatchBody, fields)
-    except FaultsError as error:
-        raise FaultsError([*error.faults, *_broken_rules(fields, error.faults)]) from None
     key = _idempotency_key(request)
-    if key is not None and body.batch_id is not None and key != body.batch_id:
-        raise FaultsError(
-            [Fault("batch_id", f"is {body.batch_id}, and {_KEY} is {key}: give one of them, or the same")]
-        )
-    if key is not None and (fault := id_fault(key)):
+    if key is not None and fields.get("batch_id") is None and (fault := id_fault(key)):
         raise FaultsError([Fault(_KEY, fault)])
-    said = {name: getattr(body, name) for name in body.__struct_fields__}
-    said |= {"batch_id": body.batch_id or key or new_batch_id(), "actor": caller_of(request).name}
-    start = StartBatch(**said)
-    require_faultless(start)
+
+    def made(body: Any) -> StartBatch:
+        batch_id = body.batch_id or key or new_batch_id()
+        return StartBatch(**asdict(body) | {"batch_id": batch_id, "actor": caller_of(request).name})
+
+    start = command_of(StartBatchBody, fields, made)
+    if key is not None and key != start.batch_id:
+        raise FaultsError(
+            [Fault("batch_id", f"is {start.batch_id}, and {_KEY} is {key}: give one of them, or the same")]
+        )
     return start
-
-
-def _broken_rules(fields: Mapping[str, Any], known: Iterable[Fault]) -> list[Fault]:
-    """The rules that the rest of a body breaks, of which some fields cannot be read."""
-    unread = {fault.field.partition(".")[0].partition("[")[0] for fault in known} | {"actor"}
-    if "action" in unread:
-        unread.add("filter")  # what a filter may say depends on the action
-    read = {name: value for name, value in fields.items() if name not in unread}
-    body = record_of(StartBatchBody, {"action": Action.KILL.value, "filter": {"match_all": True}, **read})
-    said = {name: getattr(body, name) for name in body.__struct_fields__}
-    try:
-        require_faultless(StartBatch(**{**said, "batch_id": body.batch_id or "b"}))
-    except FaultsError as error:
-        return list(error.faults)
-    return []
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -189,7 +172,7 @@ def _idempotency_key(request: Request) -> str | None:
     try:
         return str(keys[0].decode("utf-8"))
     except UnicodeDecodeError:
-        raise FaultsError([Fault(_KEY, "is no UTF-8")]) from None
+        raise FaultsError([Fault(_KEY, "is not UTF-8")]) from None
 
 
 async def _header(board: Board, batch_id: str, within_s: float) -> BatchHeader | None:
@@ -251,7 +234,7 @@ def _conflicts(board: Board, batch_id: str, header: BatchHeader) -> list[dict[st
         said = (
             {} if each.start is None else {"actor": each.start.actor, "differs": differing_fields(each.start, header)}
         )
-        place = {"dead_letter": f"{each.partition}:{each.offset}", "at": time_text(each.at)}
+        place = {"dead_letter": f"{each.partition}:{each.offset}", "timestamp": time_text(each.timestamp)}
         found.append({**place, **{name: value for name, value in said.items() if value is not None}})
     return found
 

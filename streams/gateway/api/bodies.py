@@ -4,88 +4,107 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, get_type_hints
+
+import msgspec
 
 from streams.codec.json_form import Fault, JsonFaultsError, from_json
+from streams.codec.json_reading import NOT_IN_THE_SCHEMA
+from streams.gateway.api.faults import require_faultless
 from streams.gateway.api.problems import FaultsError, ProblemError
 from streams.model import (
-    Action,
+    Act,
+    CancelFlow,
     CancelPolicy,
-    ControlOperation,
+    ControlBatch,
+    Exclusion,
     Filter,
     FlowAction,
     Invocation,
-    OnTimeout,
+    Invoke,
     Record,
+    StartBatch,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from fastapi import Request
 
 MAX_BODY: Final = 2 * 1024 * 1024
 """Most bytes of a body: the largest command as JSON, with its payload as base64."""
 
-_DEEPEST: Final = 64
 _CALLERS: Final = "is the name of the caller: leave it out"
 
+_MADE_UP: Final[dict[str, Any]] = {
+    "action": "KILL",
+    "operation": "PAUSE",
+    "batch_id": "b",
+    "flow_id": "f",
+    "invocation_id": "i",
+    "service": "s",
+    "handler": "h",
+    "filter": {"match_all": True},
+    "invocation": {"invocation_id": "i", "service": "s", "handler": "h"},
+}
+"""Values that break no rule, for fields that must be there and cannot be read."""
+_WITHIN: Final[dict[str, type[Record]]] = {"filter": Filter, "exclude": Exclusion, "invocation": Invocation}
+"""Fields that are records, of which the rest can be read where a part cannot."""
+_DECIDED: Final = {
+    "action": ("filter.statuses", "filter.exclude.statuses"),
+    "operation": ("max_rate",),
+    "invocation.service": ("invocation.object_key",),
+}
+"""Fields whose rules nobody can tell without another one."""
+
 _R = TypeVar("_R", bound=Record)
+_C = TypeVar("_C", bound=StartBatch | ControlBatch | Act | CancelFlow | Invoke)
 
 
-class StartBatchBody(Record, frozen=True):
-    """Starts a batch: one action on all invocations that a filter matches."""
+def _body_of(command: type[Record], says: str, without: tuple[str, ...] = (), **given: Any) -> Any:
+    """The type of the body that becomes a command: whatever field the command gets, the body has it too.
 
-    action: Action
-    filter: Filter
-    batch_id: str | None = None
-    dry_run: bool = False
-    limit: int | None = None
-    max_rate: float | None = None
-    grace_ms: int | None = None
-    on_timeout: OnTimeout = OnTimeout.KILL
-    standing_until: int | None = None
-    expires_at: int | None = None
-    reason: str | None = None
+    Args:
+        command: the command's type.
+        says: the description.
+        without: fields that the gateway fills in, besides the actor.
+        given: defaults of fields that a body may leave out, though the command needs them.
+    """
+    hints = get_type_hints(command)
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for each in msgspec.structs.fields(command):
+        if each.name in {"actor", NOT_IN_THE_SCHEMA, *without}:
+            continue
+        hint, default = hints[each.name], given.get(each.name, each.default)
+        if each.name in given or not each.required:
+            fields.append((each.name, hint | None if default is None else hint, default))
+        else:
+            fields.append((each.name, hint))
+    name = f"{command.__name__}Body"
+    return msgspec.defstruct(name, fields, bases=(Record,), module=__name__, namespace={"__doc__": says}, kw_only=True)
 
 
-class ControlBatchBody(Record, frozen=True):
-    """Changes a batch that runs. `max_rate`: rows a second, with SET_RATE."""
+StartBatchBody: Final = _body_of(
+    StartBatch, "Starts a batch: one action on all invocations that a filter matches.", batch_id=None
+)
+ControlBatchBody: Final = _body_of(
+    ControlBatch, "Changes a batch that runs. `max_rate`: rows a second, with SET_RATE.", ("control_no",)
+)
+CancelFlowBody: Final = _body_of(
+    CancelFlow,
+    "Cancels a flow and its members. `children`: `flow_id` is an invocation's, and its children are meant.",
+    action=FlowAction.CANCEL,
+    policy=CancelPolicy.CANCEL_ALL,
+)
+InvokeBody: Final = _body_of(
+    Invoke, "Brings an invocation into the table. Its `invocation_id` may be left out: it then gets a new one."
+)
 
-    batch_id: str
-    operation: ControlOperation
-    max_rate: float | None = None
 
-
-class ActBody(Record, frozen=True):
+class ActBody(_body_of(Act, "", ("cause", "only_unstarted", "seq"))):  # type: ignore[misc]
     """One action on one invocation."""
 
-    invocation_id: str
-    action: Action
-    grace_ms: int | None = None
-    on_timeout: OnTimeout = OnTimeout.KILL
     reason: str | None = None
-
-
-class CancelFlowBody(Record, frozen=True):
-    """Cancels a flow and its members. `children`: `flow_id` is an invocation's, and its children are meant."""
-
-    flow_id: str
-    action: FlowAction = FlowAction.CANCEL
-    policy: CancelPolicy = CancelPolicy.CANCEL_ALL
-    grace_ms: int | None = None
-    on_timeout: OnTimeout = OnTimeout.KILL
-    reason: str | None = None
-    children: bool = False
-
-
-class InvokeBody(Record, frozen=True):
-    """Brings an invocation into the table. Its `invocation_id` may be left out: it then gets a new one."""
-
-    invocation: Invocation
-    scheduled_at: int | None = None
-    adopt: bool = False
-    payload: bytes | None = None
 
 
 class ReplayBody(Record, frozen=True):
@@ -100,8 +119,8 @@ async def json_of(request: Request) -> dict[str, Any]:
     """The JSON object in a body.
 
     Raises:
-        ProblemError: 400 no JSON, 413 too large, 415 not said to be JSON.
-        FaultsError: 422, a JSON value that is no object, or holds a name twice.
+        ProblemError: 400 not JSON, 413 too large, 415 not said to be JSON.
+        FaultsError: 422, the JSON value is not an object, or an object in it has a name twice.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -118,9 +137,9 @@ async def json_of(request: Request) -> dict[str, Any]:
     try:
         found = json.loads(bytes(body).decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "no-json", f"the body is no JSON: {error}") from None
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "no-json", f"the body is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise FaultsError([Fault("", "is no object: write {...}")])
+        raise FaultsError([Fault("", "is not an object: write {...}")])
     return found
 
 
@@ -140,6 +159,51 @@ def record_of(kind: type[_R], body: Mapping[str, Any]) -> _R:
     return record
 
 
+def command_of(kind: type[Any], fields: Mapping[str, Any], made: Callable[[Any], _C]) -> _C:
+    """The command that a body becomes.
+
+    Args:
+        kind: the type of the body.
+        fields: the body.
+        made: makes the command.
+
+    Raises:
+        FaultsError: it is not such a body, or breaks rules of the protocol, with all faults.
+    """
+    try:
+        command = made(record_of(kind, fields))
+    except FaultsError as error:
+        raise FaultsError([*error.faults, *_further_faults(kind, fields, error, made)]) from None
+    require_faultless(command)
+    return command
+
+
+def _further_faults(kind: type[Any], fields: Mapping[str, Any], known: FaultsError, made: Any) -> list[Fault]:
+    """The rules that the rest of a body breaks, of which some fields cannot be read."""
+    told = {fault.field.partition("[")[0] for fault in known.faults}
+    aside = told.union(*(_DECIDED.get(each, ()) for each in told))
+    try:
+        require_faultless(made(record_of(kind, _readable(kind, fields, aside, ""))))
+    except FaultsError as error:
+        return [each for each in error.faults if each.field.partition("[")[0] not in told]
+    return []
+
+
+def _readable(kind: type[Any], fields: Mapping[str, Any], aside: Collection[str], path: str) -> dict[str, Any]:
+    """The fields of a record but those aside, in whose place is what breaks no rule. `path`: what is before a name."""
+    known = kind.__struct_fields__
+    found = {name: value for name, value in _MADE_UP.items() if name in known and f"{path}{name}" in aside}
+    for name, value in fields.items():
+        field = f"{path}{name}"
+        if field in aside:
+            continue
+        if not any(each.startswith(f"{field}.") for each in aside):
+            found[name] = value
+        elif name in _WITHIN and (rest := _readable(_WITHIN[name], value, aside, f"{field}.")):
+            found[name] = rest
+    return found | ({"match_all": True} if kind is Filter else {})
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -150,4 +214,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")

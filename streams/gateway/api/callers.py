@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from streams.gateway.access.callers import Caller, Role, nobody
 from streams.gateway.api.problems import ProblemError
 from streams.model import ENGINE_VERSION
 
@@ -14,24 +15,13 @@ if TYPE_CHECKING:
 
     from streams.gateway.api.services import Services
 
-OPERATOR: Final = "operator"
-LOCAL: Final = "local"
 _READY_S: Final = 5.0
 
 
-class Anybody(NamedTuple):
-    """A caller where nobody has to say who they are."""
-
-    name: str
-    role: str = OPERATOR
-
-
-def caller_of(request: Request) -> Any:
+def caller_of(request: Request) -> Caller:
     """The caller: its `name`, which is the actor of its commands, and its `role`."""
-    found = request.scope.get("state", {}).get("caller")
-    if found is not None:
-        return found
-    return Anybody(request.app.state.settings.actor or LOCAL)
+    found: Caller | None = request.scope.get("state", {}).get("caller")
+    return nobody(request.app.state.settings) if found is None else found
 
 
 def services_of(request: Request) -> Services:
@@ -53,22 +43,23 @@ async def require_ready(services: Services) -> None:
 def require_operator(request: Request, what: str) -> None:
     """Raise a problem, 403, unless the caller is an operator; `what`: what only an operator may do."""
     caller = caller_of(request)
-    if caller.role != OPERATOR:
+    if caller.role is not Role.OPERATOR:
         raise ProblemError(
             HTTPStatus.FORBIDDEN, "forbidden", f"{caller.name} is a {caller.role}: {what} is for operators"
         )
 
 
-def require_same_engine(services: Services) -> None:
-    """Raise a problem, 503, while a partition's worker is of an older engine than this gateway.
+async def require_same_engine(services: Services) -> None:
+    """Raise a problem, 503, while a partition's worker is of an older engine than this gateway, or may be.
 
     It might not know what the gateway writes.
     """
+    await require_ready(services)
     old = [each for each in services.board.workers.values() if each.engine_version < ENGINE_VERSION]
     if old:
         first = min(old, key=lambda each: each.partition)
         detail = (
             f"worker {first.worker_id} of partition {first.partition} is of engine {first.engine_version}, this "
-            f"gateway of {ENGINE_VERSION}: upgrade the workers. The command was not accepted: nothing has changed."
+            f"gateway of {ENGINE_VERSION}: upgrade the workers"
         )
-        raise ProblemError(503, "older-engine", detail, headers={"Retry-After": "5"}, accepted=False)
+        raise ProblemError(503, "older-engine", detail, headers={"Retry-After": "5"})

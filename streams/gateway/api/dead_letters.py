@@ -10,15 +10,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from streams.client import DeadLetterReader
+from streams.client.dead_letters import brief
 from streams.client.errors import DeliveryError
 from streams.client.replay import send_again, was_applied, why_not
-from streams.codec.json_form import Fault, time_text, to_json
+from streams.codec.json_form import Fault, to_json
 from streams.errors import StreamsError
+from streams.gateway.access.callers import Role
 from streams.gateway.api.bodies import ReplayBody, json_of, record_of
-from streams.gateway.api.callers import OPERATOR, caller_of, require_same_engine, services_of
+from streams.gateway.api.callers import caller_of, require_same_engine, services_of
 from streams.gateway.api.problems import FaultsError, ProblemError
 from streams.gateway.api.queries import Parameters
-from streams.gateway.sending import NotKnownError
+from streams.gateway.sending import NotAcceptedError, NotKnownError
 
 if TYPE_CHECKING:
     from streams.client import DeadLetter
@@ -39,7 +41,7 @@ async def get_dead_letters(request: Request) -> Response:
     limit = asked.whole("limit", 100, 1, MOST)
     asked.require_sound()
     letters = [each for each in await _all(services_of(request)) if not codes or each.code in codes]
-    values = caller_of(request).role == OPERATOR
+    values = caller_of(request).role is Role.OPERATOR
     newest = letters[: -limit - 1 : -1]
     return JSONResponse({"items": [_shown(each, values=values) for each in newest], "total": len(letters)})
 
@@ -51,18 +53,20 @@ async def post_replay(request: Request) -> Response:
     body = record_of(ReplayBody, await json_of(request))
     if sum((body.places is not None, body.codes is not None, body.all)) != 1:
         raise FaultsError([Fault("", "says which by places, by codes or by all: give one of the three")])
-    require_same_engine(services)
+    await require_same_engine(services)
     letters = _chosen(await _all(services), body)
-    applied = [_place(each) for each in letters if was_applied(each)]
+    applied = [each.place for each in letters if was_applied(each)]
     left = [each for each in letters if not was_applied(each)]
-    refused = {_place(each): why for each in left if (why := why_not(each)) is not None}
-    sound = [each for each in left if _place(each) not in refused]
+    refused = {each.place: why for each in left if (why := why_not(each)) is not None}
+    sound = [each for each in left if each.place not in refused]
     if sound:
         try:
             await asyncio.to_thread(send_again, services.settings, services.clients, sound)
         except DeliveryError as error:
             raise NotKnownError(str(error)) from error
-    told = {"sent": [_place(each) for each in sound], "refused": refused, "passed_over": applied}
+        except StreamsError as error:
+            raise NotAcceptedError(str(error)) from error
+    told = {"sent": [each.place for each in sound], "refused": refused, "passed_over": applied}
     return JSONResponse(told, HTTPStatus.ACCEPTED)
 
 
@@ -79,33 +83,17 @@ def _chosen(letters: list[DeadLetter], body: ReplayBody) -> list[DeadLetter]:
         return [each for each in letters if each.code in body.codes]
     if body.places is None:
         return letters
-    by_place = {_place(each): each for each in letters}
+    by_place = {each.place: each for each in letters}
     missing = [place for place in body.places if place not in by_place]
     if missing:
         raise FaultsError([Fault("places", f"names {', '.join(missing[:20])}, where there is no dead letter")])
     return [by_place[each] for each in dict.fromkeys(body.places)]
 
 
-def _place(letter: DeadLetter) -> str:
-    return f"{letter.partition}:{letter.offset}"
-
-
 def _shown(letter: DeadLetter, *, values: bool) -> dict[str, Any]:
-    key = None if letter.key is None else letter.key.decode(errors="replace")
-    shown: dict[str, Any] = {
-        "place": _place(letter),
-        "at": time_text(letter.timestamp),
-        "code": letter.code,
-        "message": letter.message,
-        "key": key,
-        "source_topic": letter.source_topic,
-        "source_partition": letter.source_partition,
-        "source_offset": letter.source_offset,
-        "source_last_offset": letter.source_last_offset,
-        "source_timestamp": None if letter.source_timestamp is None else time_text(letter.source_timestamp),
-        "truncated_from": letter.truncated,
-        "not_sent_again": why_not(letter),
-    }
+    shown = brief(letter)
+    if (refused := why_not(letter)) is not None:
+        shown["not_sent_again"] = refused
     if values and (record := letter.decoded) is not None:
         shown["record"] = {"type": type(record).__name__, **to_json(record, whole=False)}
-    return {name: value for name, value in shown.items() if value is not None}
+    return shown

@@ -32,6 +32,8 @@ QUIET_S: Final = 15.0
 NEWEST: Final = 200
 """Batches, and flows, that a stream of all begins with, besides those that are not over."""
 
+_AT_ONCE: Final = 64 * 1024
+"""Bytes of events after which a connection gets the next ones only when it has taken these."""
 _CATCHES_UP_S: Final = 0.5
 _KNOWN_WITHIN_S: Final = 2.0
 _HEADERS: Final = (
@@ -149,19 +151,23 @@ class EventStream(Response):
             leaving.cancel()
 
     async def _send_events(self, subscription: Subscription, send: Any) -> None:
-        while (keys := await subscription.take(QUIET_S)) is not None:
-            body, over = self._events(keys)
+        while await subscription.changed(QUIET_S):
+            body, over = self._events(subscription)
             # While a slow reader takes this, what changes is gathered in the subscription.
             await send({"type": "http.response.body", "body": body or _COMMENT, "more_body": True})
             if over:
                 return
 
-    def _events(self, keys: list[Key]) -> tuple[bytes, bool]:
-        """The events of these keys, and whether the stream has come to its end."""
-        if self._key is not None:
-            return self._next_of_one(self._key) if keys else (b"", False)
-        states = ((key, newest_of(self._board, key)) for key in keys)
-        return b"".join(event_of(self._board, key, found) for key, found in states if found is not None), False
+    def _events(self, subscription: Subscription) -> tuple[bytes, bool]:
+        """The next events, as many as are sent at once, and whether the stream has come to its end."""
+        body, over = bytearray(), False
+        while len(body) < _AT_ONCE and not over and (key := subscription.take()) is not None:
+            if self._key is not None:
+                event, over = self._next_of_one(key)
+                body += event
+            elif (found := newest_of(self._board, key)) is not None:
+                body += event_of(self._board, key, found)
+        return bytes(body), over
 
     def _next_of_one(self, key: Key) -> tuple[bytes, bool]:
         found = newest_of(self._board, key)

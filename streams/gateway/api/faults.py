@@ -56,7 +56,7 @@ def _checks(command: StartBatch | ControlBatch | Act | CancelFlow | Invoke) -> I
             yield from _of_start(command)
         case ControlBatch():
             yield partial(rules.check_id, "batch_id", command.batch_id)
-            yield partial(rules.check_control_batch, command)
+            yield partial(rules.check_control_batch, replace(command, batch_id="b"))
         case Act():
             yield partial(rules.check_id, "invocation_id", command.invocation_id)
             yield partial(rules.check_grace, command.grace_ms)
@@ -109,9 +109,9 @@ def _of_invoke(command: Invoke) -> Iterator[Check]:
     invocation = command.invocation
     for field in ("invocation_id", "service", "handler", "deployment_id", "object_key", "flow_id", "parent_id"):
         yield partial(rules.check_id, field, getattr(invocation, field))
-    yield partial(rules.check_invocation, invocation)
-    yield partial(rules.check_invocation, replace(invocation, lease_ms=None))
-    yield partial(rules.check_invocation, replace(invocation, lease_ms=None, labels={}))
+    for fields in (("lease_ms",), ("labels",), ("invocation_id", "service", "object_key")):
+        given = {field: getattr(invocation, field) for field in fields}
+        yield partial(rules.check_invocation, replace(_PLAIN, **given))
     yield partial(rules.check_invoke, replace(command, invocation=_PLAIN))
     yield partial(rules.check_invoke, replace(command, invocation=_PLAIN, payload=None))
 

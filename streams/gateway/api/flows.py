@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from msgspec.structs import asdict
 
 from streams.codec.json_form import to_json
-from streams.gateway.api.bodies import CancelFlowBody, json_of, record_of
+from streams.gateway.api.bodies import CancelFlowBody, command_of, json_of
 from streams.gateway.api.callers import caller_of, require_ready, require_same_engine, services_of
-from streams.gateway.api.faults import require_faultless
 from streams.gateway.api.listed import page_of
 from streams.gateway.api.paths import id_of
 from streams.gateway.api.problems import ProblemError
@@ -70,12 +70,10 @@ async def get_flow(request: Request, flow_id: str) -> Response:
 async def post_flow_cancel(request: Request) -> Response:
     """Cancel a flow and its members, or the children of an invocation. An unknown flow is created, cancelled."""
     services = services_of(request)
-    body = record_of(CancelFlowBody, await json_of(request))
-    said = {name: getattr(body, name) for name in body.__struct_fields__}
-    command = CancelFlow(**said, actor=caller_of(request).name)
-    require_faultless(command)
-    await require_ready(services)
-    require_same_engine(services)
+    actor = caller_of(request).name
+    fields = await json_of(request)
+    command = command_of(CancelFlowBody, fields, lambda body: CancelFlow(**asdict(body), actor=actor))
+    await require_same_engine(services)
     delivery = await services.commands.send(command)
     place = {"logged": {"partition": delivery.partition, "offset": delivery.offset}}
     return JSONResponse(to_json(command) | place, HTTPStatus.ACCEPTED)

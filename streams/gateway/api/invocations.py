@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from msgspec.structs import asdict
 
 from streams.client import new_invocation_id
 from streams.codec.json_form import Fault, time_text, to_json
-from streams.gateway.api.bodies import ActBody, InvokeBody, json_of, record_of
+from streams.gateway.api.bodies import ActBody, InvokeBody, command_of, json_of
 from streams.gateway.api.callers import caller_of, require_operator, require_ready, require_same_engine, services_of
-from streams.gateway.api.faults import require_faultless
 from streams.gateway.api.paths import id_of
 from streams.gateway.api.problems import FaultsError, ProblemError
 from streams.gateway.api.queries import FILTER, Parameters
@@ -35,10 +35,8 @@ async def post_invocation(request: Request) -> Response:
     if isinstance(inner, dict) and inner.get("invocation_id") is None:
         named = [inner.get(each) if isinstance(inner.get(each), str) else None for each in ("service", "object_key")]
         fields = {**fields, "invocation": {**inner, "invocation_id": new_invocation_id(*named)}}
-    body = record_of(InvokeBody, fields)
-    command = Invoke(body.invocation, body.scheduled_at, body.adopt, body.payload)
-    require_faultless(command)
-    require_same_engine(services)
+    command = command_of(InvokeBody, fields, lambda body: Invoke(**asdict(body)))
+    await require_same_engine(services)
     delivery = await services.commands.send(command)
     return _accepted({"invocation_id": command.invocation.invocation_id}, delivery)
 
@@ -47,12 +45,14 @@ async def post_invocation(request: Request) -> Response:
 async def post_act(request: Request) -> Response:
     """One action on one invocation."""
     services = services_of(request)
-    body = record_of(ActBody, await json_of(request))
-    cause = Cause(actor=caller_of(request).name, reason=body.reason)
-    command = Act(body.invocation_id, body.action, body.grace_ms, body.on_timeout, cause=cause)
-    require_faultless(command)
-    await require_ready(services)
-    require_same_engine(services)
+
+    def made(body: Any) -> Act:
+        said = asdict(body)
+        cause = Cause(actor=caller_of(request).name, reason=said.pop("reason"))
+        return Act(**said, cause=cause)
+
+    command = command_of(ActBody, await json_of(request), made)
+    await require_same_engine(services)
     delivery = await services.commands.send(command)
     return _accepted({"invocation_id": command.invocation_id, "action": command.action.value}, delivery)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ANY: Final = (401, 403, 429)
 _MEANINGS: Final = {
-    400: "The body is no JSON, or the host is not this one.",
+    400: "The body is not JSON, or the host is not this one.",
     401: "No token, or a wrong one.",
     403: "The caller may not do this.",
     404: "There is none.",
@@ -142,7 +142,13 @@ _OWN: Final[dict[str, Any]] = {
                 header=ref("BatchHeader"),
                 slices=_list(ref("SliceProgress")),
                 conflicts=_list(
-                    _object(("dead_letter", "at"), dead_letter=_WORD, at=TIME, actor=_WORD, differs=_list(_WORD))
+                    _object(
+                        ("dead_letter", "timestamp"),
+                        dead_letter=_WORD,
+                        timestamp=TIME,
+                        actor=_WORD,
+                        differs=_list(_WORD),
+                    )
                 ),
             ),
         ]
@@ -170,16 +176,18 @@ _OWN: Final[dict[str, Any]] = {
         total={"type": "integer"},
         items=_list(
             _object(
-                ("place", "at", "code", "message"),
+                ("place", "timestamp", "code", "message"),
                 place=_WORD,
-                at=TIME,
+                timestamp=TIME,
                 code=_WORD,
                 message=_WORD,
-                key=_WORD,
+                key={"type": ["string", "object"], "description": "`{base64: ...}` where its bytes are not text."},
                 source_topic=_WORD,
                 source_partition={"type": "integer"},
                 source_offset={"type": "integer"},
+                source_last_offset={"type": "integer"},
                 source_timestamp=TIME,
+                truncated_from={"type": "integer", "description": "Bytes of its value, of which a part is kept."},
                 not_sent_again=_WORD,
                 record={"type": "object"},
             )

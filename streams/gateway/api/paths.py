@@ -37,12 +37,12 @@ def id_of(field: str, segment: str) -> str:
     """The id that a part of a path stands for.
 
     Raises:
-        FaultsError: its bytes are no UTF-8, or it breaks a rule of ids.
+        FaultsError: its bytes are not UTF-8, or it breaks a rule of ids.
     """
     try:
         found = unquote(segment, errors="strict")
     except UnicodeDecodeError:
-        raise FaultsError([Fault(field, "is no UTF-8")]) from None
+        raise FaultsError([Fault(field, "is not UTF-8")]) from None
     if fault := id_fault(found):
         raise FaultsError([Fault(field, fault)])
     return found

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streams.gateway")
 
 MEDIA: Final = "application/problem+json"
+_NOTHING_CHANGED: Final = "The command was not accepted: nothing has changed."
 
 
 class ProblemError(Exception):
@@ -76,7 +77,11 @@ def add_handlers(app: FastAPI) -> None:
     """Let the app answer every exception with a problem."""
 
     @app.exception_handler(ProblemError)
-    async def _ours(_: Request, error: ProblemError) -> Response:
+    async def _ours(request: Request, error: ProblemError) -> Response:
+        if error.status == HTTPStatus.SERVICE_UNAVAILABLE and request.method == "POST":
+            # What hinders a request to change something is found before anything is sent.
+            detail = f"{error.detail}. {_NOTHING_CHANGED}"
+            return problem(error.status, error.kind, detail, error.headers, accepted=False, **error.more)
         return problem(error.status, error.kind, error.detail, error.headers, **error.more)
 
     @app.exception_handler(InvalidCommandError)
@@ -88,8 +93,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(NotAcceptedError)
     async def _refused(_: Request, error: NotAcceptedError) -> Response:
-        detail = f"{error}. The command was not accepted: nothing has changed."
-        return problem(503, "not-accepted", detail, {"Retry-After": "2"}, accepted=False)
+        return problem(503, "not-accepted", f"{error}. {_NOTHING_CHANGED}", {"Retry-After": "2"}, accepted=False)
 
     @app.exception_handler(NotKnownError)
     async def _unknown(_: Request, error: NotKnownError) -> Response:

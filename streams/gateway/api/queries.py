@@ -61,12 +61,12 @@ class Parameters:
         try:
             pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
         except ValueError:
-            raise FaultsError([Fault("", "is no query: its bytes are no UTF-8")]) from None
+            raise FaultsError([Fault("", "is not a query: its bytes are not UTF-8")]) from None
         for name, value in pairs:
             if name not in known:
                 near = get_close_matches(name, known, 1)
                 rest = f": did you mean {near[0]}?" if near else f"; there are {', '.join(known) or 'none'}"
-                self.faults.append(Fault(name, f"is no parameter{rest}"))
+                self.faults.append(Fault(name, f"is not a parameter{rest}"))
             self._values.setdefault(name, []).append(value)
 
     def many(self, name: str) -> list[str]:

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import json
 import signal
-import urllib.error
-import urllib.request
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
@@ -18,6 +16,7 @@ from streams.gateway.access.middleware import Access
 from streams.gateway.access.start_rules import server_options, tokens_of
 from streams.gateway.api.app import create_app
 from streams.gateway.api.services import Services
+from streams.gateway.liveness import ask_part
 from streams.health import Health
 from streams.kafka.clients import KafkaClients
 from streams.stopping import Limit
@@ -92,33 +91,16 @@ class Merge:
     """The merge beside this api, asked over its own address."""
 
     def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}"
+        self._port = port
 
     async def ready(self) -> Health:
         """Its own answer; not ok if it gives none in time: it is stuck, or about to be started again."""
-        try:
-            status, body = await asyncio.to_thread(self._get, "/health/ready")
-        except OSError:
+        answer = await asyncio.to_thread(ask_part, self._port, "/health/ready", _ASK_S)
+        if answer is None or answer[0] not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
             return Health(False, {"why": "it does not answer"})
-        return Health(status == HTTPStatus.OK, _object(body))
+        return Health(answer[0] == HTTPStatus.OK, json.loads(answer[1]))
 
     async def metrics(self) -> bytes:
         """Its metrics as text; empty if it gives none in time."""
-        try:
-            return (await asyncio.to_thread(self._get, "/metrics"))[1]
-        except OSError:
-            return b""
-
-    def _get(self, path: str) -> tuple[int, bytes]:
-        try:
-            with urllib.request.urlopen(self._url + path, timeout=_ASK_S) as answer:  # noqa: S310 - our own address
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
-
-
-def _object(body: bytes) -> dict[str, Any]:
-
-    found = json.loads(body)
-    return found if isinstance(found, dict) else {}
+        answer = await asyncio.to_thread(ask_part, self._port, "/metrics", _ASK_S)
+        return b"" if answer is None else answer[1]

@@ -14,7 +14,7 @@ from streams.model import SliceState
 from support.records.flow_records import flow_progress
 from support.records.progress_records import header, slice_progress
 from support.service.api_world import ApiWorld
-from support.service.event_reader import EventReader
+from support.service.event_reader import EventReader, events_in
 
 
 def test_a_batch_is_followed_from_its_newest_state_to_its_end() -> None:
@@ -60,6 +60,25 @@ def test_a_slow_reader_gets_the_newest_state_instead_of_each_one() -> None:
                 assert counted == sorted(counted)
                 assert (states[-1]["data"]["state"], counted[-1]) == ("COMPLETED", 500)
                 assert len(states) < 10
+
+    world.run(story)
+
+
+def test_a_slow_reader_gets_what_waits_for_it_piece_by_piece() -> None:
+    """However much that is: the gateway keeps no more than a piece for it. Nothing is left out, or told twice."""
+    world = ApiWorld()
+    for number in range(200):
+        made = header(batch_id=f"b-{number:03}", partitions=1)
+        world.publish(replace(made, created_at=number, reason="x" * 1_000), slice_progress(0, batch_id=made.batch_id))
+
+    async def story(_: Any) -> None:
+        async with EventReader(world.app, "/api/v1/events", sends_at_once=1) as reader:
+            seen = []
+            while len(seen) < 200:
+                piece = await reader.piece()
+                assert len(piece) < 68_000
+                seen += [each["data"]["batch_id"] for each in events_in(piece.decode())]
+            assert seen == [f"b-{number:03}" for number in range(200)]
 
     world.run(story)
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
 
+from streams import codec
+from streams.cli.app import app
+from streams.cli.context import Connection
+from streams.codec.json_form import time_text
 from streams.config import Topic
 from streams.listing.query import CountQuery, GroupBy, ListQuery, OneQuery
 from streams.listing.views import InvocationView
 from streams.metrics import OfApi, metrics_of
-from streams.model import ENGINE_VERSION, BatchState, Exclusion, Filter, SliceState, Status, WorkerAddress
+from streams.model import ENGINE_VERSION, Act, Action, BatchState, Exclusion, Filter, SliceState, Status
 from support.records.flow_records import flow_progress
 from support.records.progress_records import header, slice_progress
-from support.service.api_world import ACTS, BATCHES, CONTROLS, FLOW_CANCELS, INVOCATIONS, KILL, ApiWorld, Rows
+from support.service.api_world import BATCHES, INVOCATIONS, ApiWorld, Rows
 
 if TYPE_CHECKING:
     import httpx
@@ -116,7 +122,7 @@ def test_any_id_is_found_by_its_path(name: str) -> None:
 
 
 def test_no_route_hides_behind_an_encoded_path() -> None:
-    """A slash that is encoded is none, and a segment that is no text is no id."""
+    """An encoded slash is not a slash, and a segment that is not text is not an id."""
     world = ApiWorld()
     world.publish(header(batch_id="b"))
 
@@ -179,42 +185,24 @@ def test_an_invocation_is_shown_and_its_payload_only_if_asked_for() -> None:
     assert rows.asked == [OneQuery("a/b~c", payload=True), OneQuery("other")]
 
 
-def test_nothing_is_sent_while_a_worker_is_of_an_older_engine() -> None:
-    """It might not know what this gateway writes: 503 names it; reading goes on."""
+def test_a_dead_letter_is_shown_as_the_command_line_shows_it() -> None:
+    """Names, times and bytes alike; here with the record that it holds."""
     world = ApiWorld()
-    world.publish(header(batch_id="b"))
-    for partition, version in enumerate((ENGINE_VERSION, ENGINE_VERSION - 1)):
-        world.publish(WorkerAddress(partition, "http://w:1", f"w-{partition}", version, 1, 1))
+    headers = [("error-code", b"c"), ("error-message", b"m"), ("source-partition", b"1"), ("source-timestamp", b"5000")]
+    value = codec.encode(Act("i", Action.KILL))
+    world.cluster.append((world.settings.topic(Topic.DEAD_LETTERS), 0), b"\xff", value, headers)
+    told: list[dict[str, Any]] = []
 
     async def story(client: httpx.AsyncClient) -> None:
-        await world.seen(lambda: len(world.services.board.workers) == 2)
-        for path, body in (
-            (BATCHES, KILL),
-            (CONTROLS, {"batch_id": "b", "operation": "PAUSE"}),
-            (ACTS, {"invocation_id": "i", "action": "KILL"}),
-            (FLOW_CANCELS, {"flow_id": "f"}),
-            (INVOCATIONS, {"invocation": {"service": "s", "handler": "h"}}),
-        ):
-            answer = await client.post(path, json=body)
-            assert (answer.status_code, answer.json()["accepted"]) == (503, False)
-            assert "worker w-1 of partition 1" in answer.json()["detail"]
-        assert (await client.get(BATCHES)).status_code == 200
+        told.extend((await client.get("/api/v1/dead-letters")).json()["items"])
 
     world.run(story)
-    assert world.commands() == []
-
-
-def test_a_broker_that_refuses_is_told_in_words() -> None:
-    """503, and whether the command was accepted."""
-    world = ApiWorld()
-    world.refuse()
-
-    async def story(client: httpx.AsyncClient) -> None:
-        answer = await client.post(ACTS, json={"invocation_id": "i", "action": "KILL"})
-        assert (answer.status_code, answer.json()["accepted"]) == (503, False)
-        assert "nothing has changed" in answer.json()["detail"]
-
-    world.run(story)
+    arguments = ["dead-letters", "list", "--json"]
+    listed = CliRunner().invoke(app, arguments, obj=Connection(world.settings, world.cluster))
+    assert told[0].pop("record")["type"] == "Act"
+    assert json.loads(listed.stdout)["dead_letters"] == told
+    assert (told[0]["place"], told[0]["key"]) == ("0:0", {"base64": "/w=="})
+    assert told[0]["timestamp"] == time_text(world.cluster.now)
 
 
 def test_a_forgotten_batch_is_gone_and_its_id_may_come_again() -> None:

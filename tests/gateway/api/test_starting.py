@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from streams import codec
+from streams.codec.json_form import time_text
 from streams.config import Topic
 from streams.gateway.api import batches
 from streams.model import Action, BatchState, Filter, SliceState, StartBatch
@@ -91,6 +92,7 @@ def test_a_conflict_that_is_found_later_stands_in_the_batch() -> None:
     async def story(client: httpx.AsyncClient) -> None:
         (conflict,) = (await client.get(f"{BATCHES}/b")).json()["conflicts"]
         assert (conflict["dead_letter"], conflict["actor"]) == ("0:0", "bob")
+        assert conflict["timestamp"] == time_text(world.cluster.now)
         assert conflict["differs"] == ["limit", "actor"]
 
     world.run(story)

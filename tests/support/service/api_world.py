@@ -31,6 +31,15 @@ ORIGIN = "http://127.0.0.1:8080"
 BATCHES, CONTROLS, ACTS = "/api/v1/batches", "/api/v1/batch-controls", "/api/v1/acts"
 INVOCATIONS, FLOW_CANCELS, REPLAY = "/api/v1/invocations", "/api/v1/flow-cancels", "/api/v1/dead-letters/replay"
 KILL: dict[str, Any] = {"action": "KILL", "filter": {"services": ["emails"]}}
+BODIES: dict[str, dict[str, Any]] = {
+    BATCHES: {**KILL, "batch_id": "b"},
+    CONTROLS: {"batch_id": "b", "operation": "PAUSE"},
+    ACTS: {"invocation_id": "i", "action": "KILL"},
+    INVOCATIONS: {"invocation": {"invocation_id": "i", "service": "emails", "handler": "send"}},
+    FLOW_CANCELS: {"flow_id": "f"},
+    REPLAY: {"codes": ["unknown_schema"]},
+}
+"""A sound body for each route that takes one."""
 
 
 class ApiWorld(ClientWorld):

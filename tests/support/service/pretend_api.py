@@ -74,7 +74,8 @@ class PretendApi:
                 return {**counts, "exact": True, "as_of": CREATED, "missing_partitions": []}
             case "/batches":
                 return {"items": list(self.batches.values())}
-        return {"items": self.items.get(path, []), "as_of": CREATED, "missing_partitions": []}
+        items = self.items.get(path, [])
+        return {"items": items, "total": len(items), "as_of": CREATED, "missing_partitions": []}
 
     def _post(self, route: Route, path: str, body: dict[str, Any]) -> None:
         self.posted.append((path, body))

@@ -133,7 +133,7 @@ function factsOf(batch) {
 /** Starts that were refused, as this batch has their id. */
 function Conflicts({ conflicts }) {
   if (!conflicts.length) return null;
-  const told = (each) => [h(Time, { at: each.at }), each.actor && [" by ", h("b", null, each.actor)], each.differs?.length > 0 && `, with another ${each.differs.join(", ")}`];
+  const told = (each) => [h(Time, { at: each.timestamp }), each.actor && [" by ", h("b", null, each.actor)], each.differs?.length > 0 && `, with another ${each.differs.join(", ")}`];
   return h(
     "div",
     { class: "notice bad" },

@@ -131,7 +131,7 @@ class Letters extends Screen {
             "table",
             { class: "rows" },
             h("thead", null, h("tr", null, ["place", "at", "code", "key", "why", ""].map((name) => h("th", { key: name, scope: "col" }, name || h("span", { class: "unseen" }, "again"))))),
-            h("tbody", null, letters.map((each) => h("tr", { key: each.place }, h("th", { scope: "row", "data-name": "place" }, each.place), h("td", { "data-name": "at" }, h(Time, { at: each.at })), h("td", { "data-name": "code" }, h("code", null, each.code)), h("td", { "data-name": "key" }, each.key && h("code", null, each.key)), h("td", { class: "wide", "data-name": "why" }, each.message), h("td", null, h(Button, { class: "small", why: role ?? (each.not_sent_again || null), onClick: () => this.setState({ open: each }) }, "Send again"))))),
+            h("tbody", null, letters.map((each) => h("tr", { key: each.place }, h("th", { scope: "row", "data-name": "place" }, each.place), h("td", { "data-name": "at" }, h(Time, { at: each.timestamp })), h("td", { "data-name": "code" }, h("code", null, each.code)), h("td", { "data-name": "key" }, each.key && h("code", null, each.key.base64 ?? each.key)), h("td", { class: "wide", "data-name": "why" }, each.message), h("td", null, h(Button, { class: "small", why: role ?? (each.not_sent_again || null), onClick: () => this.setState({ open: each }) }, "Send again"))))),
           ),
         ),
       found.total > letters.length && h("p", { class: "muted" }, `The newest ${number(letters.length)} of ${number(found.total)}; the command line lists all: streams dead-letters list.`),
