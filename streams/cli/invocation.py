@@ -116,20 +116,20 @@ class _Pages:
 
     def __init__(self, pages: Iterable[ListPage]) -> None:
         self._pages = pages
-        self._as_of: list[str] = []
+        self._as_of: str | None = None
         self.missing: tuple[int, ...] = ()
         self.next_cursor: str | None = None
 
     def __iter__(self) -> Iterator[ListPage]:
         for page in self._pages:
-            self._as_of += [] if page.as_of is None else [page.as_of]
+            self._as_of = min((at for at in (self._as_of, page.as_of) if at is not None), default=None)
             self.missing, self.next_cursor = tuple(page.missing), page.next_cursor
             yield page
 
     @property
     def end(self) -> dict[str, Any]:
         """The end of the list as JSON; `as_of`: when the oldest of it was true."""
-        as_of = {"as_of": min(self._as_of)} if self._as_of else {}
+        as_of = {} if self._as_of is None else {"as_of": self._as_of}
         cursor = {} if self.next_cursor is None else {"next_cursor": self.next_cursor}
         return {**as_of, "missing_partitions": self.missing, **cursor}
 

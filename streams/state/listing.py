@@ -31,7 +31,7 @@ from streams.state.deltas import Endings
 from streams.state.holders import holder
 from streams.state.kept_flows import stored_flow
 from streams.state.reads import row_by_id
-from streams.state.schema import STATUSES
+from streams.state.schema import CODES, STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ _FIRST_WIDTH: Final = 1_000
 _INTERRUPT_S: Final = 0.001
 _MOST_WIDTH: Final = 1 << 40
 _MOST_REST_S: Final = 0.1
-_STRETCH_S: Final = 0.01
+_STRETCH_S: Final = 0.004
 """Time that a stretch should take, seconds; its width follows."""
 _MOST_CANDIDATES: Final = 5_000
 _TOP: Final = 1 << 62
@@ -58,8 +58,13 @@ _ALL: Final = Filter(match_all=True)
 # Asked for together, lowest and highest would cost a look at every row.
 _BOUNDS: Final = "SELECT (SELECT min(seq) FROM rows), (SELECT max(seq) FROM rows)"
 
-GROUPS: Final = {"service": "r.service", "handler": "i.handler", "deployment_id": "coalesce(r.pinned, i.deployment_id)"}
-"""SQL for the values by which rows are counted, by name."""
+# Never NULL: SQLite sorts texts alone in half the time.
+GROUPS: Final = {
+    "service": "r.service",
+    "handler": "i.handler",
+    "deployment_id": "coalesce(r.pinned, i.deployment_id, '')",
+}
+"""SQL for the values by which rows are counted, by name; the empty text: none."""
 _COLUMNS: Final = [each.strip()[2:] for each in SELECT_ROW.removeprefix("SELECT").removesuffix(" FROM ").split(",")]
 _BLOBS: Final = [place for place, name in enumerate(_COLUMNS) if name in {"rest", "ending"}]
 _AS_JSON: Final = ", ".join(f"hex({name})" if place in _BLOBS else name for place, name in enumerate(_COLUMNS))
@@ -67,9 +72,6 @@ _AS_JSON: Final = ", ".join(f"hex({name})" if place in _BLOBS else name for plac
 # So rows come together, as one text.
 _PACKED: Final = f"SELECT json_group_array(json_array({_AS_JSON})) FROM"
 _OF_INVOCATIONS: Final = ("handler", "deployment_id")
-# One pass without sorting, unlike a GROUP BY.
-_BY_STATUS: Final = ", ".join(f"count(*) FILTER (WHERE r.status = {code})" for code in range(len(STATUSES)))
-
 _decode_rows: Final = msgspec.json.Decoder(list[list[Any]]).decode
 
 RowCounts = dict[str | None, dict[Status, int]]
@@ -158,9 +160,7 @@ class Listing:
     def meta(self) -> Meta:
         """The partition's record."""
         with self.reading() as db:
-            (packed,) = db.execute("SELECT meta FROM state").fetchone()
-        meta = None if packed is None else decode(packed)
-        return meta if isinstance(meta, Meta) else Meta()
+            return _meta(db)
 
     def one(self, invocation_id: str, *, payload: bool) -> tuple[ListedRow, ...]:
         """The row of an invocation, or nothing if there is none. `payload`: whether its payload is wanted."""
@@ -220,7 +220,7 @@ class _Search:
             if filter_.created_until is not None:
                 self._below = min(self._below, _first_at(db, filter_.created_until, self._lowest, self._below))
             self._by_index = candidates(db, filter_, self._below) is not None
-        self.done = self._below <= self._lowest
+            self.done = self._below <= self._lowest or not _present(db, filter_)
 
     def goes_on(self) -> bool:
         """True while rows are left and time is; true once in any case."""
@@ -244,18 +244,23 @@ class _Search:
     def counts(self, group: str | None) -> list[tuple[str | None, int, int]]:
         """(value, status, number) of the matching rows of the next stretch; `group`: a name of `GROUPS`."""
         rows = ROWS if self._joins or group in _OF_INVOCATIONS else "rows r"
+        value, grouped = ("NULL", "") if group is None else (GROUPS[group], "GROUP BY 1")
         with self._listing.reading() as db:
             began = time.monotonic()
+            codes = _present(db, self._filter)
+            if not codes:
+                self.done = True
+                return []
             where, low, last = self._stretch(db)
-            found: list[tuple[str | None, int, int]]
-            if group is None:
-                counts = db.execute(f"SELECT {_BY_STATUS} FROM {rows} WHERE {where.sql}", where.params).fetchone()  # noqa: S608
-                found = [(None, status, count) for status, count in enumerate(counts) if count]
-            else:
-                sql = f"SELECT {GROUPS[group]}, r.status, count(*) FROM {rows} WHERE {where.sql} GROUP BY 1, 2"  # noqa: S608
-                found = db.execute(sql, where.params).fetchall()
+            # Sorted by one column only, and by none without a group: comparing two takes twice as long.
+            numbers = ", ".join(f"count(*) FILTER (WHERE r.status = {code}) n{code}" for code in codes)
+            counted = f"SELECT {value} value, {numbers} FROM {rows} WHERE {where.sql} {grouped}"  # noqa: S608
+            columns = ", ".join(["value", *(f"n{code}" for code in codes)])
+            sql = f"SELECT json_group_array(json_array({columns})) FROM ({counted})"  # noqa: S608
+            (packed,) = db.execute(sql, where.params).fetchone()
         self._came(low, last=last, began=began)
-        return found
+        each = ((of or None, zip(codes, found, strict=True)) for of, *found in _decode_rows(packed))
+        return [(of, code, number) for of, numbers in each for code, number in numbers if number]
 
     def page(self, rows: list[Row]) -> ListedPage:
         """The page, with the place that was reached."""
@@ -294,6 +299,18 @@ class _Search:
             self._width = min(_MOST_WIDTH, self._width * (4 if took < _STRETCH_S / 8 else 2))
         elif took > _STRETCH_S:
             self._width = max(1, self._width // 2)
+
+
+def _meta(db: sqlite3.Connection) -> Meta:
+    (packed,) = db.execute("SELECT meta FROM state").fetchone()
+    meta = packed and decode(packed)
+    return meta if isinstance(meta, Meta) else Meta()
+
+
+def _present(db: sqlite3.Connection, filter_: Filter) -> list[int]:
+    """The codes of the filter's statuses, or of all, that some row has."""
+    wanted, names = filter_.statuses, map(Status, _meta(db).counts)
+    return sorted(CODES[status] for status in names if wanted is None or status in wanted)
 
 
 def _unpacked(columns: list[Any]) -> Params:

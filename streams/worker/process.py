@@ -21,6 +21,7 @@ from streams.kafka.errors import KafkaFailureError, ProducerFencedError, Transac
 from streams.state.errors import NewerEngineError
 from streams.stopping import Limit
 from streams.worker.observer import WorkerObserver
+from streams.worker.priority import giving_way
 from streams.worker.queries import Queries
 from streams.worker.worker import Worker
 
@@ -47,7 +48,7 @@ def run_worker(settings: Settings) -> int:
     topics.require_sound(settings)
     observer = WorkerObserver(wall_clock)
     queries = Queries(settings, wall_clock, observer.lag)
-    paths = {"/queries/": queries.app}
+    paths = {"/queries/": giving_way(queries.app)}
     with serving(settings.worker_http, variable("worker_http"), observer, paths) as place, _clear_errors(settings):
         if place is not None:
             queries.served_at(place)

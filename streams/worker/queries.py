@@ -47,6 +47,7 @@ from streams.listing.signing import (
 from streams.listing.views import Holder, view_of
 from streams.model import ENGINE_VERSION, WorkerAddress
 from streams.state.listing import Listing, ListingClosedError
+from streams.worker.priority import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -73,7 +74,6 @@ _COUNT_S: Final = 10.0
 _WAIT_S: Final = 2.0
 """Longest wait for queries that are being answered, seconds."""
 _AT_ONCE: Final = 2
-_REST: Final = 2.0
 _DIGITS: Final = 9
 _HEADERS: Final = (TIME_HEADER, NONCE_HEADER, SIGNATURE_HEADER)
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -123,7 +123,8 @@ class Queries:
         self._wall_clock = wall_clock
         self._lag = lag
         self._clock = clock
-        self._came_round, self._busy = clock(), False
+        self._came_round = clock()
+        self._share = Share(clock)
         self._listings: dict[int, Listing] = {}
         self._check = RequestCheck()
         self._counting = threading.Semaphore(1)
@@ -138,7 +139,7 @@ class Queries:
 
     def serve(self, task: PartitionTask, worker_id: str) -> None:
         """Answer queries about a partition from now on; its address is to be published."""
-        task.listing = self._listings[task.partition] = Listing(task.file, self._rest)
+        task.listing = self._listings[task.partition] = Listing(task.file, self._share.rest)
         task.address = WorkerAddress(
             partition=task.partition,
             url=self.url,
@@ -149,12 +150,13 @@ class Queries:
         )
 
     def came_round(self, *, busy: bool) -> None:
-        """Note that the loop has come round: the partitions are still this worker's, and their tables current."""
-        self._came_round, self._busy = self._clock(), busy
+        """Note that the loop has come round: the partitions are still this worker's, and their tables current.
 
-    def _rest(self) -> float:
-        """Commands come first: beside a busy loop, a query takes at most a third of a processor."""
-        return _REST if self._busy else 0.0
+        `busy`: with a page, or with many commands.
+        """
+        self._came_round = self._clock()
+        if busy:
+            self._share.loop_is_busy()
 
     # --- called by the server ---
 
@@ -195,7 +197,7 @@ class Queries:
         """The answer to a `ListRequest`: its rows merged, newest first."""
         request = decode_query(ListRequest, body)
         check_query(request.filter, request.limit)
-        with _turn_of(self._looking):
+        with self._turn_of(self._looking):
             return _listed(request, dict(self._owned(request.places)), self._as_of())
 
     def count(self, body: bytes) -> CountAnswer:
@@ -204,7 +206,7 @@ class Queries:
         check_query(request.filter)
         counted: dict[int, PartitionCounts] = {}
         group = None if request.group_by is None else request.group_by.value
-        with _turn_of(self._counting):
+        with self._turn_of(self._counting):
             as_of, until = self._as_of(), self._clock() + _COUNT_S
             for partition, listing in self._owned(request.partitions):
                 left_s = max(0.0, until - self._clock())
@@ -217,13 +219,24 @@ class Queries:
     def one(self, body: bytes) -> OneAnswer:
         """The answer to a `OneRequest`."""
         request = decode_query(OneRequest, body)
-        with _turn_of(self._looking):
+        with self._turn_of(self._looking):
             as_of = self._as_of()
             for partition, listing in self._owned((request.partition,)):
                 found = _asked(listing.one, request.invocation_id, payload=request.payload)
                 if found is not None:
                     return OneAnswer(as_of, view=None if not found else _view(partition, found[0]))
         return OneAnswer(as_of, owned=False)
+
+    @contextmanager
+    def _turn_of(self, queue: threading.Semaphore) -> Iterator[None]:
+        """A turn among the queries: as many are answered at once as leave the commands their share of the machine."""
+        if not queue.acquire(timeout=_WAIT_S):
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "other queries are being answered: try again")
+        try:
+            with self._share.taken():
+                yield
+        finally:
+            queue.release()
 
     def _owned(self, partitions: Collection[int]) -> Iterator[tuple[int, Listing]]:
         """Those of the partitions that are this worker's, as far as its loop knows. A stuck loop knows nothing."""
@@ -305,17 +318,6 @@ def _asked(ask: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | N
     except sqlite3.Error as error:
         log.warning("a query found no answer", why=str(error))
         return None
-
-
-@contextmanager
-def _turn_of(queue: threading.Semaphore) -> Iterator[None]:
-    """A turn among the queries: as many are answered at once as leave the commands their share of the machine."""
-    if not queue.acquire(timeout=_WAIT_S):
-        raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "other queries are being answered: try again")
-    try:
-        yield
-    finally:
-        queue.release()
 
 
 def _body_of(environ: WSGIEnvironment) -> bytes:

@@ -75,6 +75,7 @@ class Worker:
         self._budget = Budget(settings.page_budget_ms)
         self.turns = 0
         self.applied = 0
+        self._much_done = False
         self._folder = StateFolder(settings.state_dir)
         try:
             self._worker_id = self._folder.worker_id(settings.worker_id)
@@ -120,7 +121,7 @@ class Worker:
             standing = self.connections.standstill.look(self.tasks.keys())
             self._observer.came_round(self.tasks.values(), self.sizes.smallest(), self.connections.log_end, standing)
             if self._queries is not None:
-                self._queries.came_round(busy=busy)
+                self._queries.came_round(busy=busy and self._much_done)
         except sqlite3.DatabaseError as error:
             for partition in self._repair.replace(self.tasks, error):
                 self.connections.pause(partition)
@@ -283,6 +284,7 @@ class Worker:
         self._culprit.committed()
         self.turns += 1
         self.applied += turn.applied
+        self._much_done = bool(turn.pages or turn.other_pages) or turn.applied >= _PLENTY
         tell_dead_letters(turn.outbox.dead_letters)
 
     # --- faults ---

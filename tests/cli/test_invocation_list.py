@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from streams.model import Cause, Ending, Status
 from support.service.invocations_api import AS_OF, InvocationsApi, asked, printed_lines, view
 
 if TYPE_CHECKING:
+    import httpx
+
     from support.service.stand_in import Service
 
 ID = "019a5c1e-7f3a-7c40-8a5e-3b1f0c2d4e5f"
@@ -99,6 +102,26 @@ def test_ids_only_are_what_a_file_of_ids_takes(service: Service) -> None:
         "error: '\"b'",
         "error: 'c\\u2028d'",
     ]
+
+
+def test_a_long_list_of_ids_is_written_page_by_page_and_kept_nowhere(service: Service) -> None:
+    """At the last page the program holds what it held at the second."""
+    held: list[int] = []
+
+    class Weighed(InvocationsApi):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            held.append(tracemalloc.get_traced_memory()[0])
+            return super().__call__(request)
+
+    service.api = Weighed(*(view(f"i-{number}", created_at=number) for number in range(5_000)))
+    tracemalloc.start()
+    try:
+        result = service.run("invocation", "list", "--all", "--ids-only")
+    finally:
+        tracemalloc.stop()
+    assert len(result.stdout.splitlines()) == 5_000
+    assert len(held) == 10
+    assert held[-1] - held[1] < 1_000_000
 
 
 def test_many_ids_are_asked_for_in_several_requests(service: Service) -> None:

@@ -236,7 +236,7 @@ def test_a_list_by_ids_flows_or_batches_looks_at_few_rows(table: Table) -> None:
 
 
 def test_a_page_ends_in_time_with_what_it_has(table: Table) -> None:
-    """A page without time looks at one stretch; there may be nothing in it, and the next goes on from there."""
+    """A page without time looks at one stretch, at none for statuses that no row has; the next goes on from there."""
     with closing(Listing(table._store.path)) as listing:
         turn(table, insert(50_000))
         page = listing.page(Filter(invocation_ids=("i-4",)), None, 5, 0.0)
@@ -244,6 +244,8 @@ def test_a_page_ends_in_time_with_what_it_has(table: Table) -> None:
         page = listing.page(Filter(labels={"a": "b"}), None, 5, 0.0)
         assert (page.rows, page.done, page.next_at) == ([], False, 99)
         assert listing.counts(Filter(labels={"a": "b"}), None, 0.0) is None
+        assert listing.page(nobodys := Filter(statuses=(Status.FAILED,)), None, 5, 0.0).done
+        assert listing.counts(nobodys, "service", 0.0) == {}
         assert walked(listing, Filter(labels={"a": "b"}), 5) == []
 
 
