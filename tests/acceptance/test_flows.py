@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -30,9 +31,13 @@ if TYPE_CHECKING:
     from support.kafka.reading import TopicReader
     from support.service.harness import Service
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
-
 FLOW = "checkout-4711"
+MEMBERS = int(200_000 * float(os.environ.get("STREAMS_TEST_SCALE", "0.2")) ** 2)
+"""8,000 in the usual run."""
+LEAST_RATE = 200
+"""Members a second, however many tests share the machine: so long is waited for many of them, and 300 s for few."""
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(max(600, 3 * MEMBERS / LEAST_RATE))]
 
 
 def _members(count: int) -> Iterator[Invoke]:
@@ -46,7 +51,7 @@ def _members(count: int) -> Iterator[Invoke]:
 
 def _await_flow(service: Service, reader: TopicReader, state: FlowState, members: int) -> FlowProgress:
     """Wait until the flow is in this state with so many members; the numbers of each record add up."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + max(300, members / LEAST_RATE)
     newest: FlowProgress | None = None
     while newest is None or newest.state is not state or newest.members != members:
         service.require_programs(f"the flow is {newest}")
@@ -65,12 +70,11 @@ def test_a_flow_over_all_partitions_ends(
     policy: CancelPolicy, make_service: Callable[..., Service], scale: float
 ) -> None:
     """Scheduled and started members; strangers stay, each member gets one signal, and the log can be replayed."""
-    # 8,000 members in the usual run, 200,000 in the full one.
-    count, partitions = int(200_000 * scale**2), 4 if scale < 1 else 8
+    count, partitions = MEMBERS, 4 if scale < 1 else 8
     service = make_service(partitions)
     service.await_partitions(service.worker("a"), service.worker("b"))
     with service.reader(Topic.FLOWS) as reader:
-        service.send_many(_members(count))
+        service.send_many(_members(count), max(120, count / LEAST_RATE))
         _await_flow(service, reader, FlowState.OPEN, count)
         began = time.monotonic()
         service.send(CancelFlow(FLOW, FlowAction.KILL, policy, reason="customer left", actor="tests"))

@@ -17,6 +17,8 @@ from streams.cli.show.times import duration_ms, iso, point_ms
         ("0s", 0),
         ("90s", 90_000),
         ("1.5h", 5_400_000),
+        ("1.1h", 3_960_000),
+        ("1.5s", 1_500),
         ("1h30m", 5_400_000),
         ("2d", 172_800_000),
         ("1w", 604_800_000),
@@ -28,7 +30,16 @@ def test_a_duration_is_numbers_with_units(text: str, milliseconds: int) -> None:
     assert duration_ms(text) == milliseconds
 
 
-@pytest.mark.parametrize("text", ["", "5", "h", "5 m", "-5m", "5x", "1h30", "1e3s", "\uff15m5"])
+@pytest.mark.parametrize("text", ["0.4ms", "1.5ms", "1h0.5ms", "1.2345s"])
+def test_a_fraction_of_a_millisecond_is_refused(text: str) -> None:
+    """Rounded, a grace could become none at all."""
+    with pytest.raises(typer.BadParameter, match="no whole number of milliseconds"):
+        duration_ms(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "h", "5 m", "-5m", "5x", "1h30", "1e3s", "\uff15m5", "9" * 400 + "h", "0." + "9" * 400 + "h"]
+)
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     """A number without a unit is not a duration: nobody can know which was meant."""
     with pytest.raises(typer.BadParameter, match="1h30m"):

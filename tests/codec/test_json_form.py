@@ -16,6 +16,7 @@ from streams.codec.json_form import MOST_SHOWN, Fault, JsonFaultsError, from_jso
 from streams.model import (
     Act,
     Action,
+    CancelFlow,
     Change,
     Exclusion,
     Filter,
@@ -128,6 +129,7 @@ def test_a_time_comes_back(at: int) -> None:
 
 
 BATCH = {"batch_id": "b", "action": "KILL", "filter": {"match_all": True}}
+FLOW_CANCEL = {"flow_id": "f", "action": "CANCEL", "policy": "CANCEL_ALL"}
 NO_TIME = "write a time like 2026-01-31T18:00:00.000Z, or milliseconds since 1970"
 
 
@@ -153,6 +155,9 @@ NO_TIME = "write a time like 2026-01-31T18:00:00.000Z, or milliseconds since 197
         (Act, {"invocation_id": "i", "action": "KILL", "grace_ms": 1.5}, "grace_ms", "is 1.5: write a whole number"),
         (Act, {"invocation_id": "i", "action": "KILL", "grace_ms": True}, "grace_ms", "is true: write a whole number"),
         (Act, {"invocation_id": "i", "action": "KILL", "grace_ms": 2**63}, "grace_ms", "does not fit in 64 bits"),
+        (CancelFlow, FLOW_CANCEL | {"grace_ms": 1.5}, "grace_ms", "is 1.5: write a whole number"),
+        (CancelFlow, FLOW_CANCEL | {"grace_ms": 0.5}, "grace_ms", "is 0.5: write a whole number"),
+        (StartBatch, {**BATCH, "grace_ms": 1.5}, "grace_ms", "is 1.5: write a whole number"),
         (StartBatch, {**BATCH, "max_rate": "fast"}, "max_rate", "is 'fast': write a number"),
         (StartBatch, {**BATCH, "max_rate": 10**400}, "max_rate", "is too large for a number"),
         (StartBatch, {**BATCH, "expires_at": "2h"}, "expires_at", f"is '2h': {NO_TIME}"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from msgspec.structs import replace
+
 from streams.engine.answers import PageSizes
 from streams.model import (
     TERMINAL,
@@ -11,6 +14,8 @@ from streams.model import (
     Action,
     CancelFlow,
     CancelPolicy,
+    Cause,
+    Ending,
     Filter,
     FlowAction,
     OnTimeout,
@@ -19,10 +24,11 @@ from streams.model import (
     StartBatch,
     Status,
 )
+from streams.protocol.routing import partition_of
 from support.tables.memory_cluster import MemoryCluster, invoke
 
 if TYPE_CHECKING:
-    from streams.model import Flow
+    from streams.model import Command, Flow
 
 PARTITIONS = 4
 
@@ -68,22 +74,87 @@ def test_killing_one_child_leaves_parent_and_siblings_alone() -> None:
     }
 
 
-def test_a_late_child_is_cancelled_on_arrival() -> None:
+@pytest.mark.parametrize(
+    ("action", "started", "parent"),
+    [
+        (Action.KILL, True, Status.KILLED),
+        (Action.CANCEL, True, Status.CANCELLING),
+        (Action.CANCEL, False, Status.CANCELLED),
+    ],
+)
+def test_a_late_child_is_cancelled_on_arrival(action: Action, started: bool, parent: Status) -> None:  # noqa: FBT001
     """Its parent was cancelled before it joined, with or without children at that time."""
     for early in (0, 3):
         world = cluster()
-        world.run(invoke("root"), *(invoke(f"c{n}", parent_id="root") for n in range(early)))
-        world.run(Act("root", Action.KILL))
+        world.run(invoke("root", scheduled_at=None if started else world.now + 1))
+        world.run(*(invoke(f"c{n}", parent_id="root") for n in range(early)))
+        world.run(Act("root", action))
+        assert world.row("root").status is parent
         world.run(*(invoke(f"late{n}", parent_id="root") for n in range(10)))
-        assert {world.row(f"late{n}").status for n in range(10)} == {Status.KILLED}
+        for name in (f"late{n}" for n in range(10)):
+            beside = partition_of(name, PARTITIONS) == partition_of("root", PARTITIONS)
+            # Beside its parent a child is never started, so there is nobody to ask.
+            cancelled = Status.CANCELLED if beside else Status.CANCELLING
+            assert world.row(name).status is (Status.KILLED if action is Action.KILL else cancelled)
 
 
-def test_a_parent_that_completed_or_is_unknown_hands_nothing_on() -> None:
-    """Its children live on, those who come later too."""
+@pytest.mark.parametrize("end", [Status.COMPLETED, Status.FAILED])
+def test_a_parent_that_completed_or_is_unknown_hands_nothing_on(end: Status) -> None:
+    """Its children live on, those who come later too, also when somebody tries to kill it."""
     world = cluster()
     world.run(invoke("root"), invoke("c", parent_id="root"), invoke("orphan", parent_id="nobody"))
-    world.run(ReportTransition("root", 1, to=Status.COMPLETED), invoke("late", parent_id="root"))
-    assert {world.row(name).status for name in ("c", "orphan", "late")} == {Status.READY}
+    world.run(ReportTransition("root", 1, to=end), invoke("late", parent_id="root"))
+    world.run(Act("root", Action.KILL), Act("nobody", Action.KILL), invoke("last", parent_id="root"))
+    assert {world.row(name).status for name in ("c", "orphan", "late", "last")} == {Status.READY}
+
+
+def test_a_parent_that_is_purged_hands_nothing_on() -> None:
+    """Nobody knows any longer how it ended."""
+    world = cluster()
+    world.run(invoke("root"), Act("root", Action.KILL), Act("root", Action.PURGE), invoke("late", parent_id="root"))
+    assert world.row("late").status is Status.READY
+
+
+_SAYS: dict[str, Any] = {"grace_ms": 5_000, "on_timeout": OnTimeout.LEAVE}
+_BY: dict[str, Any] = {"reason": "why", "actor": "ada"}
+ENDS: dict[str, Command] = {
+    "an act": Act("p", Action.CANCEL, cause=Cause(**_BY), **_SAYS),
+    "a batch": StartBatch("b", Action.CANCEL, Filter(invocation_ids=("p",)), **_SAYS, **_BY),
+    "its flow": CancelFlow("f", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, **_SAYS, **_BY),
+    "its own parent's end": Act("q", Action.CANCEL, cause=Cause(**_BY), **_SAYS),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_a_parents_end_says_is_handed_down_the_tree(end: str, killed: bool) -> None:  # noqa: FBT001
+    """Action, grace, what happens when it is over, batch, actor and reason; `flow_id` is the parent's id."""
+    command: Any = ENDS[end]
+    if killed:
+        command = replace(command, action=type(command.action).KILL)
+    world = cluster()
+    world.run(invoke("q"), invoke("p", flow_id="f", parent_id="q"))
+    world.run(invoke("c", parent_id="p"), invoke("d", parent_id="c"))
+    world.run(command)
+    for name, parent in (("c", "p"), ("d", "c")):
+        cause = Cause("b" if end == "a batch" else None, parent, "ada", "why")
+        asked = Ending(cause, OnTimeout.LEAVE, world.now + 5_000)
+        status, ending = (Status.KILLED, Ending(cause)) if killed else (Status.CANCELLING, asked)
+        assert (world.row(name).status, world.row(name).ending) == (status, ending)
+
+
+def test_the_flow_of_children_is_there_from_the_first_join_to_the_last_end() -> None:
+    """Beside the parent, by whose id it is routed."""
+    world = cluster()
+    world.run(invoke("mail/k~1", object_key="k"))
+    assert not flows(world)
+    world.run(*(invoke(f"c{n}", parent_id="mail/k~1") for n in range(2)))
+    (home,) = (table for table in world.tables if table.flows)
+    assert "mail/k~1" in home.rows
+    world.run(ReportTransition("c0", 1, to=Status.COMPLETED))
+    assert flows(world)[True, "mail/k~1"].live == 1
+    world.run(ReportTransition("c1", 1, to=Status.COMPLETED))
+    assert not flows(world)
 
 
 def test_cycles_and_self_parents_end() -> None:

@@ -12,10 +12,14 @@ from msgspec.structs import replace
 
 from streams.model import (
     Action,
+    CancelFlow,
+    CancelPolicy,
     Cause,
     Exclusion,
     Filter,
+    FlowAction,
     Invocation,
+    JoinFlow,
     OnTimeout,
     ReportTransition,
     SignalKind,
@@ -116,3 +120,26 @@ def test_what_is_ended_at_the_door_takes_no_place_in_an_inbox(adopt: bool) -> No
     assert (cluster.row("mail/k~1").status, cluster.row("mail/k~last").status) == (Status.READY, Status.PENDING)
     assert [name for name, kind in told(cluster) if kind is SignalKind.START] == ["mail/k~0", "mail/k~1"]
     assert counted(cluster) == (1, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_standing_rule_comes_before_a_cancelled_flow(cancelled: bool) -> None:  # noqa: FBT001
+    """It counts what it ends at the door, which joins no flow."""
+    cluster = MemoryCluster(1)
+    if cancelled:
+        cluster.run(CancelFlow("f", FlowAction.KILL, CancelPolicy.CANCEL_ALL))
+    cluster.run(rule())
+    cluster.run(invoke("m", flow_id="f", parent_id="p"))
+    ending = cluster.row("m").ending
+    assert ending is not None
+    assert (ending.cause.batch_id, ending.counted_by, counted(cluster)) == ("b", "b", (1, 1, 0, 0, 0))
+    assert [flow.ended for flow in cluster.tables[0].flows.values()] == [0] * cancelled
+    assert not any(isinstance(command, JoinFlow) for _, command in cluster.logs[0])
+
+
+def test_a_cancelled_flow_lets_an_adopted_member_in_and_asks_it() -> None:
+    """It runs already: its executor is to be told."""
+    cluster = MemoryCluster(1)
+    cluster.run(CancelFlow("f", FlowAction.KILL, CancelPolicy.CANCEL_ALL), invoke("m", flow_id="f", adopt=True))
+    assert (cluster.row("m").status, told(cluster)) == (Status.KILLED, [("m", SignalKind.KILL)])
+    assert cluster.tables[0].flows[False, "f"].ended == 1

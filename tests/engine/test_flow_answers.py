@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from streams.engine import apply
 from streams.engine.answers import At, PageSizes
-from streams.engine.effects import Append, PutFlow, SetPage
+from streams.engine.effects import Append, PutDelta, PutFlow, SendAll, SetPage
 from streams.engine.flows import state_of
 from streams.model import (
     ENGINE_VERSION,
@@ -22,6 +24,7 @@ from streams.model import (
     Filter,
     FlowAction,
     FlowState,
+    JoinFlow,
     Member,
     MemberAck,
     MemberAnswer,
@@ -183,6 +186,100 @@ def test_a_policy_that_reaches_more_is_taken_over_and_nothing_is_weakened(
     assert flow(world).escalated_by == (second.value if wider else None)
     assert flow(world).cause.actor == first.value
     assert len([send for _, send in world.signals if send.kind is SignalKind.CANCEL]) == asked
+
+
+CANCELS = list(product(FlowAction, CancelPolicy))
+
+
+@pytest.mark.parametrize("second", CANCELS)
+@pytest.mark.parametrize("first", CANCELS)
+def test_of_two_cancels_the_stronger_action_and_the_wider_policy_hold(
+    first: tuple[FlowAction, CancelPolicy], second: tuple[FlowAction, CancelPolicy]
+) -> None:
+    """Reason and actor stay those of the first; the same again is published, and nothing else comes of it."""
+    world = cluster(3)
+    for says, cancel in (("first", first), ("second", second)):
+        world.run(CancelFlow("f", *cancel, actor=says, reason=f"the {says}"))
+    action = max(first[0], second[0], key=list(FlowAction).index)
+    policy = max(first[1], second[1], key=[ONLY, PENDING, ALL].index)
+    found = flow(world)
+    assert (found.action, found.policy) == (action, policy)
+    assert (found.cause.actor, found.cause.reason) == ("first", "the first")
+    assert found.escalated_by == (None if (action, policy) == first else "second")
+    for again in (first, second):
+        (put,) = apply(CancelFlow("f", *again, grace_ms=1, actor="third"), At(0, 99, world.now), world.tables[0])
+        assert put == PutFlow(replace(found, revision=99, updated_at=world.now))
+
+
+@pytest.mark.parametrize(("on_timeout", "outcome"), [(OnTimeout.KILL, "ended"), (OnTimeout.LEAVE, "failed")])
+def test_a_member_that_is_asked_already_keeps_its_grace(on_timeout: OnTimeout, outcome: str) -> None:
+    """And what follows it: nothing is sent, its end is awaited, and one that is left counts as failed."""
+    world = cluster()
+    world.run(Act("m", Action.CANCEL, grace_ms=9_000, on_timeout=on_timeout))
+    row, told = world.row("m"), len(world.signals)
+    world.run(replace(CANCEL, grace_ms=1_000, on_timeout=OnTimeout.KILL))
+    assert (world.row("m"), len(world.signals), numbers(world)) == (row, told, (0, 1, 0, 0, 0))
+    world.tick(8_999)
+    assert world.row("m").status is Status.CANCELLING
+    world.tick(1)
+    assert (getattr(flow(world), outcome), sum(numbers(world))) == (1, 1)
+
+
+def test_kept_and_failed_members_count_as_ended_once_they_end() -> None:
+    """Whatever ends them; until then a failed one keeps its entry."""
+    left = replace(CANCEL, on_timeout=OnTimeout.LEAVE)
+    for cancel, number in ((replace(CANCEL, policy=PENDING), "kept"), (left, "failed")):
+        world = cluster()
+        world.run(replace(cancel, grace_ms=0))
+        world.tick()
+        assert (getattr(flow(world), number), len(world.tables[0].entries)) == (1, 1)
+        world.run(COMPLETED)
+        assert (numbers(world), flow(world).failures) == ((0, 0, 1, 0, 0), ())
+        assert (state_of(flow(world)), world.tables[0].entries) == (FlowState.CANCELLED, {})
+
+
+@pytest.mark.parametrize("by", ["a flow", "a batch"])
+def test_a_page_writes_one_delta_one_list_of_signals_and_one_list_for_each_flow(by: str) -> None:
+    """However many members it ends."""
+    world = MemoryCluster(1, PageSizes(9, 9))
+    world.run(*(invoke(f"m{n}", flow_id="f", parent_id="p", labels={"no": str(n % 2)}) for n in range(8)))
+    batch = StartBatch("b", Action.KILL, Filter(labels={"no": "1"}))
+    world.send(replace(CANCEL, action=FlowAction.KILL) if by == "a flow" else batch)
+    effects = next(found for found in iter(lambda: world.step(0), None) if any(isinstance(e, PutDelta) for e in found))
+    (signals,) = (each for each in effects if isinstance(each, SendAll))
+    (delta,) = (each.delta for each in effects if isinstance(each, PutDelta))
+    ended = [e.command for e in effects if isinstance(e, Append) and isinstance(e.command, MemberEnded)]
+    assert [(each.flow_id, each.children) for each in ended] == [("f", False), ("p", True)]
+    sizes = [len(signals.rows), *(len(change.seqs) for change in delta.changes), *(len(each.seqs) for each in ended)]
+    assert sizes == [8 if by == "a flow" else 4] * 4
+
+
+def test_a_record_that_comes_twice_changes_nothing() -> None:
+    """Who has joined, what was ordered, answered and ended."""
+    world = MemoryCluster(2, PageSizes(5, 5))
+    names = [f"m{n}" for n in range(9)]
+
+    def everything() -> list[object]:
+        found = [flow for table in world.tables for flow in table.flows.values()]
+        flows = [replace(each, revision=0, updated_at=0, failures=tuple(sorted(each.failures))) for each in found]
+        tables = [(dict(table.entries), dict(table.rows)) for table in world.tables]
+        return [flows, tables, len(world.signals), world.refused]
+
+    def sent_again(*kinds: type) -> None:
+        before = everything()
+        again = [command for log in world.logs for _, command in log if isinstance(command, kinds)]
+        assert {type(each) for each in again} == set(kinds)
+        for command in again:
+            world.run(command)
+            assert everything() == before
+
+    world.run(*(invoke(name, flow_id="f", parent_id="m0") for name in names))
+    sent_again(JoinFlow)
+    world.run(replace(CANCEL, grace_ms=1_000, on_timeout=OnTimeout.LEAVE))
+    world.run(*(ReportTransition(name, 1, to=Status.CANCELLED) for name in names[5:]))
+    sent_again(ContinueFlow, ActMembers, MemberAck, MemberEnded)
+    world.tick(2_000)
+    sent_again(ContinueFlow, MemberAck, MemberEnded)
 
 
 def test_a_cancelled_flow_is_cancelling_until_who_joins_has_ended() -> None:

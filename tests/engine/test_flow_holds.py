@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,8 @@ from support.tables.table_cluster import TableCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from streams.model import Command
 
 FIRST, SECOND, THIRD = "mail/k~1", "mail/k~2", "mail/k~3"
 
@@ -73,6 +75,39 @@ def test_who_is_held_for_a_cancel_that_is_forgotten_starts_as_it_joins(held: Cal
     assert world.row(THIRD).status is Status.PENDING
     started = [send.invocation_id for _, send in world.signals if send.kind is SignalKind.START]
     assert started[-1] == SECOND
+
+
+def _in_hand(to: Status) -> ReportTransition:
+    """The executor's report of `m`, to be tried again in a second if it is BACKING_OFF."""
+    return ReportTransition("m", 1, to=to, retry_at=1_001_000 if to is Status.BACKING_OFF else None)
+
+
+STARTS: dict[str, tuple[dict[str, Any], list[Command], list[Command]]] = {
+    "its schedule": ({"scheduled_at": 1_001_000}, [], []),
+    "its retry": ({}, [_in_hand(Status.BACKING_OFF)], []),
+    "its lease": ({"lease_ms": 1_000}, [_in_hand(Status.RUNNING)], []),
+    "a resume": ({}, [Act("m", Action.PAUSE)], [Act("m", Action.RESUME)]),
+    "a promotion": ({"object_key": "k"}, [], [ReportTransition(FIRST, 1, to=Status.COMPLETED)]),
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("end", ["its flow", "its parent"])
+def test_on_the_flows_partition_nothing_starts_a_member_that_is_about_to_be_asked(start: str, end: str) -> None:
+    """Between the cancel and the order."""
+    fields, before, then = STARTS[start]
+    world = MemoryCluster(1)
+    name = SECOND if start == "a promotion" else "m"
+    world.run(invoke(FIRST, object_key="k"), invoke("p"))
+    group: dict[str, Any] = {"flow_id": "f"} if end == "its flow" else {"parent_id": "p"}
+    world.run(invoke(name, **group, **fields), *before)
+    told = len(world.signals)
+    world.now += 2_000
+    cancel = CancelFlow("f", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL)
+    world.run(cancel if end == "its flow" else Act("p", Action.CANCEL), *then, world.next_tick(0, world.tables[0]))
+    assert SignalKind.START not in {send.kind for _, send in world.signals[told:]}
+    unstarted = start in {"its schedule", "a promotion"}
+    assert world.row(name).status is (Status.CANCELLED if unstarted else Status.CANCELLING)
 
 
 def test_a_join_looks_for_held_rows_only_while_there_may_be_some() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,10 @@ from streams.model import (
     Status,
 )
 from streams.protocol.routing import partition_of
-from support.tables.memory_cluster import MemoryCluster, invoke
+from support.tables.memory_cluster import BATCH_RETENTION_MS, MemoryCluster, invoke
+
+if TYPE_CHECKING:
+    from streams.model import Command
 
 ALL, PENDING, ONLY = CancelPolicy.CANCEL_ALL, CancelPolicy.CANCEL_PENDING, CancelPolicy.FLOW_ONLY
 PARTITIONS = 4
@@ -140,16 +143,44 @@ def test_flow_only_changes_the_flow_alone() -> None:
     assert statuses(world) == {Status.READY}
 
 
-def test_an_unknown_flow_is_created_cancelled_and_ends_who_joins() -> None:
-    """On its own partition a member is never started, elsewhere it is cancelled as it joins."""
+@pytest.mark.parametrize("ended", [0, 3])
+def test_an_unknown_flow_is_created_cancelled_and_ends_who_joins(ended: int) -> None:
+    """So is one that nobody is left in. On its own partition a member is never started, elsewhere ended as it joins."""
     world = cluster()
+    world.run(*(invoke(f"e{n}", flow_id="f") for n in range(ended)))
+    world.run(*(Act(f"e{n}", Action.KILL) for n in range(ended)))
     world.run(cancel(action=FlowAction.KILL))
-    assert numbers(world) == (0, 0, 0, 0, 0)
+    assert numbers(world) == (0, 0, ended, 0, 0)
+    world.signals.clear()
     world.run(*(invoke(f"r{n}", flow_id="f") for n in range(20)))
-    assert numbers(world) == (0, 0, 20, 0, 0)
+    assert numbers(world) == (0, 0, ended + 20, 0, 0)
     assert statuses(world) == {Status.KILLED}
     home = partition_of("f", PARTITIONS)
     assert not [send for partition, send in world.signals if partition == home]
+
+
+@pytest.mark.parametrize(
+    ("policy", "left", "counted"),
+    [
+        (ALL, {Status.KILLED}, (0, 0, 4, 0, 0)),
+        (PENDING, {Status.READY, Status.KILLED}, (0, 0, 2, 2, 0)),
+        (ONLY, {Status.READY, Status.SCHEDULED}, (0, 0, 0, 4, 0)),
+    ],
+)
+def test_a_policy_reaches_who_joins_later_alike(
+    policy: CancelPolicy, left: set[Status], counted: tuple[int, ...]
+) -> None:
+    """Before the cancel or after it, started or not; and whom it does not reach keeps no flow in the backlog."""
+    for partitions in (1, PARTITIONS):
+        world = MemoryCluster(partitions)
+        kinds = {"started": None, "later": world.now + 9_000}
+        world.run(*(invoke(f"{name} 1", flow_id="f", scheduled_at=at) for name, at in kinds.items()))
+        world.run(cancel(action=FlowAction.KILL, policy=policy))
+        world.run(*(invoke(f"{name} 2", flow_id="f", scheduled_at=at) for name, at in kinds.items()))
+        assert statuses(world) == left
+        found = world.tables[partition_of("f", partitions)].flows[False, "f"]
+        assert (found.live, found.pending, found.ended, found.kept, found.failed) == counted
+        assert (found.due_at, state_of(found)) == (None, FlowState.CANCELLED)
 
 
 def test_members_that_never_end_are_failed_listed_and_asked_once_more() -> None:
@@ -208,15 +239,19 @@ def test_a_grace_out_of_bounds_is_refused(grace_ms: int) -> None:
     assert numbers(world) == (1, 0, 0, 0, 0)
 
 
-def test_the_deadline_is_the_clock_and_the_grace() -> None:
-    """Absent, the grace is 30 s; a killed flow's deadline is now."""
+@pytest.mark.parametrize(
+    ("action", "grace_ms", "wait"), [("CANCEL", None, 30_000), ("CANCEL", 5, 5), ("KILL", None, 0), ("KILL", 5, 0)]
+)
+def test_the_deadline_is_the_clock_and_the_grace(action: str, grace_ms: int | None, wait: int) -> None:
+    """Absent, the grace is 30 s, and the reason `flow_cancelled`; a killed flow's deadline is now."""
     world = cluster()
-    world.run(invoke("r", flow_id="f"), invoke("q", flow_id="g"))
-    world.run(cancel(), cancel("g", grace_ms=5))
-    first, second = flow(world), flow(world, "g")
-    assert first is not None
-    assert second is not None
-    assert (first.due_at, second.due_at) == (world.now + 30_000, world.now + 5)
+    world.run(invoke("r", flow_id="f"))
+    world.send(cancel(action=FlowAction(action), grace_ms=grace_ms, actor="me"))
+    world.step(partition_of("f", PARTITIONS))
+    found = flow(world)
+    assert found is not None
+    assert found.due_at == world.now + wait
+    assert (found.action, found.cause.reason, found.cause.actor) == (action, "flow_cancelled", "me")
 
 
 def test_those_whom_a_tick_leaves_alone_are_answered_for_in_one_list() -> None:
@@ -264,3 +299,35 @@ def test_an_answer_that_is_sent_twice_changes_nothing() -> None:
     assert {each.answer for each in answers} == {MemberAnswer.CANCELLING, MemberAnswer.FAILED}
     world.run(*answers)
     assert numbers(world) == (0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("last", ["cancel", "join", "end"])
+def test_a_flow_without_members_is_forgotten_after_the_last_of_cancel_join_and_end(last: str) -> None:
+    """Not before; who joins later finds a new one, which is open."""
+    name = "g" if last == "end" else "f"
+    happens: dict[str, Command] = {
+        "cancel": cancel(),
+        "join": invoke("b", flow_id="f"),
+        "end": ReportTransition("c", 1, to=Status.COMPLETED),
+    }
+    world = MemoryCluster(1)
+    world.run(cancel(), invoke("c", flow_id="g"))
+    for commands in ((), (happens[last],)):
+        world.run(*commands)
+        world.tick(BATCH_RETENTION_MS)
+        assert (False, name) in world.tables[0].flows
+    world.tick(1)
+    assert (False, name) not in world.tables[0].flows
+    world.run(invoke("d", flow_id=name))
+    assert state_of(world.tables[0].flows[False, name]) is FlowState.OPEN
+
+
+def test_a_flow_is_not_forgotten_while_it_has_a_member() -> None:
+    """Live, kept or failed, however long ago anything has happened."""
+    world = MemoryCluster(1)
+    world.run(*(invoke(name, flow_id=name) for name in ("live", "kept", "failed")))
+    world.run(cancel("kept", policy=PENDING), cancel("failed", grace_ms=0, on_timeout=OnTimeout.LEAVE))
+    for _ in range(3):
+        world.tick(2 * BATCH_RETENTION_MS)
+    found = world.tables[0].flows
+    assert {name: getattr(flow, name) for (_, name), flow in found.items()} == {"live": 1, "kept": 1, "failed": 1}

@@ -89,6 +89,35 @@ def test_what_was_not_answered_is_asked_again_until_it_is() -> None:
     assert flow(world, "f").due_at is None
 
 
+def test_a_flow_is_due_an_interval_after_its_deadline() -> None:
+    """And not a millisecond before: its members have their grace, and their partition has time to answer."""
+    world = Silent()
+    world.run(*(invoke(name, flow_id="f") for name in on(0, "m", 3)))
+    world.silent = {0}
+    world.run(CancelFlow("f", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, grace_ms=5_000))
+    world.tick(5_000 + INTERVAL - 1)
+    assert world.lost == 3
+    world.tick(1)
+    assert world.lost == 6
+
+
+def test_a_flow_whose_members_have_all_answered_asks_nobody_again_and_gets_its_next_time() -> None:
+    """Their end is awaited; the flow does not keep the place of another."""
+    world = Silent()
+    (name,) = on(0, "m", 1)
+    world.run(invoke(name, flow_id="f"), Act(name, Action.CANCEL, grace_ms=600_000))
+    world.run(CancelFlow("f", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, grace_ms=0))
+    orders = [len([each for _, each in log if isinstance(each, ActMembers)]) for log in world.logs]
+    for tries in (1, 2):
+        due_at = flow(world, "f").due_at
+        assert due_at is not None
+        world.tick(due_at + INTERVAL - world.now)
+        found = flow(world, "f")
+        assert (found.tries, found.due_at) == (tries, world.now + (INTERVAL << tries - 1))
+    assert orders == [len([each for _, each in log if isinstance(each, ActMembers)]) for log in world.logs]
+    assert world.row(name).status is Status.CANCELLING
+
+
 def test_a_due_flow_backs_off() -> None:
     """Its next time doubles, up to ten minutes."""
     world = Silent()
@@ -185,27 +214,28 @@ def test_half_of_the_members_never_answer_and_the_others_are_done() -> None:
 
 
 def test_a_filter_of_labels_leaves_other_members_where_they_are() -> None:
-    """They stay in the backlog, and their flow does not keep its place."""
+    """They stay in the backlog, and their flow does not keep its place. Entries hold the labels that it looks at."""
     world = Silent()
     labels = {"tier": "gold"}
     for table in world.tables:
         table.meta = replace(table.meta, reconcile_labels=labels)
     gold, other = on(0, "g", 3), on(0, "o", 3)
     world.run(*(invoke(name, flow_id="f", labels={"tier": "gold", "x": "y"}) for name in gold))
-    world.run(*(invoke(name, flow_id="f") for name in other))
+    world.run(*(invoke(name, flow_id="f", labels={"x": "y"}) for name in other))
+    entries = [each.labels for table in world.tables for each in table.entries.values()]
+    assert sorted(map(len, entries)) == [0] * 3 + [1] * 3
+    assert all(each in ({}, labels) for each in entries)
     world.silent = {0}
     world.run(kill("f"))
     world.silent = set()
-    world.now += INTERVAL
-    for partition, table in enumerate(world.tables):
-        tick = world.next_tick(partition, table)
-        world.send(
-            type(tick)(**{**{name: getattr(tick, name) for name in tick.__struct_fields__}, "reconcile_labels": labels})
-        )
-    world.run()
-    assert {world.row(name).status for name in gold} == {Status.KILLED}
-    assert {world.row(name).status for name in other} == {Status.READY}
-    assert flow(world, "f").pending == 3
+    for tries in (1, 2):
+        world.now = (flow(world, "f").due_at or 0) + INTERVAL
+        ticks = [world.next_tick(partition, table) for partition, table in enumerate(world.tables)]
+        world.run(*(replace(tick, reconcile_labels=labels) for tick in ticks))
+        assert {world.row(name).status for name in gold} == {Status.KILLED}
+        assert {world.row(name).status for name in other} == {Status.READY}
+        found = flow(world, "f")
+        assert (found.pending, found.tries, found.due_at) == (3, tries, world.now + (INTERVAL << tries - 1))
 
 
 def test_who_has_not_answered_is_asked_again_once_in_a_turn() -> None:

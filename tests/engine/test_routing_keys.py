@@ -77,6 +77,7 @@ def test_the_routing_key_stands_before_the_last_tilde(invocation_id: str, key: s
         (StartBatch("b~1", Action.KILL, Filter(match_all=True)), "b~1"),
         (ControlBatch("b~1", ControlOperation.ABORT), "b~1"),
         (CancelFlow("f~1", FlowAction.KILL, CancelPolicy.CANCEL_ALL), "f~1"),
+        (CancelFlow("o/1~u", FlowAction.KILL, CancelPolicy.CANCEL_ALL, children=True), "o/1"),
     ],
 )
 def test_a_command_lives_where_its_subject_lives(command: ClientCommand, key: str) -> None:

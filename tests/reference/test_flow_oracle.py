@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from streams import codec
 from streams.config import Topic
-from streams.model import Flow, FlowProgress, FlowState, JoinFlow, Member, Signal
+from streams.model import Flow, FlowProgress, FlowState, Invocation, JoinFlow, Member, Signal, Status
 from support.effort import examples
 from support.kafka.reading import Entry
 from support.reference.beside.life import Life
@@ -105,3 +105,26 @@ def test_the_oracle_sees_what_is_wrong(wrong: Callable[[], Records]) -> None:
     """One record of the run is another, or missing."""
     with pytest.raises(AssertionError, match=r".+"):
         _check(wrong())
+
+
+def test_the_oracle_reads_rows_once_however_many_flows_there_are() -> None:
+    """A tree of a hundred thousand has as many flows as parents."""
+
+    class Counted(dict[Any, Any]):
+        reads = 0
+
+        def items(self) -> Any:
+            self.reads += 1
+            return super().items()
+
+    rows = Counted()
+    for number in range(50):
+        of = Invocation(f"c{number}", "mail", "send", parent_id=f"p{number}")
+        rows[0, number] = oracle.Folded(of, Status.READY, 1, *(None,) * 6)
+    flows = {(True, f"p{number}"): Flow(f"p{number}", True, 1, 1, 1, live=1) for number in range(50)}
+    found = oracle_flows.Flows(rows, flows=flows)
+    for number in range(50):
+        found.entries[True, f"p{number}"][0, number] = Member()
+    oracle_flows.check_members(found)
+    oracle_flows.check_reach(found)
+    assert rows.reads == 1

@@ -65,3 +65,20 @@ def test_a_flow_that_lives_through_a_million_invocations_keeps_numbers_alone() -
         assert (world.count("members"), world.entries) == (0, set())
         world.tick(8 * RETENTION_MS)
         assert (world.count("flows"), world.count("rows")) == (0, 0)
+
+
+def test_ten_cancels_at_once_of_a_large_flow_are_one_dispatch() -> None:
+    """50,000 members are asked by as many pages and orders as after one cancel, and once."""
+    members = int(50_000 * min(SCALE, 1))
+    kinds = []
+    for cancels in (1, 10):
+        with closing(TableCluster(PARTITIONS, SIZES)) as world:
+            world.run(*(invoke(f"i{n}", flow_id="f") for n in range(members)))
+            world.kinds.clear()
+            world.run(
+                *(CancelFlow("f", FlowAction.KILL, CancelPolicy.CANCEL_ALL, reason=f"{n}") for n in range(cancels))
+            )
+            assert world.signals[SignalKind.KILL] == members
+            assert world.kinds.pop("CancelFlow") == cancels
+            kinds.append(world.kinds)
+    assert kinds[0] == kinds[1]

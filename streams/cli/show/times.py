@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
+_PART = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,15}))?(ms|s|m|h|d|w)")
 _LAST_MS = 253_402_300_799_999
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
@@ -23,13 +23,19 @@ def duration_ms(text: str) -> int:
     """Milliseconds of a duration such as `90s`, `500ms` or `1h30m`.
 
     Raises:
-        typer.BadParameter: it is not a duration.
+        typer.BadParameter: it is not a duration, or no whole number of milliseconds.
     """
     if not _DURATION.fullmatch(text):
         raise typer.BadParameter(
             f"{text!r} is not a duration: write a number and a unit (ms, s, m, h, d, w), like 1h30m"
         )
-    return round(sum(float(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text)))
+    total = 0
+    for whole, fraction, unit in _PART.findall(text):
+        milliseconds, rest = divmod(int(whole + fraction) * _UNITS_MS[unit], 10 ** len(fraction))
+        if rest:
+            raise typer.BadParameter(f"{text!r} is no whole number of milliseconds: write one, like 1500ms")
+        total += milliseconds
+    return total
 
 
 def point_ms(text: str, now_ms: int | None = None) -> int:

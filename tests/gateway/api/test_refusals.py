@@ -118,7 +118,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (INVOCATIONS, {**called(), "scheduled_at": "tomorrow"}, "scheduled_at"),
     # A flow's cancel.
     (FLOW_CANCELS, {"flow_id": LONG}, "flow_id"),
-    (FLOW_CANCELS, {"flow_id": "f", "grace_ms": -1}, "grace_ms"),
+    *((FLOW_CANCELS, {"flow_id": "f", "grace_ms": wrong}, "grace_ms") for wrong in (-1, 1.5, 86_400_001)),
     (FLOW_CANCELS, {"flow_id": "f", "policy": "SOME"}, "policy"),
     # Dead letters.
     (REPLAY, {}, ""),

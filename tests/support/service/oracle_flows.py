@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from streams import codec
@@ -57,7 +58,16 @@ class Flows:
 
     def living(self, name: FlowName) -> dict[Place, Folded]:
         """The rows of its members that have not ended."""
-        return {place: row for place, row in self.rows.items() if row.status not in _ENDED and name in _flows_of(row)}
+        return self._living.get(name, {})
+
+    @cached_property
+    def _living(self) -> dict[FlowName, dict[Place, Folded]]:
+        found: defaultdict[FlowName, dict[Place, Folded]] = defaultdict(dict)
+        for place, row in self.rows.items():
+            if row.status not in _ENDED:
+                for name in _flows_of(row):
+                    found[name][place] = row
+        return found
 
 
 def _flows_of(row: Folded) -> list[FlowName]:

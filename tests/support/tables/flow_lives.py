@@ -28,9 +28,9 @@ FLOWS = ["f", "g", "i1", "a/b"]
 class Life:
     """A cluster, and random moves in it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, cluster: type[MemoryCluster] = MemoryCluster) -> None:
         self.random = Random(seed)
-        self.world = MemoryCluster(1 + seed % 4, PageSizes(self.random.randint(1, 5), self.random.randint(1, 4)))
+        self.world = cluster(1 + seed % 4, PageSizes(self.random.randint(1, 5), self.random.randint(1, 4)))
         self.batches = 0
 
     def live(self, moves: int) -> None:
