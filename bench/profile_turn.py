@@ -35,7 +35,7 @@ from streams.worker import outbox, turn
 from streams.worker.housekeeping import Collector, WalKeeper
 from streams.worker.intake import pages_a_turn, take_inputs
 from streams.worker.items import items_of
-from streams.worker.page_sizes import FIRST, TunedSizes
+from streams.worker.page_sizes import FIRST, Budget, TunedSizes
 from streams.worker.task import PartitionTask, Phase
 from streams.worker.topics import Topics
 
@@ -172,7 +172,7 @@ class Machine:
             for item in input_.items
             if isinstance(item.command, ContinueSlice)
         ]
-        done.tune(self.settings.page_budget_ms)
+        done.tune(Budget(self.settings.page_budget_ms))
         self.turns += 1
         self.applied += done.applied
         self.signals += sum(map(len, done.outbox.signals.values()))

@@ -95,8 +95,8 @@ class Settings(BaseSettings):
         15.0,
         gt=0,
         le=1_000,
-        description="time budget for the batch pages of one turn; follows Kafka's commit time where that is longer, "
-        "up to twice this value",
+        description="time budget for the pages of one turn. While clients' commands come, pages take 3 ms or a tenth "
+        "of a turn's commands, and never more than this value; else as long as Kafka's commit, up to twice this value",
     )
     max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands per turn")
     idle_poll_ms: int = Field(20, ge=1, le=1_000, description="how long one wait of an idle worker for commands takes")

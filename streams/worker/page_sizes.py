@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 from streams.engine.answers import MAX_BYTES, PageSizes
-from streams.model import ActMembers, ContinueFlow, ContinueSlice, ReleaseHeld, Tick
+from streams.model import Act, ActMembers, ContinueFlow, ContinueSlice, Invoke, ReleaseHeld, ReportTransition, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,13 @@ _WEIGHT = 0.1
 """Weight of the newest commit in the running average."""
 _AT_MOST = 2.0
 """Most that the budget may grow, as a multiple of the setting: a halted broker must not make pages endless."""
+_CALM_MS = 3.0
+"""Budget where clients wait. A turn costs more than that by itself: smaller pages would not help them."""
+_PART = 0.1
+_WAITED_FOR = frozenset({Invoke, ReportTransition, Act})
+"""Commands of clients that begin no pages: whoever sent one waits for what it does."""
+_ASKED_S = 1.0
+"""After the last command of a client, for how long the next one is expected."""
 
 
 class Measured(NamedTuple):
@@ -80,22 +88,41 @@ class Stopwatch:
 
 
 class Budget:
-    """Time budget for a turn's pages, ms: the setting, or Kafka's usual time to commit a turn if that is longer.
+    """Time budget for a turn's pages, ms.
 
-    Pages are done while the previous turn commits: with shorter pages, the loop would only wait.
+    Where nobody waits: the setting, or Kafka's usual time to commit a turn if that is longer. Pages are done while the
+    previous turn commits: with shorter pages, the loop would only wait.
+
+    Where clients' commands come beside the pages: `_CALM_MS`, or a tenth of the time that the turn's commands take if
+    that is longer. Each of them waits for the rest of a turn and for one more: a batch takes its time, not theirs.
     """
 
     def __init__(self, set_ms: float) -> None:
         self._least_ms = self._usual_ms = set_ms
         self._most_ms = _AT_MOST * set_ms
+        self._commands_ms = 0.0
+        self._asked_at = -inf
+        self._waited_for = False
 
     def committed(self, took_s: float) -> None:
         """Learn from a turn whose Kafka transaction took this many seconds."""
         self._usual_ms += _WEIGHT * (min(1_000 * took_s, self._most_ms) - self._usual_ms)
 
+    def came(self, records: Mapping[type, int], commands_ms: float, now_s: float) -> None:
+        """Learn from a turn of these commands, by type, which took `commands_ms` without its pages.
+
+        `now_s`: seconds of any clock that only rises.
+        """
+        self._commands_ms = commands_ms
+        if not _WAITED_FOR.isdisjoint(records):
+            self._asked_at = now_s
+        self._waited_for = now_s - self._asked_at < _ASKED_S
+
     @property
     def ms(self) -> float:
         """The budget of the turns that follow."""
+        if self._waited_for:
+            return min(self._least_ms, max(_CALM_MS, _PART * self._commands_ms))
         return max(self._least_ms, self._usual_ms)
 
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from streams.worker.clock_ahead import ClockAheadRun
     from streams.worker.intake import PartitionInput
     from streams.worker.items import Item, RecordFault
-    from streams.worker.page_sizes import TunedSizes
+    from streams.worker.page_sizes import Budget, TunedSizes
     from streams.worker.task import PartitionTask
     from streams.worker.topics import Topics
 
@@ -142,11 +142,13 @@ class Turn:
         """Partitions that have done a page; a tick counts as one."""
         return [input_.task for input_ in self.taken if input_.page is not None]
 
-    def tune(self, budget_ms: float) -> None:
+    def tune(self, budget: Budget) -> None:
         """Tune the sizes of later turns and pages by the time that this one and its pages took."""
-        self.sizes.learn(self.pages, self.other_pages, budget_ms)
         pages_ms = sum(page.took_ms for page in self.pages) + sum(page.took_ms for page in self.other_pages)
-        self.sizes.learn_commands(self.applied, 1_000 * self.commands_s - pages_ms)
+        commands_ms = max(0.0, 1_000 * self.commands_s - pages_ms)
+        budget.came(self.records, commands_ms, time.monotonic())
+        self.sizes.learn(self.pages, self.other_pages, budget.ms)
+        self.sizes.learn_commands(self.applied, commands_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` for each partition where something is due and none is outstanding; `now`: wall-clock ms."""

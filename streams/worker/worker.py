@@ -146,7 +146,7 @@ class Worker:
             began = time.perf_counter()
             turn = self._apply()
             if turn is not None:
-                turn.tune(self._budget.ms)
+                turn.tune(self._budget)
                 self.connections.checkpoint.commit(turn.outbox, turn.tasks, metadata, lambda: self._work_ahead(turn))
                 self._after(turn, time.perf_counter() - began)
                 return True

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine.answers import MAX_BYTES, PageSizes
-from streams.model import ContinueSlice
+from streams.model import (
+    Act,
+    ContinueSlice,
+    Invoke,
+    MemberEnded,
+    ReportTransition,
+    StartBatch,
+    StartSlice,
+)
 from streams.worker.page_sizes import (
     FIRST,
     LARGEST,
@@ -89,6 +97,37 @@ def test_one_slow_commit_says_little() -> None:
     budget = Budget(15)
     budget.committed(0.025)
     assert budget.ms == pytest.approx(16)
+
+
+@pytest.mark.parametrize("kind", [Invoke, ReportTransition, Act])
+def test_pages_are_short_while_clients_wait(kind: type) -> None:
+    """For a second after each command, however long Kafka takes; a turn's own time bounds what calm may cost."""
+    budget = Budget(15)
+    for _ in range(40):
+        budget.committed(0.024)
+    slow = budget.ms
+    budget.came({ContinueSlice: 2, kind: 1}, 1, now_s=5)
+    assert budget.ms == 3
+    budget.came({ContinueSlice: 2}, 80, now_s=5.9)
+    assert budget.ms == pytest.approx(8)
+    budget.came({kind: 5_000}, 400, now_s=5.95)
+    assert budget.ms == 15
+    budget.came({ContinueSlice: 2}, 1, now_s=6.99)
+    assert budget.ms == slow > 20
+
+
+def test_no_budget_is_greater_than_what_is_set_while_clients_wait() -> None:
+    """A smaller setting stays."""
+    budget = Budget(2)
+    budget.came({Invoke: 1}, 400, now_s=1)
+    assert budget.ms == 2
+
+
+def test_a_batch_does_not_wait_for_its_own_start() -> None:
+    """Commands that begin pages, records of other partitions, and pages: nobody waits beside them."""
+    budget = Budget(15)
+    budget.came({StartBatch: 1, StartSlice: 1, ContinueSlice: 4, MemberEnded: 9}, 1, now_s=0)
+    assert budget.ms == 15
 
 
 def test_a_page_is_measured_against_what_it_was_allowed() -> None:
