@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from streams.model import ENGINE_VERSION, Tick
 from streams.state.table import Table
 from streams.worker.cycle import Cycle
 from streams.worker.flow_outlet import EVERY_MS, FlowOutlet
@@ -209,10 +210,22 @@ class PartitionTask:
         due = table.next_flow_due()
         return due is not None and now - interval_ms >= max(due, table.meta.reconciled_at)
 
-    def tick_written(self, tick_no: int, now: int) -> None:
-        """Note that the worker has written a `Tick` with that number; `now`: wall-clock ms."""
-        self.tick_outstanding = tick_no
+    def new_tick(self, now: int, settings: Settings, sizes: PageSizes) -> Tick:
+        """The next `Tick`, which the caller appends to the log; `now`: wall-clock ms."""
         self._last_tick_at = now
+        self.tick_outstanding = self.running_table.meta.tick_no + 1
+        return Tick(
+            engine_version=ENGINE_VERSION,
+            partition=self.partition,
+            tick_no=self.tick_outstanding,
+            due_until=now,
+            ended_before=now - settings.retention_ms,
+            batches_ended_before=now - settings.batch_retention_ms,
+            reconcile_interval_ms=settings.reconcile_interval_ms,
+            reconcile_labels=settings.reconcile_labels,
+            max_rows=min(sizes.max_due, settings.tick_max_rows),
+            max_bytes=sizes.max_bytes,
+        )
 
     def close(self) -> None:
         """Close the store; uncommitted changes are rolled back."""

@@ -25,7 +25,6 @@ from streams.engine.effects import (
     UpdateRow,
 )
 from streams.model import (
-    ENGINE_VERSION,
     ActMembers,
     ContinueFlow,
     ContinueSlice,
@@ -152,26 +151,10 @@ class Turn:
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:
         """Append a `Tick` for each partition where something is due and none is outstanding; `now`: wall-clock ms."""
-        s = self._settings
         for task in tasks:
-            if not task.tick_due(now, s):
-                continue
-            sizes = self.sizes.others(task.partition)
-            tick_no = task.running_table.meta.tick_no + 1
-            tick = Tick(
-                engine_version=ENGINE_VERSION,
-                partition=task.partition,
-                tick_no=tick_no,
-                due_until=now,
-                ended_before=now - s.retention_ms,
-                batches_ended_before=now - s.batch_retention_ms,
-                reconcile_interval_ms=s.reconcile_interval_ms,
-                reconcile_labels=s.reconcile_labels,
-                max_rows=min(sizes.max_due, s.tick_max_rows),
-                max_bytes=sizes.max_bytes,
-            )
-            self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
-            task.tick_written(tick_no, now)
+            if task.tick_due(now, self._settings):
+                tick = task.new_tick(now, self._settings, self.sizes.others(task.partition))
+                self.outbox.append(Append(task.partition, f"tick/{task.partition}", tick))
 
     def publish_flows(self, tasks: Iterable[PartitionTask], now: int, *, at_once: bool = False) -> None:
         """Publish the named flows of these partitions that are free to be; once a turn. Arguments as for `take`.

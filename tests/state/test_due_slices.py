@@ -105,7 +105,10 @@ def test_a_slice_that_is_due_makes_the_worker_write_a_tick() -> None:
     task.table = one.table
     assert not task.tick_due(NOW + 999, SETTINGS)
     assert task.tick_due(NOW + 1_000, SETTINGS)
-    task.tick_written(one.table.meta.tick_no, NOW + 1_000)
+    tick = task.new_tick(NOW + 1_000, SETTINGS, PageSizes(9, 9))
+    assert (tick.tick_no, tick.due_until) == (one.table.meta.tick_no + 1, NOW + 1_000)
+    assert not task.tick_due(NOW + 60_000, SETTINGS), "one is outstanding"
+    task.tick_outstanding = one.table.meta.tick_no
     assert not task.tick_due(NOW + 1_000 + MIN_TICK_GAP_MS - 1, SETTINGS)
     assert task.tick_due(NOW + 1_000 + MIN_TICK_GAP_MS, SETTINGS)
 

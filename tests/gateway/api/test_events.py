@@ -73,7 +73,7 @@ def test_a_slow_reader_gets_what_waits_for_it_piece_by_piece() -> None:
 
     async def story(_: Any) -> None:
         async with EventReader(world.app, "/api/v1/events", sends_at_once=1) as reader:
-            seen = []
+            seen: list[str] = []
             while len(seen) < 200:
                 piece = await reader.piece()
                 assert len(piece) < 68_000
