@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streams.metrics import Metric, OfApi, OfEach, OfExecutor, OfGateway, OfWorker, labels, metrics_of
+from streams.metrics import Metric, OfApi, OfEach, OfExecutor, OfGateway, OfProcesses, OfWorker, labels, metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,9 @@ HEAD = """\
 Made from `streams/metrics/definitions.py` by `scripts/metrics_page.py`; do not edit. A worker serves its metrics at
 `http://<STREAMS_WORKER_HTTP>/metrics`, a gateway at `http://<STREAMS_GATEWAY_HTTP>/metrics`, an executor of this
 package at `http://<STREAMS_EXECUTOR_HTTP>/metrics` (with `pip install streams[metrics]`), beside `/health/live` and
-`/health/ready`. Each has `process_*` (CPU, memory, open files) and `python_info` besides. There are
+`/health/ready`. A worker of several processes serves those of all: each sample then has a label `process` besides, the
+number of the process, or `supervisor` for `process_*` and `python_info` of the one that looks after them. Each program
+has `process_*` (CPU, memory, open files) and `python_info` besides. There are
 [alert rules and a dashboard](operations.md#alerts) of these.
 """
 
@@ -32,6 +34,7 @@ def document() -> str:
     for title, role in (
         ("Every program", OfEach),
         ("Worker", OfWorker),
+        ("Worker of several processes", OfProcesses),
         ("Gateway", OfGateway),
         ("API of a gateway", OfApi),
         ("Executor", OfExecutor),

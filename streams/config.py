@@ -127,17 +127,26 @@ class Settings(BaseSettings):
         False,
         description="true: workers keep the table and run batches, but send no signals, so that executors do nothing",
     )
+    worker_processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="number of processes of a worker, each with partitions of its own; more than one: they are "
+        "numbered from 0, and share the state folder, one log and one address for /metrics and /health",
+    )
     worker_http: str | None = Field(
         None,
         pattern=_ADDRESS,
         description="HOST:PORT at which a worker serves /metrics, /health/live and /health/ready; port 0: one that is "
-        "free, named in its log; absent: nowhere",
+        "free, named in its log; absent: nowhere. Of several processes, the first one's queries are at the next port, "
+        "and so on",
     )
     worker_url: str | None = Field(
         None,
         pattern=_ORIGIN,
         description="URL at which gateways reach this worker for queries, http://HOST:PORT; absent: "
-        "STREAMS_WORKER_HTTP, with this machine's name in place of an address that means all interfaces",
+        "STREAMS_WORKER_HTTP, with this machine's name in place of an address that means all interfaces. Of several "
+        "processes, ports follow this one as they follow that of STREAMS_WORKER_HTTP",
     )
     worker_query_secret_file: Path | None = Field(
         None,

@@ -108,16 +108,18 @@ def serving(
 
 
 @contextmanager
-def serving_on(listening: socket.socket, probe: Probe) -> Iterator[None]:
-    """Serve on a socket that listens already, while the context lasts."""
+def serving_on(
+    listening: socket.socket, probe: Probe, other: Mapping[str, WSGIApplication] | None = None
+) -> Iterator[Endpoint]:
+    """Serve on a socket that listens already, while the context lasts; `other` as for `serving`. Gives the place."""
     _add_process_metrics(probe)
     server = _Server(listening.getsockname()[:2], _Handler, bind_and_activate=False)
     server.socket.close()
     server.socket = listening
     server.name_itself()
-    server.set_app(wsgi_app(probe))
+    server.set_app(wsgi_app(probe, other))
     with _served(server):
-        yield
+        yield Endpoint(server.server_name, server.server_port)
 
 
 @contextmanager

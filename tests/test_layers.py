@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "state": {"model", "protocol", "codec", "engine"},
     "metrics": {"model", "config"},
     "health": {"errors"},
+    "supervision": {"config", "errors", "logs"},
     "listing": {"clock", "errors", "model", "protocol"},
     "worker": {
         "clock",
@@ -46,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine",
         "state",
         "listing",
+        "supervision",
     },
     "client": {
         "clock",
@@ -72,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "client",
         "listing",
         "stopping",
+        "supervision",
     },
     "offline": {"model", "protocol", "config", "errors", "kafka", "codec", "engine", "state", "worker"},
     "broker": set(),

@@ -91,8 +91,8 @@ class Service:
 
     @property
     def worker_pids(self) -> list[int]:
-        """Of the running workers."""
-        return [worker.pid for worker in self._workers]
+        """Of the running workers; of one of several processes, theirs."""
+        return [pid for worker in self._workers for pid in (_children(worker.pid) or [worker.pid])]
 
     def memory_mb(self) -> dict[str, float]:
         """Resident memory, now and at its highest, MB, of the worker that has most."""
@@ -248,6 +248,10 @@ def service(bootstrap: str, name: str, workers: int = 1, partitions: int = PARTI
             yield made
         finally:
             made.close()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def _memory_mb(pid: int) -> dict[str, float]:

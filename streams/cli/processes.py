@@ -10,15 +10,31 @@ import typer
 from streams.cli.context import settings_of_service
 
 
-def worker() -> None:
+def worker(
+    *,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="How many processes, each with partitions of its own; one that dies is started again. Else "
+            "STREAMS_WORKER_PROCESSES, else 1.",
+        ),
+    ] = None,
+) -> None:
     """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops it at once.
 
     Example: STREAMS_WORKER_ID=worker-1 streams worker
     """
+    settings = settings_of_service(**({} if processes is None else {"worker_processes": processes}))
     # Each process loads its own modules, so that no other command waits for them.
+    if settings.worker_processes > 1:
+        from streams.worker.processes import run_processes  # noqa: PLC0415
+
+        raise typer.Exit(run_processes(settings))
     from streams.worker.process import run_worker  # noqa: PLC0415
 
-    raise typer.Exit(run_worker(settings_of_service()))
+    raise typer.Exit(run_worker(settings))
 
 
 def gateway() -> None:
@@ -26,7 +42,7 @@ def gateway() -> None:
 
     Example: streams gateway
     """
-    from streams.gateway.supervisor import run_gateway  # noqa: PLC0415
+    from streams.gateway.parts import run_gateway  # noqa: PLC0415
 
     raise typer.Exit(run_gateway(settings_of_service()))
 

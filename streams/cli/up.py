@@ -6,7 +6,6 @@ import signal
 import ssl
 import sys
 import tempfile
-import threading
 from contextlib import ExitStack, closing, contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -20,11 +19,13 @@ from typer.core import TyperCommand
 from streams import broker as brokers
 from streams.broker.base import free_port, last_line, port_is_free
 from streams.cli.context import settings_of_service
-from streams.cli.one_log import OneLog, TalkingChildren
 from streams.cli.show.console import Exit, err, out
 from streams.config import load_settings, variable
 from streams.errors import StreamsError
 from streams.kafka import topics
+from streams.supervision.child import Program
+from streams.supervision.outputs import OneLog
+from streams.supervision.supervisor import Supervisor, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ KINDS = (ANY, *brokers.KINDS)
 GATEWAY = "gateway"
 PAGE_PORT = 8080
 _LOOK_S = 0.2
+_STOP_S = 30.0
 _ASK_S = 2.0
 
 
@@ -48,20 +50,6 @@ class OptionalKind(TyperCommand):
         for word, following in zip(args, [*args[1:], "-"], strict=False):
             whole += [word, ANY] if word == "--broker" and following.startswith("-") else [word]
         return super().parse_args(ctx, whole)
-
-
-class Asked:
-    """Requests to stop, as a signal's handler: before `calm` the first one interrupts, afterwards the second one."""
-
-    def __init__(self) -> None:
-        self.calm = False
-        self.stop = threading.Event()
-
-    def __call__(self, _number: int, _frame: object) -> None:
-        """Note a request; raises KeyboardInterrupt when nothing is to be waited for."""
-        if not self.calm or self.stop.is_set():
-            raise KeyboardInterrupt
-        self.stop.set()
 
 
 def up(
@@ -97,11 +85,10 @@ def up(
         raise typer.BadParameter(f"--broker {broker}: must be one of {', '.join(KINDS)}")
     if data_dir is not None and broker is None:
         raise typer.BadParameter("--data-dir is for --broker: without it, tables are in STREAMS_STATE_DIR")
-    asked = Asked()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, asked)
+        signal.signal(number, _interrupt)
     try:
-        _run(asked, broker, data_dir, workers, partitions)
+        _run(broker, data_dir, workers, partitions)
     except KeyboardInterrupt:
         err.print("stopped at once; nothing is left running")
         raise typer.Exit(Exit.INTERRUPTED) from None
@@ -110,25 +97,35 @@ def up(
 up.kind = OptionalKind  # type: ignore[attr-defined]
 
 
-def _run(asked: Asked, broker: str | None, data_dir: Path | None, workers: int, partitions: int | None) -> None:
+def _interrupt(_number: int, _frame: object = None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(broker: str | None, data_dir: Path | None, workers: int, partitions: int | None) -> None:
     log = OneLog()
     with ExitStack() as stack:
         started, settings = stack.enter_context(_place(broker, data_dir, log))
         topics.create(settings, partitions)
-        parts = stack.enter_context(TalkingChildren(_variables(settings), log))
+        stack.callback(log.close)
+        variables = _variables(settings)
         names = [f"worker-{number}" for number in range(1, workers + 1)]
-        for name in names:
-            parts.start(name, "worker", **own_variables(settings, name))
-        parts.start(GATEWAY, GATEWAY)
-        asked.calm = True
-        try:
-            _watch(asked, settings, parts, started)
-            out.print("stopping; Ctrl-C once more stops at once")
-            parts.end(*names)
-            parts.end(GATEWAY)
-        except KeyboardInterrupt:
-            parts.kill()
-            raise
+        parts = [Program(name, ("worker",), variables | own_variables(settings, name), log) for name in names]
+        gateway = Program(GATEWAY, (GATEWAY,), variables, log)
+        tree = Tree(
+            name="service",
+            part="part",
+            field="part",
+            stop_s=_STOP_S,
+            ends_all=lambda part, _: part.told_end(),
+            at_once=_interrupt,
+            look=_Looking(settings, started),
+            look_every_s=_LOOK_S,
+            stopping=lambda: out.print("stopping; Ctrl-C once more stops at once"),
+        )
+        supervisor = Supervisor(tree, parts, [gateway])
+        supervisor.run()
+        for part in supervisor.unclean:
+            raise StreamsError(part.told_end())
 
 
 @contextmanager
@@ -171,6 +168,7 @@ def _variables(settings: Settings) -> dict[str, str]:
         variable("bootstrap_servers"): settings.bootstrap_servers,
         variable("gateway_http"): settings.gateway_http,
         variable("log_format"): form if settings.log_format == "auto" else settings.log_format,
+        variable("worker_processes"): "1",
     }
 
 
@@ -183,20 +181,25 @@ def own_variables(settings: Settings, name: str) -> dict[str, str]:
     return {variable(field): value for field, value in own.items()}
 
 
-def _watch(asked: Asked, settings: Settings, parts: TalkingChildren, started: brokers.Broker | None) -> None:
-    """Wait until somebody asks to stop, and tell once when the page is there.
+class _Looking:
+    """Looks after the broker, and tells once when the page is there."""
 
-    Raises:
-        StreamsError: a part has ended by itself; the message has its last lines.
-    """
-    page, told = page_of(settings), False
-    while not asked.stop.wait(_LOOK_S):
-        parts.require_running()
-        if started is not None and not started.wait(0.0):
-            raise StreamsError(f"the broker ended by itself: {last_line(started.log)}")
-        if not told and is_ready(page):
-            told = True
-            out.print(f"page: {page} (Ctrl-C stops all)")
+    def __init__(self, settings: Settings, started: brokers.Broker | None) -> None:
+        self._page = page_of(settings)
+        self._started = started
+        self._told = False
+
+    def __call__(self) -> None:
+        """Look once.
+
+        Raises:
+            StreamsError: the broker has ended by itself; the message has its last line.
+        """
+        if self._started is not None and not self._started.wait(0.0):
+            raise StreamsError(f"the broker ended by itself: {last_line(self._started.log)}")
+        if not self._told and is_ready(self._page):
+            self._told = True
+            out.print(f"page: {self._page} (Ctrl-C stops all)")
 
 
 def page_of(settings: Settings) -> str:

@@ -75,6 +75,7 @@ VERSION: Final = Label("version", "version of this package")
 ENGINE: Final = Label("engine_version", "version of the engine's rules")
 PYTHON: Final = Label("python", "version of Python")
 ANSWER: Final = Label("answer", "class of a request's status", ("1xx", "2xx", "3xx", "4xx", "5xx"))
+PROCESS: Final = Label("process", "number of one of a worker's several processes, from 0", most=64)
 FILE: Final = Label("file", "the table's SQLite database, or its write-ahead file", ("database", "wal"))
 
 
@@ -202,6 +203,17 @@ class OfWorker:
     LOOP_AGE: Final = GaugeOf("streams_loop_age_seconds", "Seconds since the worker's loop last came round.")
 
 
+class OfProcesses:
+    """The metrics of a worker of several processes, by their supervisor."""
+
+    UP: Final = GaugeOf("streams_worker_process_up", "1 if the process answers, else 0.", (PROCESS,))
+    RESTARTS: Final = CounterOf(
+        "streams_worker_process_restarts_total",
+        "Times that the process has ended by itself and was started again.",
+        (PROCESS,),
+    )
+
+
 class OfGateway:
     """The metrics of a gateway."""
 
@@ -260,8 +272,8 @@ class OfExecutor:
     LOOP_AGE: Final = GaugeOf("streams_executor_loop_age_seconds", "Seconds since the executor's loop last came round.")
 
 
-ROLES: Final = (OfEach, OfWorker, OfGateway, OfApi, OfExecutor)
-Role = type[OfEach | OfWorker | OfGateway | OfApi | OfExecutor]
+ROLES: Final = (OfEach, OfWorker, OfProcesses, OfGateway, OfApi, OfExecutor)
+Role = type[OfEach | OfWorker | OfProcesses | OfGateway | OfApi | OfExecutor]
 
 
 def metrics_of(role: Role) -> list[Metric]:

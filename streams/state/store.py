@@ -222,6 +222,13 @@ def move_away(path: Path, to: Path) -> None:
         path.rename(to)
 
 
+def delete(path: Path) -> None:
+    """Delete a file that this thread has closed, and its write-ahead file."""
+    with _by_path:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """True if the error says that the file is broken, as opposed to a full disk or a lock."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -7,7 +7,7 @@ import os
 import signal
 import sqlite3
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from confluent_kafka import KafkaException
@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from streams.clock import wall_clock
 from streams.config import variable
 from streams.errors import StreamsError
-from streams.health import serving
+from streams.health import serving, serving_on
 from streams.kafka import topics
 from streams.kafka.errors import KafkaFailureError, ProducerFencedError, TransactionAbortedError
 from streams.state.errors import NewerEngineError
@@ -26,9 +26,12 @@ from streams.worker.queries import Queries
 from streams.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
+    from collections.abc import Iterator, Mapping
+    from wsgiref.types import WSGIApplication
 
     from streams.config import Settings
+    from streams.health import Endpoint
 
 log = structlog.get_logger("streams.worker")
 
@@ -37,7 +40,15 @@ _SWITCH_S = 0.0005
 """Longest time a thread may keep the interpreter, s: the committing thread must not wait 5 ms between two requests."""
 
 
-def run_worker(settings: Settings) -> int:
+class OneOfMany(NamedTuple):
+    """What is special about a worker's process that is one of several."""
+
+    number: int
+    listening: socket.socket | None
+    """Where it serves; None: nowhere."""
+
+
+def run_worker(settings: Settings, one: OneOfMany | None = None) -> int:
     """Run a worker until SIGTERM or Ctrl-C; a second Ctrl-C stops at once, and the next start settles the open turn.
 
     Returns the exit code. A stop that takes longer than 20 s ends the process with exit code 1.
@@ -49,14 +60,30 @@ def run_worker(settings: Settings) -> int:
     observer = WorkerObserver(wall_clock)
     queries = Queries(settings, wall_clock, observer.lag)
     paths = {"/queries/": giving_way(queries.app)}
-    with serving(settings.worker_http, variable("worker_http"), observer, paths) as place, _clear_errors(settings):
+    with _served(settings, observer, paths, one) as place, _clear_errors(settings):
         if place is not None:
             queries.served_at(place)
-        _run_until_signal(Worker(settings, observer=observer, queries=None if place is None else queries))
+        asked = None if place is None else queries
+        _run_until_signal(
+            Worker(settings, observer=observer, queries=asked, process=None if one is None else one.number)
+        )
     # All is done: a second Ctrl-C that comes only now has nothing left to stop, and must not look like a failure.
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     return 0
+
+
+@contextlib.contextmanager
+def _served(
+    settings: Settings, observer: WorkerObserver, paths: Mapping[str, WSGIApplication], one: OneOfMany | None
+) -> Iterator[Endpoint | None]:
+    if one is None or one.listening is None:
+        address = settings.worker_http if one is None else None
+        with serving(address, variable("worker_http"), observer, paths) as place:
+            yield place
+        return
+    with serving_on(one.listening, observer, paths) as place:
+        yield place
 
 
 def _run_until_signal(worker: Worker) -> None:

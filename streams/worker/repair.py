@@ -32,7 +32,7 @@ class Repair:
             raise error
         for task in damaged:
             self._repaired.add(task.partition)
-            task.close()
+            task.close_store()
             fresh = replaced_store(task.file, task.partition, error)
-            tasks[task.partition] = PartitionTask(task.partition, fresh, task.file)
+            tasks[task.partition] = PartitionTask(task.partition, fresh, task.file, task.leave)
         return [task.partition for task in damaged]

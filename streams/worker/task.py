@@ -78,10 +78,12 @@ class Replay:
 class PartitionTask:
     """A partition's store and table, the records consumed but not applied yet, and its ticks."""
 
-    def __init__(self, partition: int, store: Store, file: Path) -> None:
+    def __init__(self, partition: int, store: Store, file: Path, leave: Callable[[], None] = lambda: None) -> None:
         self.partition = partition
         self.store = store
         self.file = file
+        self.leave = leave
+        """Leaves the file, once it is closed, to other processes."""
         self._phase = Phase.CLAIMED
         self.backlog: deque[Item] = deque()
         self.table: Table | None = None
@@ -228,6 +230,11 @@ class PartitionTask:
         )
 
     def close(self) -> None:
+        """Close the store, and leave its file; uncommitted changes are rolled back."""
+        self.close_store()
+        self.leave()
+
+    def close_store(self) -> None:
         """Close the store; uncommitted changes are rolled back."""
         self.table = None
         self._end_queries()

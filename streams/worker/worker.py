@@ -49,7 +49,8 @@ class Worker:
     """One process's share of the partitions.
 
     `step()` is one turn; `run()` repeats it until `stop()`. Nothing consumes or polls between a turn's consume and its
-    commit. Tests pass their own `clients` and `wall_clock` (milliseconds).
+    commit. Tests pass their own `clients` and `wall_clock` (milliseconds). `process`: its number, if it is one of
+    several that share a state folder.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Worker:
         wall_clock: Callable[[], int] = wall_clock,
         observer: WorkerObserver | None = None,
         queries: Queries | None = None,
+        process: int | None = None,
     ) -> None:
         self._settings = settings
         clients = clients or KafkaClients()
@@ -76,7 +78,7 @@ class Worker:
         self.turns = 0
         self.applied = 0
         self._much_done = False
-        self._folder = StateFolder(settings.state_dir)
+        self._folder = StateFolder(settings.state_dir, process)
         try:
             self._worker_id = self._folder.worker_id(settings.worker_id)
             self._topics = learn_topics(clients, settings)
@@ -209,8 +211,8 @@ class Worker:
         for partition in sorted(assigned):
             log.info("partition assigned", partition=partition)
             check_count(partition, self._topics)
-            file = self._folder.partition_file(partition)
-            self.tasks[partition] = PartitionTask(partition, open_store(file, partition), file)
+            file, leave = self._folder.take(partition)
+            self.tasks[partition] = PartitionTask(partition, open_store(file, partition), file, leave)
 
     def _take_over(self) -> None:
         try_again(self.tasks)

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import ssl
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -19,11 +18,10 @@ from typer.testing import CliRunner
 
 from streams.broker.base import free_port
 from streams.cli.app import app
-from streams.cli.one_log import OneLog, TalkingChildren
 from streams.cli.up import OptionalKind, is_ready, own_variables, page_of
 from streams.config import load_settings
-from streams.errors import StreamsError
 from streams.kafka.admin import Admin
+from streams.supervision.outputs import OneLog
 from support.service.certificates import Authority
 from support.service.scrape import get
 from support.service.tree import Tree
@@ -131,24 +129,6 @@ def test_a_log_of_parts_stays_readable_by_programs() -> None:
     first, *rest = written.getvalue().decode().splitlines()
     assert json.loads(first) == {"part": "worker-1", "event": "x", "n": 1}
     assert rest == ["gateway  | plain {text}", "broker   | ümlaut"]
-
-
-def test_a_part_that_has_ended_is_told_with_its_last_lines() -> None:
-    """All that it said is in the log first, and the message has the end of it."""
-    written = io.BytesIO()
-    with TalkingChildren({}, OneLog(written)) as parts:
-        parts.start("odd", module="this_module_does_not_exist")
-        with pytest.raises(StreamsError) as told:
-            _watch(parts)
-    first, *_, last = str(told.value).splitlines()
-    assert first == "odd ended with exit code 1:"
-    assert last == f"{sys.executable}: No module named this_module_does_not_exist"
-    assert last in written.getvalue().decode()
-
-
-def _watch(parts: TalkingChildren) -> None:
-    while True:
-        parts.require_running()
 
 
 @pytest.fixture

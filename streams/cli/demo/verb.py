@@ -107,6 +107,7 @@ def _start(children: QuietChildren, folder: Path, prefix: str) -> None:
             "STREAMS_WORKER_ID": f"{prefix}{name}",
             "STREAMS_WORKER_HTTP": address,
             "STREAMS_WORKER_URL": f"http://{address}",
+            "STREAMS_WORKER_PROCESSES": "1",
         }
         children.start(name, "worker", **own)
     children.start("gateway", "gateway")

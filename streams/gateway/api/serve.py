@@ -16,10 +16,10 @@ from streams.gateway.access.middleware import Access
 from streams.gateway.access.start_rules import server_options, tokens_of
 from streams.gateway.api.app import create_app
 from streams.gateway.api.services import Services
-from streams.gateway.liveness import ask_part
 from streams.health import Health
 from streams.kafka.clients import KafkaClients
 from streams.stopping import Limit
+from streams.supervision.liveness import fetched
 
 if TYPE_CHECKING:
     import socket
@@ -95,12 +95,14 @@ class Merge:
 
     async def ready(self) -> Health:
         """Its own answer; not ok if it gives none in time: it is stuck, or about to be started again."""
-        answer = await asyncio.to_thread(ask_part, self._port, "/health/ready", _ASK_S)
-        if answer is None or answer[0] not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
+        status, body = await self._asked("/health/ready")
+        if status not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
             return Health(False, {"why": "it does not answer"})
-        return Health(answer[0] == HTTPStatus.OK, json.loads(answer[1]))
+        return Health(status == HTTPStatus.OK, json.loads(body))
 
     async def metrics(self) -> bytes:
         """Its metrics as text; empty if it gives none in time."""
-        answer = await asyncio.to_thread(ask_part, self._port, "/metrics", _ASK_S)
-        return b"" if answer is None else answer[1]
+        return (await self._asked("/metrics"))[1]
+
+    async def _asked(self, path: str) -> tuple[int, bytes]:
+        return await asyncio.to_thread(fetched, "127.0.0.1", self._port, path, _ASK_S)

@@ -15,23 +15,11 @@ STUCK_S: Final = 30.0
 _ANSWER_S: Final = 2.0
 
 
-def ask_part(port: int, path: str, within_s: float) -> tuple[int, bytes] | None:
-    """Status and body of a part's answer, from its port of this machine; None if it gives none in time."""
-    asking = http.client.HTTPConnection("127.0.0.1", port, timeout=within_s)
-    try:
-        asking.request("GET", path)
-        answer = asking.getresponse()
-        return answer.status, answer.read()
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        asking.close()
-
-
 class LivenessWatch:
-    """Asks a part of the gateway, at a port of this machine, whether it is live; on a thread of its own."""
+    """Asks a part, at an address of this machine, whether it is live; on a thread of its own."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
         self._port = port
         self._live_at = time.monotonic()
         self._ended = threading.Event()
@@ -52,6 +40,18 @@ class LivenessWatch:
 
     def _watch(self) -> None:
         while not self._ended.wait(ASK_EVERY_S):
-            answer = ask_part(self._port, "/health/live", _ANSWER_S)
-            if answer is not None and answer[0] == http.HTTPStatus.OK:
+            if fetched(self._host, self._port, "/health/live", _ANSWER_S)[0] == http.HTTPStatus.OK:
                 self._live_at = time.monotonic()
+
+
+def fetched(host: str, port: int, path: str, within_s: float) -> tuple[int, bytes]:
+    """Status and body of a GET; status 0 if there is no answer, each step of which may take `within_s` seconds."""
+    asking = http.client.HTTPConnection(host, port, timeout=within_s)
+    try:
+        asking.request("GET", path)
+        answer = asking.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+    finally:
+        asking.close()
