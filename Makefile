@@ -35,7 +35,7 @@ up: $(READY) ## a broker, a worker and the gateway with its page, in one log, un
 .PHONY: test
 test: export STREAMS_TEST_EXAMPLES = 1
 test: $(READY) ## all that check does, and every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
-	@$(MAKE) --no-print-directory -j 2 lint gate
+	@$(MAKE) --no-print-directory -j 2 lint gate costs
 	@$(BIN)/pytest -q -n 3 --dist worksteal -m "not stack"
 
 .PHONY: check
@@ -45,6 +45,10 @@ check: $(READY) ## lint, schemas gate, layers, unit and property tests: under a 
 .PHONY: gate
 gate: $(READY)
 	@$(BIN)/streams schemas check --against $(AGAINST)
+
+.PHONY: costs
+costs: $(READY) ## the regression gate: what commands and pages take, in counts; to accept new ones: python -m bench gate --record
+	@$(BIN)/python -m bench gate
 
 .PHONY: unit
 unit: $(READY)

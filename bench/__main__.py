@@ -1,6 +1,6 @@
 """Measure the service on a real broker: `python -m bench WHAT [--broker HOST:PORT]`.
 
-All figures come from one configuration: the worker's default settings.
+All figures come from one configuration: the worker's default settings. `gate` needs no broker.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench import applied, batches, cancel, compare, doomed, flows, http, kill, latency, listing, retention
+from bench.gate import run as gate
 from bench.lib.batch import warm_up
 from bench.lib.options import WORKERS
 from bench.lib.report import loops_a_second, machine, write
@@ -54,6 +55,8 @@ _ALL: tuple[Measure, ...] = (applied, kill)
 def main() -> None:
     """Measure what is asked for, print it and keep it."""
     options = parse(sys.argv[1:])
+    if options.what == gate.NAME:
+        sys.exit(gate.check(options))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     figures: dict[str, Any] = {"machine": machine()}
     try:
@@ -87,6 +90,8 @@ def parse(words: list[str]) -> argparse.Namespace:
         own.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there, not in bench/results/")
         for each in measures:
             each.add_arguments(own)
+    own = names.add_parser(gate.NAME, help=(gate.__doc__ or "").splitlines()[0], description=gate.__doc__)
+    gate.add_arguments(own)
     named = words[:1] and (not words[0].startswith("-") or words[0] in {"-h", "--help"})
     return parser.parse_args(words if named else ["all", *words])
 

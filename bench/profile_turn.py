@@ -48,7 +48,7 @@ PARTITIONS = 4
 _FLOW = "flow"
 _MEMBERS = 100
 """Members of a flow."""
-_TOPICS = Topics("commands", "changelog", PARTITIONS, "", "", 86_400_000, PARTITIONS, PARTITIONS, 1)
+TOPICS = Topics("commands", "changelog", PARTITIONS, "", "", 86_400_000, PARTITIONS, PARTITIONS, 1)
 
 
 class Clock:
@@ -112,6 +112,7 @@ class Machine:
         self.settings = Settings(_env_file=None)
         self.sizes = TunedSizes(self.settings.tick_max_rows)
         self.turns = self.applied = self.signals = 0
+        self.last: turn.Turn | None = None
         self.pages: list[int] = []
         self._next = [0] * PARTITIONS
         self._logging_s = 0.0
@@ -162,7 +163,7 @@ class Machine:
     def turn(self) -> None:
         """One turn over what stands in the backlogs."""
         inputs = turn.take_inputs(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
-        done = turn.Turn(self.settings, _TOPICS, self.sizes)
+        done = turn.Turn(self.settings, TOPICS, self.sizes)
         done.apply(inputs)
         for position, task in enumerate(done.tasks):
             task.running_table.commit(position, 0)
@@ -173,6 +174,7 @@ class Machine:
             if isinstance(item.command, ContinueSlice)
         ]
         done.tune(Budget(self.settings.page_budget_ms))
+        self.last = done
         self.turns += 1
         self.applied += done.applied
         self.signals += sum(map(len, done.outbox.signals.values()))

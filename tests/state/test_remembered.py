@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from bench.lib.counting import counted_steps
 from streams.engine.answers import At, PageSizes
 from streams.engine.effects import PutBatch, PutSlice, RemoveBatch, RemoveSlice
 from streams.model import Action, Batch, BatchState, Filter, Slice, SliceState, StartBatch
@@ -106,19 +107,9 @@ def takeover(table: Table) -> None:
 
 def steps_of(table: Table, work: Callable[[Table], None]) -> int:
     """Number of instructions that SQLite runs for it."""
-    steps = 0
-
-    def step() -> int:
-        nonlocal steps
-        steps += 1
-        return 0
-
-    table._db.set_progress_handler(step, 1)
-    try:
+    with counted_steps(table._db) as steps:
         work(table)
-    finally:
-        table._db.set_progress_handler(None, 1)
-    return steps
+    return steps()
 
 
 @pytest.mark.parametrize("work", [page, tick, abort, takeover])
