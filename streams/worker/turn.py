@@ -145,7 +145,7 @@ class Turn:
         """Tune the sizes of later turns and pages by the time that this one and its pages took."""
         pages_ms = sum(page.took_ms for page in self.pages) + sum(page.took_ms for page in self.other_pages)
         commands_ms = max(0.0, 1_000 * self.commands_s - pages_ms)
-        budget.came(self.records, commands_ms, time.monotonic())
+        budget.came(self.records, commands_ms, time.perf_counter())
         self.sizes.learn(self.pages, self.other_pages, budget.ms)
         self.sizes.learn_commands(self.applied, commands_ms)
 
