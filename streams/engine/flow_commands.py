@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
 
     from streams.engine.answers import At
     from streams.engine.effects import Effect
+    from streams.engine.flows import Number
     from streams.engine.view import View
     from streams.model import CancelFlow, JoinFlow, MemberAck, MemberEnded
 
@@ -179,16 +178,17 @@ def _gone(command: MemberEnded | MemberAck, revision: int, at: At, view: View) -
     flow = _ended(flow, command.member_partition, runs)
     if flow.children and not living(flow) and not _keeps_cancel(flow, view):
         return [RemoveFlow(flow.flow_id, flow.children)]
-    seqs = tuple(chain.from_iterable(seqs for _, seqs in runs))
+    seqs = tuple([seq for _, alike in runs for seq in alike])
     return [PutFlow(written(flow, at)), RemoveMembers(flow.flow_id, flow.children, command.member_partition, seqs)]
 
 
 def _ended(flow: Flow, partition: int, runs: Sequence[tuple[Member, list[int]]]) -> Flow:
     """The flow with these members of a partition counted as ended."""
-    left: Counter[str] = Counter()
+    left: dict[Number, int] = {}
     asked = restarted = 0
     for member, alike in runs:
-        left[counts_as(flow, member)] += len(alike)
+        number = counts_as(flow, member)
+        left[number] = left.get(number, 0) + len(alike)
         asked += len(alike) if known_as(flow, member) is MemberState.ASKED else 0
         restarted += len(alike) if exempt(flow, member) else 0
     flow = replace(flow, restarted=flow.restarted - restarted) if restarted else flow
