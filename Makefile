@@ -74,7 +74,7 @@ stack: $(READY) ## the compose stack (Docker), and the examples in Java, Go and 
 	@$(BIN)/pytest -q -m stack
 
 .PHONY: bench
-bench: $(READY) ## measure: applied a second, killed a second, latency beside it
+bench: $(READY) ## measure: applied a second, killed a second, latency beside it (python -m bench --help: all else)
 	@$(BIN)/python -m bench
 
 .PHONY: docs

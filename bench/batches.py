@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.lib import workload
-from bench.lib.batch import Ran, latency, pings, run
+from bench.lib.batch import Ran, beside_idle, pings, run
 from bench.lib.options import add_rows, add_workers
 from bench.lib.report import load_average, print_table
 from bench.lib.service import PARTITIONS, BenchError, Service, by, say, service
@@ -134,14 +134,11 @@ def _round(found: Pings, began: float, ran: Ran) -> dict[str, Any]:
         if counters["matched"] != counters["done"] or any(counters[name] for name in ("pending", "skipped", "failed")):
             raise BenchError(f"batch {batch_id} does not add up: {counters}")
     done = [ran.total(batch_id, "done") for batch_id in ran.slices]
-    idle, during = latency(found, began, ran.sent), latency(found, ran.sent, ran.finished)
     return {
         "rows": sum(done),
         "done_by_each": done,
         "seconds": ran.finished - ran.sent,
-        "idle": idle,
-        "during": during,
-        "ratio": {part: during[part] / idle[part] for part in ("p50", "p99")},
+        **beside_idle(found, [(began, ran.sent)], [(ran.sent, ran.finished)]),
     }
 
 

@@ -1,7 +1,8 @@
 """One batch that cancels suspended invocations, until each has really ended, and what an unrelated command feels of it.
 
 The batch is over when the executor, a process of its own, has answered for every one of them, and its answers are
-applied: so each invocation costs a signal, a report and two changes of its row.
+applied: so each invocation costs a signal, a report and two changes of its row. With `--peers` Restate cancels
+suspended invocations by its command line in this run, until each has ended.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bench.lib import workload
-from bench.lib.batch import Ran, latency, pings, print_pings, program, run
-from bench.lib.options import add_rows
+from bench.lib.batch import Ran, beside_idle, pings, print_pings, program, run
+from bench.lib.options import add_peers, add_rate, add_rows
 from bench.lib.report import load_average, print_table
 from bench.lib.service import PARTITIONS, BenchError, Service, say, service
+from bench.peers.restate import measure as restate
 from streams import codec
 from streams.client import new_batch_id
 from streams.config import Topic
@@ -30,13 +32,15 @@ _GRACE_MS = 600_000
 """Nothing is to be killed: what is measured is that all have answered."""
 
 _HEAD = ("executor", "rows", "ended", "seconds", "ended/s", "CPU us each", "CANCEL signals", "load")
-_EXECUTORS = {"plain": "bench.lib.answer", "library": "bench.lib.library_executor"}
+EXECUTORS = {"plain": "bench.lib.answer", "library": "bench.lib.library_executor"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     add_rows(parser)
-    parser.add_argument("--executor", choices=_EXECUTORS, default="plain", help="what answers")
+    add_rate(parser)
+    add_peers(parser)
+    parser.add_argument("--executor", choices=EXECUTORS, default="plain", help="what answers")
 
 
 def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -45,19 +49,25 @@ def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     records = list(workload.suspended(workload.ids(options.rows), PARTITIONS))
     with service(bootstrap, "cancel") as made:
         made.load(records, "suspended")
-        return {options.executor: _measure(made, options.rows, options.executor)}
+        figures: dict[str, Any] = {"jobs": {"suspended": _measure(made, options)}}
+    if options.peers and restate.installed():
+        figures["peers"] = restate.cancels(options.peer_rows, options.rate)
+    return figures
 
 
 def show(figures: dict[str, Any]) -> None:
     """Print the tables."""
     keys = ("rows", "ended", "seconds", "ended_per_second", "cpu_us_each", "signals", "load_average")
-    shown = [[name, *[each[key] for key in keys]] for name, each in figures.items()]
+    jobs = figures["jobs"]
+    shown = [[each["executor"], *[each[key] for key in keys]] for each in jobs.values()]
     print_table("Cancelled by one batch, answered by an executor", _HEAD, shown)
-    print_pings(figures)
+    print_pings(jobs)
+    if "peers" in figures:
+        restate.show(figures["peers"], {name: each["ended_per_second"] for name, each in jobs.items()})
 
 
-def _measure(made: Service, count: int, executor: str) -> dict[str, Any]:
-    with pings(made) as found, program(made, _EXECUTORS[executor]):
+def _measure(made: Service, options: argparse.Namespace) -> dict[str, Any]:
+    with pings(made, options.rate) as found, program(made, EXECUTORS[options.executor]):
         time.sleep(_WARM_UP_S)
         signals = made.ends(Topic.SIGNALS)
         say("cancel: idle")
@@ -70,16 +80,16 @@ def _measure(made: Service, count: int, executor: str) -> dict[str, Any]:
         used = made.cpu_s() - used
         time.sleep(_AFTER_S)
     ended = ran.total(batch.batch_id, "done")
-    _check(ran, batch.batch_id, count)
+    _check(ran, batch.batch_id, options.rows)
     return {
-        "rows": count,
+        "executor": options.executor,
+        "rows": options.rows,
         "ended": ended,
         "seconds": ran.finished - ran.sent,
         "ended_per_second": ended / (ran.finished - ran.sent),
         "cpu_us_each": used * 1e6 / ended,
         "signals": _cancels(made, signals),
-        "idle": latency(found, began, ran.sent),
-        "during": latency(found, ran.sent, ran.finished),
+        **beside_idle(found, [(began, ran.sent)], [(ran.sent, ran.finished)]),
         "memory_mb": made.memory_mb(),
         "load_average": load_average(),
     }

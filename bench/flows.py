@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, TopicPartition
 
 from bench.lib import workload
-from bench.lib.batch import latency, pings, print_pings, run
+from bench.lib.batch import beside_idle, pings, print_pings, run
 from bench.lib.options import add_workers
 from bench.lib.report import load_average, print_table
 from bench.lib.service import BenchError, Service, by, say, service
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from bench.lib.batch import Pings
     from bench.lib.workload import Record
 
 NAME = "flows"
@@ -58,8 +57,8 @@ _HEAD = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
-    parser.add_argument("--members", type=int, default=50_000, help="of each flow, and rows of each batch")
-    parser.add_argument("--partitions", type=int, default=8, help="number of partitions")
+    parser.add_argument("--members", type=int, default=200_000, help="of each flow, and rows of each batch")
+    parser.add_argument("--partitions", type=int, default=4, help="number of partitions")
     parser.add_argument("--rounds", type=int, default=3, help="batches and flows, in turn")
     add_workers(parser)
 
@@ -136,19 +135,13 @@ def _measure(made: Service, members: int, rounds: int) -> dict[str, dict[str, An
             "ended_per_second": members / median(seconds[kind]),
             "of_a_batch": median(seconds["batch"]) / median(seconds[kind]),
             "cpu_us_each": median(used[kind]),
-            "idle": _latency(found, [(began, sent) for began, sent, _ in each]),
-            "during": _latency(found, [(sent, finished) for _, sent, finished in each]),
+            **beside_idle(found, [(began, sent) for began, sent, _ in each], [(sent, over) for _, sent, over in each]),
             "pages": len(pages[kind]) / rounds,
             "page_median": median(pages[kind]),
             "load_average": load_average(),
         }
         for kind, each in windows.items()
     }
-
-
-def _latency(found: Pings, windows: list[tuple[float, float]]) -> dict[str, Any]:
-    within = [(at, took) for at, took in found if any(begin <= at < end for begin, end in windows)]
-    return latency(within, windows[0][0], windows[-1][1])
 
 
 def _pages(made: Service, begins: list[int]) -> list[int]:

@@ -1,18 +1,23 @@
-"""One batch that kills eight tenths of a table, and what an unrelated command feels of it."""
+"""One batch that kills eight tenths of a table, alone and with pings beside it.
+
+With `--peers` Restate kills as well in this run: by its internal endpoint for a thousand ids, and by its command line.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import nullcontext
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.lib import workload
-from bench.lib.batch import Ran, latency, pings, print_pings, run
-from bench.lib.options import add_profile, add_rows, add_workers
-from bench.lib.report import load_average, print_table, rates
+from bench.lib.batch import Ran, beside_idle, pings, print_pings, run
+from bench.lib.options import add_peers, add_profile, add_rate, add_rows, add_workers
+from bench.lib.report import load_average, print_table
 from bench.lib.service import PARTITIONS, BenchError, Service, by, say, service
 from bench.lib.shares import profiled, show_profiles
+from bench.peers.restate import measure as restate
 from streams import codec
 from streams.client import new_batch_id
 from streams.config import Topic
@@ -20,15 +25,19 @@ from streams.model import Action, ContinueSlice, Filter, StartBatch
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from bench.lib.workload import Record
 
 NAME = "kill"
-_WARM_UP_S = 12.0
+WARM_UP_S = 12.0
 _IDLE_S = 10.0
 _AFTER_S = 2.0
+JOBS = {"never started": False, "running": True}
+"""Kind of row, and whether it runs."""
+ALONE, WITH_PINGS = "alone", "with pings"
 
-_HEAD_KILL = (
+_HEAD = (
     "killed",
     "rows",
     "ended",
@@ -40,44 +49,41 @@ _HEAD_KILL = (
     "largest",
     "load",
 )
-_HEAD_STATE = ("table", "loaded/s", "disk MB", "memory MB", "most", "restart s", "to 1st command s", "restore rows/s")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     add_rows(parser)
     add_workers(parser)
+    add_rate(parser)
     add_profile(parser)
-    parser.add_argument("--no-restore", action="store_true", help="without restart and restore of the table")
+    add_peers(parser)
 
 
 def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Figures for a table of invocations that never started, and for one of running ones, with each count of workers.
+    """Figures of invocations that never started, and of running ones, with each count of workers.
 
-    Restart and restore are measured with one worker.
+    A table has as many rows again as `--rows`: one half is killed alone, the other with pings beside it.
     """
-    figures = {}
+    jobs = {}
     for workers in options.workers:
-        for job, running in (("never started", False), ("running", True)):
+        for job, running in JOBS.items():
             name = by(workers, job)
-            say(f"making {options.rows:,} commands")
-            records = list(workload.table(workload.ids(options.rows), PARTITIONS, running=running))
             with service(bootstrap, job.replace(" ", "-"), workers) as made:
-                restore = workers == 1 and not options.no_restore
-                figures[name] = _measure(made, name, records, restore=restore, profile=options.profile)
+                made.fill(_halves(options.rows, running=running), name)
+                for half, when in enumerate((ALONE, WITH_PINGS)):
+                    jobs[f"{name}, {when}"] = _measure(made, f"{name}, {when}", half, options)
+    figures: dict[str, Any] = {"jobs": jobs}
+    if options.peers and restate.installed():
+        figures["peers"] = restate.kills(options.peer_rows, options.rate)
     return figures
 
 
 def show(figures: dict[str, Any]) -> None:
     """Print the tables."""
-    print_table("Killed by one batch, pings beside it", _HEAD_KILL, _kill_rows(figures))
-    print_pings(figures)
-    print_table("The table", _HEAD_STATE, _state_rows(figures))
-    show_profiles(figures)
-
-
-def _kill_rows(figures: dict[str, Any]) -> list[list[Any]]:
+    jobs = figures["jobs"]
     keys = (
+        "rows",
         "ended",
         "seconds",
         "ended_per_second",
@@ -85,56 +91,57 @@ def _kill_rows(figures: dict[str, Any]) -> list[list[Any]]:
         "log_records_per_ended",
         "page_median",
         "page_largest",
+        "load_average",
     )
-    return [
-        [name, each["rows"], *[each["kill"][key] for key in keys], each["load_average"]]
-        for name, each in figures.items()
-    ]
+    print_table("Killed by one batch", _HEAD, [[name, *[each[key] for key in keys]] for name, each in jobs.items()])
+    print_pings({name: each for name, each in jobs.items() if "idle" in each})
+    show_profiles(jobs)
+    if "peers" in figures:
+        ours = {name: each["ended_per_second"] for name, each in jobs.items()}
+        restate.show(figures["peers"], ours)
 
 
-def _state_rows(figures: dict[str, Any]) -> list[list[Any]]:
-    return [
-        [
-            name,
-            each["load"]["per_second"],
-            each["state_mb"],
-            each["memory_mb"]["now"],
-            each["memory_mb"]["most"],
-            each.get("restart_s", "-"),
-            each.get("restart_first_command_s", "-"),
-            each.get("restore_rows_per_second", "-"),
-        ]
-        for name, each in figures.items()
-    ]
+def _halves(rows: int, *, running: bool) -> Iterator[Record]:
+    for half in range(2):
+        names = workload.ids(rows)
+        yield from workload.table(names, PARTITIONS, running=running, service=workload.round_service(half))
 
 
-def _measure(made: Service, name: str, records: list[Record], *, restore: bool, profile: bool) -> dict[str, Any]:
-    figures: dict[str, Any] = {"rows": len(records), "load": rates(made.load(records, name))}
-    figures["state_mb"] = made.state_mb()
-    with pings(made) as found:
-        time.sleep(_WARM_UP_S)
+def _measure(made: Service, name: str, half: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One half is killed; the second time with pings."""
+    batch = StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.round_service(half),)))
+    file = made.folder / "profile" if options.profile else None
+    with pings(made, options.rate) if half else nullcontext() as found:
+        began = _idle(name) if half else time.time()
         begins = made.ends(Topic.COMMANDS)
-        say(f"{name}: idle")
-        began = time.time()
-        time.sleep(_IDLE_S)
         say(f"{name}: kill")
         used = made.cpu_s()
-        with profiled(made.worker_pids[0], made.folder / "profile" if profile else None) as figures["profile"]:
-            ran = run(made, [StartBatch(new_batch_id(), Action.KILL, Filter(services=(workload.DOOMED,)))])
+        with profiled(made.worker_pids[0], file) as shares:
+            ran = run(made, [batch])
         used = made.cpu_s() - used
         time.sleep(_AFTER_S)
-    figures["idle"] = latency(found, began, ran.sent)
-    figures["during"] = latency(found, ran.sent, ran.finished)
-    figures["kill"] = _killed(made, begins, ran)
-    figures["kill"]["cpu_us_each"] = used * 1e6 / max(figures["kill"]["ended"], 1)
-    figures["memory_mb"] = made.memory_mb()
-    figures["load_average"] = load_average()
-    expected = sum(1 for number in range(len(records)) if number % 10 < workload.DOOMED_TENTHS)
-    if figures["kill"]["ended"] != expected:
-        raise BenchError(f"{figures['kill']['ended']:,} ended, and {expected:,} should have")
-    if restore:
-        figures |= _restarts(made, name, len(records))
-    return figures
+    killed = _killed(made, begins, ran)
+    expected = sum(1 for number in range(options.rows) if number % 10 < workload.DOOMED_TENTHS)
+    if killed["ended"] != expected:
+        raise BenchError(f"{killed['ended']:,} ended, and {expected:,} should have")
+    return {
+        "rows": options.rows,
+        **killed,
+        **({} if found is None else beside_idle(found, [(began, ran.sent)], [(ran.sent, ran.finished)])),
+        "cpu_us_each": used * 1e6 / expected,
+        "memory_mb": made.memory_mb(),
+        "load_average": load_average(),
+        "profile": shares,
+    }
+
+
+def _idle(name: str) -> float:
+    """When the pings' idle span began; it has lasted long enough when this returns."""
+    time.sleep(WARM_UP_S)
+    say(f"{name}: idle")
+    began = time.time()
+    time.sleep(_IDLE_S)
+    return began
 
 
 def _killed(made: Service, begins: list[int], ran: Ran) -> dict[str, Any]:
@@ -155,35 +162,6 @@ def _killed(made: Service, begins: list[int], ran: Ran) -> dict[str, Any]:
         "ended_per_second": ended / seconds,
         "log_records": dict(kinds),
         "log_records_per_ended": kinds.total() / max(ended, 1),
-        "page_median": median(sizes),
-        "page_largest": max(sizes),
+        "page_median": median(sizes or [0]),
+        "page_largest": max(sizes, default=0),
     }
-
-
-def _restarts(made: Service, name: str, rows: int) -> dict[str, Any]:
-    """A restart on the state folder, and one without it."""
-    figures = {}
-    say(f"{name}: restart")
-    made.stop_workers()
-    with pings(made) as found:
-        time.sleep(0.5)
-        made.start_workers()
-        assigned = min(event["at"] for event in made.await_event("partition assigned", PARTITIONS))
-        running = max(event["at"] for event in made.await_event("partition running", PARTITIONS))
-        time.sleep(3)
-    figures["restart_s"] = running - assigned
-    answered = [at + took / 1_000 for at, took in found if took is not None]
-    figures["restart_first_command_s"] = min(answered) - assigned
-    say(f"{name}: restore from the changelog")
-    made.stop_workers()
-    for file in made.state_files("partition-*"):
-        file.unlink()
-    made.start_workers()
-    assigned = min(event["at"] for event in made.await_event("partition assigned", PARTITIONS))
-    events = made.await_event("partition running", PARTITIONS)
-    restored = sum(event["rows"] for event in events)
-    if restored < rows:
-        raise BenchError(f"{restored:,} rows restored of {rows:,}")
-    figures["restore_s"] = max(event["at"] for event in events) - assigned
-    figures["restore_rows_per_second"] = restored / figures["restore_s"]
-    return figures

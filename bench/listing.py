@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from bench.lib import workload
-from bench.lib.batch import latency, pings, print_pings, run
+from bench.lib.batch import beside_idle, pings, print_pings, run
 from bench.lib.options import add_rows
 from bench.lib.report import load_average, percentile, print_table
 from bench.lib.service import PARTITIONS, BenchError, Service, say, service
@@ -109,9 +109,7 @@ async def _measure(made: Service, url: str, names: list[str], more: list[workloa
     await fan.close()
     rows = len(names) // _KILLS
     for kind, spans in windows.items():
-        within = [(at, took) for at, took in found if any(begin <= at < end for begin, end in spans)]
-        during = latency(within, spans[0][0], spans[-1][1])
-        figures.setdefault(kind, {}).update(idle=latency(found, *idle), during=during, load=load_average())
+        figures.setdefault(kind, {}).update(**beside_idle(found, [idle], spans), load=load_average())
         if kind in _BESIDE:
             figures[kind] |= {"rows": rows, "ended_per_second": median(rows / (end - begin) for begin, end in spans)}
     return figures

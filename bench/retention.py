@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bench.lib import workload
-from bench.lib.batch import latency, pings, print_pings, run
+from bench.lib.batch import beside_idle, pings, print_pings, run
 from bench.lib.options import add_rows
 from bench.lib.report import load_average, print_table
 from bench.lib.service import PARTITIONS, BenchError, Service, say, service
@@ -80,8 +80,7 @@ def _measure(made: Service, count: int, retention_s: float) -> dict[str, Any]:
         "gone_per_second": gone / (over - first),
         "cpu_us_each": used * 1e6 / gone,
         "ticks": _ticks(made, begins),
-        "idle": latency(found, idle, first),
-        "during": latency(found, first, over),
+        **beside_idle(found, [(idle, first)], [(first, over)]),
         "load_average": load_average(),
     }
 

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
 from bench.lib import workload
+from bench.lib.options import RATE
 from bench.lib.report import percentile, print_table
 from bench.lib.service import PARTITIONS, BenchError, Service, service
 from streams import codec
@@ -22,11 +23,15 @@ from streams.model import Action, BatchHeader, BatchState, Filter, SliceProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 Pings = list[tuple[float, float | None]]
-"""When each was sent, seconds since 1970, and the milliseconds it took; None when its signal never came."""
+"""When each was due, seconds since 1970, and the milliseconds it took; None when its signal never came."""
 
-_HEAD = ("pings", "idle p50", "p99", "max", "during p50", "p99", "max", "x p50", "x p99", "x max")
+_PARTS = ("p50", "p99", "p99.9")
+_HEAD = ("pings", "idle p50", "p99", "p99.9", "during p50", "p99", "p99.9", "x p50", "x p99", "x p99.9")
+_STOPS_WITHIN_S = 120.0
+"""Longer than a program that pings waits for its last answers."""
 _WARM_UPS = 3
 _BROKER_WARMS_S = 20.0
 """A broker in Java compiles what is used often, on the processors it shares: thousands of transactions at first.
@@ -90,44 +95,80 @@ def _over(header: BatchHeader) -> set[str]:
 
 
 @contextmanager
-def pings(made: Service) -> Iterator[Pings]:
-    """Pings as long as the context lasts; the list is filled at its end."""
-    file = Path(made.settings.state_dir.parent) / "pings.json"
-    with program(made, "bench.lib.ping", str(made.partitions), str(file)):
+def pings(made: Service, rate: float = RATE) -> Iterator[Pings]:
+    """Pings as long as the context lasts, so many a second; the list is filled at its end."""
+    file = made.folder / "pings.json"
+    with program(made, "bench.lib.ping", str(made.partitions), str(rate), str(file)):
         found: Pings = []
         yield found
-    found += [(at, took) for at, took in json.loads(file.read_text())]
+    found += read_pings(file)
+
+
+def read_pings(file: Path) -> Pings:
+    """What a program that pings has written."""
+    return [(at, took) for at, took in json.loads(file.read_text(encoding="utf-8"))]
 
 
 @contextmanager
 def program(made: Service, module: str, *arguments: str) -> Iterator[None]:
     """A program beside the worker, `python -m MODULE BOOTSTRAP PREFIX ...`, until the context ends."""
     settings = made.settings
-    command = [sys.executable, "-m", module, settings.bootstrap_servers, settings.topic_prefix, *arguments]
-    process = subprocess.Popen(command)
+    with beside(module, settings.bootstrap_servers, settings.topic_prefix, *arguments):
+        yield
+
+
+@contextmanager
+def beside(module: str, *arguments: str) -> Iterator[None]:
+    """`python -m MODULE ...` until the context ends."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments])
     try:
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(_STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise BenchError(f"{module} does not stop") from None
 
 
-def latency(found: Pings, begin: float, end: float) -> dict[str, Any]:
-    """Of the pings sent between two times, ms; every one must have been answered."""
-    took = [ms for at, ms in found if begin <= at < end]
+def latency(found: Pings, *spans: tuple[float, float]) -> dict[str, Any]:
+    """Of the pings that were due within spans of time, ms; every one must have been answered."""
+    took = [ms for at, ms in found if any(begin <= at < end for begin, end in spans)]
     answered = [ms for ms in took if ms is not None]
     if not answered or len(answered) < len(took):
         raise BenchError(f"{len(took) - len(answered)} of {len(took)} pings were never answered")
-    return {"count": len(took), **{f"p{n}": percentile(answered, n / 100) for n in (50, 90, 99)}, "max": max(answered)}
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+    return {
+        "count": len(took),
+        **{name: percentile(answered, share) for name, share in shares.items()},
+        "max": max(answered),
+    }
 
 
-def print_pings(figures: dict[str, Any]) -> None:
+def beside_idle(found: Pings, idle: Sequence[tuple[float, float]], during: Sequence[tuple[float, float]]) -> Any:
+    """`latency` of idle spans and of others, and how many times as long it is in these."""
+    early, late = latency(found, *idle), latency(found, *during)
+    return {"idle": early, "during": late, "ratio": {part: late[part] / early[part] for part in _PARTS}}
+
+
+def medians(windows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of several `beside_idle`, the median of each part; of ratios the median, not the ratio of medians."""
+    return {
+        when: {part: median(each[when][part] for each in windows) for part in _PARTS}
+        for when in ("idle", "during", "ratio")
+    }
+
+
+def print_pings(figures: dict[str, Any], title: str = "From a ping to its signal, ms") -> None:
     """Print the `latency` of each when idle and during the batch, ms, and how many times as long it is."""
-    shown, parts = [], ("p50", "p99", "max")
+    shown = []
     for name, each in figures.items():
-        idle, during = ([each[when][part] for part in parts] for when in ("idle", "during"))
-        shown.append([name, *idle, *during, *(late / early for early, late in zip(idle, during, strict=True))])
-    print_table("From a ping to its signal, ms", _HEAD, shown)
+        idle, during = ([each[when][part] for part in _PARTS] for when in ("idle", "during"))
+        times = each.get("ratio") or {part: each["during"][part] / each["idle"][part] for part in _PARTS}
+        shown.append([name, *idle, *during, *(times[part] for part in _PARTS)])
+    print_table(title, _HEAD, shown)
 
 
 def warm_up(bootstrap: str, workers: int) -> None:

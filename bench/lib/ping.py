@@ -1,9 +1,11 @@
-"""A command every 10 ms that has nothing to do with the batch, and how long until its START signal can be read.
+"""Commands at a fixed rate that have nothing to do with the batch, and how long until the START of each can be read.
 
-    python -m bench.lib.ping BOOTSTRAP PREFIX PARTITIONS FILE
+    python -m bench.lib.ping BOOTSTRAP PREFIX PARTITIONS RATE FILE
 
-Runs until SIGTERM, then writes the pings to FILE: seconds since 1970 at which each was sent, and the milliseconds it
-took, null when its signal never came. A process of its own, so that nothing else that is measured delays it.
+Runs until SIGTERM, then writes the pings to FILE: seconds since 1970 at which each was to be sent, and the milliseconds
+from then on, null when its signal never came. None waits for the answer to another, and one that is sent late counts
+from when it was due: so a service that stands still is seen by every ping of that time. A process of its own, so that
+nothing else that is measured delays it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench.lib import workload
 from streams.config import Settings, Topic
 
-EVERY_S = 0.01
 _LAST_ANSWERS_S = 3.0
 
 
@@ -53,16 +54,16 @@ class Pinger:
             for turn in zip(*made, strict=False):
                 yield from turn
 
-    def run(self) -> None:
-        """Ping until `stop`, then wait a little for the last answers."""
+    def run(self, rate: float) -> None:
+        """Ping so many times a second until `stop`, then wait a little for the last answers."""
         receiver = threading.Thread(target=self._receive, daemon=True)
         receiver.start()
         due = time.time()
         while not self._stop.is_set():
             partition, key, value = next(self._turns)
-            due = max(due + EVERY_S, time.time() - 1)
+            due += 1 / rate
             time.sleep(max(0.0, due - time.time()))
-            self._sent[key.encode()] = time.time()
+            self._sent[key.encode()] = due
             self._producer.produce(self._topic, value, key, partition)
             self._producer.poll(0)
         self._producer.flush(5)
@@ -73,7 +74,7 @@ class Pinger:
         self._stop.set()
 
     def result(self) -> list[tuple[float, float | None]]:
-        """When each was sent, and how many ms it took."""
+        """When each was due, and how many ms it took from then on."""
         return [(at, self._took.get(key)) for key, at in self._sent.items()]
 
     def _receive(self) -> None:
@@ -92,12 +93,12 @@ class Pinger:
 
 def main() -> None:
     """Ping until SIGTERM."""
-    bootstrap, prefix, partitions, file = sys.argv[1:]
+    bootstrap, prefix, partitions, rate, file = sys.argv[1:]
     sys.setswitchinterval(0.0005)
     settings = Settings(_env_file=None, bootstrap_servers=bootstrap, topic_prefix=prefix)
     pinger = Pinger(settings, int(partitions))
     signal.signal(signal.SIGTERM, lambda *_: pinger.stop())
-    pinger.run()
+    pinger.run(float(rate))
     Path(file).write_text(json.dumps(pinger.result()))
 
 

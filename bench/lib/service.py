@@ -10,6 +10,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,18 @@ from streams.config import Settings, Topic
 from streams.kafka import topics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bench.lib.workload import Record
 
 PARTITIONS = 4
 _CHUNK = 20_000
+_PART = 500_000
 _STOPS_WITHIN_S = 30.0
+
+
+NOT_DEFAULT: dict[str, str] = {}
+"""Settings of workers that were not left at their defaults, other than where things are; every run prints them."""
 
 
 class BenchError(Exception):
@@ -63,6 +69,7 @@ class Service:
             "STREAMS_TOPIC_PREFIX": self.settings.topic_prefix,
             "STREAMS_LOG_FORMAT": "json",
         }
+        NOT_DEFAULT.update(settings)
         others = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
         for number, file in enumerate(self._logs):
             folder = {"STREAMS_STATE_DIR": str(self.settings.state_dir / str(number))}
@@ -174,6 +181,15 @@ class Service:
         self.start_workers(**settings)
         return self.await_applied(ends, what)
 
+    def fill(self, records: Iterable[Record], what: str, **settings: str) -> None:
+        """As `load`, with more records than fit into memory at once, and on workers that may run already."""
+        left = iter(records)
+        while part := list(islice(left, _PART)):
+            ends = self.preload(part, what)
+            if not self._workers:
+                self.start_workers(**settings)
+            self.await_applied(ends, what)
+
     def ends(self, topic: Topic) -> list[int]:
         """End offset of each partition, committed records only; a transaction's marker takes an offset too."""
         places = [TopicPartition(self.settings.topic(topic), partition) for partition in range(self.partitions)]
@@ -206,6 +222,17 @@ class Service:
                 say(f"{what}: {done:,} of {sum(ends):,} applied")
                 told = now
             time.sleep(0.1)
+
+    def await_quiet(self, for_s: float = 1.0, within_s: float = 300.0) -> None:
+        """Wait until the workers have committed nothing new for a while: no command leads to another."""
+        deadline, since, last = time.monotonic() + within_s, time.monotonic(), self.applied()
+        while time.monotonic() - since < for_s:
+            time.sleep(0.1)
+            now = self.applied()
+            if now != last:
+                since, last = time.monotonic(), now
+            if time.monotonic() > deadline:
+                raise BenchError(f"the workers are still busy after {within_s:.0f} s")
 
     def read(self, topic: Topic, begins: Sequence[int], ends: Sequence[int]) -> Iterator[Any]:
         """Committed records between these offsets of each partition."""

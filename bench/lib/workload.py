@@ -23,6 +23,7 @@ DOOMED_TENTHS = 8
 _HANDLERS = ("send", "render", "retry")
 _TENANTS = ("acme", "globex", "initech", "umbrella")
 DAY_MS = 86_400_000
+_AT_ONCE = 50_000
 _LIFE_LAG = 5_000
 """An invocation's next report comes after this many others, so that a turn finds its row in the store."""
 
@@ -80,13 +81,34 @@ def lives(names: list[str], partitions: int) -> Iterator[Record]:
                 yield Record(homes[which], names[which], codec.encode(report))
 
 
-def table(names: list[str], partitions: int, *, running: bool) -> Iterator[Record]:
-    """Commands that fill a table: running elsewhere already, or scheduled for tomorrow; some tenths are DOOMED."""
+def table(names: list[str], partitions: int, *, running: bool, service: str = DOOMED) -> Iterator[Record]:
+    """Commands that fill a table: running elsewhere already, or scheduled for tomorrow; eight tenths of a service."""
     tomorrow = None if running else time.time_ns() // 1_000_000 + DAY_MS
     for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True)):
-        service = DOOMED if number % 10 < DOOMED_TENTHS else OTHER
-        invoke = Invoke(invocation(name, number, service), scheduled_at=tomorrow, adopt=running)
+        whose = service if number % 10 < DOOMED_TENTHS else OTHER
+        invoke = Invoke(invocation(name, number, whose), scheduled_at=tomorrow, adopt=running)
         yield Record(partition, name, codec.encode(invoke))
+
+
+def of_service(service: str, count: int, partitions: int, *, running: bool) -> Iterator[Record]:
+    """Commands that put so many invocations of one service into a table, running or scheduled for tomorrow.
+
+    They are made while they are asked for, as millions may be.
+    """
+    tomorrow = None if running else time.time_ns() // 1_000_000 + DAY_MS
+    for begin in range(0, count, _AT_ONCE):
+        names = ids(min(_AT_ONCE, count - begin))
+        for number, (name, partition) in enumerate(zip(names, partitions_of(names, partitions), strict=True), begin):
+            invoke = Invoke(invocation(name, number, service), scheduled_at=tomorrow, adopt=running)
+            yield Record(partition, name, codec.encode(invoke))
+
+
+def then_suspended(records: Iterable[Record]) -> Iterator[Record]:
+    """Of running invocations, one after the other, also the report that they wait for something elsewhere."""
+    for record in records:
+        yield record
+        report = ReportTransition(record.key, 1, None, time.time_ns() // 1_000, Status.SUSPENDED)
+        yield Record(record.partition, record.key, codec.encode(report))
 
 
 def halves(names: list[str], partitions: int, service: str, flow_id: str | None = None) -> Iterator[Record]:
@@ -101,10 +123,7 @@ def halves(names: list[str], partitions: int, service: str, flow_id: str | None 
 
 def suspended(names: list[str], partitions: int) -> Iterator[Record]:
     """Commands that fill a table with invocations that wait for something elsewhere; eight tenths are DOOMED."""
-    for number, made in enumerate(table(names, partitions, running=True)):
-        yield made
-        report = ReportTransition(names[number], 1, None, time.time_ns() // 1_000, Status.SUSPENDED)
-        yield Record(made.partition, made.key, codec.encode(report))
+    return then_suspended(table(names, partitions, running=True))
 
 
 def cancelled(names: list[str], partitions: int) -> Iterator[Record]:

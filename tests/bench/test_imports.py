@@ -13,7 +13,7 @@ from bench.__main__ import parse
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "bench").rglob("*.py"))
-NEEDS = {"bench.lib.naive_quix": "quixstreams"}
+NEEDS = {"bench.peers.naive_quix": "quixstreams"}
 """What a module compares us with, and only those who measure it install."""
 
 

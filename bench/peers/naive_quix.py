@@ -1,4 +1,4 @@
-"""The job of `bench applied`, written the obvious way with Quix Streams, for comparison.
+"""The jobs of `bench apply` and `bench life`, written the obvious way with Quix Streams, for comparison.
 
 Runs in an environment that has `quixstreams` and `fastavro`, and needs nothing of this project but its schemas:
 
@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
+from fastavro.schema import fingerprint, to_parsing_canonical_form
 from quixstreams import Application
 
 _HEADER = 10
+_MARKER = 2
 
 
 def main() -> None:
-    """Decode each command, put its row into the state, send its signal: exactly once."""
+    """Decode each command, put its row into the state, send its signal if it has one: exactly once."""
     bootstrap, commands, signals, schemas, state = sys.argv[1:]
-    invoke = fastavro.parse_schema(json.loads((Path(schemas) / "Invoke.avsc").read_text()))
+    names = ("Invoke", "ReportTransition")
+    texts = {name: json.loads((Path(schemas) / f"{name}.avsc").read_text()) for name in names}
+    parsed = {name: fastavro.parse_schema(text, named_schemas={}) for name, text in texts.items()}
+    writers = {fingerprint(to_parsing_canonical_form(text), "CRC-64-AVRO"): name for name, text in texts.items()}
     signal = fastavro.parse_schema(json.loads((Path(schemas) / "Signal.avsc").read_text()), named_schemas={})
     app = Application(
         broker_address=bootstrap,
@@ -30,13 +35,17 @@ def main() -> None:
         auto_offset_reset="earliest",
         processing_guarantee="exactly-once",
         state_dir=state,
-        loglevel="WARNING",
+        loglevel="INFO",
     )
     frame = app.dataframe(app.topic(commands, value_deserializer="bytes"))
 
-    def apply(value: bytes, _key: Any, at: int, _headers: Any, rows: Any) -> bytes:
-        body = io.BytesIO(value[_HEADER:])
-        command: Any = fastavro.schemaless_reader(body, invoke, None)
+    def apply(value: bytes, _key: Any, at: int, _headers: Any, rows: Any) -> bytes | None:
+        name = writers[value[_MARKER:_HEADER].hex()]
+        command: Any = fastavro.schemaless_reader(io.BytesIO(value[_HEADER:]), parsed[name], None)
+        if name == "ReportTransition":
+            row = rows.get(command["invocation_id"])
+            rows.set(command["invocation_id"], {**row, "status": command["to"], "modified_at": at})
+            return None
         invocation = command["invocation"]
         row = {"invocation": invocation, "status": "READY", "attempt": 1, "created_at": at, "modified_at": at}
         rows.set(invocation["invocation_id"], row)
@@ -46,6 +55,7 @@ def main() -> None:
         return out.getvalue()
 
     frame = frame.apply(apply, stateful=True, metadata=True)
+    frame = frame.filter(lambda out: out is not None)
     frame.to_topic(app.topic(signals, value_serializer="bytes"))
     app.run()
 

@@ -1,6 +1,6 @@
-"""The job of `bench applied`, written the obvious way with Faust, for comparison.
+"""The job of `bench apply`, written the obvious way with Faust, for comparison.
 
-python -m bench.lib.naive_faust BOOTSTRAP COMMANDS SIGNALS SCHEMAS STATE
+python -m bench.peers.naive_faust BOOTSTRAP COMMANDS SIGNALS SCHEMAS STATE
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
             fastavro.schemaless_writer(out, signal, started)
             await sink.send(key=event.key, value=out.getvalue())
 
-    faust.Worker(app, loglevel=logging.WARNING).execute_from_commandline()
+    faust.Worker(app, loglevel=logging.INFO).execute_from_commandline()
 
 
 if __name__ == "__main__":
