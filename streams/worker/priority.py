@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 _NICENESS: Final = 5
 """A third of the loop's weight. With much less, a thread that is put off could keep the interpreter from the loop."""
-_SHARE: Final = 0.2
-"""What of a processor all queries together take beside a busy loop."""
-_BUSY_S: Final = 0.3
-"""A loop counts as busy for so long: a slow batch has pauses between its pages."""
+_BESIDE_MUCH: Final = 0.2
+"""What of a processor all queries together take beside pages or many commands."""
+_BESIDE_LITTLE: Final = 2 / 3
+"""The same beside a few commands."""
+_LASTS_S: Final = 0.3
+"""A loop counts as working for so long: a slow batch has pauses between its pages."""
 
 
 class Share:
@@ -26,12 +28,14 @@ class Share:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._busy_until = 0.0
+        self._works_until = self._much_until = 0.0
         self._askers: set[int] = set()
 
-    def loop_is_busy(self) -> None:
-        """Note that the loop has much to do."""
-        self._busy_until = self._clock() + _BUSY_S
+    def loop_works(self, *, much: bool) -> None:
+        """Note that the loop has something to do, or much."""
+        until = self._works_until = self._clock() + _LASTS_S
+        if much:
+            self._much_until = until
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -45,7 +49,10 @@ class Share:
 
     def rest(self) -> float:
         """How long a query rests after a piece of work, in times of what that took."""
-        return max(1, len(self._askers)) / _SHARE - 1 if self._clock() < self._busy_until else 0.0
+        now = self._clock()
+        if now >= self._works_until:
+            return 0.0
+        return max(1, len(self._askers)) / (_BESIDE_MUCH if now < self._much_until else _BESIDE_LITTLE) - 1
 
 
 def giving_way(app: WSGIApplication) -> WSGIApplication:

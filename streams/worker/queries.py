@@ -149,14 +149,14 @@ class Queries:
             revision=task.store.changelog_position,
         )
 
-    def came_round(self, *, busy: bool) -> None:
+    def came_round(self, *, busy: bool, much: bool = False) -> None:
         """Note that the loop has come round: the partitions are still this worker's, and their tables current.
 
-        `busy`: with a page, or with many commands.
+        `busy`: with a turn; `much`: with pages in it, or many commands.
         """
         self._came_round = self._clock()
         if busy:
-            self._share.loop_is_busy()
+            self._share.loop_works(much=much)
 
     # --- called by the server ---
 

@@ -123,7 +123,7 @@ class Worker:
             standing = self.connections.standstill.look(self.tasks.keys())
             self._observer.came_round(self.tasks.values(), self.sizes.smallest(), self.connections.log_end, standing)
             if self._queries is not None:
-                self._queries.came_round(busy=busy and self._much_done)
+                self._queries.came_round(busy=busy, much=self._much_done)
         except sqlite3.DatabaseError as error:
             for partition in self._repair.replace(self.tasks, error):
                 self.connections.pause(partition)

@@ -39,12 +39,12 @@ def test_a_thread_that_answers_has_a_lower_priority_and_the_loops_has_its_own() 
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
-def test_all_queries_together_have_one_share_beside_a_busy_loop() -> None:
+def test_all_queries_together_have_one_share_beside_the_loop() -> None:
     """Two that are answered at once rest more than twice as long as one; beside an idle loop none rests."""
     now = [0.0]
     share = Share(lambda: now[0])
     assert share.rest() == 0.0
-    share.loop_is_busy()
+    share.loop_works(much=True)
     both = threading.Barrier(2, timeout=10)
     rests: list[float] = []
 
@@ -67,3 +67,17 @@ def test_all_queries_together_have_one_share_beside_a_busy_loop() -> None:
     assert [1 / (1 + rest) for rest in rests] == [pytest.approx(0.1)] * 2
     now[0] = 1.0
     assert share.rest() == 0.0
+
+
+def test_a_few_commands_are_given_less_way_than_a_batch() -> None:
+    """And a batch with pauses between its pages as much as one without."""
+    now = [0.0]
+    share = Share(lambda: now[0])
+    share.loop_works(much=False)
+    assert share.rest() == pytest.approx(0.5)
+    share.loop_works(much=True)
+    now[0] = 0.2
+    share.loop_works(much=False)
+    assert share.rest() == pytest.approx(4.0)
+    now[0] = 0.4
+    assert share.rest() == pytest.approx(0.5)
