@@ -47,7 +47,7 @@ gate: $(READY)
 	@$(BIN)/streams schemas check --against $(AGAINST)
 
 .PHONY: costs
-costs: $(READY) ## the regression gate: what commands and pages take, in counts; to accept new ones: python -m bench gate --record
+costs: $(READY) ## what commands and pages take, in counts; to accept new ones: python -m bench gate --record
 	@$(BIN)/python -m bench gate
 
 .PHONY: unit

@@ -36,7 +36,7 @@ def measured(names: Iterable[str], jobs: int | None = None) -> dict[str, Counts]
     while len(found) < len(names):
         while len(running) < most and (name := next(waiting, None)) is not None:
             answer, asked = fork.Pipe(duplex=False)
-            child = fork.Process(target=_answer, args=(asked, name), name=name)
+            child = fork.Process(target=_answer, args=(asked, name), name=name, daemon=True)
             child.start()
             asked.close()
             running[answer] = name

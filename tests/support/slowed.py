@@ -26,7 +26,7 @@ _STEPS, _MORE_STEPS = 16, 15
 """Of a round of this loop, and beside all rounds."""
 _BYTECODES, _MORE_BYTECODES = 3, 35
 """The same of an empty loop in Python."""
-_MORE_BYTES = 100
+_MORE_BYTES = 30
 """Of an object beside its content, and of the call that makes it."""
 
 
