@@ -9,13 +9,15 @@ import msgspec
 from streams.codec.wire import write_long
 from streams.model import Ending, Row
 from streams.state.labels import labels_text
-from streams.state.schema import CODES, HALVES, STATUSES
+from streams.state.schema import CODES, STATUSES
+from streams.state.shared import JOIN, count_uses, whichever
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
     from streams.model import Invocation
+    from streams.state.shared import Shared
 
 _encode_ending: Final = msgspec.msgpack.Encoder().encode
 _decode_ending: Final = msgspec.msgpack.Decoder(Ending).decode
@@ -41,10 +43,10 @@ _LENGTHS: Final = tuple(map(write_long, range(1025)))
 """Avro's lengths of ids, which have up to 256 characters of up to four bytes."""
 
 
-def without_id(encoded: bytes, invocation_id: str) -> bytearray:
+def without_id(encoded: bytes, invocation_id: str) -> bytes:
     """An encoded `Invocation` without its leading id."""
     size = len(invocation_id) if invocation_id.isascii() else len(invocation_id.encode())
-    return bytearray(encoded)[len(_LENGTHS[size]) + size :]
+    return encoded[len(_LENGTHS[size]) + size :]
 
 
 def with_id(rest: bytes, invocation_id: str) -> bytes:
@@ -55,16 +57,17 @@ def with_id(rest: bytes, invocation_id: str) -> bytes:
 
 Params = tuple[Any, ...]
 
-SELECT_ROW: Final = """SELECT i.id, i.rest, r.seq, i.content_hash, r.status, r.attempt, r.last_report_no, i.created_at,
-    r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at, r.paused_from, r.held, r.ending, i.adopted,
-    i.lease_ms, r.delta, r.object_key, i.flow_id, i.parent_id FROM """
+_OF_ROW: Final = f"""SELECT i.id, {whichever("rest")} AS rest, r.seq, i.content_hash, r.status,
+    r.attempt, r.last_report_no, i.created_at, r.modified_at, r.started_seq, r.pinned, r.scheduled_at, r.due_at,
+    r.paused_from, r.held, r.ending, i.adopted, i.lease_ms, r.delta, r.object_key, i.flow_id, i.parent_id"""
+SELECT_ROW: Final = f"{_OF_ROW} FROM "
 PAYLOAD_BYTES: Final = "(SELECT length(payload) FROM payloads p WHERE p.seq = r.seq)"
 """SQL for the size of a row's payload; SQLite knows it without reading the payload."""
-SELECT_WEIGHED: Final = SELECT_ROW.replace(" FROM ", f", {PAYLOAD_BYTES} FROM ")
+SELECT_WEIGHED: Final = f"{_OF_ROW}, {PAYLOAD_BYTES} FROM "
 """SQL for the columns of a row, then the size of its payload."""
-ROWS: Final = "rows r CROSS JOIN invocations i ON i.seq = r.seq"
+ROWS: Final = f"rows r CROSS JOIN invocations i ON i.seq = r.seq {JOIN}"
 """SQL for both halves of rows; those in `rows` are looked up first."""
-BY_ID: Final = "CROSS JOIN rows r ON r.seq = i.seq"
+BY_ID: Final = f"CROSS JOIN rows r ON r.seq = i.seq {JOIN}"
 """The same join, for a query that begins with `invocations i`."""
 AMONG_SEQS: Final = "r.seq IN (SELECT value FROM json_each(?))"
 """SQL for the rows with one of the seqs of a `json_list`."""
@@ -78,9 +81,10 @@ _AT_INSERT: Final = ("started_seq", "object_key")
 _AT_INSERT_IF_GIVEN: Final = ("due_at", "scheduled_at", "pinned")
 _AT_UPDATE: Final = ("started_seq", *_AT_INSERT_IF_GIVEN)
 _IF_MARKED: Final = ("held", "paused_from", "batch_id", "ending")
-_ONCE: Final = ("seq", "handler", "created_at", "content_hash", "id", "rest")
-_ONCE_OR_NULL: Final = ("deployment_id", "labels")
-_ONCE_IF_GIVEN: Final = ("flow_id", "parent_id", "lease_ms", "adopted")
+_ONCE: Final = ("seq", "created_at", "content_hash", "id", "size")
+_ONCE_IF_GIVEN: Final = ("lease_ms", "adopted", "flow_id", "parent_id")
+_UNLESS_SHARED: Final = ("handler", "rest")
+_UNLESS_SHARED_OR_NULL: Final = ("deployment_id", "labels")
 
 
 def _inserting(table: str, fixed: Sequence[str], nullable: Sequence[str], **constants: str) -> str:
@@ -98,11 +102,15 @@ _INSERT: Final = _inserting("rows", ("seq", "service", *_ALWAYS), _AT_INSERT, he
 _INSERT_ALL: Final = _inserting("rows", ("seq", "service", *_ALWAYS), (*_AT_INSERT, *_AT_INSERT_IF_GIVEN, *_IF_MARKED))
 _UPDATE: Final = _updating("held = 0, paused_from = NULL, batch_id = NULL, ending = NULL")
 _UPDATE_MARKED: Final = _updating(", ".join(f"{name} = NULLIF(?, '{_NULL}')" for name in _IF_MARKED))
-_INSERT_INVOCATION: Final = _inserting("invocations", _ONCE, _ONCE_OR_NULL)
-_INSERT_INVOCATION_ALL: Final = _inserting("invocations", _ONCE, (*_ONCE_OR_NULL, *_ONCE_IF_GIVEN))
+_INSERT_SHARED: Final = _inserting("invocations", (*_ONCE, "shared"), ())
+_INSERT_SHARED_ALL: Final = _inserting("invocations", (*_ONCE, "shared"), _ONCE_IF_GIVEN)
+_INSERT_WHOLE: Final = _inserting("invocations", (*_ONCE, *_UNLESS_SHARED), _UNLESS_SHARED_OR_NULL)
+_INSERT_WHOLE_ALL: Final = _inserting(
+    "invocations", (*_ONCE, *_UNLESS_SHARED), (*_UNLESS_SHARED_OR_NULL, *_ONCE_IF_GIVEN)
+)
 
 
-def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]]) -> None:
+def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]], shared: Shared) -> None:
     """Insert rows; fastest in order of seq."""
     plain: list[Params] = []
     others: list[Params] = []
@@ -125,33 +133,45 @@ def insert_rows(db: sqlite3.Connection, rows: Sequence[tuple[Row, Invocation]]) 
         others.append((*values, *times, row.deployment_id or _NULL, *_marks(row)))
     db.executemany(_INSERT, plain)
     db.executemany(_INSERT_ALL, others)
-    _insert_invocations(db, rows)
+    _insert_invocations(db, rows, shared)
 
 
-def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invocation]]) -> None:
+def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invocation]], shared: Shared) -> None:
     """The half of the rows that never changes."""
-    plain: list[Params] = []
-    others: list[Params] = []
+    sharing: list[Params] = []
+    sharing_all: list[Params] = []
+    whole: list[Params] = []
+    whole_all: list[Params] = []
+    numbers: list[int] = []
+    known = shared.numbers()
     for row, invocation in rows:
-        invocation_id, labels = row.invocation_id, invocation.labels
-        values = (
-            row.seq,
-            invocation.handler,
-            row.created_at,
-            row.content_hash,
-            invocation_id,
-            without_id(row.encoded, invocation_id),
-            invocation.deployment_id or _NULL,
-            labels_text(labels) if labels else _NULL,
-        )
+        invocation_id, encoded = row.invocation_id, row.encoded
+        rest = without_id(encoded, invocation_id)
         flow_id, parent_id, lease_ms = invocation.flow_id, invocation.parent_id, row.lease_ms
-        if flow_id is None and parent_id is None and lease_ms is None and not row.adopted:
-            plain.append(values)
+        plain = flow_id is None and parent_id is None
+        # A flow, a parent or an object is of few rows: nearly every part would be another.
+        shareable = plain and invocation.object_key is None
+        number = known.get(rest) or shared.meet(rest, invocation) if shareable else None
+        size = len(encoded) + (len(invocation_id) if invocation_id.isascii() else len(invocation_id.encode()))
+        values: Params = (row.seq, row.created_at, row.content_hash, invocation_id, size)
+        if number is not None:
+            numbers.append(number)
+            values = (*values, number)
         else:
-            lease = _NULL if lease_ms is None else lease_ms
-            others.append((*values, flow_id or _NULL, parent_id or _NULL, lease, 1 if row.adopted else _NULL))
-    db.executemany(_INSERT_INVOCATION, plain)
-    db.executemany(_INSERT_INVOCATION_ALL, others)
+            labels = labels_text(invocation.labels) or _NULL
+            whole_values = (invocation.handler, bytearray(rest), invocation.deployment_id or _NULL, labels)
+            values = (*values, *whole_values)
+        if plain and lease_ms is None and not row.adopted:
+            (whole if number is None else sharing).append(values)
+            continue
+        lease, adopted = _NULL if lease_ms is None else lease_ms, 1 if row.adopted else _NULL
+        values = (*values, lease, adopted, flow_id or _NULL, parent_id or _NULL)
+        (whole_all if number is None else sharing_all).append(values)
+    db.executemany(_INSERT_SHARED, sharing)
+    db.executemany(_INSERT_SHARED_ALL, sharing_all)
+    db.executemany(_INSERT_WHOLE, whole)
+    db.executemany(_INSERT_WHOLE_ALL, whole_all)
+    count_uses(db, numbers)
 
 
 def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
@@ -182,8 +202,10 @@ def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 def delete_rows(db: sqlite3.Connection, seqs: str) -> list[int]:
     """Delete both halves of rows, and their payloads; `seqs`: a `json_list`. Returns the seqs that had a payload."""
     gone = "WHERE seq IN (SELECT value FROM json_each(?))"
-    for half in HALVES:
-        db.execute(f"DELETE FROM {half} {gone}", (seqs,))  # noqa: S608 - our own names
+    db.execute(f"DELETE FROM rows {gone}", (seqs,))  # noqa: S608 - our own names
+    parts = db.execute(f"SELECT shared FROM invocations {gone} AND shared IS NOT NULL", (seqs,))  # noqa: S608
+    count_uses(db, [number for (number,) in parts], -1)
+    db.execute(f"DELETE FROM invocations {gone}", (seqs,))  # noqa: S608 - our own names
     return [seq for (seq,) in db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,))]  # noqa: S608
 
 

@@ -10,9 +10,10 @@ from streams.protocol.batch_validation import CHANGING
 from streams.state import lists
 from streams.state.labels import LABEL_END, escape_label, label_head, label_text
 from streams.state.schema import CODES, FIRST_TERMINAL
+from streams.state.shared import JOIN, whichever
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from streams.model import Action, Exclusion, Filter
 
@@ -24,6 +25,8 @@ _TRIED_ONE_BY_ONE: Final = 4
 
 _IN_A_CHAIN: Final = 200
 """Longest chain of conditions: its depth is its length, and SQLite limits the depth to 1,000."""
+
+_DEPLOYMENTS: Final = ("r.pinned", "i.deployment_id", "s.deployment_id")
 
 _BATCH: Final = (
     "CASE WHEN delta IS NULL THEN batch_id ELSE (SELECT d.batch_id FROM deltas d WHERE d.offset = delta) END"
@@ -46,20 +49,20 @@ def _among(expression: str, values: Iterable[str]) -> Condition:
     return Condition(f"{lists.AMONG}({expression}, ?)", (lists.number_of(wanted),), (wanted,))
 
 
-def _labelled(labels: dict[str, str]) -> list[Condition]:
-    """One condition per label: the row has it."""
+def _labelled(column: str, labels: dict[str, str]) -> list[Condition]:
+    """One condition per label: the row has it. `column`: that of its labels."""
     # Not one JSON list: SQLite would parse it again for every row.
-    return [Condition("instr(labels, ?)", (label_text(key, value),)) for key, value in labels.items()]
+    return [Condition(f"instr({column}, ?)", (label_text(key, value),)) for key, value in labels.items()]
 
 
-def _labelled_among(key: str, values: Iterable[str]) -> Condition:
+def _labelled_among(column: str, key: str, values: Iterable[str]) -> Condition:
     """A condition: the row has the label with one of these values. For many, its value is cut out and looked up."""
     few = list(values)
     if len(few) <= _TRIED_ONE_BY_ONE:
-        tried = " OR ".join(["instr(labels, ?)"] * len(few))
+        tried = " OR ".join([f"instr({column}, ?)"] * len(few))
         return Condition(f"({tried})", tuple(label_text(key, value) for value in few))
     head = label_head(key)
-    tail = "substr(labels, nullif(instr(labels, ?), 0) + ?)"
+    tail = f"substr({column}, nullif(instr({column}, ?), 0) + ?)"
     cut = (head, len(head))
     among = _among(f"substr({tail}, 1, instr({tail}, {LABEL_END}) - 1)", map(escape_label, few))
     return among._replace(params=(*cut, *cut, *among.params))
@@ -78,7 +81,7 @@ def condition_of(filter_: Filter, action: Action, cutoff: int) -> Condition:
     changing, lasting = _halves(filter_)
     if lasting:
         of_it = _all(lasting)
-        other_half = f"SELECT 1 FROM invocations i WHERE i.seq = r.seq AND {of_it.sql}"  # noqa: S608 - our own names
+        other_half = f"SELECT 1 FROM invocations i {JOIN} WHERE i.seq = r.seq AND {of_it.sql}"  # noqa: S608 - our own names
         changing.append(of_it._replace(sql=f"EXISTS ({other_half})"))
     return _all(parts + changing)
 
@@ -98,6 +101,11 @@ def _halves(filter_: Filter) -> tuple[list[Condition], list[Condition]]:
     if left_out is not None:
         changing += map(_not, _changing(left_out))
         lasting += map(_not, _lasting(left_out))
+    own = _shareable("i.{}".format, filter_)
+    if len(own.params) > _BOUND_ONE_BY_ONE:
+        lasting.append(_shareable(whichever, filter_))
+    elif own.sql:
+        lasting.append(_either(own, _shareable("s.{}".format, filter_)))
     return changing, lasting
 
 
@@ -112,17 +120,38 @@ def _changing(said: Filter | Exclusion) -> list[Condition]:
 
 
 def _lasting(said: Filter | Exclusion) -> list[Condition]:
-    """Its conditions on `invocations`: likewise, and one per label and per label's list."""
+    """Its conditions on `invocations`, besides the `_shareable` ones: likewise."""
     parts = _between("created_at", said.created_from, said.created_until)
     parts += _lists(
-        ("handler", said.handlers),
-        ("coalesce(r.pinned, deployment_id)", said.deployment_ids),
         ("flow_id", said.flow_ids),
         ("parent_id", said.parent_ids),
         ("id", getattr(said, "invocation_ids", None)),
     )
-    parts += _labelled(said.labels or {})
-    return parts + [_labelled_among(key, values) for key, values in (said.labels_in or {}).items()]
+    if said.deployment_ids is not None:
+        pinned, own, shared = (_among(column, said.deployment_ids) for column in _DEPLOYMENTS)
+        asked = _either(own, shared)
+        sql = f"CASE WHEN r.pinned IS NULL THEN {asked.sql} ELSE {pinned.sql} END"
+        parts.append(Condition(sql, (*asked.params, *pinned.params), pinned.lists))
+    return parts
+
+
+def _shareable(column: Callable[[str], str], filter_: Filter) -> Condition:
+    """The filter's condition on handler and labels, empty if it has none. `column`: SQL for these, by name."""
+    handler, labels = column("handler"), column("labels")
+    parts: list[Condition] = []
+    for said in (filter_, filter_.exclude):
+        if said is not None:
+            of_it = _lists((handler, said.handlers)) + _labelled(labels, said.labels or {})
+            of_it += [_labelled_among(labels, *each) for each in (said.labels_in or {}).items()]
+            parts += of_it if said is filter_ else map(_not, of_it)
+    return _all(parts)
+
+
+def _either(own: Condition, shared: Condition) -> Condition:
+    """The condition on an invocation's own columns, or on those it shares: these are looked at once in a statement."""
+    among = f"i.shared IN (SELECT s.number FROM shared s WHERE {shared.sql})"  # noqa: S608 - our own names
+    sql = f"CASE WHEN i.shared IS NULL THEN {own.sql} ELSE {among} END"
+    return Condition(sql, (*own.params, *shared.params), own.lists)
 
 
 def _not(part: Condition) -> Condition:

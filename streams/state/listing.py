@@ -32,6 +32,7 @@ from streams.state.holders import holder
 from streams.state.kept_flows import stored_flow
 from streams.state.reads import row_by_id
 from streams.state.schema import CODES, STATUSES
+from streams.state.shared import whichever
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,11 +62,11 @@ _BOUNDS: Final = "SELECT (SELECT min(seq) FROM rows), (SELECT max(seq) FROM rows
 # Never NULL: SQLite sorts texts alone in half the time.
 GROUPS: Final = {
     "service": "r.service",
-    "handler": "i.handler",
-    "deployment_id": "coalesce(r.pinned, i.deployment_id, '')",
+    "handler": whichever("handler"),
+    "deployment_id": f"coalesce(r.pinned, {whichever('deployment_id')}, '')",
 }
 """SQL for the values by which rows are counted, by name; the empty text: none."""
-_COLUMNS: Final = [each.strip()[2:] for each in SELECT_ROW.removeprefix("SELECT").removesuffix(" FROM ").split(",")]
+_COLUMNS: Final = [each.split()[-1].rpartition(".")[2] for each in SELECT_ROW.removesuffix(" FROM ").split(",")]
 _BLOBS: Final = [place for place, name in enumerate(_COLUMNS) if name in {"rest", "ending"}]
 _AS_JSON: Final = ", ".join(f"hex({name})" if place in _BLOBS else name for place, name in enumerate(_COLUMNS))
 # The sqlite3 module gives up the interpreter with every row, and a busy loop takes it for half a millisecond each time.
@@ -174,8 +175,7 @@ class Listing:
             sql = "SELECT payload FROM payloads WHERE seq = ?"
             kept = db.execute(sql, (row.seq,)).fetchone() if payload else None
             children = None if flow is None else flow_progress(flow)
-            held_by = holder(db, row, invocation)
-            return (ListedRow(row, invocation, held_by, children, None if kept is None else bytes(kept[0])),)
+            return (ListedRow(row, invocation, holder(db, row, invocation), children, kept and bytes(kept[0])),)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

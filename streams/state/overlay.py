@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from streams.model import Action, Row, Status
     from streams.state.columns import Params
     from streams.state.select import Window
+    from streams.state.shared import Shared
 
 Changelog = list[tuple[str, bytes | None]]
 """Keys and values, in the order in which they apply; None is a tombstone."""
@@ -58,7 +59,7 @@ class Overlay:
     what was written before it, so the changelog has it between the row records before and after.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, shared: Shared) -> None:
         self.endings = Endings(db)
         self.counts: dict[str, int] = {}
         self.counts_changed = False
@@ -66,6 +67,7 @@ class Overlay:
         self.may_hold = True
         """False if it is known that no row is held."""
         self._db = db
+        self._shared = shared
         self.old_deltas = OldDeltas(db)
         self._rows: dict[str, Row | None] = {}
         self._inserted: dict[int, InsertRow] = {}
@@ -334,5 +336,5 @@ class Overlay:
         updated = self._updated
         rows = [(updated.pop(seq, effect.row), effect.invocation) for seq, effect in self._inserted.items()]
         self._changelog += [(invocation_key(row.invocation_id), encode_row(row)) for row, _ in rows]
-        insert_rows(self._db, rows)
+        insert_rows(self._db, rows, self._shared)
         parents_came(self._db, [row.invocation_id for row, _ in rows])

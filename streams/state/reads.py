@@ -71,7 +71,7 @@ def inboxes(db: sqlite3.Connection, objects: Sequence[Object], without: list[int
 
 def held_rows(db: sqlite3.Connection, after: int, limit: int) -> Iterator[Params]:
     """As `weighed_by_seqs`, of held rows with `seq > after`, in order of seq."""
-    rows = "rows r INDEXED BY rows_held CROSS JOIN invocations i ON i.seq = r.seq"
+    rows = ROWS.replace("rows r", "rows r INDEXED BY rows_held")
     sql = f"{SELECT_WEIGHED} {rows} WHERE r.held = 1 AND r.seq > ? ORDER BY r.seq LIMIT ?"
     return db.execute(sql, (after, limit))
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from streams.codec import BadRecordError, decode, decode_row
 from streams.model import ENGINE_VERSION, Batch, Member, Meta, PageDelta, Payload, Record, Slice
 from streams.state import kept_flows
-from streams.state.columns import BY_ID, insert_rows, json_list, update_rows
+from streams.state.columns import BY_ID, delete_rows, insert_rows, json_list, update_rows
 from streams.state.deltas import apply_delta, count_resting, release, seqs_of
 from streams.state.errors import ChangelogError, NewerEngineError
 from streams.state.keys import flow_named, member_named, split_key
 from streams.state.remembered import Written, write
-from streams.state.schema import HALVES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from streams.model import Invocation, Row
     from streams.state.kept_flows import Entries, FlowName
     from streams.state.remembered import Kind
+    from streams.state.shared import Shared
 
 _R = TypeVar("_R", bound=Record)
 
@@ -43,10 +43,11 @@ class Restore:
     needs the rows before it, so these are written first.
     """
 
-    def __init__(self, db: sqlite3.Connection, malformed: set[str]) -> None:
+    def __init__(self, db: sqlite3.Connection, malformed: set[str], shared: Shared) -> None:
         """`malformed`: keys of members' entries that are left out, since key or record means nothing; it is kept up."""
         self.meta: tuple[Meta, bytes] | None = None
         self._db = db
+        self._shared = shared
         self._rows: dict[str, tuple[Row, Invocation] | None] = {}
         self._payloads: dict[str, bytes | None] = {}
         self._records: dict[Kind, dict[str, bytes | None]] = {"batches": {}, "slices": {}}
@@ -161,11 +162,10 @@ class Restore:
         release(self._db, released)
         self._keep_payloads(leaving, [row.invocation_id for row, _ in inserts])
         kept_flows.parents_gone(self._db, json_list([seq for (seq,) in leaving]))
-        for half in HALVES:
-            self._db.executemany(f"DELETE FROM {half} WHERE seq = ?", leaving)  # noqa: S608 - our own names
+        delete_rows(self._db, json_list([seq for (seq,) in leaving]))
         inserts.sort(key=lambda record: record[0].seq)
         updates.sort(key=lambda record: record[0].seq)
-        insert_rows(self._db, inserts)
+        insert_rows(self._db, inserts, self._shared)
         kept_flows.parents_came(self._db, [row.invocation_id for row, _ in inserts])
         update_rows(self._db, [row for row, _ in updates])
         self._adopt_payloads([row.invocation_id for row, _ in inserts])

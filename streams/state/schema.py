@@ -41,11 +41,13 @@ GROUPED: Final = "(flow_id IS NOT NULL OR parent_id IS NOT NULL)"
 """SQL for the invocations that belong to a flow or have a parent; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
-TABLE_VERSION: Final = 8
+TABLE_VERSION: Final = 9
 
 # A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
 # never does. A page rewrites thousands of rows at a time, and its cost is the bytes of the rows it touches.
-# `invocations.rest` is the encoded invocation without its leading id, which has a column already. `ending` and
+# `invocations.rest` is the encoded invocation without its leading id, which has a column already. It, labels, handler
+# and deployment are null where the row shares them with others: its `shared` is then their number. `size`: bytes of
+# the encoded invocation and of its id as a key. `ending` and
 # `batch_id` are those of the row's own record: where `delta` is set they are null and the delta's hold instead.
 # Rows that a page ended are not in `ended`: they are found through their delta, so that a page updates no index.
 SCHEMA: Final = (
@@ -75,22 +77,34 @@ SCHEMA: Final = (
     "CREATE INDEX rows_batch ON rows(batch_id) WHERE batch_id IS NOT NULL",
     """CREATE TABLE invocations(
         seq INTEGER PRIMARY KEY,
-        handler TEXT NOT NULL,
+        shared INTEGER,
         created_at INTEGER NOT NULL,
         content_hash INTEGER NOT NULL,
-        deployment_id TEXT,
+        size INTEGER NOT NULL,
         flow_id TEXT,
         parent_id TEXT,
-        labels TEXT,
         lease_ms INTEGER,
         adopted INTEGER,
         id TEXT NOT NULL,
-        rest BLOB NOT NULL
+        handler TEXT,
+        deployment_id TEXT,
+        labels TEXT,
+        rest BLOB
     ) STRICT""",
     "CREATE UNIQUE INDEX invocations_id ON invocations(id)",
     f"CREATE INDEX invocations_grouped ON invocations(seq) WHERE {GROUPED}",
     "CREATE INDEX invocations_flow ON invocations(flow_id) WHERE flow_id IS NOT NULL",
     "CREATE INDEX invocations_parent ON invocations(parent_id) WHERE parent_id IS NOT NULL",
+    # `used`: how many rows have the part.
+    """CREATE TABLE shared(
+        number INTEGER PRIMARY KEY,
+        used INTEGER NOT NULL,
+        handler TEXT NOT NULL,
+        deployment_id TEXT,
+        labels TEXT,
+        rest BLOB NOT NULL
+    ) STRICT""",
+    "CREATE INDEX shared_unused ON shared(used) WHERE used = 0",
     "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     # Compaction can leave a row's record behind its payload's: on restore, such a payload waits here for its row.
     "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",
@@ -175,4 +189,4 @@ SCHEMA: Final = (
 )
 HALVES: Final = ("rows", "invocations")
 """The two tables that hold a row."""
-TABLES: Final = (*HALVES, "payloads", "early_payloads", "deltas", "batches", "slices", "flows", "members")
+TABLES: Final = (*HALVES, "shared", "payloads", "early_payloads", "deltas", "batches", "slices", "flows", "members")

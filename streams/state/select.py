@@ -16,6 +16,7 @@ from streams.state.conditions import Condition, condition_of
 from streams.state.ended import ended_at_once, service_column
 from streams.state.groups import grouped_among, parents_among, rows_of_flows
 from streams.state.schema import FIRST_STARTED, FIRST_TERMINAL, LEFT, PAUSED, STATUSES, WAITS
+from streams.state.shared import whichever
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,10 +28,8 @@ if TYPE_CHECKING:
 _STARTED: Final = f"(status >= {FIRST_STARTED} AND (status <> {PAUSED} OR paused_from >= {FIRST_STARTED}))"
 _CODE: Final = itemgetter(1)
 _WEIGHT: Final = itemgetter(2)
-_ID_BYTES: Final = "length(CAST(i.id AS BLOB))"
-_SIZE: Final = f"length(i.rest) + 2 * {_ID_BYTES} + 1 + ({_ID_BYTES} > 63)"
-_ENCODED: Final = f"(SELECT {_SIZE} FROM invocations i WHERE i.seq = r.seq)"  # noqa: S608 - our own names
-"""SQL for the bytes of an encoded invocation and of its id as a key (the length of an id above 63 bytes takes two)."""
+_ENCODED: Final = "(SELECT i.size FROM invocations i WHERE i.seq = r.seq)"
+"""SQL for the bytes of an encoded invocation and of its id as a key."""
 _PINNED: Final = "coalesce(length(CAST(r.pinned AS BLOB)), 0)"
 _WHOLE: Final = f"{RECORD + SIGNAL} + 2 * {_ENCODED} + {_PINNED}"
 
@@ -99,7 +98,7 @@ def _started(
     db: sqlite3.Connection, matched: Condition, counted_by: Callable[[int | None, bytes | None], str | None]
 ) -> list[StartedRow]:
     """The matched rows that executors may know."""
-    columns = "SELECT r.seq, i.id, i.rest, r.status, r.attempt, r.delta, r.ending"
+    columns = f"SELECT r.seq, i.id, {whichever('rest')}, r.status, r.attempt, r.delta, r.ending"
     sql = f"{columns} FROM {ROWS} WHERE {matched.sql} AND {_STARTED} ORDER BY r.seq"
     started = []
     for seq, invocation_id, rest, status, attempt, delta, ending in db.execute(sql, matched.params).fetchall():

@@ -16,6 +16,7 @@ from streams.state.errors import StoreUnusableError
 from streams.state.keys import META_KEY, batch_key, flow_key, invocation_key, member_prefix, payload_key, slice_key
 from streams.state.restore import Restore
 from streams.state.schema import APPLICATION_ID, SCHEMA, TABLE_VERSION, TABLES
+from streams.state.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -56,6 +57,7 @@ class Store:
         self.path = path
         self.partition = partition
         self.malformed = set()
+        self.shared = Shared(db)
         self.replayed = False
         self._wal_moved = threading.Event()
         """Another thread has just moved a long write-ahead file, except for the newest turns."""
@@ -159,7 +161,7 @@ class Store:
             ChangelogError: a record that has no place in the table.
             NewerEngineError: a record of a newer engine.
         """
-        restore = Restore(self.db, self.malformed)
+        restore = Restore(self.db, self.malformed, self.shared)
         applied = restore.apply(records)
         self.replayed = self.replayed or applied > 0
         if restore.meta is not None:
@@ -206,6 +208,7 @@ class Store:
             yield META_KEY, meta
 
     def _read_state(self) -> None:
+        self.shared.reload()
         position, saved_at, meta = self.db.execute("SELECT changelog_position, saved_at, meta FROM state").fetchone()
         self.changelog_position, self.saved_at = position, saved_at
         decoded = None if meta is None else decode(meta)

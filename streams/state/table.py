@@ -96,7 +96,7 @@ class Table(PartsOfTable):
         self._db = store.db
         self._partitions = partitions
         self._topic_ids = commands_topic_id, changelog_topic_id
-        self._overlay = Overlay(store.db)
+        self._overlay = Overlay(store.db, store.shared)
         self._meta = Meta()
         self._batches = Batches(store.db, partition)
         self._flows = Flows(store.db)
