@@ -95,7 +95,7 @@ class Settings(BaseSettings):
         15.0,
         gt=0,
         le=1_000,
-        description="time budget for the pages of one turn. While clients' commands come, pages take 3 ms or a tenth "
+        description="time budget for the pages of one turn. While clients' commands come, pages take 2.5 ms or a tenth "
         "of a turn's commands, and never more than this value; else as long as Kafka's commit, up to twice this value",
     )
     max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands per turn")

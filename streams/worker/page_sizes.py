@@ -19,7 +19,10 @@ SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50, max_asked=100
 """Smallest page sizes. A turn costs several ms besides its pages: smaller pages would only make a batch slow."""
 LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000, max_asked=8_000, max_members=20_000)
 """Largest page sizes; for what is due, `STREAMS_TICK_MAX_ROWS` is the limit."""
-FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=4_000, max_members=500)
+FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=500, max_members=250)
+ASKED_COST = 2.0
+"""What a page that asks a flow's members counts, as a multiple of its time: their ends come back as commands, which no
+budget bounds."""
 TURN_S = 0.25
 """Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100
@@ -35,7 +38,7 @@ _WEIGHT = 0.1
 """Weight of the newest commit in the running average."""
 _AT_MOST = 2.0
 """Most that the budget may grow, as a multiple of the setting: a halted broker must not make pages endless."""
-_CALM_MS = 3.0
+_CALM_MS = 2.5
 """Budget where clients wait. A turn costs more than that by itself: smaller pages would not help them."""
 _PART = 0.1
 _WAITED_FOR = frozenset({Invoke, ReportTransition, Act})
