@@ -13,6 +13,7 @@ from streams.engine.rotation import next_page
 from streams.engine.validate import check_internal, check_partition
 from streams.model import (
     ENGINE_VERSION,
+    Action,
     Filter,
     Slice,
     SlicePhase,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _NOTHING: Final = Filter(invocation_ids=())
 """The filter of a slice without pages: it matches nothing."""
+_STARTING: Final = frozenset({Action.RESUME, Action.RESTART})
+"""Actions whose pages start rows."""
 
 
 def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
@@ -37,12 +40,13 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
     check_partition("lead", command.lead, view.partitions)
     if view.slice(command.batch_id) is not None:
         return [REPEATED_SLICE]
-    ids = command.filter.invocation_ids
+    filter_ = _in_order(command, at, view)
+    ids = filter_.invocation_ids
     slice_ = Slice(
         batch_id=command.batch_id,
         lead=command.lead,
         action=command.action,
-        filter=command.filter,
+        filter=filter_,
         dry_run=command.dry_run,
         grace_ms=command.grace_ms,
         on_timeout=command.on_timeout,
@@ -73,6 +77,18 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
     if takes_turns(slice_) and not view.meta.page_outstanding:
         effects += next_page(command.batch_id, at, view)
     return effects
+
+
+def _in_order(command: StartSlice, at: At, view: View) -> Filter:
+    """The command's filter. If its pages start rows of objects, its ids have the order of these rows.
+
+    Pages follow the order of the ids: a later invocation of an object would start before an earlier one.
+    """
+    ids = command.filter.invocation_ids
+    if ids is None or command.action not in _STARTING or not any("~" in each for each in ids):
+        return command.filter
+    seqs = {each: row.seq for each in ids if (row := view.row(each)) is not None}
+    return replace(command.filter, invocation_ids=tuple(sorted(ids, key=lambda each: seqs.get(each, at.offset))))
 
 
 def takes_turns(slice_: Slice) -> bool:

@@ -201,6 +201,26 @@ def test_a_page_stays_within_its_bytes_and_ends_where_a_large_one_does(
         assert len(small.pages) >= len(large.pages)
 
 
+@pytest.mark.parametrize(("before", "action"), [(Action.PAUSE, Action.RESUME), (Action.KILL, Action.RESTART)])
+@pytest.mark.parametrize("max_bytes", [1, 0])
+def test_what_starts_by_ids_keeps_the_order_of_its_object(before: Action, action: Action, max_bytes: int) -> None:
+    """Whatever the order of the ids, and however they fall into pages; ids of nothing come last."""
+    partition = Partition(max_bytes)
+    names = ("s/k~9", "s/k~10")
+    with closing(partition.store.db):
+        for name in ("s/k~8", *names):
+            invocation = Invocation(name, "s", "h", "k")
+            partition.run(Invoke(invocation, encoded=encode_invocation(invocation)))
+        partition.slice("before", before, Filter(invocation_ids=tuple(sorted(names))))
+        partition.run(ReportTransition("s/k~8", 1, to=Status.COMPLETED))
+        partition.slice("b", action, Filter(invocation_ids=tuple(sorted(("s/k~0", *names)))))
+        found = {name: partition.table.row(name) for name in names}
+        assert {name: row and row.status for name, row in found.items()} == {
+            "s/k~9": Status.READY,
+            "s/k~10": Status.PENDING,
+        }
+
+
 @pytest.mark.parametrize("what", ["filter", "ids", "grace"])
 def test_the_starts_that_a_page_causes_count(what: str) -> None:
     """The rows that a page ends are small, those that were waiting for them are not."""
