@@ -20,7 +20,7 @@ SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50, max_asked=100
 LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000, max_asked=8_000, max_members=20_000)
 """Largest page sizes; for what is due, `STREAMS_TICK_MAX_ROWS` is the limit."""
 FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=500, max_members=250)
-ASKED_COST = 2.0
+_ASKED_COST = 2.0
 """What a page that asks a flow's members counts, as a multiple of its time: their ends come back as commands, which no
 budget bounds."""
 TURN_S = 0.25
@@ -191,6 +191,7 @@ class TunedSizes:
 
     def learn(self, pages: Sequence[Measured], others: Sequence[MeasuredPieces], budget_ms: float) -> None:
         """Tune the sizes by the pages of one turn, those of no batch included, which had `budget_ms` together."""
+        others = [_with_what_follows(page) for page in others]
         took = [page.took_ms for page in pages] + [page.took_ms for page in others]
         done = {page.partition for page in pages} | {page.partition for page in others}
         for partition in done & self._bytes.keys():
@@ -229,6 +230,10 @@ def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
     if factor < 1 and page.matched:
         return sizes._replace(max_matched=_next(page.matched, factor, SMALLEST[1], LARGEST[1]))
     return sizes
+
+
+def _with_what_follows(page: MeasuredPieces) -> MeasuredPieces:
+    return page._replace(took_ms=_ASKED_COST * page.took_ms) if page.size == "max_asked" else page
 
 
 def _factor(took_ms: float, all_took_ms: Sequence[float], budget_ms: float) -> float:

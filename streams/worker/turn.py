@@ -38,7 +38,7 @@ from streams.worker.clock_ahead import runs_of
 from streams.worker.intake import left_over
 from streams.worker.items import forward_fault
 from streams.worker.outbox import Outbox
-from streams.worker.page_sizes import ASKED_COST, TURN_S, Measured, MeasuredPieces, Stopwatch
+from streams.worker.page_sizes import TURN_S, Measured, MeasuredPieces, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -220,8 +220,7 @@ class Turn:
             case Tick(max_rows=most, tick_no=number):
                 noted = noted._replace(allowed=most, filled=task.tick_outstanding == number + 1)
             case ContinueFlow(max_matched=most):
-                filled = self._asked >= most
-                noted = noted._replace(allowed=most, filled=filled, took_ms=ASKED_COST * took_ms, size="max_asked")
+                noted = noted._replace(allowed=most, filled=self._asked >= most, size="max_asked")
             case ActMembers(max_rows=most, seqs=seqs):
                 noted = noted._replace(allowed=most, filled=len(seqs) >= most, size="max_members")
             case _:

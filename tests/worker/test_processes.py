@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.broker.base import free_port
+from streams.broker.base import port_is_free
 from streams.config import Settings, load_settings
 from streams.errors import ConfigError
 from streams.health import serving
@@ -149,7 +149,8 @@ def told(settings: Settings, number: int) -> dict[str, Any]:
 
 def test_no_two_processes_share_an_id_or_an_address() -> None:
     """With one id, each would fence the other; with one URL, gateways would ask the wrong one."""
-    port = free_port()
+    # Below the ports that the system hands out: any program could get the next ones at any moment.
+    port = next(port for port in range(21_000, 31_000, 3) if all(map(port_is_free, range(port, port + 3))))
     settings = load_settings(
         worker_id="w", worker_processes=2, worker_http=f"127.0.0.1:{port}", worker_url="http://worker-0.x.svc:8080"
     )
