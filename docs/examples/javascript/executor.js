@@ -42,12 +42,14 @@ async function start(key, signal) {
   runs.get(key)?.stop.abort("KILL"); // of an earlier attempt
   runs.set(key, run);
   await running(signal);
-  const renewal = lease_ms && setInterval(() => running(signal).catch(die), lease_ms / 3);
+  let renewed; // a renewal behind the last report would look like another run
+  const renewal = lease_ms && setInterval(() => (renewed = running(signal).catch(die)), lease_ms / 3);
   const end = await handle(signal.invocation, signal.payload, run.stop.signal).then(
     () => ["COMPLETED"],
     (error) => ["FAILED", { error: String(error).slice(0, 1000) }],
   );
   clearInterval(renewal);
+  await renewed;
   if (runs.get(key) === run) runs.delete(key);
   const { aborted, reason } = run.stop.signal;
   if (reason === "KILL" || reason === "LEAVE") return; // it has ended already, or runs again elsewhere

@@ -215,23 +215,12 @@ func (e *executor) beside(at *place, offset int64, do func()) {
 
 func (e *executor) run(ctx context.Context, of message) {
 	e.running(of)
+	renewed := func() {}
 	if lease := of.Invocation.LeaseMs; lease != nil {
-		renewal := time.NewTicker(time.Duration(*lease) * time.Millisecond / 3)
-		over := make(chan struct{})
-		defer close(over)
-		defer renewal.Stop()
-		go func() {
-			for {
-				select {
-				case <-renewal.C:
-					e.running(of)
-				case <-over:
-					return
-				}
-			}
-		}()
+		renewed = e.renew(of, time.Duration(*lease)*time.Millisecond/3)
 	}
 	err := handle(ctx, of.Invocation, of.Payload)
+	renewed() // a renewal behind the last report would look like another run
 	switch cause := context.Cause(ctx); {
 	case cause == stops["KILL"] || cause == leave: // it has ended already, or runs again elsewhere
 	case err == nil:
@@ -241,6 +230,27 @@ func (e *executor) run(ctx context.Context, of message) {
 	case cause == nil:
 		text := []rune(err.Error())
 		e.report(of, "FAILED", map[string]any{"error": string(text[:min(len(text), 1000)])})
+	}
+}
+
+// renew reports RUNNING again and again, until the function that it returns has returned.
+func (e *executor) renew(of message, every time.Duration) (end func()) {
+	renewal, over, ended := time.NewTicker(every), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer renewal.Stop()
+		for {
+			select {
+			case <-renewal.C:
+				e.running(of)
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(over)
+		<-ended
 	}
 }
 

@@ -13,6 +13,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericRecord;
@@ -172,9 +173,10 @@ public final class Executor implements ConsumerRebalanceListener {
     running(signal);
     GenericRecord invocation = (GenericRecord) signal.get("invocation");
     Future<?> renewal = null;
+    AtomicBoolean over = new AtomicBoolean();
     if (invocation.get("lease_ms") instanceof Long lease) {
       long third = Math.max(1, lease / 3);
-      renewal = timer.scheduleAtFixedRate(orDie(() -> running(signal)), third, third, TimeUnit.MILLISECONDS);
+      renewal = timer.scheduleAtFixedRate(orDie(() -> renew(signal, over)), third, third, TimeUnit.MILLISECONDS);
     }
     byte[] payload = signal.get("payload") instanceof ByteBuffer given ? Records.bytes(given) : new byte[0];
     Exception error = null;
@@ -185,6 +187,9 @@ public final class Executor implements ConsumerRebalanceListener {
     }
     if (renewal != null) {
       renewal.cancel(false);
+    }
+    synchronized (over) {
+      over.set(true);
     }
     String reason = run.stopped.getNow("");
     if (reason.equals("KILL") || reason.equals("LEAVE")) {
@@ -199,6 +204,15 @@ public final class Executor implements ConsumerRebalanceListener {
     }
     synchronized (this) {
       runs.remove(key, run);
+    }
+  }
+
+  /** No renewal comes behind the last report, where it would look like another run. */
+  private void renew(GenericRecord signal, AtomicBoolean over) throws Exception {
+    synchronized (over) {
+      if (!over.get()) {
+        running(signal);
+      }
     }
   }
 
