@@ -282,6 +282,24 @@ def test_a_record_that_comes_twice_changes_nothing() -> None:
     sent_again(ContinueFlow, MemberAck, MemberEnded)
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_join_that_comes_behind_its_members_end_is_believed_until_it_is_asked(*, cancelled: bool) -> None:
+    """It may be a dead letter that comes first, and a cancel must miss nobody: the partition says that it has ended."""
+    world = cluster()
+    (join,) = [command for _, command in world.logs[0] if isinstance(command, JoinFlow)]
+    world.run(COMPLETED)
+    if cancelled:
+        world.run(CANCEL)
+        assert state_of(flow(world)) is FlowState.CANCELLED
+    world.run(join)
+    if not cancelled:
+        assert (numbers(world), state_of(flow(world))) == ((1, 0, 1, 0, 0), FlowState.OPEN)
+        world.run(CANCEL)
+    assert (numbers(world), state_of(flow(world))) == ((0, 0, 2, 0, 0), FlowState.CANCELLED)
+    assert not world.tables[0].entries
+    assert {sent.kind for _, sent in world.signals} == {SignalKind.START}
+
+
 def test_a_cancelled_flow_is_cancelling_until_who_joins_has_ended() -> None:
     """No state is the last."""
     world = MemoryCluster(2, PageSizes(5, 5))
