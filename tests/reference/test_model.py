@@ -10,8 +10,11 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from streams.engine.answers import PageSizes
+from streams.model import Action, Filter, Invocation, Invoke, StartBatch, Status
 from support.effort import examples
 from support.reference.beside.machine import Machine, WorkerMachine
+from support.reference.beside.twin import Cluster
 from support.service.programs import ROOT
 
 if TYPE_CHECKING:
@@ -25,6 +28,19 @@ MODEL = ROOT / "tests" / "support" / "reference"
 def test_the_engine_and_the_model_lead_the_same_life() -> None:
     """Commands, batches, controls, ticks, aborted turns, restores: rows, signals, logs and progress never differ."""
     run_state_machine_as_test(Machine, settings=settings(max_examples=examples(24), stateful_step_count=STEPS))
+
+
+@pytest.mark.parametrize(("before", "action"), [(Action.PAUSE, Action.RESUME), (Action.KILL, Action.RESTART)])
+def test_both_start_by_ids_in_the_order_of_an_object(before: Action, action: Action) -> None:
+    """Its later invocation has the lower id, and each id a page of its own: random lives seldom meet that."""
+    cluster = Cluster(1, PageSizes(1, 1))
+    by_ids = Filter(invocation_ids=("mail/k~0", "mail/k~2", "nobody"))
+    cluster.send(*(Invoke(Invocation(name, "mail", "send", "k")) for name in ("mail/k~2", "mail/k~0")))
+    for number, each in enumerate((before, action)):
+        cluster.settle()
+        cluster.send(StartBatch(f"b{number}", each, by_ids))
+    cluster.settle()
+    assert [row.status for row in cluster.pairs[0].model.in_order()] == [Status.READY, Status.PENDING]
 
 
 def test_a_worker_that_dies_at_any_step_leads_the_life_of_the_model() -> None:

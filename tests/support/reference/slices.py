@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from streams.model import ENGINE_VERSION, Action, SliceOperation, SlicePhase, SliceReport, SliceState, Status
 from support.reference import members, rows
 from support.reference.filters import matches, seen
@@ -25,6 +27,7 @@ def start_slice(p: Partition, command: StartSlice) -> None:
     """The offset of this command is the cut-off; one that is known already is left alone."""
     if command.batch_id in p.parts:
         return
+    command = _as_objects_want(p, command)
     ids = command.filter.invocation_ids
     cursor, total = (-1, len(p.rows)) if ids is None else (0, len(ids))
     part = Part(command, p.offset, total, cursor, command.budget, command.max_rate)
@@ -33,6 +36,16 @@ def start_slice(p: Partition, command: StartSlice) -> None:
     tell(p, part, SlicePhase.STARTED)
     pace(p, part)
     p.keep_turning()
+
+
+def _as_objects_want(p: Partition, command: StartSlice) -> StartSlice:
+    """What starts rows of objects by their ids takes them in order: an object's first invocation starts first."""
+    ids = command.filter.invocation_ids or ()
+    if command.action not in {Action.RESUME, Action.RESTART} or not any("~" in each for each in ids):
+        return command
+    known = [row.invocation_id for row in p.in_order() if row.invocation_id in ids]
+    ids = (*known, *(each for each in ids if each not in known))
+    return replace(command, filter=replace(command.filter, invocation_ids=ids))
 
 
 def control_slice(p: Partition, command: ControlSlice) -> None:
