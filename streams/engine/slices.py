@@ -40,7 +40,7 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
     check_partition("lead", command.lead, view.partitions)
     if view.slice(command.batch_id) is not None:
         return [REPEATED_SLICE]
-    filter_ = _in_order(command, at, view)
+    filter_ = _in_order(command, view)
     ids = filter_.invocation_ids
     slice_ = Slice(
         batch_id=command.batch_id,
@@ -79,7 +79,7 @@ def start_slice(command: StartSlice, at: At, view: View) -> list[Effect]:
     return effects
 
 
-def _in_order(command: StartSlice, at: At, view: View) -> Filter:
+def _in_order(command: StartSlice, view: View) -> Filter:
     """The command's filter. If its pages start rows of objects, its ids have the order of these rows.
 
     Pages follow the order of the ids: a later invocation of an object would start before an earlier one.
@@ -87,8 +87,7 @@ def _in_order(command: StartSlice, at: At, view: View) -> Filter:
     ids = command.filter.invocation_ids
     if ids is None or command.action not in _STARTING or not any("~" in each for each in ids):
         return command.filter
-    seqs = {each: row.seq for each in ids if (row := view.row(each)) is not None}
-    return replace(command.filter, invocation_ids=tuple(sorted(ids, key=lambda each: seqs.get(each, at.offset))))
+    return replace(command.filter, invocation_ids=view.in_order(ids))
 
 
 def takes_turns(slice_: Slice) -> bool:

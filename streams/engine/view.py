@@ -40,6 +40,9 @@ class View(Protocol):
     def row(self, invocation_id: str) -> Row | None:
         """The invocation's row; None if the table has none."""
 
+    def in_order(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """These ids in order of their rows' seqs; those without a row come last, in their own order."""
+
     def payload(self, row: Row) -> bytes | None:
         """The row's payload; None if it has none."""
 

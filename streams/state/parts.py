@@ -70,6 +70,11 @@ class PartsOfTable(View):
         """Counts of the batches and slices that are over and remembered."""
         return self._batches.over_counts
 
+    def in_order(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """A slice's ids in order of their rows' seqs; those without a row come last, in their own order."""
+        self._overlay.write()
+        return reads.in_order(self._db, ids)
+
     def at_the_door(self, invocation: Invocation, now: int) -> Slice | None:
         """The slice whose rule ends `invocation` if it arrives at `now`, ms; of several that with the first cut-off."""
         return self._batches.door.first(invocation, now)

@@ -32,6 +32,12 @@ def row_by_id(db: sqlite3.Connection, invocation_id: str) -> Params | None:
     return found
 
 
+def in_order(db: sqlite3.Connection, ids: Sequence[str]) -> tuple[str, ...]:
+    """These ids in order of their rows' seqs, in one statement; those without a row come last, in their own order."""
+    found = "json_each(?) j LEFT JOIN invocations i ON i.id = j.value ORDER BY i.seq IS NULL, i.seq, j.key"
+    return tuple([each for (each,) in db.execute(f"SELECT j.value FROM {found}", (json_list(list(ids)),)).fetchall()])  # noqa: S608 - our own names
+
+
 def rows_by_seqs(db: sqlite3.Connection, seqs: list[int]) -> Iterator[Params]:
     """Columns of the rows with these seqs, in order of seq; read one by one."""
     return db.execute(f"{SELECT_ROW} {ROWS} WHERE {AMONG_SEQS} ORDER BY r.seq", (json_list(seqs),))

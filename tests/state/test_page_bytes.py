@@ -221,6 +221,18 @@ def test_what_starts_by_ids_keeps_the_order_of_its_object(before: Action, action
         }
 
 
+def test_however_many_ids_a_slice_starts_they_are_looked_up_together() -> None:
+    """A client may name thousands: row by row, they would take longer than the pages of several turns."""
+    statements: list[int] = []
+    for count in (2, 1_000):
+        partition, seen = Partition(0), list[str]()
+        with closing(partition.store.db):
+            partition.store.db.set_trace_callback(seen.append)
+            partition.slice("b", Action.RESUME, Filter(invocation_ids=tuple(f"s/k~{n}" for n in range(count))))
+        statements.append(len(seen))
+    assert statements[0] == statements[1]
+
+
 @pytest.mark.parametrize("what", ["filter", "ids", "grace"])
 def test_the_starts_that_a_page_causes_count(what: str) -> None:
     """The rows that a page ends are small, those that were waiting for them are not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import accumulate
+from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -74,6 +75,11 @@ class MemoryTable(MemoryBatches):
     def row(self, invocation_id: str) -> Row | None:
         """The invocation's row."""
         return self.rows.get(invocation_id)
+
+    def in_order(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """Ids by the seqs of their rows; those of no row last."""
+        seqs = {name: row.seq for name, row in self.rows.items()}
+        return tuple(sorted(ids, key=lambda each: seqs.get(each, inf)))
 
     def payload(self, row: Row) -> bytes | None:
         """Its payload, kept until the row is removed."""
