@@ -146,7 +146,7 @@ class Restore:
         rows = self._rows
         old = self._existing(list(rows))
         released: dict[int, int] = {}
-        leaving: list[tuple[int]] = []
+        leaving: list[int] = []
         updates: list[tuple[Row, Invocation]] = []
         inserts: list[tuple[Row, Invocation]] = []
         for known in old.values():
@@ -155,14 +155,16 @@ class Restore:
         for invocation_id, record in rows.items():
             before = old.get(invocation_id)
             if before is not None and (record is None or record[0].seq != before.seq):
-                leaving.append((before.seq,))
+                leaving.append(before.seq)
             if record is not None:
                 same = before is not None and record[0].seq == before.seq
                 (updates if same else inserts).append(record)
         release(self._db, released)
-        self._keep_payloads(leaving, [row.invocation_id for row, _ in inserts])
-        kept_flows.parents_gone(self._db, json_list([seq for (seq,) in leaving]))
-        delete_rows(self._db, json_list([seq for (seq,) in leaving]))
+        if leaving:
+            seqs = json_list(leaving)
+            self._keep_payloads([row.invocation_id for row, _ in inserts])
+            kept_flows.parents_gone(self._db, seqs)
+            delete_rows(self._db, seqs)
         inserts.sort(key=lambda record: record[0].seq)
         updates.sort(key=lambda record: record[0].seq)
         insert_rows(self._db, inserts, self._shared)
@@ -178,17 +180,13 @@ class Restore:
 
     # --- payloads: by id in the changelog, by seq in the table ---
 
-    def _keep_payloads(self, leaving: list[tuple[int]], arriving: list[str]) -> None:
-        """Keep the payload of a removed row if another row of its id is arriving; otherwise delete it with the row."""
-        if not leaving:
-            return
-        seqs = json_list([seq for (seq,) in leaving])
+    def _keep_payloads(self, arriving: list[str]) -> None:
+        """Keep the payloads of rows that are about to be removed where another row of their id is arriving."""
         self._db.execute(
             """INSERT OR REPLACE INTO early_payloads SELECT i.id, p.payload FROM json_each(?) j
             CROSS JOIN invocations i ON i.id = j.value CROSS JOIN payloads p ON p.seq = i.seq""",
             (json_list(arriving),),
         )
-        self._db.execute("DELETE FROM payloads WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
 
     def _adopt_payloads(self, arrived: list[str]) -> None:
         if not arrived or self._db.execute("SELECT 1 FROM early_payloads LIMIT 1").fetchone() is None:
