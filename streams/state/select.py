@@ -205,12 +205,12 @@ def _by_seqs(
 
 def _by_ids(db: sqlite3.Connection, query: PageQuery, condition: Condition) -> tuple[list[Any], int, int, bool]:
     """Matched rows of the page's ids, number of ids with a row below the cut-off, the seq of the last one, and True."""
-    looked_at = f"FROM invocations i {BY_ID} WHERE id IN (SELECT value FROM json_each(?)) AND r.seq < ?"  # noqa: S608 - our own names
+    listed = "id IN (SELECT value FROM json_each(?)) AND i.seq < ?"
     params = (json_list(list(query.ids or ())), query.cutoff)
-    scanned, cursor = db.execute(f"SELECT count(*), max(r.seq) {looked_at}", params).fetchone()
-    rows = db.execute(
-        f"SELECT {_columns(query)} {looked_at} AND {condition.sql} ORDER BY r.seq", (*params, *condition.params)
-    ).fetchall()
+    # To count takes one half alone: `BY_ID` would look at all of a row.
+    scanned, cursor = db.execute(f"SELECT count(*), max(seq) FROM invocations i WHERE {listed}", params).fetchone()  # noqa: S608
+    sql = f"SELECT {_columns(query)} FROM invocations i {BY_ID} WHERE {listed} AND {condition.sql} ORDER BY r.seq"  # noqa: S608
+    rows = db.execute(sql, (*params, *condition.params)).fetchall()
     return rows, scanned, query.cursor if cursor is None else cursor, True
 
 

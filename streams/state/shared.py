@@ -23,7 +23,7 @@ _UNUSED: Final = "DELETE FROM shared WHERE used = 0 RETURNING rest"
 _ADD: Final = "UPDATE shared SET used = used + ? WHERE number = ?"
 
 JOIN: Final = "LEFT JOIN shared s ON s.number = i.shared"
-"""Needed by `whichever`. SQLite leaves it out of a statement that does not read any of its columns."""
+"""Needed by `whichever`. SQLite leaves it out of what reads none of its columns, except where rows are counted."""
 
 
 def whichever(column: str) -> str:
