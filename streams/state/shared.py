@@ -40,7 +40,8 @@ class Shared:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._numbers: dict[bytes, int] | None = None
-        self._once: set[bytes] = set()
+        self._once: set[int] = set()
+        """Hashes of parts that have come once. Should two have the same, one is shared too early, which is no harm."""
 
     def reload(self) -> None:
         """Read again before the next use: the store may have changed."""
@@ -60,12 +61,12 @@ class Shared:
         numbers = self._numbers
         if numbers is None or len(rest) > _LONGEST or len(numbers) >= _MOST:
             return None
-        if rest not in self._once:
+        if (hashed := hash(rest)) not in self._once:
             if len(self._once) >= _MOST:
                 self._once.clear()
-            self._once.add(rest)
+            self._once.add(hashed)
             return None
-        self._once.discard(rest)
+        self._once.discard(hashed)
         columns = (invocation.handler, invocation.deployment_id, labels_text(invocation.labels), rest)
         numbers[rest] = number = self._db.execute(_INSERT, columns).lastrowid or 0
         return number
