@@ -307,6 +307,11 @@ class Overlay:
         self._inserted.clear()
         self._inboxes.forget()
 
+    def write_new(self, rows: Iterable[Row]) -> None:
+        """Write if one of these rows is new: it is linked to the flow of its children as it is written."""
+        if self._inserted and not self._inserted.keys().isdisjoint(map(_SEQ, rows)):
+            self.write()
+
     def finish(self) -> Changelog:
         """Write everything; returns the turn's changelog of rows, payloads and deltas."""
         self.write()

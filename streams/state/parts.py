@@ -105,8 +105,7 @@ class PartsOfTable(View):
 
     def with_children(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Those of these rows whose children have a flow here, in their order."""
-        # A row is linked to the flow of its children when it is written.
-        self._overlay.write()
+        self._overlay.write_new(rows)
         return self._flows.with_children(rows)
 
     def members(self, flow: Flow, partition: int, after: int, limit: int) -> Sequence[tuple[int, Member]]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from streams.codec import encode, encode_invocation
 from streams.engine.answers import At, PageSizes
-from streams.engine.effects import InsertRow, PutFlow, PutMembers, RemoveFlow, RemoveMembers, RemoveRow
+from streams.engine.effects import InsertRow, PutFlow, PutMembers, RemoveFlow, RemoveMembers, RemoveRow, UpdateRow
 from streams.model import Flow, Invocation, Member, MemberState, Meta, Row, Status
 from streams.state.keys import flow_key, flow_named, member_named, member_prefix
 from streams.state.store import Store
@@ -93,6 +93,20 @@ def test_a_row_that_came_in_this_turn_is_known_to_be_a_parent(store: Store) -> N
     assert table.with_children([parent]) == [parent]
     table.absorb([RemoveRow(5, "a"), InsertRow(replace(parent, seq=6), invocation)], At(0, 6, 0))
     assert table.with_children([replace(parent, seq=6)]) == [replace(parent, seq=6)]
+
+
+def test_a_look_for_children_writes_nothing_unless_the_row_is_new(store: Store) -> None:
+    """A turn of many restarts writes their rows together."""
+    table = Table(store, 0, 4, PageSizes(9, 9))
+    invocation = Invocation("a", "mail", "send")
+    row = Row("a", encode_invocation(invocation), 5, 0, Status.FAILED, 1, -1, 0, 0)
+    table.absorb([InsertRow(row, invocation)], At(0, 5, 0))
+    table.write()
+    table.absorb([UpdateRow(replace(row, attempt=2))], At(0, 6, 0))
+    statements: list[str] = []
+    store.db.set_trace_callback(statements.append)
+    assert table.with_children([row]) == []
+    assert len(statements) == 1
 
 
 def test_strays_are_removed_with_the_first_turn(store: Store) -> None:
