@@ -41,6 +41,7 @@ _AT_MOST = 2.0
 _CALM_MS = 2.5
 """Budget where clients wait. A turn costs more than that by itself: smaller pages would not help them."""
 _PART = 0.1
+"""What such a budget may be of the time of a turn's commands."""
 _WAITED_FOR = frozenset({Invoke, ReportTransition, Act})
 """Commands of clients that begin no pages: whoever sent one waits for what it does."""
 _ASKED_S = 1.0
