@@ -78,9 +78,9 @@ def join_flow(command: JoinFlow, at: At, view: View) -> list[Effect]:
     flow = joining(command.flow_id, at, view, children=command.children)
     seqs = command.seqs
     if members := view.members_at(flow, command.member_partition, seqs):
-        # Of who was restarted since the flow took it in, the end has not been told: it has ended all the same.
-        over = [each for each in members if command.restarted_seq > each[1].restarted_seq]
-        known = {seq for seq, _ in members}.difference(seq for seq, _ in over)
+        # A member that was restarted since it joined has ended, though its end has not been told yet.
+        over = [each for each in members if each[1].restarted_seq < command.restarted_seq]
+        known = {seq for seq, member in members if member.restarted_seq >= command.restarted_seq}
         seqs = tuple(seq for seq in seqs if seq not in known)
         flow = _ended(flow, command.member_partition, _runs(over))
     if not seqs:
