@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.gate.kinds import COMMANDS, LATER, acts, kind, reports
 from bench.lib.workload import DAY_MS
 from streams.model import Action, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.gate.kinds import Round
     from bench.gate.world import World
+
+    _Made = Callable[[list[str]], list[Any]]
 
 _TOGETHER = 20
 """Invocations of one object, flow or parent."""
 _TURNS = 20
+
+
+def _on_running(name: str, *made: _Made) -> None:
+    """Register a kind: commands about running invocations, made from their ids; the last ones are counted."""
+
+    def work(world: World, own: Round) -> None:
+        names = own.ids()
+        world.apply(own.running(names))
+        for before in made[:-1]:
+            world.apply(before(names))
+        world.apply(made[-1](names), count=True)
+
+    kind(name)(work)
 
 
 # --- Invoke ---
@@ -93,32 +110,10 @@ def _(world: World, own: Round) -> None:
     world.apply(reports(names, Status.RUNNING), count=True)
 
 
-@kind("Report, completed")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(reports(names, Status.COMPLETED), count=True)
-
-
-@kind("Report, failed")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(reports(names, Status.FAILED, error="it could not be sent"), count=True)
-
-
-@kind("Report, backing off")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(reports(names, Status.BACKING_OFF, retry_at=LATER), count=True)
-
-
-@kind("Report, late")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(reports(names, Status.RUNNING, attempt=2), count=True)
+_on_running("Report, completed", lambda names: reports(names, Status.COMPLETED))
+_on_running("Report, failed", lambda names: reports(names, Status.FAILED, error="it could not be sent"))
+_on_running("Report, backing off", lambda names: reports(names, Status.BACKING_OFF, retry_at=LATER))
+_on_running("Report, late", lambda names: reports(names, Status.RUNNING, attempt=2))
 
 
 @kind("Report, completed, with an inbox")
@@ -153,13 +148,6 @@ def _(world: World, own: Round) -> None:
     world.apply(acts(names, Action.KILL), count=True)
 
 
-@kind("Act, kill, running")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(acts(names, Action.KILL), count=True)
-
-
 @kind("Act, kill, of a flow")
 def _(world: World, own: Round) -> None:
     names = own.ids()
@@ -167,42 +155,12 @@ def _(world: World, own: Round) -> None:
     world.apply(acts(names, Action.KILL), count=True)
 
 
-@kind("Act, cancel, running")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(acts(names, Action.CANCEL), count=True)
-
-
-@kind("Act, pause, running")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(acts(names, Action.PAUSE), count=True)
-
-
-@kind("Act, resume")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(acts(names, Action.PAUSE))
-    world.apply(acts(names, Action.RESUME), count=True)
-
-
-@kind("Act, purge")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(reports(names, Status.COMPLETED))
-    world.apply(acts(names, Action.PURGE), count=True)
-
-
-@kind("Act, restart")
-def _(world: World, own: Round) -> None:
-    names = own.ids()
-    world.apply(own.running(names))
-    world.apply(reports(names, Status.FAILED))
-    world.apply(acts(names, Action.RESTART), count=True)
+_on_running("Act, kill, running", lambda names: acts(names, Action.KILL))
+_on_running("Act, cancel, running", lambda names: acts(names, Action.CANCEL))
+_on_running("Act, pause, running", lambda names: acts(names, Action.PAUSE))
+_on_running("Act, resume", lambda names: acts(names, Action.PAUSE), lambda names: acts(names, Action.RESUME))
+_on_running("Act, purge", lambda names: reports(names, Status.COMPLETED), lambda names: acts(names, Action.PURGE))
+_on_running("Act, restart", lambda names: reports(names, Status.FAILED), lambda names: acts(names, Action.RESTART))
 
 
 # --- Tick ---
