@@ -89,11 +89,7 @@ class Service:
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:
-            try:
-                worker.wait(_STOPS_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+            has_ended(worker, _STOPS_WITHIN_S)
         self._workers.clear()
 
     @property
@@ -275,6 +271,17 @@ def service(bootstrap: str, name: str, workers: int = 1, partitions: int = PARTI
             yield made
         finally:
             made.close()
+
+
+def has_ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
+    """Wait for a process that was asked to end; False if it had to be killed."""
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
 
 
 def _children(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.lib.report import load_average, print_table, rates
-from bench.lib.service import PARTITIONS, BenchError, Service, say, service
+from bench.lib.service import PARTITIONS, BenchError, Service, has_ended, say, service
 from bench.peers import installed
 from streams.config import Topic
 
@@ -29,6 +29,7 @@ OWN, QUIX, FAUST = "this service", "Quix Streams", "Faust"
 _HEAD = ("who", "commands", "a second", "best second", "this service is x", "load")
 _WITHIN_S = 900.0
 _STILL_S = 4.0
+_ENDS_WITHIN_S = 20.0
 
 
 def programs(*, faust: bool) -> dict[str, list[str]]:
@@ -81,11 +82,7 @@ def running(made: Service, name: str, program: Sequence[str], state: Path) -> It
         yield process
     finally:
         process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        has_ended(process, _ENDS_WITHIN_S)
 
 
 def log_of(made: Service, name: str) -> Path:

@@ -14,14 +14,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.lib.service import BenchError, say
+from bench.lib.service import BenchError, has_ended, say
 from bench.peers.installed import RESTATE
 from streams.broker.base import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-AT_ONCE = 1_000
+_AT_ONCE = 1_000
 """So many ids its internal endpoints take."""
 _FILL = 500
 _FILLERS = 8
@@ -29,6 +29,7 @@ _CONNECTIONS = 4
 _READY_WITHIN_S = 60.0
 _FILLED_WITHIN_S = 1_800.0
 _ASKED_WITHIN_S = 600.0
+_ENDS_WITHIN_S = 20.0
 
 
 class Restate:
@@ -100,7 +101,7 @@ class Restate:
     def batches(self, operation: str, ids: Sequence[str]) -> None:
         """Kill or cancel these by the internal endpoint, a thousand to a request, a few requests at once."""
         path = f"/internal/invocations_batch_operations/{operation}"
-        parts = [ids[begin : begin + AT_ONCE] for begin in range(0, len(ids), AT_ONCE)]
+        parts = [ids[begin : begin + _AT_ONCE] for begin in range(0, len(ids), _AT_ONCE)]
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
             answers = list(pool.map(lambda part: self._ask(path, {"invocation_ids": part}), parts))
         failed = sum(len(answer.get("failed_invocation_ids", ())) for answer in answers)
@@ -178,11 +179,7 @@ def _program(name: str) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    has_ended(process, _ENDS_WITHIN_S)
 
 
 def _post(url: str, body: Any, *, within_s: float) -> Any:
