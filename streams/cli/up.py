@@ -6,9 +6,8 @@ import signal
 import ssl
 import sys
 import tempfile
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from streams.config import load_settings, variable
 from streams.errors import StreamsError
 from streams.kafka import topics
 from streams.supervision.child import Program
+from streams.supervision.liveness import fetched
 from streams.supervision.outputs import OneLog
 from streams.supervision.supervisor import Supervisor, Tree
 
@@ -212,16 +212,9 @@ def page_of(settings: Settings) -> str:
 def is_ready(page: str) -> bool:
     """True if the gateway of that page is ready. Never by a proxy; its certificate is for another name than this."""
     parts = urlsplit(page)
-    unchecked = ssl.create_default_context()
-    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
-    made = (
-        HTTPConnection(parts.netloc, timeout=_ASK_S)
-        if parts.scheme == "http"
-        else HTTPSConnection(parts.netloc, timeout=_ASK_S, context=unchecked)
-    )
-    with closing(made) as connection:
-        try:
-            connection.request("GET", "/health/ready")
-            return connection.getresponse().status == HTTPStatus.OK
-        except (OSError, HTTPException):
-            return False
+    unchecked = None
+    if parts.scheme == "https":
+        unchecked = ssl.create_default_context()
+        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    status, _ = fetched(parts.hostname or "", parts.port or 0, "/health/ready", _ASK_S, unchecked)
+    return status == HTTPStatus.OK

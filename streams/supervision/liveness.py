@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import ssl
 
 ASK_EVERY_S: Final = 5.0
 """Time between two questions, seconds."""
@@ -44,9 +47,18 @@ class LivenessWatch:
                 self._live_at = time.monotonic()
 
 
-def fetched(host: str, port: int, path: str, within_s: float) -> tuple[int, bytes]:
-    """Status and body of a GET; status 0 if there is no answer, each step of which may take `within_s` seconds."""
-    asking = http.client.HTTPConnection(host, port, timeout=within_s)
+def fetched(
+    host: str, port: int, path: str, within_s: float, context: ssl.SSLContext | None = None
+) -> tuple[int, bytes]:
+    """Status and body of a GET, never through a proxy; status 0 if there is no answer.
+
+    Each step, such as the connection, may take `within_s` seconds. `context`: for HTTPS.
+    """
+    asking = (
+        http.client.HTTPConnection(host, port, timeout=within_s)
+        if context is None
+        else http.client.HTTPSConnection(host, port, timeout=within_s, context=context)
+    )
     try:
         asking.request("GET", path)
         answer = asking.getresponse()
