@@ -1,4 +1,4 @@
-"""How many commands a second workers apply that have a backlog: invocations that start at once.
+"""Commands applied per second by workers that have a backlog: invocations that start at once.
 
 With `--peers` also the same job with Quix Streams and Faust, in this run.
 """

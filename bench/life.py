@@ -1,4 +1,4 @@
-"""How many commands a second workers apply that have a backlog: whole lives, of invoke, running and completed.
+"""Commands applied per second by workers that have a backlog: whole lives, of invoke, running and completed.
 
 With `--peers` also the same job with Quix Streams, in this run.
 """

@@ -24,16 +24,14 @@ _SAMPLES = 20
 _AT_ONCE = 20
 _HEAD = ("table", "rows", "disk MB", "memory MB", "most", "load")
 
-_HEAD_OVER = ("over", "so many", "MB after a tenth", "half", "all", "most of the second half is x")
+_HEAD_OVER = ("over", "number", "MB after a tenth", "half", "all", "most of the second half is x")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     add_rows(parser)
-    parser.add_argument(
-        "--over", type=int, default=_COMMANDS, metavar="COMMANDS", help="memory is watched over so many"
-    )
-    parser.add_argument("--over-batches", type=int, default=_WEEK, metavar="BATCHES", help="and then over so many")
+    parser.add_argument("--over", type=int, default=_COMMANDS, metavar="COMMANDS", help="memory is watched over these")
+    parser.add_argument("--over-batches", type=int, default=_WEEK, metavar="BATCHES", help="and then over these")
 
 
 def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What reads a whole table or a part of it: a restore, a takeover, lists, counts."""
+"""Readers of a whole table or a part of it: a restore, a takeover, lists, counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether any kind of command or page takes more than is on record, in counts that no other load changes."""
+"""The check that no kind of command or page takes more than is on record, in counts that no other load changes."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _over(header: BatchHeader) -> set[str]:
 
 @contextmanager
 def pings(made: Service, rate: float = RATE) -> Iterator[Pings]:
-    """Pings as long as the context lasts, so many a second; the list is filled at its end."""
+    """Pings as long as the context lasts, `rate` a second; the list is filled at its end."""
     file = made.folder / "pings.json"
     with program(made, "bench.lib.ping", str(made.partitions), str(rate), str(file)):
         found: Pings = []

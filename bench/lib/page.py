@@ -17,7 +17,7 @@ _NOT_MEASURED = "not measured"
 
 
 def table(figures: dict[str, Any], command: str) -> str:
-    """What stands between the markers: on what it was measured, and a line for each figure.
+    """The text between the markers: on what it was measured, and a line for each figure.
 
     `figures`: `machine`, `broker`, `settings` and `runs`, each with its measures by name.
     """
@@ -41,7 +41,7 @@ def settings_line(not_default: dict[str, str]) -> str:
 
 
 def put(page: Path, text: str) -> None:
-    """Replace what stands between the markers.
+    """Replace the text between the markers.
 
     Raises:
         ValueError: the page has not both of them, in order, once.

@@ -55,7 +55,7 @@ class Pinger:
                 yield from turn
 
     def run(self, rate: float) -> None:
-        """Ping so many times a second until `stop`, then wait a little for the last answers."""
+        """Ping `rate` times a second until `stop`, then wait a little for the last answers."""
         receiver = threading.Thread(target=self._receive, daemon=True)
         receiver.start()
         due = time.time()

@@ -22,7 +22,7 @@ class Goal(NamedTuple):
     least: float | None = None
     most: float | None = None
     unit: str = ""
-    """`x`: a ratio; else what stands behind the figure."""
+    """`x`: a ratio; else what follows the figure."""
 
     @property
     def target(self) -> str:
@@ -31,7 +31,7 @@ class Goal(NamedTuple):
         return ", ".join(f"{sign} {shown(bound, self.unit)}" for sign, bound in bounds if bound is not None)
 
     def reached(self, values: Sequence[float]) -> bool:
-        """Whether the median is within the bounds."""
+        """True if the median is within the bounds."""
         middle = median(values)
         return (self.least is None or middle >= self.least) and (self.most is None or middle <= self.most)
 

@@ -91,7 +91,7 @@ def table(names: list[str], partitions: int, *, running: bool, service: str = DO
 
 
 def of_service(service: str, count: int, partitions: int, *, running: bool) -> Iterator[Record]:
-    """Commands that put so many invocations of one service into a table, running or scheduled for tomorrow.
+    """Commands that put `count` invocations of one service into a table, running or scheduled for tomorrow.
 
     They are made while they are asked for, as millions may be.
     """

@@ -1,7 +1,9 @@
-"""Where what the service is compared with is installed, and how: `python -m bench.peers.installed [quix] [restate]`.
+"""The peers that the service is compared with, and how they are installed.
 
-A folder of its own, which git ignores: `.peers/` beside `bench/`, or what the variable BENCH_PEERS names. No test needs
-it. Faust is among the packages of development already.
+    python -m bench.peers.installed [quix] [restate]
+
+They have a folder of their own, which git ignores: `.peers/` beside `bench/`, or what the variable BENCH_PEERS names.
+No test needs it. Faust is among the packages of development already.
 """
 
 from __future__ import annotations

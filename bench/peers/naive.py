@@ -43,7 +43,7 @@ def programs(*, faust: bool) -> dict[str, list[str]]:
 
 
 def beside(bootstrap: str, records: Sequence[Record], starts: int, faust_commands: int) -> dict[str, Any]:
-    """Figures of each, this service's too, on the same commands, of which so many lead to a START.
+    """Figures of each, this service's too, on the same commands, of which `starts` lead to a START.
 
     Faust gets its number of the first ones; with none it is left out.
     """
@@ -121,7 +121,7 @@ def _run(bootstrap: str, name: str, records: Sequence[Record], starts: int, prog
 def watch(
     made: Service, name: str, starts: int, process: subprocess.Popen[bytes] | None = None
 ) -> list[tuple[float, int]]:
-    """Samples of the output's end, until so many are there and it has stood still for a while."""
+    """Samples of the output's end, until `starts` signals are there and it has stood still for a while."""
     samples: list[tuple[float, int]] = []
     grown_at = began = time.monotonic()
     told = 0.0

@@ -28,7 +28,7 @@ _SAYS = {
     naive.QUIX: ("Beginning recovery check", "Recovery process complete"),
     naive.FAUST: ("Restoring state from changelog", "Restore complete"),
 }
-"""What stands in the log when it begins to restore, and when it has."""
+"""What its log says when it begins to restore, and when it has."""
 
 
 def beside(bootstrap: str, rows: int, faust_rows: int) -> dict[str, Any]:

@@ -186,8 +186,8 @@ class Part(Child):
 class Program(Child):
     """A program with a life of its own: `python -m <module> <words>`.
 
-    A watcher asks it to end if this program vanishes, as by `kill -9`, for its end of a pipe closes then; ten seconds
-    later it kills it.
+    A watcher asks it to end if this program vanishes, as by `kill -9`: the watcher's pipe closes then. Ten seconds
+    later the watcher kills it.
 
     Args:
         name: as of any child.

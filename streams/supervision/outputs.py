@@ -1,4 +1,4 @@
-"""Where processes of a tree log to: one log, each line with the name of who wrote it, or a file for each."""
+"""Logs of the processes of a tree: one log, each line with the name of who wrote it, or a file for each."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OneLog:
         return list(self._last[name])[-most:]
 
     def close(self) -> None:
-        """Write the last of what those say that have ended."""
+        """Write the last lines of those that have ended."""
         for name in list(self._readers):
             self._hear_out(name)
 
@@ -90,5 +90,5 @@ class Files:
         return self.path(name).open("wb")
 
     def last_lines(self, name: str, most: int) -> list[str]:
-        """The last lines of it."""
+        """Its last lines."""
         return self.path(name).read_text(encoding="utf-8", errors="replace").splitlines()[-most:]

@@ -93,7 +93,7 @@ class Supervisor:
         """Start the parts and look after them; returns the exit code.
 
         Raises:
-            StreamsError: the whole has ended since a part, or what looks after it, cannot go on; all parts are stopped.
+            StreamsError: a part, or what looks after the tree, cannot go on; all parts are stopped.
         """
         with self._signals() as wait:
             for part in self._parts:
@@ -217,7 +217,7 @@ class Supervisor:
 
     @contextmanager
     def _signals(self) -> Iterator[Callable[[float], None]]:
-        """Hear of signals and of parts that end; gives the function that waits for one of them, at most so long."""
+        """Hear of signals and of parts that end; yields the function that waits for one, for some seconds."""
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)

@@ -79,7 +79,7 @@ class Together:
         return Health(not stuck, {"live": not stuck, **why, "processes": bodies})
 
     def ready(self) -> Health:
-        """True if all processes are ready, but for those for which there is no partition."""
+        """True if all processes are ready; those that can have no partition need not be."""
         bodies = self._bodies("/health/ready")
         waiting = [name for name, body in bodies.items() if not body.get("ready")]
         without = [name for name in waiting if bodies[name].get("partitions") == {}]

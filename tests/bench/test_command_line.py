@@ -1,4 +1,4 @@
-"""What each command line of bench measures, with which options, and where it leaves its figures."""
+"""The command lines of bench: what each measures, with which options, and where it leaves its figures."""
 
 from __future__ import annotations
 

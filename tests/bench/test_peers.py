@@ -1,4 +1,4 @@
-"""What the service is compared with is installed only by those who ask for it, in versions that are pinned."""
+"""The peers are installed only by those who ask for them, in versions that are pinned."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Restate:
         self._running.close()
 
     def fill(self, count: int, *, later: bool) -> None:
-        """Invoke so many rows, and wait until they are there: scheduled for tomorrow, or suspended."""
+        """Invoke `count` rows, and wait until they are there: scheduled for tomorrow, or suspended."""
         say(f"Restate: {count:,} rows")
         sizes = [min(_FILL, count - begin) for begin in range(0, count, _FILL)]
         with ThreadPoolExecutor(_FILLERS) as pool:
@@ -81,7 +81,7 @@ class Restate:
         self.await_count("scheduled" if later else "suspended", count)
 
     def await_count(self, status: str, count: int) -> None:
-        """Wait until so many rows have this status."""
+        """Wait until `count` rows have this status."""
         deadline = time.monotonic() + _FILLED_WITHIN_S
         while (found := self.count(f"status = '{status}'")) != count:
             if time.monotonic() > deadline:
