@@ -39,10 +39,8 @@ class Goal(NamedTuple):
 def shown(value: float, unit: str) -> str:
     """The figure with as many digits as say something."""
     size = abs(value)
-    if value == int(value) and (not value or size >= 1):
-        text = f"{value:,.0f}"
-    else:
-        text = f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.3g}"
+    whole = value == int(value) or size >= 100
+    text = f"{value:,.0f}" if whole else f"{value:.1f}" if size >= 10 else f"{value:.3g}"
     if unit == "x":
         return f"x {text}"
     return f"{text}{unit}" if unit.startswith("/") else f"{text} {unit}".rstrip()
