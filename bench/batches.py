@@ -1,7 +1,4 @@
-"""Twenty batches at once, five times, and what an unrelated command feels of them each time.
-
-Either all on the same rows, or of unlike kinds, each on rows of its own.
-"""
+"""Twenty batches at once on the same rows, five times, and what an unrelated command feels of them each time."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.lib import workload
 from bench.lib.batch import Ran, beside_idle, pings, run
-from bench.lib.options import add_rows, add_workers
+from bench.lib.options import add_rows
 from bench.lib.report import load_average, print_table
 from bench.lib.service import PARTITIONS, BenchError, Service, by, say, service
 from bench.lib.unlike import unlike
@@ -37,15 +34,11 @@ _HEAD = ("round", "rows", "seconds", "idle p50", "p99", "during p50", "p99", "x 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     add_rows(parser)
-    add_workers(parser, "with --unlike: ")
     parser.add_argument("--batches", type=int, default=20, help="how many at once")
-    parser.add_argument("--unlike", action="store_true", help="of unlike kinds, each on rows of its own")
 
 
 def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Figures of the batches on the same rows, or of those of unlike kinds with each count of workers."""
-    if options.unlike:
-        return _unlike(bootstrap, options.rows, options.batches, options.workers)
+    """Figures of the batches."""
     return {"on the same rows": _alike(bootstrap, options.rows, options.batches)}
 
 
@@ -69,7 +62,7 @@ def _alike(bootstrap: str, count: int, batches: int) -> dict[str, Any]:
     return {"batches": batches, **figures}
 
 
-def _unlike(bootstrap: str, count: int, batches: int, counts: Sequence[int]) -> dict[str, Any]:
+def measure_unlike(bootstrap: str, count: int, batches: int, counts: Sequence[int]) -> dict[str, Any]:
     """Figures of each round with each count of workers: each of a round's batches has its part of a fifth of the table.
 
     What a cancel waits for is over after a second: nobody answers it.

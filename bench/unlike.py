@@ -1,12 +1,14 @@
-"""Twenty unlike batches at once, each on rows of its own: as `batches --unlike`."""
+"""Twenty unlike batches at once, each on rows of its own, five times; pings beside them."""
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import batches
 from bench.lib.options import add_rows, add_workers
+
+if TYPE_CHECKING:
+    import argparse
 
 NAME = "unlike"
 
@@ -20,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     """Figures with each count of workers."""
-    return batches.measure(bootstrap, argparse.Namespace(**vars(options) | {"unlike": True}))
+    return batches.measure_unlike(bootstrap, options.rows, options.batches, options.workers)
 
 
 show = batches.show

@@ -14,9 +14,9 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="in the table that is killed, cancelled, doomed")
 
 
-def add_workers(parser: argparse.ArgumentParser, only: str = "") -> None:
-    """How many workers; `only`: when that counts."""
-    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help=f"{only}how many, one after the other")
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """How many workers."""
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="how many, one after the other")
 
 
 def add_rate(parser: argparse.ArgumentParser) -> None:
