@@ -70,8 +70,7 @@ def run_processes(settings: Settings) -> int:
             stopping=lambda: log.info("stopping after these turns; once more to stop at once"),
         )
         supervisor = Supervisor(tree, [each.part for each in processes], watches=watches)
-        idle = _idle(settings)
-        merged = stack.enter_context(Together(processes, supervisor.restarts, idle))
+        merged = stack.enter_context(Together(processes, supervisor.restarts, _idle(settings)))
         stack.enter_context(serving(settings.worker_http, variable("worker_http"), merged, merged.paths))
         return supervisor.run()
 

@@ -175,13 +175,14 @@ def test_each_line_of_a_log_has_the_name_of_its_part(notes: Path) -> None:
     assert [line for line in lines if not line.startswith("{")] == ["0        | plain"] * 2
 
 
-def test_a_program_goes_with_the_one_who_started_it() -> None:
-    """Its watcher goes with it, too."""
+def test_the_end_of_a_program_is_told_with_its_last_lines() -> None:
+    """Its watcher goes with it."""
     output = OneLog(io.BytesIO())
     odd = Program("odd", (), {}, output, module="this_module_does_not_exist")
     odd.start()
-    while not odd.ended():
-        pass
+    assert odd._process is not None
+    odd._process.wait()
+    assert odd.ended()
     first, *_, last = odd.told_end().splitlines()
     assert first == "odd ended with exit code 1:"
     assert last == f"{sys.executable}: No module named this_module_does_not_exist"
