@@ -20,6 +20,7 @@ from streams.cli.context import connection_of_command
 from streams.cli.demo.story import Story
 from streams.cli.demo.workload import Workload
 from streams.cli.show.console import Exit, err, out
+from streams.cli.up import own_variables
 from streams.config import Settings, load_settings, variable
 from streams.errors import StreamsError
 from streams.kafka import topics
@@ -84,6 +85,9 @@ def _service() -> Iterator[tuple[Settings, QuietChildren]]:
             "topic_prefix": prefix,
             "group_id": f"{prefix}workers",
             "gateway_http": f"127.0.0.1:{free_port()}",
+            "state_dir": folder,
+            "worker_id": prefix.removesuffix("."),
+            "worker_processes": "1",
         }
         settings = load_settings(**choices)
         variables = {variable(name): value for name, value in choices.items()}
@@ -91,25 +95,17 @@ def _service() -> Iterator[tuple[Settings, QuietChildren]]:
             topics.create(settings, PARTITIONS)
             out.print(f"[bold]topics[/]      {prefix}*, {PARTITIONS} partitions")
             with QuietChildren(Path(folder), variables) as children:
-                _start(children, Path(folder), prefix)
+                _start(settings, children)
                 yield settings, children
         finally:
             if started.kind == "external":
                 _delete_topics(settings)
 
 
-def _start(children: QuietChildren, folder: Path, prefix: str) -> None:
+def _start(settings: Settings, children: QuietChildren) -> None:
     for number in range(1, WORKERS + 1):
         name = f"worker-{number}"
-        address = f"127.0.0.1:{free_port()}"
-        own = {
-            "STREAMS_STATE_DIR": str(folder / name),
-            "STREAMS_WORKER_ID": f"{prefix}{name}",
-            "STREAMS_WORKER_HTTP": address,
-            "STREAMS_WORKER_URL": f"http://{address}",
-            "STREAMS_WORKER_PROCESSES": "1",
-        }
-        children.start(name, "worker", **own)
+        children.start(name, "worker", **own_variables(settings, name))
     children.start("gateway", "gateway")
     children.start("executor", module="streams.cli.demo.executor")
     out.print(f"[bold]service[/]     {WORKERS} workers, a gateway, an executor")
