@@ -73,17 +73,12 @@ def run_worker(settings: Settings, one: OneOfMany | None = None) -> int:
     return 0
 
 
-@contextlib.contextmanager
 def _served(
     settings: Settings, observer: WorkerObserver, paths: Mapping[str, WSGIApplication], one: OneOfMany | None
-) -> Iterator[Endpoint | None]:
-    if one is None or one.listening is None:
-        address = settings.worker_http if one is None else None
-        with serving(address, variable("worker_http"), observer, paths) as place:
-            yield place
-        return
-    with serving_on(one.listening, observer, paths) as place:
-        yield place
+) -> contextlib.AbstractContextManager[Endpoint | None]:
+    if one is not None and one.listening is not None:
+        return serving_on(one.listening, observer, paths)
+    return serving(settings.worker_http if one is None else None, variable("worker_http"), observer, paths)
 
 
 def _run_until_signal(worker: Worker) -> None:
