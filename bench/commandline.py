@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -32,10 +31,7 @@ def measure(bootstrap: str, options: argparse.Namespace) -> dict[str, Any]:
     with service(bootstrap, NAME) as made:
         made.start_workers()
         made.await_event("partition running", PARTITIONS)
-        env = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")} | {
-            "STREAMS_BOOTSTRAP_SERVERS": made.settings.bootstrap_servers,
-            "STREAMS_TOPIC_PREFIX": made.settings.topic_prefix,
-        }
+        env = made.environment
         for _ in range(options.times):
             for line, words in _LINES.items():
                 began = time.perf_counter()

@@ -60,24 +60,28 @@ class Service:
         )
         topics.create(self.settings, partitions, 1)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables for a program on this service: of those of `streams`, only where it is."""
+        others = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
+        return others | {
+            "STREAMS_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "STREAMS_TOPIC_PREFIX": self.settings.topic_prefix,
+        }
+
     # --- the workers ---
 
     def start_workers(self, **settings: str) -> None:
         """Start them, with their default settings but for those given; returns at once."""
-        own = {
-            "STREAMS_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
-            "STREAMS_TOPIC_PREFIX": self.settings.topic_prefix,
-            "STREAMS_LOG_FORMAT": "json",
-        }
+        own = {**self.environment, "STREAMS_LOG_FORMAT": "json"}
         NOT_DEFAULT.update(settings)
-        others = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
         for number, file in enumerate(self._logs):
             folder = {"STREAMS_STATE_DIR": str(self.settings.state_dir / str(number))}
             file.unlink(missing_ok=True)
             with file.open("wb") as log:
                 worker = subprocess.Popen(
                     [sys.executable, "-m", "streams", "worker"],
-                    env={**others, **own, **folder, **settings},
+                    env={**own, **folder, **settings},
                     stdout=log,
                     stderr=log,
                     start_new_session=True,

@@ -6,7 +6,6 @@ topic to the last.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -75,9 +74,10 @@ def running(made: Service, name: str, program: Sequence[str], state: Path) -> It
         str(installed.ROOT / "schemas"),
         str(state),
     ]
-    others = {each: value for each, value in os.environ.items() if not each.startswith("STREAMS_")}
     with log_of(made, name).open("wb") as log:
-        process = subprocess.Popen([*program, *arguments], stdout=log, stderr=log, cwd=installed.ROOT, env=others)
+        process = subprocess.Popen(
+            [*program, *arguments], stdout=log, stderr=log, cwd=installed.ROOT, env=made.environment
+        )
     try:
         yield process
     finally:
