@@ -37,11 +37,11 @@ _HEAD = (
     "started although doomed",
 )
 _SECONDS = 10
-"""The batch is made to last so long, and all that is scheduled falls due within this time."""
+"""How long the batch is made to last; all that is scheduled falls due within this time."""
 _HEAD_START_MS = 500
 """Before the first falls due the batch has reached every partition."""
 _LOADED_A_SECOND = 8_000
-"""So fast a worker fills its table on any machine."""
+"""A worker on any machine fills its table as fast as this."""
 _SETTLE_S = 30.0
 _FORMS = ("scheduled", "objects")
 

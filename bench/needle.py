@@ -30,7 +30,7 @@ _IDLE_S = 6.0
 _AFTER_S = 2.0
 _ENDED_TENTHS = 9
 _LEAST_S = 1.0
-"""So long pings count as beside a batch that is over sooner: also those that were due while it ended."""
+"""Shortest time for which pings count as beside a batch: also those that were due while it ended."""
 _KINDS: dict[str, Callable[[int], Filter]] = {
     "by service": lambda number: Filter(services=(f"needle-{number}",)),
     "by label": lambda number: Filter(labels={"needle": f"label-{number}"}),

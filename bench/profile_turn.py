@@ -161,7 +161,7 @@ class Machine:
         )
 
     def turn(self) -> None:
-        """One turn over what stands in the backlogs."""
+        """One turn over what is in the backlogs."""
         inputs = turn.take_inputs(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
         done = turn.Turn(self.settings, TOPICS, self.sizes)
         done.apply(inputs)

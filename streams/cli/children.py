@@ -80,7 +80,7 @@ class QuietChildren:
 
 
 def _left(children: Collection[Program], seconds: float) -> Collection[Program]:
-    """Wait until these have ended; returns those that have not after so long."""
+    """Wait until these have ended, up to `seconds`; returns those that have not."""
     deadline = time.monotonic() + seconds
     left = [child for child in children if child.running and not child.ended()]
     while left and time.monotonic() < deadline:

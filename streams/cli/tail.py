@@ -41,7 +41,7 @@ def tail(
     """Print a topic's committed records as JSON lines; those of one partition in their order.
 
     A line has partition, offset, timestamp, key and record, which is null for a tombstone and as `streams send` takes
-    it for a command. What cannot be decoded stands in base64 under undecodable, with the reason. A PageDelta of the
+    it for a command. What cannot be decoded is in base64 under undecodable, with the reason. A PageDelta of the
     changelog has beside it the ids that it changes, as far as their rows were printed before. Transactions' markers and
     compacted records count as offsets too, so that --last may print fewer.
 

@@ -210,7 +210,7 @@ def page_of(settings: Settings) -> str:
 
 
 def is_ready(page: str) -> bool:
-    """True if the gateway of that page is ready. Never by a proxy; its certificate is for another name than this."""
+    """True if the gateway of that page is ready. No proxy is used; its certificate is for another name than this."""
     parts = urlsplit(page)
     unchecked = None
     if parts.scheme == "https":

@@ -20,7 +20,7 @@ _BESIDE_MUCH: Final = 0.2
 _BESIDE_LITTLE: Final = 2 / 3
 """The same beside a few commands."""
 _LASTS_S: Final = 0.3
-"""A loop counts as working for so long: a slow batch has pauses between its pages."""
+"""How long a loop counts as working, seconds: a slow batch has pauses between its pages."""
 
 
 class Share:

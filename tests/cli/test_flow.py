@@ -85,7 +85,7 @@ def test_the_children_of_an_invocation_are_cancelled_without_a_wait(service: Ser
         (["--children-of", "p", "--wait"], "--wait: children publish no progress"),
         (["f", "--grace", "25h"], "--grace: is longer than 24h, the most there is"),
         (["f", "--grace", "soon"], "--grace: 'soon' is not a duration: write a number and a unit"),
-        (["f", "--grace", "0.4ms"], "--grace: '0.4ms' is no whole number of milliseconds"),
+        (["f", "--grace", "0.4ms"], "--grace: '0.4ms' is not a whole number of milliseconds"),
         (["f", "--grace", "-1s"], "--grace: '-1s' is not a duration"),
         (["f", "--timeout", "5"], "--timeout: '5' is not a duration"),
         (["f", "--policy", "some"], "--policy"),

@@ -33,7 +33,7 @@ def test_a_duration_is_numbers_with_units(text: str, milliseconds: int) -> None:
 @pytest.mark.parametrize("text", ["0.4ms", "1.5ms", "1h0.5ms", "1.2345s"])
 def test_a_fraction_of_a_millisecond_is_refused(text: str) -> None:
     """Rounded, a grace could become none at all."""
-    with pytest.raises(typer.BadParameter, match="no whole number of milliseconds"):
+    with pytest.raises(typer.BadParameter, match="not a whole number of milliseconds"):
         duration_ms(text)
 
 

@@ -59,7 +59,7 @@ class Noted(Part):
 
 
 def tree(stop_s: float = 18.0, bears: int = 0, **other: Any) -> Tree:
-    """A tree that ends at a fault; with `bears`, only once a part has failed so often."""
+    """A tree that ends at a fault; with `bears`, only once a part has failed that often."""
 
     def ends_all(part: Child, failures: int) -> str | None:
         return part.fault() if failures >= bears else None

@@ -23,7 +23,7 @@ def duration_ms(text: str) -> int:
     """Milliseconds of a duration such as `90s`, `500ms` or `1h30m`.
 
     Raises:
-        typer.BadParameter: it is not a duration, or no whole number of milliseconds.
+        typer.BadParameter: it is not a duration, or not a whole number of milliseconds.
     """
     if not _DURATION.fullmatch(text):
         raise typer.BadParameter(
@@ -33,7 +33,7 @@ def duration_ms(text: str) -> int:
     for whole, fraction, unit in _PART.findall(text):
         milliseconds, rest = divmod(int(whole + fraction) * _UNITS_MS[unit], 10 ** len(fraction))
         if rest:
-            raise typer.BadParameter(f"{text!r} is no whole number of milliseconds: write one, like 1500ms")
+            raise typer.BadParameter(f"{text!r} is not a whole number of milliseconds: write one, like 1500ms")
         total += milliseconds
     return total
 
