@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 from bench.lib import workload
 from bench.lib.options import RATE
 from bench.lib.report import percentile, print_table
-from bench.lib.service import PARTITIONS, BenchError, Service, has_ended, service
+from bench.lib.service import PARTITIONS, BenchError, Service, await_end, service
 from streams import codec
 from streams.client import Client, new_batch_id
 from streams.config import Topic
@@ -125,7 +125,7 @@ def beside(module: str, *arguments: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        if not has_ended(process, _STOPS_WITHIN_S):
+        if not await_end(process, _STOPS_WITHIN_S):
             raise BenchError(f"{module} does not stop")
 
 

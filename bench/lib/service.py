@@ -93,7 +93,7 @@ class Service:
         for worker in self._workers:
             worker.terminate()
         for worker in self._workers:
-            has_ended(worker, _STOPS_WITHIN_S)
+            await_end(worker, _STOPS_WITHIN_S)
         self._workers.clear()
 
     @property
@@ -277,7 +277,7 @@ def service(bootstrap: str, name: str, workers: int = 1, partitions: int = PARTI
             made.close()
 
 
-def has_ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
+def await_end(process: subprocess.Popen[bytes], within_s: float) -> bool:
     """Wait for a process that was asked to end; False if it had to be killed."""
     try:
         process.wait(within_s)

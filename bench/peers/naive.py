@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.lib.report import load_average, print_table, rates
-from bench.lib.service import PARTITIONS, BenchError, Service, has_ended, say, service
+from bench.lib.service import PARTITIONS, BenchError, Service, await_end, say, service
 from bench.peers import installed
 from streams.config import Topic
 
@@ -82,7 +82,7 @@ def running(made: Service, name: str, program: Sequence[str], state: Path) -> It
         yield process
     finally:
         process.terminate()
-        has_ended(process, _ENDS_WITHIN_S)
+        await_end(process, _ENDS_WITHIN_S)
 
 
 def log_of(made: Service, name: str) -> Path:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.lib.service import BenchError, has_ended, say
+from bench.lib.service import BenchError, await_end, say
 from bench.peers.installed import RESTATE
 from streams.broker.base import free_port
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _AT_ONCE = 1_000
-"""So many ids its internal endpoints take."""
+"""Most ids that its internal endpoints take."""
 _FILL = 500
 _FILLERS = 8
 _CONNECTIONS = 4
@@ -179,7 +179,7 @@ def _program(name: str) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    has_ended(process, _ENDS_WITHIN_S)
+    await_end(process, _ENDS_WITHIN_S)
 
 
 def _post(url: str, body: Any, *, within_s: float) -> Any:
