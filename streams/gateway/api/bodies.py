@@ -195,7 +195,7 @@ def _readable(kind: type[Any], fields: Mapping[str, Any], aside: Collection[str]
     found = {name: value for name, value in _MADE_UP.items() if name in known and f"{path}{name}" in aside}
     for name, value in fields.items():
         field = f"{path}{name}"
-        if field in aside:
+        if value is None or field in aside:
             continue
         if not any(each.startswith(f"{field}.") for each in aside):
             found[name] = value

@@ -210,6 +210,8 @@ ALL_AT_ONCE: list[tuple[str, dict[str, Any], str]] = [
     ),
     # What depends on a field that cannot be read is not guessed at.
     (BATCHES, {"action": "KIL", "filter": {"statuses": ["COMPLETED"]}, "limit": 0}, "action limit"),
+    # null is an absent field.
+    (BATCHES, {"action": "KIL", "filter": {"services": ["a"], "exclude": None}, "limit": 0}, "action limit"),
     (BATCHES, {"batch_id": LONG, "service": "a", "limit": 0}, "action batch_id filter limit service"),
     (CONTROLS, {"batch_id": LONG, "operation": "STOP", "max_rate": 1}, "batch_id operation"),
     (CONTROLS, {"batch_id": LONG, "operation": "SET_RATE", "max_rate": -1}, "batch_id max_rate"),
