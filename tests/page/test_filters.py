@@ -18,6 +18,7 @@ from streams.cli.options.sending import Cancelling, Sending
 from streams.cli.options.takes import takes
 from streams.codec.json_form import from_json, to_json
 from streams.model import Exclusion, Filter, StartBatch, Status
+from streams.protocol.typed_labels import comparison, read_label, typed_label
 from support.service.pretend_api import PretendApi
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.broker
 _odd = st.text(st.sampled_from("=!\\-, '\"$`#~&é"), min_size=1, max_size=5)
 _id = _odd | st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
 _ids = st.lists(_id, min_size=1, max_size=3, unique=True).map(tuple)
-# Labels and reasons may hold control characters; none but a NUL can be no word of a command.
+# Labels and reasons may hold control characters, and a word of a command any but a NUL.
 _text = _odd | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 _key = _text.filter(bool)
 _time = st.integers(0, 4_102_444_800_000)
@@ -70,7 +71,7 @@ def modules(chromium: Browser) -> Iterator[Page]:
     page = PretendApi(0).page(context, "#/nowhere")
     page.evaluate(
         """async () => {
-            const names = ["filter", "draft", "format", "route", "store", "words"];
+            const names = ["filter", "draft", "format", "labels", "route", "store", "words"];
             for (const name of names) window[name + "Module"] = await import(`/assets/lib/${name}.js`);
         }"""
     )
@@ -124,6 +125,25 @@ def test_the_line_to_copy_means_the_same_on_the_command_line(modules: Page, chos
     parsed = _parsed(_words(line))
     assert parsed.filter == chosen
     assert (parsed.limit, parsed.max_rate, parsed.reason) == (7, 2.5, reason or None)
+
+
+@given(texts=st.lists(_odd | st.tuples(_text, _text).map("=".join), min_size=20, max_size=50))
+@example(texts=[r"tenant=\=gold", r"tenant=\\=gold", r"C:\dir=x\=y", r"dir\\=x", r"a\=b=c", r"a\=b", "=", "a!!==b"])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_a_typed_label_means_the_same_here_and_on_the_command_line(modules: Page, texts: list[str]) -> None:
+    """Also one that nobody would write so: key and value, their usual text, and whether it looks like a comparison."""
+    found = modules.evaluate(
+        """(texts) => texts.map((text) => {
+            const pair = labelsModule.labelPair(text);
+            return [pair, pair && labelsModule.labelText(...pair), labelsModule.labelFault(text) === null];
+        })""",
+        texts,
+    )
+    for text, (pair, usual, sound) in zip(texts, found, strict=True):
+        meant = read_label(text)
+        assert (tuple(pair) if pair else None) == meant, text
+        assert usual == (meant and typed_label(*meant)), text
+        assert sound == (meant is not None and comparison(text) is None), text
 
 
 def _words(line: str) -> list[str]:
