@@ -14,7 +14,7 @@ from support.service.harness import Service
 from support.service.running_gateways import (
     PATIENCE_S,
     events_of,
-    followed,
+    follow,
     gateway_of,
     invoke_many,
     require_no_orphans,
@@ -86,18 +86,22 @@ def test_a_gateway_is_killed_while_a_batch_runs_and_the_other_goes_on(service: S
     invoke_many(service, 2_000)
     path = "/api/v1/batches/b"
     httpx.post(f"{first}/api/v1/batches", json={**KILL, "batch_id": "b", "max_rate": 400}).raise_for_status()
+    moved: list[list[dict[str, Any]]] = []
+    stayed: list[list[dict[str, Any]]] = []
     with ThreadPoolExecutor() as pool:
-        moved = pool.submit(followed, f"{path}/events", first, second)
-        stayed = pool.submit(followed, f"{path}/events", second)
+        readers = [pool.submit(follow, moved, f"{path}/events", first, second)]
+        readers.append(pool.submit(follow, stayed, f"{path}/events", second))
         deadline = time.monotonic() + PATIENCE_S
-        while not 0 < httpx.get(f"{second}{path}").json().get("done", 0) < 2_000:
+        while not all(lives and lives[0] and 0 < lives[0][-1]["done"] < 2_000 for lives in (moved, stayed)):
             assert time.monotonic() < deadline
+            time.sleep(0.01)
         one.kill9()
         assert httpx.get(f"{second}/api/v1/invocation-counts").json()["total"] == 2_000
-        seen = [moved.result(), stayed.result()]
-    assert [len(lives) for lives in seen] == [2, 1]
-    assert seen[0][0][-1]["state"] == "RUNNING"
-    for lives in seen:
+        for each in readers:
+            each.result()
+    assert (len(moved), len(stayed)) == (2, 1)
+    assert moved[0][-1]["state"] == "RUNNING"
+    for lives in (moved, stayed):
         states = [each for life in lives for each in life]
         for counter in ("done", "scanned", "revision"):
             numbers = [each[counter] for each in states]

@@ -44,9 +44,8 @@ def events_of(address: str, path: str, after: int = 0) -> Iterator[dict[str, Any
                 yield json.loads(line.removeprefix("data: "))
 
 
-def followed(path: str, *addresses: str) -> list[list[dict[str, Any]]]:
-    """The states that each gateway tells, one after the other: a reader goes on at the next one when one dies."""
-    seen: list[list[dict[str, Any]]] = []
+def follow(seen: list[list[dict[str, Any]]], path: str, *addresses: str) -> None:
+    """Note the states that each gateway tells, one after the other: a reader goes on at the next one when one dies."""
     for address in addresses:
         after = seen[-1][-1]["revision"] if seen and seen[-1] else 0
         seen.append([])
@@ -55,7 +54,7 @@ def followed(path: str, *addresses: str) -> list[list[dict[str, Any]]]:
                 seen[-1].append(state)
         except httpx.TransportError:
             continue
-        return seen
+        return
     raise AssertionError(f"{path} has no end: {seen}")
 
 
