@@ -7,11 +7,12 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from support.service.api_world import KILL
 from support.service.harness import Service
 from support.service.running_gateways import (
     PATIENCE_S,
@@ -24,20 +25,9 @@ from support.service.running_gateways import (
 from support.service.scrape import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from streams.broker import Broker
-
-KILL: dict[str, Any] = {"action": "KILL", "filter": {"services": ["emails"]}}
-
-
-@pytest.fixture
-def service(broker: Broker, tmp_path: Path) -> Iterator[Service]:
-    """Topics, and a worker."""
-    with Service(broker.bootstrap, tmp_path, 4) as made:
-        made.worker("w", STREAMS_WORKER_HTTP="127.0.0.1:0")
-        yield made
 
 
 def test_a_batch_is_started_followed_and_seen_alike_by_two_gateways(service: Service) -> None:

@@ -16,22 +16,12 @@ from typing import TYPE_CHECKING, Self
 import httpx
 import pytest
 
-from support.service.harness import Service
 from support.service.running_gateways import PATIENCE_S, gateway_of, pid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from streams.broker import Broker
-
-
-@pytest.fixture
-def service(broker: Broker, tmp_path: Path) -> Iterator[Service]:
-    """Topics, and a worker."""
-    with Service(broker.bootstrap, tmp_path, 4) as made:
-        made.worker("w", STREAMS_WORKER_HTTP="127.0.0.1:0")
-        yield made
-
+    from support.service.harness import Service
 
 STOPPED, SLOW = range(10), range(10, 60)
 LABELS = {f"k{number:02}": "x" * 990 for number in range(12)}

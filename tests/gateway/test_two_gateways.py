@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
 
 from streams.model import CancelFlow, CancelPolicy, FlowAction
-from support.service.harness import Service
+from support.service.api_world import KILL
 from support.service.running_gateways import (
     PATIENCE_S,
     events_of,
@@ -21,20 +20,7 @@ from support.service.running_gateways import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from streams.broker import Broker
-
-KILL: dict[str, Any] = {"action": "KILL", "filter": {"services": ["emails"]}}
-
-
-@pytest.fixture
-def service(broker: Broker, tmp_path: Path) -> Iterator[Service]:
-    """Topics, and a worker."""
-    with Service(broker.bootstrap, tmp_path, 4) as made:
-        made.worker("w", STREAMS_WORKER_HTTP="127.0.0.1:0")
-        yield made
+    from support.service.harness import Service
 
 
 def test_two_gateways_give_the_same_answers(service: Service) -> None:
