@@ -1,7 +1,7 @@
 /** Small parts that every screen uses. All text goes into the page as text. */
 
 import { Component, createRef, h } from "../vendor/preact-10.29.8.js";
-import { brief, exact, iso, ms } from "../lib/format.js";
+import { brief, exact, iso } from "../lib/format.js";
 import { store } from "../lib/store.js";
 import { capital, MEANINGS, toneOf } from "../lib/words.js";
 
@@ -219,5 +219,3 @@ export class LateInput extends Component {
 export function Heading({ children, aside }) {
   return h("header", { class: "heading" }, h("h1", { tabindex: -1 }, children), h("div", { class: "aside" }, aside));
 }
-
-export const sinceNow = (time) => Date.now() - ms(time);

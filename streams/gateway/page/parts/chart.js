@@ -30,7 +30,7 @@ export function Chart({ points }) {
   const most = Math.max(...columns);
   if (most === 0) return h("p", { class: "muted" }, "None so far.");
   const width = WIDTH / columns.length;
-  const told = `A second, from ${brief(points[0][0])} to ${brief(points.at(-1)[0])}: at most ${rate(Math.max(...columns))}`;
+  const told = `A second, from ${brief(points[0][0])} to ${brief(points.at(-1)[0])}: at most ${rate(most)}`;
   return h(
     "figure",
     { class: "chart" },
@@ -43,6 +43,6 @@ export function Chart({ points }) {
         return h("rect", { key: place, x, y: HEIGHT - height, width: Math.max(1, width - 1), height });
       }),
     ),
-    h("figcaption", null, h("span", null, brief(points[0][0])), h("span", null, `at most ${rate(Math.max(...columns))} a second`), h("span", null, brief(points.at(-1)[0]))),
+    h("figcaption", null, h("span", null, brief(points[0][0])), h("span", null, `at most ${rate(most)} a second`), h("span", null, brief(points.at(-1)[0]))),
   );
 }
