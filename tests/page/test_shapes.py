@@ -53,7 +53,7 @@ def _crowded() -> PretendApi:
 
 
 def _cut(page: Page) -> list[str]:
-    """What does not fit into the element that it is in, other than a text that ends in three dots."""
+    """What is wider than the element that it is in."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("main *, .top *")]
             .filter((each) => each.clientWidth > 1 && getComputedStyle(each).overflowX !== "visible")
@@ -99,6 +99,7 @@ def test_a_reason_of_any_length_leaves_room_for_other_batches(pages: Browser) ->
     api = _crowded()
     page = api.page(pages, "#/batches")
     page.set_viewport_size(PHONE)
+    expect(page.locator(".who")).to_have_count(1)
     [box] = _boxes(page.locator(".who"))
     assert box["height"] < 80
     page.goto(page.url.replace("#/batches", "#/batch/long"))
