@@ -35,7 +35,7 @@ FLOW = "checkout-4711"
 MEMBERS = int(200_000 * float(os.environ.get("STREAMS_TEST_SCALE", "0.2")) ** 2)
 """8,000 in the usual run."""
 LEAST_RATE = 200
-"""Members a second, however many tests share the machine: so long is waited for many of them, and 300 s for few."""
+"""Members a second, however many tests share the machine. It bounds the wait for many of them; for few it is 300 s."""
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(max(600, 3 * MEMBERS / LEAST_RATE))]
 
