@@ -75,8 +75,7 @@ async def post_flow_cancel(request: Request) -> Response:
     command = command_of(CancelFlowBody, fields, lambda body: CancelFlow(**asdict(body), actor=actor))
     await require_same_engine(services)
     delivery = await services.commands.send(command)
-    place = {"logged": {"partition": delivery.partition, "offset": delivery.offset}}
-    return JSONResponse(to_json(command) | place, HTTPStatus.ACCEPTED)
+    return JSONResponse(to_json(command) | {"logged": delivery.place}, HTTPStatus.ACCEPTED)
 
 
 def unknown_flow(name: str) -> ProblemError:

@@ -139,5 +139,4 @@ def _answer(body: dict[str, Any], as_of: int, missing: tuple[int, ...]) -> Respo
 
 
 def _accepted(body: dict[str, Any], delivery: Delivery) -> Response:
-    place = {"partition": delivery.partition, "offset": delivery.offset}
-    return JSONResponse({**body, "logged": place}, HTTPStatus.ACCEPTED)
+    return JSONResponse({**body, "logged": delivery.place}, HTTPStatus.ACCEPTED)
