@@ -1,8 +1,8 @@
 r"""A label as one text, KEY=VALUE, as the command line, the lists of the API and the page write it.
 
-The key ends at the first `=`. A backslash says that a character is meant: before an `=` of the key, before a `!` at the
-end of the key, before an `=` at the beginning of the value. A backslash that stands there itself is written twice;
-anywhere else it is a character like others:
+The key ends at the first `=`. A backslash says that what follows is meant: an `=` of the key, a `!` at the end of the
+key, an `=` at the beginning of the value, the latter two with the backslashes before them. A backslash of the key that
+stands before an `=` or at the end is written twice. Any other is a character like others:
 
     tenant=gold   a\=b=c    tenant\!=gold   tenant=\=gold
     tenant gold   a=b  c    tenant! gold    tenant =gold

@@ -1,6 +1,6 @@
 /**
- * A label as one text, key=value, as the command line and the API take it: a backslash says that an `=` belongs to the
- * key, or that a `!` at the key's end or an `=` at the value's beginning is meant and no comparison.
+ * A label as one text, key=value, by the rule of streams/protocol/typed_labels.py: a backslash says that an `=` belongs
+ * to the key, or that a `!` at the key's end or an `=` at the value's beginning is meant, not a comparison.
  */
 
 const TEXT = /^((?:[^\\=]|\\[^])+)=([^]*)$/;
