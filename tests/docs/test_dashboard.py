@@ -153,8 +153,8 @@ def test_a_counter_is_asked_for_its_rate_and_a_gauge_for_its_value(panel: dict[s
     """The rate of a gauge, and the value of a counter since the start of a process, say nothing."""
     for target in panel["targets"]:
         windows = _WINDOW.findall(target["expr"])
-        windowed = {series: (function, window) for function, series, window in windows}
-        for function, window in windowed.values():
+        windowed = {series for _, series, _ in windows}
+        for function, _, window in windows:
             assert window == "$__rate_interval" if function == "rate" else function == "increase"
         bare = re.sub(r'"[^"]*"', "", target["expr"])
         for series in re.findall(r"\bstreams_\w+", bare):
