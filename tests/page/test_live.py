@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from streams.gateway.access.callers import Role
 from streams.gateway.access.tokens import line_of, new_secret
-from support.service.browser import PATIENCE_MS, Viewer, grave_findings
+from support.service.browser import Viewer, grave_findings
 from support.service.page_world import BILLING, FLOW, STRANGE, PageWorld, free_port
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from streams.broker import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from support.service.browser import PATIENCE_MS
 from support.service.pretend_api import CREATED, PretendApi
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 # A browser takes seconds to start: as what needs a broker, this is not in the quick loop.
 pytestmark = pytest.mark.broker
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 def _ground(page: Page) -> str:

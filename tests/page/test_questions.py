@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from support.service.browser import PATIENCE_MS
 from support.service.pretend_api import PretendApi, progress
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.broker
 
 KILL = "#/new?action=KILL&service=mail&reason=why"
-expect.set_options(timeout=PATIENCE_MS)
 
 
 def _preview(page: Page) -> None:

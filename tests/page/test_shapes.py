@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from support.service.browser import PATIENCE_MS
 from support.service.pretend_api import CREATED, PretendApi, progress
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ SCREENS = {
 }
 """The screens, and what each of them shows once it has been loaded."""
 LONG = "a-name-without-a-place-to-break-it" + "x" * 80
-expect.set_options(timeout=PATIENCE_MS)
 
 
 def _crowded() -> PretendApi:
