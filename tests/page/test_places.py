@@ -53,7 +53,8 @@ def test_what_was_asked_of_one_flow_is_not_shown_with_another(pages: Browser) ->
         }"""
     )
     page.get_by_role("button", name="Cancel the flow").click()
-    page.get_by_role("dialog").locator("button[type=submit]").click()
+    with page.expect_response("**/flow-cancels"):
+        page.get_by_role("dialog").locator("button[type=submit]").click()
     expect(page.get_by_text("cancel: asked")).to_be_visible()
     assert [(path, body["flow_id"]) for path, body in api.posted] == [("/flow-cancels", "x")]
     page.evaluate("location.hash = '#/flow/y'")

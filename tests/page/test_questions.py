@@ -137,7 +137,8 @@ def test_a_control_is_asked_until_the_log_has_answered(pages: Browser) -> None:
     """The answer to the request says no more than that the command is in the log."""
     api = PretendApi(1, b=progress("b", "RUNNING"))
     page = api.page(pages, "#/batches")
-    page.get_by_role("button", name="Pause").click()
+    with page.expect_response("**/batch-controls"):
+        page.get_by_role("button", name="Pause").click()
     asked = page.get_by_role("button", name=re.compile("^Pause: asked"))
     expect(asked).to_have_attribute("aria-disabled", "true")
     assert api.posted == [("/batch-controls", {"batch_id": "b", "operation": "PAUSE"})]
