@@ -201,6 +201,7 @@ def test_a_final_state_never_turns_back(modules: Page) -> None:
         ("service=mail&created_until=nonsense", "nonsense is not a time"),
         ("service=mail&label=tenant", "write it as key=value"),
         ("service=mail&label=tenant!=gold", 'choose "is not" and write tenant=gold, or, if the label is meant so,'),
+        ("service=mail&label=tenant!==gold", 'choose "is not" and write tenant=gold, or, if the label is meant so,'),
         ("service=mail&label=tenant==gold", r"write one =, tenant=gold, or, if the label is meant so, tenant=\=gold"),
         (r"service=mail&label=tenant=\=gold&not_label=tenant\!=gold&label=a\=b=", None),
         ("service=mail&created_from=2026-11-29T01:00:00Z&created_until=2026-11-28T01:00:00Z", "before its beginning"),

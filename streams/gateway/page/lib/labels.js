@@ -24,8 +24,9 @@ export function labelFault(text) {
   const pair = labelPair(text);
   if (!pair) return `label ${text}: write it as key=value`;
   const [key, value] = TEXT.exec(text).slice(1);
+  const plain = labelText(pair[0].replace(/!+$/, ""), pair[1].replace(/^=+/, ""));
   const meant = `or, if the label is meant so, ${labelText(...pair)}`;
-  if (/(?<!\\)!$/.test(key)) return `label ${text}: choose "is not" and write ${key.replace(/!+$/, "")}=${value}, ${meant}`;
-  if (value.startsWith("=")) return `label ${text}: write one =, ${key}=${value.replace(/^=+/, "")}, ${meant}`;
+  if (/(?<!\\)!$/.test(key)) return `label ${text}: choose "is not" and write ${plain}, ${meant}`;
+  if (value.startsWith("=")) return `label ${text}: write one =, ${plain}, ${meant}`;
   return null;
 }
