@@ -8,7 +8,7 @@ import structlog
 
 from streams import codec
 from streams.errors import StreamsError
-from streams.gateway.progress import BatchRecords, batch_progress, parse_key, with_record, with_tombstone
+from streams.gateway.progress import BatchRecords, batch_progress, parse_key, pruned, with_record, with_tombstone
 from streams.model import BatchHeader, SliceProgress
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class SliceRecord(NamedTuple):
 class MergedChunk(NamedTuple):
     """The result of a chunk: what to save and what to publish.
 
-    `batches` and `partitions` (that of the records) are by batch id. `published` is in order; None is a tombstone.
+    `batches` (pruned) and `partitions` (that of the records) are by batch id. `published` is in order; None is a
+    tombstone.
     """
 
     batches: dict[str, BatchRecords]
@@ -73,7 +74,9 @@ def merge_chunk(records: Iterable[SliceRecord], saved: Callable[[str], BatchReco
             published.append((key.batch_id, None))
     after = [(batch_id, batch_progress(batch)) for batch_id, batch in batches.items()]
     return MergedChunk(
-        batches, partitions, published + [(batch_id, found) for batch_id, found in after if found is not None]
+        {batch_id: pruned(batch) for batch_id, batch in batches.items()},
+        partitions,
+        published + [(batch_id, found) for batch_id, found in after if found is not None],
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from streams import codec
 from streams.model import (
@@ -108,6 +109,24 @@ def batch_progress(batch: BatchRecords) -> BatchProgress | None:
         updated_at=max(each.updated_at for each in records),
         finished_at=_finished_at(header, slices, state),
     )
+
+
+def pruned(batch: BatchRecords) -> BatchRecords:
+    """The batch without what its progress does not need, so that it fits a record with thousands of partitions.
+
+    Slices lose the id of their batch, and the samples and failures that its progress does not show: the length of ids
+    then hardly matters. Its progress stays the same, now and after further records: a slice's lists only grow, so what
+    was left out never comes among the first.
+    """
+    samples = failures = MAX_SAMPLES
+    slices = {}
+    for partition in sorted(batch.slices):
+        slice_ = batch.slices[partition]
+        kept = replace(slice_, batch_id="", samples=slice_.samples[:samples], failures=slice_.failures[:failures])
+        samples -= len(kept.samples)
+        failures -= len(kept.failures)
+        slices[partition] = kept
+    return BatchRecords(batch.header, slices)
 
 
 def dump_records(batch: BatchRecords) -> bytes:

@@ -7,7 +7,8 @@ from structlog.testing import capture_logs
 
 from streams import codec
 from streams.gateway.merge import MergedChunk, NewerRecordError, SliceRecord, merge_chunk
-from streams.gateway.progress import BatchRecords
+from streams.gateway.progress import BatchRecords, dump_records, load_records
+from streams.kafka.clients import MAX_RECORD_BYTES
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
 from support.records.progress_records import header, slice_progress
 
@@ -59,6 +60,33 @@ def test_records_that_come_again_are_published_again() -> None:
     first = folded(record(header()), record(slice_progress(0)))
     again = folded(record(slice_progress(0)), saved=first.batches)
     assert again.published == first.published
+
+
+def test_a_batch_of_many_partitions_and_long_ids_can_be_saved() -> None:
+    """It fits a record, whatever ids the slices name; read again, no counter is lost and no sample that was shown."""
+    long, partitions = "\N{GRINNING FACE}" * 250, 450
+    ids = tuple(f"{long}{number:06}" for number in range(20))
+    batch_id = ids[0]
+
+    def of(partition: int, revision: int, done: int) -> SliceRecord:
+        counters = (done, 1, 2, 20)
+        found = slice_progress(
+            partition, batch_id=batch_id, revision=revision, counters=counters, samples=ids, failures=ids[::-1]
+        )
+        return record(found)
+
+    lead = record(header(batch_id=batch_id, partitions=partitions))
+    first = folded(lead, *(of(partition, 20, partition) for partition in range(partitions)))
+    saved = dump_records(first.batches[batch_id])
+    assert len(saved) < MAX_RECORD_BYTES // 10
+    again = folded(of(7, 21, 1007), saved={batch_id: load_records(saved)})
+    for found, sum_done in ((first, sum(range(partitions))), (again, sum(range(partitions)) + 1000)):
+        [(_, progress)] = found.published
+        assert progress is not None
+        assert (progress.done, progress.pending, progress.skipped) == (sum_done, partitions, 2 * partitions)
+        assert (progress.failed, progress.matched) == (20 * partitions, sum_done + 23 * partitions)
+        assert (progress.samples, progress.failures) == (ids, ids[::-1])
+        assert progress.state is BatchState.RUNNING
 
 
 def test_tombstone_of_a_header_is_answered_with_one() -> None:

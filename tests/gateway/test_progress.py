@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict, replace
 
 from streams.gateway import progress as merging
 from streams.gateway.progress import (
@@ -16,10 +17,12 @@ from streams.gateway.progress import (
     dump_records,
     load_records,
     parse_key,
+    pruned,
     with_record,
     with_tombstone,
 )
-from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
+from streams.kafka.clients import MAX_RECORD_BYTES
+from streams.model import BatchHeader, BatchState, Filter, SliceProgress, SliceState
 from support.records.progress_records import CREATED, header, slice_progress
 
 if TYPE_CHECKING:
@@ -236,3 +239,45 @@ def test_table_always_gives_back_what_was_saved(history: list[BatchHeader | Slic
     """A batch survives the gateway's table unchanged."""
     batch = merged(*history)
     assert load_records(dump_records(batch)) == batch
+
+
+def grown(partition: int, revision: int) -> SliceProgress:
+    """A slice at this revision: its lists only grow, as those of the workers do."""
+    ids = tuple(f"i-{partition}-{number}" for number in range(merging.MAX_SAMPLES))
+    return slice_progress(
+        partition,
+        revision=revision,
+        counters=(revision, 0, 1, 2),
+        samples=ids[:revision],
+        failures=ids[: revision // 2],
+    )
+
+
+growing = st.lists(headers | st.builds(grown, st.integers(0, 3), st.integers(0, 22)), max_size=20).map(one_per_revision)
+
+
+@given(history=growing)
+def test_progress_is_the_same_when_the_batch_is_pruned_after_each_record(
+    history: list[BatchHeader | SliceProgress],
+) -> None:
+    """Counters, samples, failures, revision: whatever is pruned is never missed later."""
+    whole = saved = BatchRecords()
+    for record in history:
+        whole = with_record(whole, record)
+        saved = load_records(dump_records(pruned(with_record(saved, record))))
+        assert batch_progress(saved) == batch_progress(whole)
+        assert sum(len(each.samples) for each in saved.slices.values()) <= merging.MAX_SAMPLES
+        assert sum(len(each.failures) for each in saved.slices.values()) <= merging.MAX_SAMPLES
+
+
+def test_a_pruned_batch_of_ten_thousand_partitions_fits_a_record() -> None:
+    """Also with the largest numbers, the longest ids and the largest filter."""
+    long, largest = "\N{GRINNING FACE}" * 256, 2**63 - 1
+    ids = (long,) * merging.MAX_SAMPLES
+    slice_ = slice_progress(batch_id=long, samples=ids, failures=ids)
+    numbers = {name: largest for name, value in asdict(slice_).items() if isinstance(value, int)}
+    batch = BatchRecords(
+        replace(header(batch_id=long, partitions=10_000), filter=Filter(services=("s" * 1_023,) * 256)),
+        {partition: replace(slice_, **numbers | {"partition": partition}) for partition in range(10_000)},
+    )
+    assert len(dump_records(pruned(batch))) < MAX_RECORD_BYTES
