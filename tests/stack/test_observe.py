@@ -43,7 +43,7 @@ def prometheus(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iter
     require("prometheus")
     folder = tmp_path_factory.mktemp("observed")
     with Service(broker.bootstrap, folder) as service:
-        worker = Served(service.worker("w", STREAMS_WORKER_HTTP="127.0.0.1:0"))
+        worker = Served(service.worker("w", STREAMS_WORKER_HTTP="127.0.0.1:0", STREAMS_WORKER_PROCESSES="2"))
         gateway = Served(service.program("gateway", ["gateway"], STREAMS_GATEWAY_HTTP="127.0.0.1:0"))
         executor_at = f"127.0.0.1:{free_port()}"
         executor = subprocess.Popen(
