@@ -162,7 +162,7 @@ class Machine:
 
     def turn(self) -> None:
         """One turn over what is in the backlogs."""
-        inputs = turn.take_inputs(self.tasks, self.turns, pages_a_turn(PARTITIONS), ())  # type: ignore[attr-defined]
+        inputs = turn.take_inputs(self.tasks, self.turns, pages_a_turn(PARTITIONS, waited_for=False), ())  # type: ignore[attr-defined]
         done = turn.Turn(self.settings, TOPICS, self.sizes)
         done.apply(inputs)
         for position, task in enumerate(done.tasks):

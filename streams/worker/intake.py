@@ -15,6 +15,7 @@ from streams.model import (
     CancelFlow,
     ControlSlice,
     Invoke,
+    JoinFlow,
     MemberAck,
     MemberEnded,
     ReportTransition,
@@ -42,13 +43,25 @@ class PartitionInput(NamedTuple):
 
 _LATE_S = 0.005
 """Longest wait for pages: shorter than a commit, which without them would be an idle wait."""
+_AT_ONCE = 64
+"""Number of commands applied between two looks at the clock; fewer if they have many members of flows."""
+_MEMBERS_AT_ONCE = 1_000
+_LISTS = (JoinFlow, MemberEnded, MemberAck)
+_LIST_TYPES = frozenset(_LISTS)
+"""Records of workers that name members in lists: each of them costs as much as a small command."""
 _PAGE_EVERY = 2
 """Most turns that a page waits, whatever the number of partitions."""
+_PAGE_EVERY_CALM = 4
+"""Likewise where clients wait for the turns."""
 
 
-def pages_a_turn(partitions: int) -> int:
-    """Number of partitions, out of `partitions`, that do a page in one turn."""
-    return ceil(partitions / _PAGE_EVERY)
+def pages_a_turn(partitions: int, *, waited_for: bool) -> int:
+    """Number of partitions, out of `partitions`, that do a page in one turn: fewer where clients wait for it.
+
+    Each partition adds to a transaction. The pages of a turn share its time, so that few do in it what many would, with
+    fewer records.
+    """
+    return ceil(partitions / (_PAGE_EVERY_CALM if waited_for else _PAGE_EVERY))
 
 
 def sort_in(tasks: Mapping[int, PartitionTask], items: Iterable[Item]) -> None:
@@ -204,3 +217,19 @@ def left_over(input_: PartitionInput, done: int) -> PartitionInput:
     input_.task.backlog.extendleft(reversed(input_.items[done:]))
     page = input_.page if input_.page is not None and input_.page < done else None
     return input_._replace(items=input_.items[:done], page=page)
+
+
+def at_once(items: Sequence[Item], begin: int, end: int) -> Sequence[Item]:
+    """The first of these items, up to `end`, that are applied before the next look at the clock; at least one.
+
+    Few if they name many members of flows.
+    """
+    some = items[begin : min(end, begin + _AT_ONCE)]
+    members = 0
+    for number, item in enumerate(some, 1):
+        command = item.command
+        if type(command) in _LIST_TYPES and isinstance(command, _LISTS):
+            members += len(command.seqs)
+            if members >= _MEMBERS_AT_ONCE:
+                return some[:number]
+    return some

@@ -23,6 +23,10 @@ FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=500
 _ASKED_COST = 2.0
 """What a page that asks a flow's members counts, as a multiple of its time: their ends come back as commands, which no
 budget bounds."""
+SIGNAL_COST = 1.5
+"""Likewise for a batch's rows with a signal each, which is produced after the page."""
+ANSWER_COST = 5.0
+"""Likewise for rows whose executors a batch asks to cancel: each answer is a command."""
 TURN_S = 0.25
 """Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100
@@ -58,6 +62,8 @@ class Measured(NamedTuple):
     partition: int = 0
     batch_id: str = ""
     last: bool = False
+    cost: float = 1.0
+    """What it counts, as a multiple of its time: its signals and the answers to them take time after it."""
 
 
 Pieces = Literal["max_due", "max_asked", "max_members"]
@@ -106,26 +112,27 @@ class Budget:
         self._most_ms = _AT_MOST * set_ms
         self._commands_ms = 0.0
         self._asked_at = -inf
-        self._waited_for = False
+        self.waited_for = False
+        """True if clients wait for the turns that follow."""
 
     def committed(self, took_s: float) -> None:
         """Learn from a turn whose Kafka transaction took this many seconds."""
         self._usual_ms += _WEIGHT * (min(1_000 * took_s, self._most_ms) - self._usual_ms)
 
-    def came(self, records: Mapping[type, int], commands_ms: float, now_s: float) -> None:
+    def came(self, records: Mapping[type, int], commands_ms: float, now_s: float, answers: int = 0) -> None:
         """Learn from a turn of these commands, by type, which took `commands_ms` without its pages.
 
-        `now_s`: seconds of any clock that only rises.
+        `now_s`: seconds of any clock that only rises. `answers`: reports among them that a batch had asked for.
         """
         self._commands_ms = commands_ms
-        if not _WAITED_FOR.isdisjoint(records):
+        if sum(map(records.__getitem__, _WAITED_FOR & records.keys())) > answers:
             self._asked_at = now_s
-        self._waited_for = now_s - self._asked_at < _ASKED_S
+        self.waited_for = now_s - self._asked_at < _ASKED_S
 
     @property
     def ms(self) -> float:
         """The budget of the turns that follow."""
-        if self._waited_for:
+        if self.waited_for:
             return min(self._least_ms, max(_CALM_MS, _PART * self._commands_ms))
         return max(self._least_ms, self._usual_ms)
 
@@ -193,6 +200,7 @@ class TunedSizes:
     def learn(self, pages: Sequence[Measured], others: Sequence[MeasuredPieces], budget_ms: float) -> None:
         """Tune the sizes by the pages of one turn, those of no batch included, which had `budget_ms` together."""
         others = [_with_what_follows(page) for page in others]
+        pages = [page._replace(took_ms=page.cost * page.took_ms) for page in pages]
         took = [page.took_ms for page in pages] + [page.took_ms for page in others]
         done = {page.partition for page in pages} | {page.partition for page in others}
         for partition in done & self._bytes.keys():

@@ -6,7 +6,7 @@ parts:
 1. Ahead, while the turn before it is committed: the pages of partitions that had none in that turn, on SQLite only.
 2. In the loop: whatever has been consumed for all partitions, and the pages of those that had none in the first part.
 
-About half of the partitions do a page in each part, whoever has waited longest first, and none does two per turn. The
+About half of the partitions do a page in each turn, a quarter where clients wait: whoever has waited longest first. The
 SQLite transaction of a partition worked ahead holds two turns: it is committed with the second one. If a turn is not
 committed or a partition goes away, what was done ahead is void; the input is read again.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from streams.config import Settings
     from streams.worker.culprit import Culprit
-    from streams.worker.page_sizes import TunedSizes
+    from streams.worker.page_sizes import Budget, TunedSizes
     from streams.worker.task import PartitionTask
     from streams.worker.topics import Topics
 
@@ -37,12 +37,14 @@ class Pipeline:
         topics: Topics,
         sizes: TunedSizes,
         culprit: Culprit,
+        budget: Budget,
         wall_clock: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._sizes = sizes
         self._culprit = culprit
+        self._budget = budget
         self._wall_clock = wall_clock
         self.next_turn: Turn | None = None
 
@@ -60,7 +62,7 @@ class Pipeline:
         """The second part of a turn: the input of the `suspects`; `running`: number of partitions that run."""
         turn = self.take() or self.new_turn()
         had = turn.had_a_page()
-        pages = pages_a_turn(running) - len(had)
+        pages = self._pages(running) - len(had)
         turn.apply(self._culprit.marked(take_inputs(suspects, number, pages, had, self._culprit.most)))
         return turn
 
@@ -71,11 +73,14 @@ class Pipeline:
         next turn at the latest.
         """
         had = committing.had_a_page()
-        inputs = take_pages([task for task in running if task not in had], number, pages_a_turn(len(running)))
+        inputs = take_pages([task for task in running if task not in had], number, self._pages(len(running)))
         if inputs:
             self.next_turn = self.new_turn()
             self.next_turn.apply(self._culprit.marked(inputs))
         return self.tasks
+
+    def _pages(self, running: int) -> int:
+        return pages_a_turn(running, waited_for=self._budget.waited_for)
 
     def new_turn(self) -> Turn:
         """A turn in which nothing is done yet."""

@@ -18,6 +18,7 @@ from streams.engine.effects import (
     InsertRow,
     PutFlow,
     PutMembers,
+    PutSlice,
     RemoveMembers,
     Send,
     SendAll,
@@ -28,17 +29,16 @@ from streams.model import (
     ActMembers,
     ContinueFlow,
     ContinueSlice,
-    JoinFlow,
-    MemberAck,
-    MemberEnded,
+    ReportTransition,
+    SignalKind,
     Tick,
 )
 from streams.protocol.validation import CommandRefusedError
 from streams.worker.clock_ahead import runs_of
-from streams.worker.intake import left_over
+from streams.worker.intake import at_once, left_over
 from streams.worker.items import forward_fault
 from streams.worker.outbox import Outbox
-from streams.worker.page_sizes import TURN_S, Measured, MeasuredPieces, Stopwatch
+from streams.worker.page_sizes import ANSWER_COST, SIGNAL_COST, TURN_S, Measured, MeasuredPieces, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -55,13 +55,7 @@ if TYPE_CHECKING:
     from streams.worker.topics import Topics
 
 _COMMAND = attrgetter("command")
-_AT_ONCE = 64
-"""Number of commands applied between two looks at the clock; fewer if they have many members of flows."""
-_MEMBERS_AT_ONCE = 1_000
 _OF_THE_TABLE = frozenset({InsertRow, UpdateRow, PutFlow, PutMembers, RemoveMembers})
-_LISTS = (JoinFlow, MemberEnded, MemberAck)
-_LIST_TYPES = frozenset(_LISTS)
-"""Records of workers that name members in lists: each of them costs as much as a small command."""
 
 
 class Turn:
@@ -79,6 +73,8 @@ class Turn:
         self._latest = sys.maxsize
         self._ahead: dict[int, int] = {}
         self._asked = 0
+        self._follows = 0.0
+        self.answers = 0
         self._topics = topics
         self.outbox = Outbox(topics.slice_partitions, topics.flow_partitions, shadow=settings.shadow)
         self.sizes = sizes
@@ -123,7 +119,7 @@ class Turn:
                 done += 1
             else:
                 page = input_.page if input_.page is not None and input_.page > done else len(items)
-                some = _at_once(items[done : min(page, done + _AT_ONCE)])
+                some = at_once(items, done, page)
                 clock = self._apply(task, some, clock)
                 done += len(some)
         if done < len(items):
@@ -145,7 +141,7 @@ class Turn:
         """Tune the sizes of later turns and pages by the time that this one and its pages took."""
         pages_ms = sum(page.took_ms for page in self.pages) + sum(page.took_ms for page in self.other_pages)
         commands_ms = max(0.0, 1_000 * self.commands_s - pages_ms)
-        budget.came(self.records, commands_ms, time.perf_counter())
+        budget.came(self.records, commands_ms, time.perf_counter(), self.answers)
         self.sizes.learn(self.pages, self.other_pages, budget.ms)
         self.sizes.learn_commands(self.applied, commands_ms)
 
@@ -200,6 +196,7 @@ class Turn:
         # Changes of other commands are written first, so that the page is not charged for them.
         table.write()
         self._asked = 0
+        self._follows = 0.0
         watch = Stopwatch()
         clock = self._apply(task, (item,), clock)
         # Its row-by-row changes would otherwise be written at the end of the turn and charged to nobody.
@@ -208,7 +205,7 @@ class Turn:
         if isinstance(command, ContinueSlice) and table.last_page is not None:
             slice_ = table.slice(command.batch_id)
             last = slice_ is None or slice_.pages_done
-            self.pages.append(_measured(command, table.last_page, took_ms, last=last))
+            self.pages.append(_measured(command, table.last_page, took_ms, last=last, follows=self._follows))
         elif not isinstance(command, ContinueSlice):
             self._note_page(task, command, took_ms)
         return clock
@@ -256,11 +253,11 @@ class Turn:
                 if type(effect) is Send:
                     outbox.signal(partition, effect)
                 elif type(effect) not in _OF_THE_TABLE:
-                    self._carry_out(effect, task)
+                    self._carry_out(effect, task, item.command)
         return clock
 
-    def _carry_out(self, effect: Effect, task: PartitionTask) -> None:
-        """Carry out an effect beyond the table."""
+    def _carry_out(self, effect: Effect, task: PartitionTask, by: Command) -> None:
+        """Carry out an effect beyond the table; `by`: the command that has it."""
         match effect:
             case Append():
                 self.outbox.append(effect)
@@ -270,9 +267,14 @@ class Turn:
                 elif type(command) is Tick and effect.partition == task.partition:
                     task.tick_outstanding = command.tick_no
             case SendAll():
+                cost = ANSWER_COST if effect.kind is SignalKind.CANCEL else SIGNAL_COST
+                self._follows += (cost - 1) * len(effect.rows)
                 self.outbox.signals_of_page(task.partition, effect)
-            case Count(name=name, by=by):
-                self._count(name, by, task)
+            case Count(name=name, by=number):
+                self._count(name, number, task)
+            case PutSlice():
+                # Of all reports, only an answer that a batch has waited for changes a slice.
+                self.answers += type(by) is ReportTransition
             case _:
                 if not isinstance(effect, TableEffect | Send):  # the table has applied it already
                     assert_never(effect)
@@ -311,27 +313,14 @@ class Turn:
         self._refuse(item.message, why)
         if item.instead is not None:
             key = (item.message.key() or b"").decode("utf-8", "replace")
-            self._carry_out(Append(task.partition, key, item.instead), task)
+            self._carry_out(Append(task.partition, key, item.instead), task, item.instead)
 
     def _refuse(self, message: Any, why: RecordFault | CommandRefusedError) -> None:
         self.outbox.dead_letter(message, why.code, why.message)
 
 
-def _measured(command: ContinueSlice, page: Page, took_ms: float, *, last: bool) -> Measured:
+def _measured(command: ContinueSlice, page: Page, took_ms: float, *, last: bool, follows: float) -> Measured:
     matched = len(page.started) + sum(map(len, page.unstarted.values()))
     allowed = PageSizes(command.max_scanned, command.max_matched)
-    return Measured(allowed, page.scanned, matched, took_ms, command.partition, command.batch_id, last)
-
-
-def _at_once(items: Sequence[Item]) -> Sequence[Item]:
-    """The first of these commands: as many as have some members of flows together, and at least one."""
-    if _LIST_TYPES.isdisjoint(map(type, map(_COMMAND, items))):
-        return items
-    members = 0
-    for number, item in enumerate(items, 1):
-        command = item.command
-        if type(command) in _LIST_TYPES and isinstance(command, _LISTS):
-            members += len(command.seqs)
-            if members >= _MEMBERS_AT_ONCE:
-                return items[:number]
-    return items
+    cost = 1 + follows / max(1, matched)
+    return Measured(allowed, page.scanned, matched, took_ms, command.partition, command.batch_id, last, cost)

@@ -82,7 +82,7 @@ class Worker:
         try:
             self._worker_id = self._folder.worker_id(settings.worker_id)
             self._topics = learn_topics(clients, settings)
-            self.pipeline = Pipeline(settings, self._topics, self.sizes, self._culprit, wall_clock)
+            self.pipeline = Pipeline(settings, self._topics, self.sizes, self._culprit, self._budget, wall_clock)
             self.connections = Connections(
                 clients, settings, self._topics, self._worker_id, self.rebalance, self._wall_clock
             )

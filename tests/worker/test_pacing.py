@@ -130,6 +130,25 @@ def test_a_batch_does_not_wait_for_its_own_start() -> None:
     assert budget.ms == 15
 
 
+def test_answers_that_a_batch_asked_for_are_nobodys_waiting() -> None:
+    """However many come; one command beside them is somebody's."""
+    budget = Budget(15)
+    budget.came({ReportTransition: 500}, 20, now_s=0, answers=500)
+    assert (budget.ms, budget.waited_for) == (15, False)
+    budget.came({ReportTransition: 500, Invoke: 1}, 20, now_s=1, answers=500)
+    assert (budget.ms, budget.waited_for) == (2.5, True)
+
+
+def test_a_page_is_charged_for_what_follows_from_it() -> None:
+    """Its time counts as often as it says, beside other pages too."""
+    sizes = PageSizes(5_000, 1_000)
+    page = _dense(1_000, 1)
+    assert tuned(sizes, [page], 1) == sizes
+    assert tuned(sizes, [page._replace(cost=5)], 5) == sizes
+    assert tuned(sizes, [page._replace(cost=5)], 2.5) == PageSizes(5_000, 500)
+    assert tuned(sizes, [page._replace(cost=3), page], 4) == sizes
+
+
 def test_a_page_is_measured_against_what_it_was_allowed() -> None:
     """A page written before the sizes grew says what its own size costs, so that growth does not run ahead of it."""
     assert tuned(PageSizes(5_000, 1_500), [_dense(1_000, 5)], 5) == PageSizes(5_000, 1_000)

@@ -130,8 +130,14 @@ def test_a_lone_partition_does_a_page_each_turn(tasks: list[PartitionTask]) -> N
     """Half of one partition is one."""
     (alone, *_) = tasks
     _log(alone, _page(0), _page(0))
-    inputs = [take_inputs([alone], turn, pages_a_turn(1), ()) for turn in range(3)]
+    inputs = [take_inputs([alone], turn, pages_a_turn(1, waited_for=False), ()) for turn in range(3)]
     assert [[input_.page for input_ in taken] for taken in inputs] == [[0], [0], []]
+
+
+def test_where_clients_wait_fewer_partitions_do_a_page() -> None:
+    """A quarter of them, else half; no page waits for more turns than that."""
+    assert [pages_a_turn(count, waited_for=False) for count in (1, 4, 7, 16)] == [1, 2, 4, 8]
+    assert [pages_a_turn(count, waited_for=True) for count in (1, 4, 7, 16)] == [1, 1, 2, 4]
 
 
 def test_a_partition_does_one_page_and_what_stands_behind_it(tasks: list[PartitionTask]) -> None:
