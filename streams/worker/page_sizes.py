@@ -31,7 +31,7 @@ TURN_S = 0.25
 """Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100
 """Smallest limit on the commands of a turn; turns with fewer are not measured."""
-_STEP = 1.5
+_STEP = 3
 """Factor by which a size may grow per turn. If a page takes too long, its size shrinks at once by as much."""
 _REGROWS = 1.05
 """Growth, per page, of the byte limit after a cut: if the broker stays slow, one page in thirty is cut again."""

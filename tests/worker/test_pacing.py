@@ -60,7 +60,7 @@ def test_a_slow_page_full_of_matches_shrinks_the_number_of_matches() -> None:
 def test_a_fast_page_without_matches_grows_the_number_of_looks() -> None:
     """A page that looked at all it might and found little is followed by one that looks at more."""
     sizes = PageSizes(5_000, 1_000)
-    assert tuned(sizes, [Measured(sizes, 5_000, 3, 1)], 5) == PageSizes(7_500, 1_000)
+    assert tuned(sizes, [Measured(sizes, 5_000, 3, 1)], 5) == PageSizes(15_000, 1_000)
 
 
 def test_the_last_page_of_a_slice_says_nothing() -> None:
@@ -258,8 +258,8 @@ def test_partitions_and_batches_have_sizes_of_their_own() -> None:
     sizes = TunedSizes(1_000)
     fast = Measured(FIRST, 2_000, 500, 1, 0, "a")
     sizes.learn([fast], [MeasuredPieces(200, filled=True, took_ms=1)], 15)
-    assert sizes.batches(0) == {"a": FIRST._replace(max_matched=int(1.5 * FIRST.max_matched))}
-    assert sizes.others(0) == FIRST._replace(max_due=300)
+    assert sizes.batches(0) == {"a": FIRST._replace(max_matched=3 * FIRST.max_matched)}
+    assert sizes.others(0) == FIRST._replace(max_due=600)
     assert (sizes.batches(1), sizes.others(1)) == ({}, FIRST)
     sizes.learn([fast._replace(last=True)], [], 15)
     assert sizes.batches(0) == {}

@@ -79,7 +79,7 @@ def test_a_turn_takes_as_many_commands_as_fit_into_its_time() -> None:
     sizes.learn_commands(99, 60_000)
     assert sizes.room(5_000) == 1_250
     sizes.learn_commands(1_250, 1)
-    assert sizes.room(5_000) == 1_875
+    assert sizes.room(5_000) == 3_750
     for _ in range(9):
         sizes.learn_commands(1_000, 1)
     assert sizes.room(5_000) == 5_000
