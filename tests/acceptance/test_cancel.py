@@ -196,7 +196,7 @@ def test_a_large_cancel_accounts_for_every_one(make_service: Callable[..., Servi
         return [] if _ignores(signal.invocation.invocation_id) else obliging(signal)
 
     with Executor(service, answer):
-        service.send(_cancel("large", 20_000 + count))
+        service.send(_cancel("large", 5_000 + count))
         progress = service.await_batch("cancel-large", timeout=400)
     assert progress.state is BatchState.COMPLETED
     assert _counts(progress) == _expected(count, done=count)

@@ -27,7 +27,7 @@ def test_published_progress_adds_up_and_ends_where_the_oracle_says(make_service:
     service.worker("a")
     service.worker("b")
     gateway = service.program("gateway", ["gateway"], STREAMS_STATE_DIR=str(service.state("gateway")))
-    service.send_many(invocations(20_000))
+    service.send_many(invocations(10_000))
     service.settle()
     batches = ["kill-1", "kill-2"]
     reader = ProgressReader(service.settings)
