@@ -197,10 +197,16 @@ class TunedSizes:
         known = [sizes for batches in self._batches.values() for sizes in batches.values()] or [self._first]
         return PageSizes(min(sizes.max_scanned for sizes in known), min(sizes.max_matched for sizes in known))
 
-    def learn(self, pages: Sequence[Measured], others: Sequence[MeasuredPieces], budget_ms: float) -> None:
-        """Tune the sizes by the pages of one turn, those of no batch included, which had `budget_ms` together."""
+    def learn(
+        self, pages: Sequence[Measured], others: Sequence[MeasuredPieces], budget_ms: float, *, waited_for: bool = False
+    ) -> None:
+        """Tune the sizes by the pages of one turn, those of no batch included, which had `budget_ms` together.
+
+        What follows from pages counts only where clients wait for it.
+        """
         others = [_with_what_follows(page) for page in others]
-        pages = [page._replace(took_ms=page.cost * page.took_ms) for page in pages]
+        if waited_for:
+            pages = [page._replace(took_ms=page.cost * page.took_ms) for page in pages]
         took = [page.took_ms for page in pages] + [page.took_ms for page in others]
         done = {page.partition for page in pages} | {page.partition for page in others}
         for partition in done & self._bytes.keys():

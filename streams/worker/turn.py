@@ -142,7 +142,7 @@ class Turn:
         pages_ms = sum(page.took_ms for page in self.pages) + sum(page.took_ms for page in self.other_pages)
         commands_ms = max(0.0, 1_000 * self.commands_s - pages_ms)
         budget.came(self.records, commands_ms, time.perf_counter(), self.answers)
-        self.sizes.learn(self.pages, self.other_pages, budget.ms)
+        self.sizes.learn(self.pages, self.other_pages, budget.ms, waited_for=budget.waited_for)
         self.sizes.learn_commands(self.applied, commands_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:

@@ -38,12 +38,14 @@ def tuned(
     budget_ms: float,
     ticks: list[MeasuredPieces] | None = None,
     most: int = 1_000,
+    *,
+    waited_for: bool = False,
 ) -> PageSizes:
     """The sizes of a batch after a turn with these pages, `sizes` before it."""
     known = TunedSizes(most)
     known._batches[0][""] = sizes
     known._pieces[0]["max_due"] = sizes.max_due
-    known.learn(pages, ticks or [], budget_ms)
+    known.learn(pages, ticks or [], budget_ms, waited_for=waited_for)
     return known.batches(0)[""]._replace(max_due=known.others(0).max_due)
 
 
@@ -140,13 +142,13 @@ def test_answers_that_a_batch_asked_for_are_nobodys_waiting() -> None:
 
 
 def test_a_page_is_charged_for_what_follows_from_it() -> None:
-    """Its time counts as often as it says, beside other pages too."""
+    """Its time counts as often as it says where clients wait, beside other pages too; else once."""
     sizes = PageSizes(5_000, 1_000)
-    page = _dense(1_000, 1)
+    page = _dense(1_000, 1)._replace(cost=5)
+    assert tuned(sizes, [page], 5, waited_for=True) == sizes
+    assert tuned(sizes, [page], 2.5, waited_for=True) == PageSizes(5_000, 500)
+    assert tuned(sizes, [page._replace(cost=3), page._replace(cost=1)], 4, waited_for=True) == sizes
     assert tuned(sizes, [page], 1) == sizes
-    assert tuned(sizes, [page._replace(cost=5)], 5) == sizes
-    assert tuned(sizes, [page._replace(cost=5)], 2.5) == PageSizes(5_000, 500)
-    assert tuned(sizes, [page._replace(cost=3), page], 4) == sizes
 
 
 def test_a_page_is_measured_against_what_it_was_allowed() -> None:
