@@ -20,11 +20,8 @@ SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50, max_asked=100
 LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000, max_asked=8_000, max_members=20_000)
 """Largest page sizes; for what is due, `STREAMS_TICK_MAX_ROWS` is the limit."""
 FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=500, max_members=250)
-_ASKED_COST = 2.0
-"""What a page that asks a flow's members counts, as a multiple of its time: their ends come back as commands, which no
-budget bounds."""
 SIGNAL_COST = 1.5
-"""Likewise for a batch's rows with a signal each, which is produced after the page."""
+"""What a batch's page with a signal for each row counts, as a multiple of its time: they are produced after it."""
 ANSWER_COST = 5.0
 """Likewise for rows whose executors a batch asks to cancel: each answer is a command."""
 TURN_S = 0.25
@@ -204,7 +201,6 @@ class TunedSizes:
 
         What follows from pages counts only where clients wait for it.
         """
-        others = [_with_what_follows(page) for page in others]
         if waited_for:
             pages = [page._replace(took_ms=page.cost * page.took_ms) for page in pages]
         took = [page.took_ms for page in pages] + [page.took_ms for page in others]
@@ -245,10 +241,6 @@ def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
     if factor < 1 and page.matched:
         return sizes._replace(max_matched=_next(page.matched, factor, SMALLEST[1], LARGEST[1]))
     return sizes
-
-
-def _with_what_follows(page: MeasuredPieces) -> MeasuredPieces:
-    return page._replace(took_ms=_ASKED_COST * page.took_ms) if page.size == "max_asked" else page
 
 
 def _factor(took_ms: float, all_took_ms: Sequence[float], budget_ms: float) -> float:
