@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from streams.engine.answers import PageSizes
-from streams.model import Action, Filter, Invocation, Invoke, StartBatch, Status
+from streams.model import Act, Action, Filter, Invocation, Invoke, ReportTransition, StartBatch, Status
 from support.effort import examples
 from support.reference.beside.machine import Machine, WorkerMachine
 from support.reference.beside.twin import Cluster
@@ -41,6 +41,28 @@ def test_both_start_by_ids_in_the_order_of_an_object(before: Action, action: Act
         cluster.send(StartBatch(f"b{number}", each, by_ids))
     cluster.settle()
     assert [row.status for row in cluster.pairs[0].model.in_order()] == [Status.READY, Status.PENDING]
+
+
+def test_a_child_is_not_started_by_the_tick_that_kills_its_parent() -> None:
+    """Though its own time came before: it was restarted after its parent's cancel, and its lease ran out meanwhile."""
+    cluster = Cluster(1, PageSizes(10, 10))
+    parent = Invocation("p", "mail", "send")
+    child = Invocation("p~c", "mail", "send", parent_id="p", lease_ms=1_000)
+    cluster.send(Invoke(parent), Invoke(child))
+    cluster.settle()
+    cluster.send(StartBatch("b", Action.CANCEL, Filter(invocation_ids=("p",)), grace_ms=5_000))
+    cluster.settle()
+    cluster.send(ReportTransition("p~c", 1, to=Status.CANCELLED))
+    cluster.settle()
+    cluster.send(Act("p~c", Action.RESTART))
+    cluster.settle()
+    cluster.send(ReportTransition("p~c", 2, to=Status.RUNNING))
+    cluster.settle()
+    cluster.now += 10_000
+    cluster.tick(0)
+    cluster.settle()
+    statuses = {row.invocation_id: (row.status, row.attempt) for row in cluster.pairs[0].model.in_order()}
+    assert statuses == {"p": (Status.KILLED, 1), "p~c": (Status.KILLED, 2)}
 
 
 def test_a_worker_that_dies_at_any_step_leads_the_life_of_the_model() -> None:

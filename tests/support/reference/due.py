@@ -11,6 +11,8 @@ from support.reference import asking, leads, members, rows, slices
 from support.reference.state import Part, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from streams.model import Tick
     from support.reference.partition import Partition
 
@@ -31,8 +33,11 @@ def tick(p: Partition, command: Tick) -> None:
     resting = [
         row for row in p.rows.values() if row.paged_at is not None and row.paged_at < command.batches_ended_before
     ]
-    for piece in work[: command.max_rows]:
-        _do(p, piece, command)
+    pieces = work[: command.max_rows]
+    # Whoever this tick kills dooms its children, also those whose own time came a moment earlier.
+    doomed = {piece.invocation_id for piece in pieces if isinstance(piece, Row) and _is_killed(p, piece)}
+    for piece in pieces:
+        _do(p, piece, command, doomed)
     room = command.max_rows - len(work)
     least = room - len(resting)
     forgotten, left = _forget_batches(p, command, range(max(least, 0), max(room, 0) + 1))
@@ -104,7 +109,7 @@ def _ended(p: Partition, command: Tick) -> list[Row]:
     return sorted(ended, key=lambda row: (row.modified_at, row.seq))
 
 
-def _do(p: Partition, piece: Any, command: Tick) -> None:
+def _do(p: Partition, piece: Any, command: Tick, doomed: AbstractSet[str]) -> None:
     match piece:
         case Part():
             piece.due_at = None
@@ -112,21 +117,29 @@ def _do(p: Partition, piece: Any, command: Tick) -> None:
         case Row() if piece.ended and piece.modified_at < command.ended_before:
             del p.rows[piece.invocation_id]
         case Row():
-            _row_due(p, piece)
+            _row_due(p, piece, doomed)
         case _:
             leads.lapse(p, piece)
 
 
-def _row_due(p: Partition, row: Row) -> None:
+def _row_due(p: Partition, row: Row, doomed: AbstractSet[str]) -> None:
     match row.status:
         case Status.CANCELLING:
             _unanswered(p, row)
-        case _ if slices.guarded(p, row):
+        case _ if row.invoke.invocation.parent_id in doomed or slices.guarded(p, row):
             slices.hold(p, row)
         case Status.SCHEDULED:
             rows.arrive(p, row)
         case _:
             rows.start(p, row)
+
+
+def _is_killed(p: Partition, row: Row) -> bool:
+    """Whether its grace is over, and that is its end."""
+    ending = row.ending
+    if row.status is not Status.CANCELLING or ending is None or ending.grace_until is None:
+        return False
+    return p.clock >= ending.grace_until and ending.on_timeout is OnTimeout.KILL
 
 
 def _unanswered(p: Partition, row: Row) -> None:
