@@ -41,7 +41,7 @@ class Shared:
         self._db = db
         self._numbers: dict[bytes, int] | None = None
         self._once: set[int] = set()
-        """Hashes of parts that have come once. Should two have the same, one is shared too early, which is no harm."""
+        """Hashes of the parts that have come once. Two parts with the same hash are shared early, which is harmless."""
 
     def reload(self) -> None:
         """Read again before the next use: the store may have changed."""

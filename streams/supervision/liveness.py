@@ -50,9 +50,9 @@ class LivenessWatch:
 def fetched(
     host: str, port: int, path: str, within_s: float, context: ssl.SSLContext | None = None
 ) -> tuple[int, bytes]:
-    """Status and body of a GET, never through a proxy; status 0 if there is no answer.
+    """Send a GET, and return the status and the body. The status is 0 if there is no answer.
 
-    Each step, such as the connection, may take `within_s` seconds. `context`: for HTTPS.
+    No proxy is used. Each step, such as the connection, may take `within_s` seconds. `context`: for HTTPS.
     """
     asking = (
         http.client.HTTPConnection(host, port, timeout=within_s)

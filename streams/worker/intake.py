@@ -43,6 +43,7 @@ class PartitionInput(NamedTuple):
 
 _LATE_S = 0.005
 """Longest wait for pages: shorter than a commit, which without them would be an idle wait."""
+_COMMAND = attrgetter("command")
 _AT_ONCE = 64
 """Number of commands applied between two looks at the clock; fewer if they have many members of flows."""
 _MEMBERS_AT_ONCE = 1_000
@@ -225,6 +226,8 @@ def at_once(items: Sequence[Item], begin: int, end: int) -> Sequence[Item]:
     Few if they name many members of flows.
     """
     some = items[begin : min(end, begin + _AT_ONCE)]
+    if _LIST_TYPES.isdisjoint(map(type, map(_COMMAND, some))):
+        return some
     members = 0
     for number, item in enumerate(some, 1):
         command = item.command

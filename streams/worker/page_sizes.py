@@ -21,9 +21,9 @@ LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000, max_asked=8_000, ma
 """Largest page sizes; for what is due, `STREAMS_TICK_MAX_ROWS` is the limit."""
 FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=500, max_members=250)
 SIGNAL_COST = 1.5
-"""What a batch's page with a signal for each row counts, as a multiple of its time: they are produced after it."""
+"""Cost of a page with a signal for each row, as a multiple of its time: signals are produced after it."""
 ANSWER_COST = 5.0
-"""Likewise for rows whose executors a batch asks to cancel: each answer is a command."""
+"""Likewise if the signals ask executors to cancel: each answer is a command."""
 TURN_S = 0.25
 """Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100

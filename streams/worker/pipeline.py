@@ -6,9 +6,9 @@ parts:
 1. Ahead, while the turn before it is committed: the pages of partitions that had none in that turn, on SQLite only.
 2. In the loop: whatever has been consumed for all partitions, and the pages of those that had none in the first part.
 
-About half of the partitions do a page in each turn, a quarter where clients wait: whoever has waited longest first. The
-SQLite transaction of a partition worked ahead holds two turns: it is committed with the second one. If a turn is not
-committed or a partition goes away, what was done ahead is void; the input is read again.
+About half of the partitions do a page in each turn, a quarter where clients wait: whoever has waited longest first, and
+none does two. The SQLite transaction of a partition worked ahead holds two turns: it is committed with the second one.
+If a turn is not committed or a partition goes away, what was done ahead is void; the input is read again.
 """
 
 from __future__ import annotations
