@@ -43,9 +43,10 @@ class PageQuery(Record, frozen=True):
     """One page of a slice.
 
     Rows with `cursor < seq < cutoff` in order of seq: at most `max_scanned` are looked at, at most `max_matched`
-    matched. The matched row that brings the weight (`weights.of_matched`) to `max_bytes` is the last one. `ids`, when
-    given, is the page's chunk of the filter's ids and replaces the window: their rows with `seq < cutoff`. `samples`:
-    number of ids wanted of matched rows. `each`: bytes that the cause takes in each signal.
+    matched. Rows of which none can match may be passed over, which counts as a look at a few. The matched row that
+    brings the weight (`weights.of_matched`) to `max_bytes` is the last one. `ids`, when given, is the page's chunk of
+    the filter's ids and replaces the window: their rows with `seq < cutoff`. `samples`: number of ids wanted of matched
+    rows. `each`: bytes that the cause takes in each signal.
     """
 
     filter: Filter
@@ -82,7 +83,8 @@ class Grouped(NamedTuple):
 class Page(Record, frozen=True):
     """The matched rows of a page.
 
-    `scanned`: rows looked at. `cursor`: the last seq looked at. `last`: no row is left below the cut-off.
+    `scanned`: rows looked at or passed over. `looks`: what that counts towards `max_scanned`. `cursor`: the last seq
+    that is done. `last`: no row is left below the cut-off.
     `unstarted`: rising seqs by status of rows never started (`SCHEDULED`, `PENDING`, or `PAUSED` from these), which
     need nothing else. `started`: the others, in order of seq. `samples`: ids of the first matched rows.
     `rows`: the rows to be written row by row, in order of seq: for RESUME the matched PAUSED rows, for PAUSE those of
@@ -104,6 +106,7 @@ class Page(Record, frozen=True):
     weight: int = 0
     grouped: tuple[Grouped, ...] = ()
     parents: tuple[tuple[int, str], ...] = ()
+    looks: int = 0
 
 
 class Weighed(NamedTuple):

@@ -134,7 +134,7 @@ def _select(slice_: Slice, command: ContinueSlice, view: View) -> tuple[Page, in
         else:
             break
     cursor = slice_.cursor + len(chunk)
-    return replace(page, scanned=len(chunk)), cursor, cursor == len(ids)
+    return replace(page, scanned=len(chunk), looks=len(chunk)), cursor, cursor == len(ids)
 
 
 def _without_guarded(action: Action, page: Page, guards: Guards, at: At) -> Page:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from streams.codec.wire import write_long
 from streams.model import Ending, Row
+from streams.state import zones
 from streams.state.labels import labels_text
 from streams.state.schema import CODES, STATUSES
 from streams.state.shared import JOIN, count_uses, whichever
@@ -142,7 +144,9 @@ def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invoca
     sharing_all: list[Params] = []
     whole: list[Params] = []
     whole_all: list[Params] = []
-    numbers: list[int] = []
+    kinds: list[tuple[int, int | zones.Marks]] = []
+    sharers: dict[int, Invocation] = {}
+    bits = zones.ZONE_BITS
     known = shared.numbers()
     for row, invocation in rows:
         invocation_id, encoded = row.invocation_id, row.encoded
@@ -155,11 +159,13 @@ def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invoca
         size = len(encoded) + (len(invocation_id) if invocation_id.isascii() else len(invocation_id.encode()))
         values: Params = (row.seq, row.created_at, row.content_hash, invocation_id, size)
         if number is not None:
-            numbers.append(number)
+            kinds.append((row.seq >> bits, number))
+            sharers[number] = invocation
             values = (*values, number)
         else:
-            labels = labels_text(invocation.labels) or _NULL
-            whole_values = (invocation.handler, bytearray(rest), invocation.deployment_id or _NULL, labels)
+            labels = labels_text(invocation.labels)
+            kinds.append((row.seq >> bits, zones.marks_of(invocation.service, invocation.handler, labels)))
+            whole_values = (invocation.handler, bytearray(rest), invocation.deployment_id or _NULL, labels or _NULL)
             values = (*values, *whole_values)
         if plain and lease_ms is None and not row.adopted:
             (whole if number is None else sharing).append(values)
@@ -171,7 +177,24 @@ def _insert_invocations(db: sqlite3.Connection, rows: Iterable[tuple[Row, Invoca
     db.executemany(_INSERT_SHARED_ALL, sharing_all)
     db.executemany(_INSERT_WHOLE, whole)
     db.executemany(_INSERT_WHOLE_ALL, whole_all)
-    count_uses(db, numbers)
+    _count_kinds(db, Counter(kinds), sharers)
+
+
+def _count_kinds(
+    db: sqlite3.Connection, kinds: Counter[tuple[int, int | zones.Marks]], sharers: dict[int, Invocation]
+) -> None:
+    """Count new rows by zone and part: the number of a shared one, of which `sharers` has a row, or marks."""
+    uses: Counter[int] = Counter()
+    marks: list[tuple[int, zones.Marks, int]] = []
+    for (zone, kind), rows in kinds.items():
+        if isinstance(kind, int):
+            uses[kind] += rows
+            sharer = sharers[kind]
+            marks.append((zone, zones.marks_of(sharer.service, sharer.handler, labels_text(sharer.labels)), rows))
+        else:
+            marks.append((zone, kind, rows))
+    count_uses(db, uses)
+    zones.count_marks(db, marks)
 
 
 def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
@@ -202,9 +225,16 @@ def update_rows(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 def delete_rows(db: sqlite3.Connection, seqs: str) -> list[int]:
     """Delete both halves of rows, and their payloads; `seqs`: a `json_list`. Returns the seqs that had a payload."""
     gone = "WHERE seq IN (SELECT value FROM json_each(?))"
+    columns = f"r.seq >> {zones.ZONE_BITS}, i.shared, r.service, {whichever('handler')}, {whichever('labels')}"
+    found = db.execute(f"SELECT {columns} FROM {ROWS} WHERE {AMONG_SEQS}", (seqs,)).fetchall()  # noqa: S608
+    kinds = Counter(found)
+    zones.count_marks(db, [(zone, zones.marks_of(*kind), -rows) for (zone, _, *kind), rows in kinds.items()])
+    uses: Counter[int] = Counter()
+    for (_, number, *_), rows in kinds.items():
+        if number is not None:
+            uses[number] -= rows
+    count_uses(db, uses)
     db.execute(f"DELETE FROM rows {gone}", (seqs,))  # noqa: S608 - our own names
-    parts = db.execute(f"SELECT shared FROM invocations {gone} AND shared IS NOT NULL", (seqs,))  # noqa: S608
-    count_uses(db, [number for (number,) in parts], -1)
     db.execute(f"DELETE FROM invocations {gone}", (seqs,))  # noqa: S608 - our own names
     return [seq for (seq,) in db.execute(f"DELETE FROM payloads {gone} RETURNING seq", (seqs,))]  # noqa: S608
 

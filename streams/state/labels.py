@@ -34,6 +34,11 @@ def label_head(key: str) -> str:
     return f"{_LABEL}{escape_label(key)}{_VALUE}"
 
 
+def texts_of_labels(labels: str) -> list[str]:
+    """The `label_text` of each label, given the text of all."""
+    return [f"{_LABEL}{each}{_LABEL}" for each in labels.split(_LABEL)[1::2]]
+
+
 def labels_text(labels: Mapping[str, str]) -> str | None:
     """All labels in the form of their column; None without labels."""
     if not labels:

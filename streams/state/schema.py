@@ -41,7 +41,7 @@ GROUPED: Final = "(flow_id IS NOT NULL OR parent_id IS NOT NULL)"
 """SQL for the invocations that belong to a flow or have a parent; likewise."""
 
 APPLICATION_ID: Final = 0x73747265
-TABLE_VERSION: Final = 9
+TABLE_VERSION: Final = 10
 
 # A row is kept in two halves: `rows` has what changes (and service and key, which its indexes need), `invocations` what
 # never does. A page rewrites thousands of rows at a time, and its cost is the bytes of the rows it touches.
@@ -105,6 +105,14 @@ SCHEMA: Final = (
         rest BLOB NOT NULL
     ) STRICT""",
     "CREATE INDEX shared_unused ON shared(used) WHERE used = 0",
+    # As `zones` says. `rows`: how many the zone has; how many of them have the mark.
+    "CREATE TABLE zones(zone INTEGER PRIMARY KEY, rows INTEGER NOT NULL) STRICT",
+    """CREATE TABLE marks(
+        zone INTEGER NOT NULL,
+        mark INTEGER NOT NULL,
+        rows INTEGER NOT NULL,
+        PRIMARY KEY (zone, mark)
+    ) STRICT, WITHOUT ROWID""",
     "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT",
     # Compaction can leave a row's record behind its payload's: on restore, such a payload waits here for its row.
     "CREATE TABLE early_payloads(id TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID",
@@ -189,4 +197,16 @@ SCHEMA: Final = (
 )
 HALVES: Final = ("rows", "invocations")
 """The two tables that hold a row."""
-TABLES: Final = (*HALVES, "shared", "payloads", "early_payloads", "deltas", "batches", "slices", "flows", "members")
+TABLES: Final = (
+    *HALVES,
+    "shared",
+    "zones",
+    "marks",
+    "payloads",
+    "early_payloads",
+    "deltas",
+    "batches",
+    "slices",
+    "flows",
+    "members",
+)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from streams.state.labels import labels_text
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from streams.model import Invocation
 
@@ -72,6 +71,6 @@ class Shared:
         return number
 
 
-def count_uses(db: sqlite3.Connection, numbers: Iterable[int], sign: int = 1) -> None:
-    """Note that rows with these parts have come; or gone: `sign` -1."""
-    db.executemany(_ADD, [(sign * uses, number) for number, uses in Counter(numbers).items()])
+def count_uses(db: sqlite3.Connection, uses: Mapping[int, int]) -> None:
+    """Note by how many there are more rows with these parts; or fewer, if negative."""
+    db.executemany(_ADD, [(more, number) for number, more in uses.items()])

@@ -136,7 +136,7 @@ class WorkerObserver(LoopProbe):
                 self._for_newer[letter.code] += 1
         for page in turn.pages:
             self._page_seconds.observe(page.took_ms / 1_000)
-            self._page_scanned.observe(page.scanned)
+            self._page_scanned.observe(page.looks)
             self._page_matched.observe(page.matched)
 
     def _note_lives(self, turn: Turn) -> None:

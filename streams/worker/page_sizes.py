@@ -53,7 +53,7 @@ class Measured(NamedTuple):
     """A measured page of a batch: its limits, what it took, its time, and whether it was the slice's last one."""
 
     allowed: PageSizes
-    scanned: int
+    looks: int
     matched: int
     took_ms: float
     partition: int = 0
@@ -236,7 +236,7 @@ def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
     allowed = page.allowed
     if page.matched >= allowed.max_matched:
         return sizes._replace(max_matched=_next(allowed.max_matched, factor, SMALLEST[1], LARGEST[1]))
-    if page.scanned >= allowed.max_scanned:
+    if page.looks >= allowed.max_scanned:
         return sizes._replace(max_scanned=_next(allowed.max_scanned, factor, SMALLEST[0], LARGEST[0]))
     if factor < 1 and page.matched:
         return sizes._replace(max_matched=_next(page.matched, factor, SMALLEST[1], LARGEST[1]))

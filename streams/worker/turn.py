@@ -323,4 +323,4 @@ def _measured(command: ContinueSlice, page: Page, took_ms: float, *, last: bool,
     matched = len(page.started) + sum(map(len, page.unstarted.values()))
     allowed = PageSizes(command.max_scanned, command.max_matched)
     cost = 1 + follows / max(1, matched)
-    return Measured(allowed, page.scanned, matched, took_ms, command.partition, command.batch_id, last, cost)
+    return Measured(allowed, page.looks, matched, took_ms, command.partition, command.batch_id, last, cost)

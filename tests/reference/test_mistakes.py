@@ -29,7 +29,7 @@ from streams.engine import (
 from streams.engine import rows as engine_rows
 from streams.engine.effects import UpdateRow
 from streams.model import ContinueSlice, Status
-from streams.state import batches, conditions, door, restore, select
+from streams.state import batches, conditions, door, restore, select, zones
 from support.reference.beside.check import Difference
 from support.reference.beside.machine import PlainMachine, live_in_rounds
 
@@ -245,7 +245,19 @@ def restarted_out_of_line(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pages, "promotions_within", lambda *_: [])
 
 
+def a_zone_passed_over_with_its_rows(patch: pytest.MonkeyPatch) -> None:
+    """A page passes over every second zone, whatever rows it has."""
+    patch.setattr(zones, "_hopeful", lambda _: "zone % 2")
+
+
+def zones_passed_over_for_nothing(patch: pytest.MonkeyPatch) -> None:
+    """However many zones a page passes over, it goes on."""
+    patch.setattr(zones, "PASSED_LOOKS", 0)
+
+
 QUICK = (
+    a_zone_passed_over_with_its_rows,
+    zones_passed_over_for_nothing,
     the_attempt_that_has_ended,
     its_first_start_remembered,
     nothing_left_out,

@@ -50,7 +50,7 @@ def test_every_page_is_charged_for_what_it_writes(command: Any, monkeypatch: pyt
         happened.append("page")
         return 0
 
-    page = SimpleNamespace(scanned=1, started=(), unstarted={})
+    page = SimpleNamespace(looks=1, started=(), unstarted={})
     table = SimpleNamespace(write=lambda: happened.append("rows are written"), last_page=page, slice=lambda _: None)
     monkeypatch.setattr(turns, "Stopwatch", Watch)
     monkeypatch.setattr(Turn, "_apply", applied)

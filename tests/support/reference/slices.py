@@ -11,6 +11,7 @@ from support.reference import members, rows
 from support.reference.filters import matches, seen
 from support.reference.partition import never
 from support.reference.state import Part
+from support.reference.zones import last_of, looks_of_passed, passed, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,20 +130,38 @@ def continue_slice(p: Partition, command: ContinueSlice) -> None:
 
 def _page(p: Partition, part: Part, command: ContinueSlice) -> None:
     todo = _candidates(p, part)
-    taken = todo[: command.max_scanned]
     stop = _chosen_stop(p, part)
-    matched = 0
-    for position, row in taken:
-        if matched == command.max_matched or (stop is not None and position > stop):
+    over = _passed(p, part)
+    looks = matched = 0
+    for position, row in todo:
+        if position <= part.cursor:
+            part.scanned += 1
+            continue
+        if max(looks - command.max_scanned, matched - command.max_matched) >= 0 or (
+            stop is not None and position > stop
+        ):
             break
-        part.cursor = position
         part.scanned += 1
+        if row is not None and zone_of(row.seq) in over:
+            part.cursor = last_of(zone_of(row.seq))
+            looks += looks_of_passed()
+            continue
+        part.cursor = position
+        looks += 1
         if row is not None and matches(part.start.filter, part.start.action, seen(row), part.cutoff):
             matched += 1
             _match(p, part, row)
     left = [position for position, _ in todo if position > part.cursor]
     if not left or (part.budget is not None and part.acted >= part.budget):
         pages_over(p, part)
+
+
+def _passed(p: Partition, part: Part) -> set[int]:
+    """The zones without a row that could match."""
+    if part.start.filter.invocation_ids is not None:
+        return set()
+    rows = ((row.seq, row.invoke.invocation) for row in p.in_order())
+    return passed(part.start.filter, part.cursor, part.cutoff, rows)
 
 
 def _candidates(p: Partition, part: Part) -> list[tuple[int, Row | None]]:

@@ -33,6 +33,7 @@ from streams.engine.lifecycle import stands_at
 from streams.model import UNSTARTED, Action, Meta, Row, Status
 from support.reference.filters import matches
 from support.reference.state import ENDED
+from support.reference.zones import last_of, looks_of_passed, passed, zone_of
 from support.tables.memory_batches import MemoryBatches, as_seen
 from support.tables.memory_flows import groups_of, looked_at
 
@@ -108,10 +109,11 @@ class MemoryTable(MemoryBatches):
         rows = sorted((row for row in self.rows.values() if row.seq < query.cutoff), key=lambda row: row.seq)
         if query.ids is None:
             rows = [row for row in rows if row.seq > query.cursor and looked_at(row, query.filter)]
-            seen, matched = self._window(rows, query)
+            seen, matched, looks, cursor = self._window(rows, query)
         else:
             seen = [row for row in rows if row.invocation_id in query.ids]
             matched = [row for row in seen if self._matches(row, query)]
+            looks, cursor = len(seen), seen[-1].seq if seen else query.cursor
         weight = sum(self._weight(row, query) for row in matched)
         if query.ids is not None and len(query.ids) > 1 and weight > query.max_bytes:
             return Page(len(seen), seen[-1].seq, True, {}, [], [], weight=weight)
@@ -125,7 +127,6 @@ class MemoryTable(MemoryBatches):
                 started.append(
                     StartedRow(row.seq, row.invocation_id, row.encoded, row.status, row.attempt, counted_by),
                 )
-        cursor = seen[-1].seq if seen else query.cursor
         samples = [row.invocation_id for row in matched[: query.samples]]
         whole = tuple(
             row
@@ -150,6 +151,7 @@ class MemoryTable(MemoryBatches):
             weight,
             grouped,
             parents,
+            looks,
         )
 
     def inboxes(
@@ -291,18 +293,30 @@ class MemoryTable(MemoryBatches):
     def _matches(self, row: Row, query: PageQuery) -> bool:
         return matches(query.filter, query.action, as_seen(row, self.invocations[row.invocation_id]), query.cutoff)
 
-    def _window(self, rows: list[Row], query: PageQuery) -> tuple[list[Row], list[Row]]:
+    def _window(self, rows: list[Row], query: PageQuery) -> tuple[list[Row], list[Row], int, int]:
+        """Rows looked at or passed over, those that match, what counts as looks, and the cursor."""
         seen: list[Row] = []
         matched: list[Row] = []
-        weight = 0
+        weight, looks, cursor = 0, 0, query.cursor
+        over = self._passed(query)
         for row in rows:
-            if len(seen) == query.max_scanned or len(matched) == query.max_matched or weight >= query.max_bytes:
-                break
+            if row.seq > cursor:
+                if looks >= query.max_scanned or len(matched) == query.max_matched or weight >= query.max_bytes:
+                    break
+                zone = zone_of(row.seq)
+                cursor, more = (last_of(zone), looks_of_passed()) if zone in over else (row.seq, 1)
+                looks += more
             seen.append(row)
             if self._matches(row, query):
                 matched.append(row)
                 weight += self._weight(row, query)
-        return seen, matched
+        return seen, matched, looks, cursor
+
+    def _passed(self, query: PageQuery) -> set[int]:
+        if query.filter.flow_ids is not None or query.filter.parent_ids is not None:
+            return set()
+        rows = ((row.seq, self.invocations[name]) for name, row in self.rows.items())
+        return passed(query.filter, query.cursor, query.cutoff, rows)
 
     def _weight(self, row: Row, query: PageQuery) -> int:
         started = stands_at(row) not in UNSTARTED
