@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streams.model import Filter
 
 ZONE_BITS = 10
-"""Number of last bits that a seq has more than the number of its zone."""
+"""Number of last bits that a seq has more than the number of its zone. It is part of the table's version."""
 PASSED_LOOKS = 16
 """What passing over a zone counts in a page, as a number of rows that are looked at: it takes about as long."""
 MOST_VALUES: Final = 64
