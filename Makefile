@@ -36,7 +36,7 @@ up: $(READY) ## a broker, a worker and the gateway with its page, in one log, un
 test: export STREAMS_TEST_EXAMPLES = 1
 test: $(READY) ## all that check does, and every test that needs a broker (STREAMS_TEST_SCALE=1 for full size)
 	@$(MAKE) --no-print-directory -j 2 lint gate costs
-	@$(BIN)/pytest -q -n 3 --dist worksteal -m "not stack"
+	@$(BIN)/pytest -q -n 4 --dist worksteal -m "not stack"
 
 .PHONY: check
 check: $(READY) ## lint, schemas gate, layers, unit and property tests: under a minute, needs no broker
