@@ -18,7 +18,7 @@ from streams import broker as brokers
 from support.effort import examples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 BROKER_FIXTURES = {"broker", "own_broker"}
 # A deadline measures the machine, and what else runs on it.
@@ -45,17 +45,15 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses a broker is marked so, nobody has to remember it; and what takes long comes first.
-
-    One part of a divided run gets all of that, and the other fills its pauses: two long tests at once would only wait
-    for each other. In the end only short ones are left to share.
-    """
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """What uses a broker is marked so, nobody has to remember it; and each part of a run begins with long tests."""
     for item in items:
         if BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("broker")
-    items.sort(key=lambda item: not _takes_long(item))
+    yield
+    # Only what was selected is shared out.
+    items[:] = _dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +119,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("broker")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+def _dealt(items: list[pytest.Item], parts: int) -> list[pytest.Item]:
+    """The tests in an order whose shares, one a part, all begin with long ones: in the end only short ones are left.
+
+    Shares are as `--dist worksteal` cuts them. Within a share the order is kept, so a module's tests stay together.
+    """
+    long = [item for item in items if _takes_long(item)]
+    short = [item for item in items if not _takes_long(item)]
+    dealt: list[pytest.Item] = []
+    for left in range(parts, 0, -1):
+        share, first = (len(long) + len(short)) // left, len(long) // left
+        dealt += [*long[:first], *short[: share - first]]
+        long, short = long[first:], short[share - first :]
+    return dealt
 
 
 def _takes_long(item: pytest.Item) -> bool:
