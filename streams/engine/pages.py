@@ -74,9 +74,8 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     if not meta.page_outstanding or command.page != meta.page:
         return [STALE_PAGE]
     slice_ = view.slice(command.batch_id)
-    running = waiting_turns(view)
     if slice_ is None or not takes_turns(slice_):
-        return next_page(next_in_rotation(command.batch_id, running, goes_on=False), at, view)
+        return next_page(next_in_rotation(command.batch_id, waiting_turns(view), goes_on=False), at, view)
     slice_ = refilled(slice_, at.now)
     size = command.max_matched
     while True:
@@ -98,6 +97,7 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
     effects += [PutSlice(moved), *let_go(slice_, moved, at, view)]
     if moved.state is not SliceState.RUNNING:
         effects.append(report_of_end(moved, at))
+    running = waiting_turns(view, effects)
     effects += next_page(next_in_rotation(command.batch_id, running, takes_turns(moved)), at, view)
     return effects
 

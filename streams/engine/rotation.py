@@ -30,9 +30,15 @@ class FlowTurn(NamedTuple):
 Turn = str | FlowTurn
 
 
-def waiting_turns(view: View) -> list[Turn]:
-    """Whoever has a page to do now: slices in order of their cut-off, then flows."""
-    return [*view.running_slices(), *(FlowTurn(flow.flow_id, flow.children) for flow in view.dispatching())]
+def waiting_turns(view: View, effects: Sequence[Effect] = ()) -> list[Turn]:
+    """Whoever has a page to do: slices in order of their cut-off, then flows, but for those whom `effects` leave none.
+
+    `effects`: those of a slice's page, which may ask a flow's members itself, or open the flow again.
+    """
+    flows = [FlowTurn(flow.flow_id, flow.children) for flow in view.dispatching()]
+    put = [effect.flow for effect in effects if type(effect) is PutFlow] if flows else []
+    idle = {FlowTurn(flow.flow_id, flow.children) for flow in put if not has_page(flow, view.partitions)}
+    return [*view.running_slices(), *(turn for turn in flows if turn not in idle)]
 
 
 def next_in_rotation(turn: Turn, running: Sequence[Turn], goes_on: bool) -> Turn | None:  # noqa: FBT001

@@ -11,7 +11,21 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from streams.engine.answers import PageSizes
-from streams.model import Act, Action, Filter, Invocation, Invoke, ReportTransition, StartBatch, Status
+from streams.model import (
+    Act,
+    Action,
+    CancelFlow,
+    CancelPolicy,
+    ContinueFlow,
+    ContinueSlice,
+    Filter,
+    FlowAction,
+    Invocation,
+    Invoke,
+    ReportTransition,
+    StartBatch,
+    Status,
+)
 from support.effort import examples
 from support.reference.beside.machine import Machine, WorkerMachine
 from support.reference.beside.twin import Cluster
@@ -63,6 +77,22 @@ def test_a_child_is_not_started_by_the_tick_that_kills_its_parent() -> None:
     cluster.settle()
     statuses = {row.invocation_id: (row.status, row.attempt) for row in cluster.pairs[0].model.in_order()}
     assert statuses == {"p": (Status.KILLED, 1), "p~c": (Status.KILLED, 2)}
+
+
+@pytest.mark.parametrize("action", [Action.RESTART, Action.KILL, Action.CANCEL])
+def test_no_page_follows_of_a_flow_that_the_page_leaves_nobody_to_ask(action: Action) -> None:
+    """The page of a batch opens the flow of a parent's children again, or asks them itself, before their own page."""
+    cluster = Cluster(1, PageSizes(10, 10))
+    cluster.send(Invoke(Invocation("p", "mail", "send")), Invoke(Invocation("c", "mail", "send", parent_id="p")))
+    cluster.settle()
+    if action is Action.RESTART:
+        cluster.send(ReportTransition("p", 1, to=Status.COMPLETED))
+    cluster.send(StartBatch("b", action, Filter(invocation_ids=("p",))))
+    cluster.turn(0)
+    cluster.send(CancelFlow("p", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, children=True))
+    cluster.settle()
+    written = cluster.written(0)
+    assert [type(each) for each in written if isinstance(each, ContinueSlice | ContinueFlow)] == [ContinueSlice]
 
 
 def test_a_worker_that_dies_at_any_step_leads_the_life_of_the_model() -> None:
