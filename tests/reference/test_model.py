@@ -18,6 +18,8 @@ from streams.model import (
     CancelPolicy,
     ContinueFlow,
     ContinueSlice,
+    ControlBatch,
+    ControlOperation,
     Filter,
     FlowAction,
     Invocation,
@@ -77,6 +79,27 @@ def test_a_child_is_not_started_by_the_tick_that_kills_its_parent() -> None:
     cluster.settle()
     statuses = {row.invocation_id: (row.status, row.attempt) for row in cluster.pairs[0].model.in_order()}
     assert statuses == {"p": (Status.KILLED, 1), "p~c": (Status.KILLED, 2)}
+
+
+def test_what_a_rule_ends_at_the_door_starts_nobody_of_its_object() -> None:
+    """The first in line was held, and is let go by the page that is yet to come."""
+    cluster = Cluster(1, PageSizes(1, 1))
+    labels = {"team": "a"}
+    cluster.send(*(Invoke(Invocation(name, "bill", "send")) for name in ("i0", "i1", "i2")))
+    cluster.send(*(Invoke(Invocation(name, "mail", "send", "k")) for name in ("mail/k~0", "mail/k~1")))
+    cluster.send(StartBatch("rule", Action.CANCEL, Filter(labels=labels), standing_until=cluster.now + 60_000))
+    cluster.settle()
+    cluster.send(StartBatch("b", Action.KILL, Filter(statuses=(Status.PENDING,))))
+    cluster.turn(0)
+    cluster.turn(0)
+    cluster.send(ReportTransition("mail/k~0", 1, to=Status.COMPLETED), ControlBatch("b", ControlOperation.PAUSE))
+    cluster.turn(0)
+    cluster.send(Invoke(Invocation("mail/k~2", "mail", "send", "k", labels=labels)))
+    cluster.turn(0)
+    rows = {row.invocation_id: row for row in cluster.pairs[0].model.in_order()}
+    assert (rows["mail/k~1"].held, rows["mail/k~2"].status) == (True, Status.CANCELLED)
+    cluster.settle()
+    assert rows["mail/k~1"].status is Status.READY
 
 
 @pytest.mark.parametrize("action", [Action.RESTART, Action.KILL, Action.CANCEL])

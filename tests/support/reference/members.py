@@ -93,9 +93,6 @@ def ended_at_the_door(p: Partition, row: Row) -> bool:
         case Row() as parent:
             asked = flows.of_parent(p, parent, (True, row.invocation_id))
             rows.carry_out(p, row, Action(asked.action), asked.cause, asked.grace_ms, asked.on_timeout, None)
-    if row.ended:
-        # It has never been in its object's line.
-        p.touched.pop()
     return row.ended
 
 

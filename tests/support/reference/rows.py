@@ -41,6 +41,9 @@ def invoke(p: Partition, command: Invoke) -> None:
         row.due_at = _lease(p, row)
     if not standing.ended_at_the_door(p, row) and not members.ended_at_the_door(p, row) and not command.adopt:
         arrive(p, row)
+    if row.ended:
+        # It has never been in its object's line.
+        p.touched.clear()
     members.join(p, row)
 
 
