@@ -39,7 +39,7 @@ def act(command: Act, at: At, view: View) -> list[Effect]:
     guards = Guards(
         view,
         ending=this if found in _ENDING else frozenset(),
-        restarted=this if found is Verdict.LIVE_AGAIN else frozenset(),
+        freed=this if found is Verdict.LIVE_AGAIN else frozenset(),
     )
     match found:
         case Verdict.SKIP:

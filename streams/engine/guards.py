@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 class Guards:
     """The slices and flows that guard rows while a command is applied; `view` shows the table before the command.
 
-    `ending`: seqs of the rows that the command itself cancels or kills. `restarted`: of those that it restarts; no flow
-    guards them, and none of their children for their sake.
+    `ending`: seqs of the rows that the command itself cancels or kills. `freed`: of those that it restarts, or that end
+    by themselves; no flow guards them, and none of their children for their sake.
     """
 
     def __init__(
-        self, view: View, ending: AbstractSet[int] = frozenset(), restarted: AbstractSet[int] = frozenset()
+        self, view: View, ending: AbstractSet[int] = frozenset(), freed: AbstractSet[int] = frozenset()
     ) -> None:
         self._view = view
         self._guards = view.guarding()
         self._ending = ending
-        self._restarted = restarted
+        self._freed = freed
 
     def against(self, row: Row) -> bool:
         """True if the pages of some slice have not reached the row yet, and its filter matches the row as it is now.
@@ -55,7 +55,7 @@ class Guards:
 
         A child's parent that this command ends, or that was cancelled before its child has joined, counts alike.
         """
-        if row.seq in self._restarted:
+        if row.seq in self._freed:
             return False
         if row.flow_id is not None and self._ends(self._view.flow(row.flow_id, children=False), row):
             return True
@@ -65,7 +65,7 @@ class Guards:
         flow, parent = self._view.flow(parent_id, children=True), self._view.row(parent_id)
         if parent is not None and parent.seq in self._ending:
             return True
-        if parent is not None and parent.seq in self._restarted:
+        if parent is not None and parent.seq in self._freed:
             return False
         if flow is None:
             return parent is not None and parent.status in CANCELLED_PARENT

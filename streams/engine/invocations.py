@@ -173,7 +173,15 @@ def _ended(command: ReportTransition, row: Row, at: At, view: View) -> list[Effe
         ledger.settle(asked.counted_by, "done" if command.to is Status.CANCELLED else "skipped")
         effects += ledger.effects()
     if row.object_key is not None:
-        # A child that has not joined yet is cancelled as it joins: it is not started first.
-        unjoined = command.to is Status.CANCELLED and view.flow(row.invocation_id, children=True) is None
-        effects += promotions(effects, at, view, Guards(view, frozenset({row.seq} if unjoined else ())))
+        effects += promotions(effects, at, view, _guards_behind(row, command.to, view))
     return effects
+
+
+def _guards_behind(row: Row, to: Status, view: View) -> Guards:
+    """The guards once the row has ended: a child that joins later is cancelled then, if its parent was."""
+    if to is not Status.CANCELLED and row.status is not Status.CANCELLING:
+        return Guards(view)
+    if view.flow(row.invocation_id, children=True) is not None:
+        return Guards(view)
+    this = frozenset({row.seq})
+    return Guards(view, ending=this) if to is Status.CANCELLED else Guards(view, freed=this)

@@ -27,6 +27,7 @@ from streams.engine.starts import resume
 from streams.engine.validate import check_internal
 from streams.engine.weights import limit_of, of_cause, of_flows, of_slice
 from streams.model import (
+    ENDING_ACTIONS,
     Action,
     Change,
     Ending,
@@ -83,10 +84,10 @@ def continue_slice(command: ContinueSlice, at: At, view: View) -> list[Effect]:
         guards = Guards(view)
         page = _without_guarded(slice_.action, page, guards, at)
         plan = _plan(slice_.action, page)
-        if page.grouped or page.parents:
+        if page.objects and slice_.action in ENDING_ACTIONS:
             guards = Guards(view, frozenset(chain(plan.done, plan.asked, map(_SEQ, plan.again))))
         elif slice_.action is Action.RESTART:
-            guards = Guards(view, restarted=frozenset(plan.done))
+            guards = Guards(view, freed=frozenset(plan.done))
         # A page of one row may weigh anything: there must be progress.
         most = max(0, limit_of(command.max_bytes) - page.weight) if _matched(page) > 1 else None
         effects = [] if slice_.dry_run else _act(slice_, page, plan, at, view, guards, most)

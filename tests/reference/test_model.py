@@ -36,6 +36,8 @@ from support.service.programs import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from streams.model import Command
+
 SCALE = float(os.environ.get("STREAMS_TEST_SCALE", "0.2"))
 STEPS = 10
 MODEL = ROOT / "tests" / "support" / "reference"
@@ -100,6 +102,35 @@ def test_what_a_rule_ends_at_the_door_starts_nobody_of_its_object() -> None:
     assert (rows["mail/k~1"].held, rows["mail/k~2"].status) == (True, Status.CANCELLED)
     cluster.settle()
     assert rows["mail/k~1"].status is Status.READY
+
+
+def _with_an_unjoined_child(*commands: Command) -> Cluster:
+    """A parent that is READY, then commands, then its child in its own inbox."""
+    cluster = Cluster(1, PageSizes(10, 10))
+    cluster.send(Invoke(Invocation("mail/k~0", "mail", "send", "k")))
+    cluster.settle()
+    cluster.send(*commands)
+    cluster.turn(0)
+    cluster.send(Invoke(Invocation("mail/k~1", "mail", "send", "k", parent_id="mail/k~0")))
+    return cluster
+
+
+def test_the_page_that_kills_a_parent_starts_no_child_that_has_not_joined() -> None:
+    """Nor one behind its cut-off, which it does not end itself: it is killed as it joins, and never starts."""
+    cluster = _with_an_unjoined_child(StartBatch("b", Action.KILL, Filter(match_all=True)))
+    cluster.settle()
+    child = cluster.pairs[0].model.rows["mail/k~1"]
+    assert (child.status, child.attempt) == (Status.KILLED, 0)
+
+
+@pytest.mark.parametrize("to", [Status.COMPLETED, Status.FAILED])
+def test_a_parent_that_ends_by_itself_holds_no_child_that_has_not_joined(to: Status) -> None:
+    """Though it was asked to end: what completes hands nothing on."""
+    cluster = _with_an_unjoined_child()
+    cluster.send(Act("mail/k~0", Action.CANCEL), ReportTransition("mail/k~0", 1, to=to))
+    cluster.turn(0)
+    assert cluster.pairs[0].model.rows["mail/k~1"].status is Status.READY
+    cluster.settle()
 
 
 @pytest.mark.parametrize("action", [Action.RESTART, Action.KILL, Action.CANCEL])
