@@ -152,18 +152,21 @@ def member_ack(command: MemberAck, at: At, view: View) -> list[Effect]:
         for alike in [[seq] for seq in seqs] if ids else [seqs]:
             new = replace(member, state=_STATES[command.answer], round=number, invocation_id=ids.get(alike[0]))
             before, after = counts_as(flow, member), counts_as(flow, new)
-            if _concerns(command.answer, member, before, after):
+            if _concerns(command.answer, known_as(flow, member), before, after):
                 entries.change(alike, member, new, before, after)
     return entries.effects(at) or [STALE_MEMBER]
 
 
-def _concerns(answer: MemberAnswer, member: Member, before: str, after: str) -> bool:
-    """True if the answer still says something of the member: CANCELLING does as long as nothing else has answered."""
+def _concerns(answer: MemberAnswer, state: MemberState, before: str, after: str) -> bool:
+    """True if the answer still says something of the member: CANCELLING does as long as nothing else has answered.
+
+    What was asked before the flow was opened again says nothing of a cancel that reaches none.
+    """
     match answer:
         case MemberAnswer.KEPT:
-            return after == "kept"
+            return before != after == "kept"
         case MemberAnswer.CANCELLING:
-            return member.state is MemberState.ASKED
+            return state is MemberState.ASKED
         case _:
             return before in _WAITING
 

@@ -149,6 +149,29 @@ def test_no_page_follows_of_a_flow_that_the_page_leaves_nobody_to_ask(action: Ac
     assert [type(each) for each in written if isinstance(each, ContinueSlice | ContinueFlow)] == [ContinueSlice]
 
 
+@pytest.mark.parametrize("first", [CancelPolicy.CANCEL_ALL, CancelPolicy.CANCEL_PENDING])
+@pytest.mark.parametrize("second", [CancelPolicy.FLOW_ONLY, CancelPolicy.CANCEL_PENDING])
+@pytest.mark.parametrize("third", [CancelPolicy.CANCEL_PENDING, CancelPolicy.CANCEL_ALL])
+def test_an_answer_from_before_a_restart_answers_no_later_cancel(
+    first: CancelPolicy, second: CancelPolicy, third: CancelPolicy
+) -> None:
+    """The parent was restarted in between: its children are asked, kept or killed as if they never had been."""
+    cluster = Cluster(1, PageSizes(10, 10))
+    cluster.send(Invoke(Invocation("p", "mail", "send")), Invoke(Invocation("c", "mail", "send", parent_id="p")))
+    cluster.settle()
+    cluster.send(CancelFlow("p", FlowAction.CANCEL, first, children=True))
+    cluster.turn(0)
+    cluster.turn(0)
+    cluster.send(ReportTransition("p", 1, to=Status.COMPLETED), Act("p", Action.RESTART))
+    cluster.send(CancelFlow("p", FlowAction.KILL, second, children=True))
+    cluster.settle()
+    cluster.send(CancelFlow("p", FlowAction.KILL, third, children=True))
+    cluster.settle()
+    ends = third is CancelPolicy.CANCEL_ALL
+    assert (cluster.pairs[0].model.rows["c"].status is Status.KILLED) == ends
+    cluster.finish([])
+
+
 def test_a_worker_that_dies_at_any_step_leads_the_life_of_the_model() -> None:
     """With or without its state folder: what it has committed is what the model makes of its command log."""
     run_state_machine_as_test(WorkerMachine, settings=settings(max_examples=examples(8), stateful_step_count=STEPS))

@@ -210,7 +210,8 @@ def _answer(flow: Flow, member: Member, answer: MemberAnswer, invocation_id: str
     if member.state is MemberState.RESTARTED and not member.to_ask:
         return
     if answer is MemberAnswer.KEPT:
-        if flow.policy is CancelPolicy.CANCEL_PENDING:
+        # Whom this cancel has not asked yet was kept from another, before the flow was opened again.
+        if flow.policy is CancelPolicy.CANCEL_PENDING and member.state is not MemberState.JOINED:
             member.state, member.to_ask = MemberState.KEPT, False
         return
     if flow.counts_as(member) == "kept":

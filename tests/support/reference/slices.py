@@ -16,7 +16,7 @@ from support.reference.zones import last_of, looks_of_passed, passed, zone_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.model import ContinueSlice, ControlSlice, Ending, StartSlice
+    from streams.model import ContinueSlice, ControlSlice, Ending, Filter, Invocation, StartSlice
     from support.reference.partition import Partition
     from support.reference.state import Row
 
@@ -169,7 +169,15 @@ def _candidates(p: Partition, part: Part) -> list[tuple[int, Row | None]]:
     ids = part.start.filter.invocation_ids
     if ids is not None:
         return [(place, p.rows.get(name)) for place, name in enumerate(ids, 1) if place > part.cursor]
-    return [(row.seq, row) for row in p.in_order() if part.cursor < row.seq < part.cutoff]
+    rows_ = [row for row in p.in_order() if part.cursor < row.seq < part.cutoff]
+    return [(row.seq, row) for row in rows_ if _is_looked_at(part.start.filter, row.invoke.invocation)]
+
+
+def _is_looked_at(wanted: Filter, invocation: Invocation) -> bool:
+    """A filter by flows, or else by parents, pages over their members."""
+    if wanted.flow_ids is not None:
+        return invocation.flow_id in wanted.flow_ids
+    return wanted.parent_ids is None or invocation.parent_id in wanted.parent_ids
 
 
 def _chosen_stop(p: Partition, part: Part) -> int | None:
