@@ -123,6 +123,20 @@ def test_the_page_that_kills_a_parent_starts_no_child_that_has_not_joined() -> N
     assert (child.status, child.attempt) == (Status.KILLED, 0)
 
 
+def test_a_child_held_for_a_parent_that_lives_again_is_let_go_as_it_joins() -> None:
+    """Not before, as somebody else joins another flow."""
+    cluster = Cluster(1, PageSizes(10, 10))
+    cluster.send(Invoke(Invocation("i", "mail", "send", flow_id="f")))
+    cluster.send(Invoke(Invocation("mail/k~0", "mail", "send", "k")))
+    cluster.send(Invoke(Invocation("mail/k~1", "mail", "send", "k", parent_id="mail/k~0")))
+    cluster.send(Act("mail/k~0", Action.KILL), Act("mail/k~0", Action.RESTART))
+    cluster.turn(0)
+    child = cluster.pairs[0].model.rows["mail/k~1"]
+    assert child.held
+    cluster.settle()
+    assert not child.held
+
+
 @pytest.mark.parametrize("to", [Status.COMPLETED, Status.FAILED])
 def test_a_parent_that_ends_by_itself_holds_no_child_that_has_not_joined(to: Status) -> None:
     """Though it was asked to end: what completes hands nothing on."""

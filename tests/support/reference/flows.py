@@ -139,7 +139,6 @@ def join_flow(p: Partition, command: JoinFlow) -> None:
         flow.members[place] = Member(command.labels, to_ask=to_ask, since=command.restarted_seq)
         if reaches and command.restarted:
             flow.members[place].state = MemberState.RESTARTED
-    members.let_in(p)
     look_after(p, flow)
     asking.take_asked(p, flow, command)
     if any(flow.members[place].to_ask for place in places):
