@@ -148,11 +148,14 @@ def member_ack(command: MemberAck, at: At, view: View) -> list[Effect]:
         if exempt(flow, member) or restarted_since(member, command.revision):
             continue
         # An answer to what this round asks again leaves the member to be asked.
-        number = member.round if to_ask(flow, member) else flow.round
+        again = to_ask(flow, member)
+        number = member.round if again else flow.round
         for alike in [[seq] for seq in seqs] if ids else [seqs]:
             new = replace(member, state=_STATES[command.answer], round=number, invocation_id=ids.get(alike[0]))
             before, after = counts_as(flow, member), counts_as(flow, new)
-            if _concerns(command.answer, known_as(flow, member), before, after):
+            state = known_as(flow, member)
+            # One whom a cancel that reaches more asks again makes room for others.
+            if _concerns(command.answer, state, before, after) or (again and state is MemberState.ASKED):
                 entries.change(alike, member, new, before, after)
     return entries.effects(at) or [STALE_MEMBER]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import apply
+from streams.engine import apply, flows
 from streams.engine.answers import At, PageSizes
 from streams.engine.effects import Append, PutDelta, PutFlow, SendAll, SetPage
 from streams.engine.flows import state_of
@@ -313,3 +313,16 @@ def test_a_cancelled_flow_is_cancelling_until_who_joins_has_ended() -> None:
     world.run(*(ReportTransition(name, 1, to=Status.CANCELLED) for name in names))
     assert state_of(found[False, "f"]) is FlowState.CANCELLED
     assert found[False, "f"].ended == len(names)
+
+
+def test_who_is_kept_by_a_cancel_that_meanwhile_reaches_more_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more are asked than may be unanswered: an answer that changes nothing else must count as one."""
+    monkeypatch.setattr(flows, "MAX_ASKED", 1)
+    world = cluster(2)
+    world.send(CancelFlow("f", FlowAction.KILL, PENDING))
+    world.step(0)
+    world.step(0)
+    assert flow(world).asked == (1,)
+    world.run(CancelFlow("f", FlowAction.KILL, ALL))
+    assert [world.row(each).status for each in ("m", "m1")] == [Status.KILLED] * 2
+    assert (flow(world).asked, state_of(flow(world))) == ((), FlowState.CANCELLED)

@@ -212,6 +212,8 @@ def _answer(flow: Flow, member: Member, answer: MemberAnswer, invocation_id: str
         # Whom this cancel has not asked yet was kept from another, before the flow was opened again.
         if flow.policy is CancelPolicy.CANCEL_PENDING and member.state is not MemberState.JOINED:
             member.state, member.to_ask = MemberState.KEPT, False
+        elif member.state is MemberState.ASKED and member.to_ask:
+            member.state = MemberState.KEPT
         return
     if flow.counts_as(member) == "kept":
         return
