@@ -241,6 +241,8 @@ class Life:
         if OBJECTS:
             started = Filter(statuses=(Status.READY, Status.RUNNING))
             filters += [Filter(object_keys=("k", "l")), Filter(statuses=(Status.PENDING,)), started, started]
+        if self._grouped:
+            filters += [Filter(flow_ids=FLOWS[:2]), Filter(parent_ids=IDS[::3])]
         if random.random() < 0.05:
             filters = [Filter(), Filter(services=()), Filter(statuses=(Status.KILLED,)), *_REFUSED]
         return random.choice(filters)
