@@ -30,7 +30,7 @@ from streams.model import (
 )
 from support.effort import examples
 from support.reference.beside.machine import Machine, WorkerMachine
-from support.reference.beside.twin import Cluster
+from support.reference.beside.twin import RETENTION_MS, Cluster
 from support.service.programs import ROOT
 
 if TYPE_CHECKING:
@@ -135,6 +135,23 @@ def test_a_child_held_for_a_parent_that_lives_again_is_let_go_as_it_joins() -> N
     assert child.held
     cluster.settle()
     assert not child.held
+
+
+def test_a_tick_that_forgets_a_parent_starts_no_child_that_has_not_joined() -> None:
+    """What it forgets comes after what is due: the end of the child's predecessor."""
+    cluster = Cluster(1, PageSizes(10, 10))
+    cluster.send(
+        Invoke(Invocation("p", "mail", "send"), cluster.now + 1), Invoke(Invocation("mail/k~0", "mail", "send", "k"))
+    )
+    cluster.send(Invoke(Invocation("mail/k~1", "mail", "send", "k", parent_id="p")))
+    cluster.send(Act("p", Action.CANCEL), Act("mail/k~0", Action.CANCEL, grace_ms=0))
+    cluster.now += RETENTION_MS + 1
+    cluster.tick(0)
+    cluster.turn(0)
+    rows = cluster.pairs[0].model.rows
+    assert ("p" in rows, rows["mail/k~1"].held) == (False, True)
+    cluster.settle()
+    assert rows["mail/k~1"].status is Status.READY
 
 
 @pytest.mark.parametrize("to", [Status.COMPLETED, Status.FAILED])

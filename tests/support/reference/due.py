@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from streams.model import BatchState, ControlSlice, FlowAction, OnTimeout, SignalKind, SliceOperation, Status
-from support.reference import asking, leads, members, rows, slices
+from support.reference import asking, leads, members, objects, rows, slices
 from support.reference.state import Part, Row
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def tick(p: Partition, command: Tick) -> None:
     asked, command = command, _by_the_log(p, command)
     p.reconcile_labels = command.reconcile_labels
     now = min(command.due_until, p.clock)
-    work = [*_due(p, now), *_ended(p, command)]
+    due = _due(p, now)
+    work = [*due, *_ended(p, command)]
     backlog = asking.backlog(p, now, command.reconcile_interval_ms)
     # Rows that rest on old page deltas are written out again: nothing shows but that less room is left for the rest.
     resting = [
@@ -36,8 +37,11 @@ def tick(p: Partition, command: Tick) -> None:
     pieces = work[: command.max_rows]
     # Whoever this tick kills dooms its children, also those whose own time came a moment earlier.
     doomed = {piece.invocation_id for piece in pieces if isinstance(piece, Row) and _is_killed(p, piece)}
-    for piece in pieces:
+    for number, piece in enumerate(pieces):
+        if number == len(due):
+            _promote(p)
         _do(p, piece, command, doomed)
+    _promote(p)
     room = command.max_rows - len(work)
     least = room - len(resting)
     forgotten, left = _forget_batches(p, command, range(max(least, 0), max(room, 0) + 1))
@@ -53,6 +57,12 @@ def tick(p: Partition, command: Tick) -> None:
     # When no room is left there may well be more, or not.
     if room < 0 or left or (least <= forgotten and (p.number, successor) in p.seen.appended):
         p.append(p.number, successor)
+
+
+def _promote(p: Partition) -> None:
+    """Who is next is started before anything is forgotten that would not let them."""
+    objects.promote(p)
+    p.touched.clear()
 
 
 def _by_the_log(p: Partition, command: Tick) -> Tick:
