@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import threading
+from functools import cache, lru_cache
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -44,6 +48,50 @@ class Clients(Protocol):
         """An admin client with confluent_kafka's interface."""
 
 
+_LET_GO: SimpleQueue[object] = SimpleQueue()
+_DONE: Final = object()
+_ENDS_WITHIN_S: Final = 10.0
+
+
+class _FreedAside:
+    """A client that another thread than the main one frees.
+
+    confluent_kafka takes signals while it frees a client: an interrupt that is raised there has no caller, and is
+    lost, or another call fails because of it. Other threads take no signals.
+    """
+
+    # A method without a line of Python: an interrupt that came in one would free the client here after all.
+    __del__ = lru_cache(maxsize=0)(_LET_GO.put)
+
+
+class _Consumer(_FreedAside, Consumer): ...
+
+
+class _Producer(_FreedAside, Producer): ...
+
+
+class _AdminClient(_FreedAside, AdminClient): ...
+
+
+@cache
+def _freeing() -> threading.Thread:
+    """The thread that frees clients; at the program's end it gets some time for the last ones."""
+    thread = threading.Thread(target=_free, name="freeing Kafka clients", daemon=True)
+    thread.start()
+    atexit.register(_freed)
+    return thread
+
+
+def _free() -> None:
+    while _LET_GO.get() is not _DONE:
+        pass  # it was the last reference
+
+
+def _freed() -> None:
+    _LET_GO.put(_DONE)
+    _freeing().join(_ENDS_WITHIN_S)
+
+
 class KafkaClients:
     """Makes real clients; librdkafka's own log lines go to the log.
 
@@ -53,18 +101,19 @@ class KafkaClients:
 
     def consumer(self, properties: Mapping[str, Any]) -> Consumer:
         """A consumer of confluent_kafka."""
-        return _made(Consumer, properties)
+        return _made(_Consumer, properties)
 
     def producer(self, properties: Mapping[str, Any]) -> Producer:
         """A producer of confluent_kafka."""
-        return _made(Producer, properties)
+        return _made(_Producer, properties)
 
     def admin(self, properties: Mapping[str, Any]) -> AdminClient:
         """An admin client of confluent_kafka."""
-        return _made(AdminClient, properties)
+        return _made(_AdminClient, properties)
 
 
 def _made(kind: Callable[..., _Client], properties: Mapping[str, Any]) -> _Client:
+    _freeing()
     try:
         return kind(dict(properties), logger=log)
     except KafkaException as error:

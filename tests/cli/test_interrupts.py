@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _PROGRAM = """
 import gc, signal, time
 from streams.cli import interrupts
@@ -41,3 +43,47 @@ def test_an_interrupt_while_an_object_is_freed_is_not_lost() -> None:
 def test_python_alone_loses_it() -> None:
     """Else there would be no need for the module."""
     assert _outcome("", 0.2) == "went on"
+
+
+_FREES_A_CLIENT = """
+import _thread, operator, weakref
+import confluent_kafka, confluent_kafka.admin
+from streams.kafka.clients import KafkaClients
+
+class Last:
+    pass
+
+class Ref(weakref.ref):
+    interrupt = staticmethod(_thread.interrupt_main)
+
+def free(client):
+    last = Last()
+    # Ctrl-C as the list goes from its end: after the last line of Python, before the client is freed.
+    ref = Ref(last, operator.methodcaller("interrupt"))
+    group = [client, last]
+    del client, last, group
+    return getattr(ref, "unknown", "went on")
+
+try:
+    print(free({client}({{"bootstrap.servers": "127.0.0.1:1", "group.id": "g"}})))
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def _outcome_with(client: str) -> str:
+    program = _FREES_A_CLIENT.format(client=client)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("kind", ["consumer", "producer", "admin"])
+def test_an_interrupt_while_a_kafka_client_is_freed_is_not_lost(kind: str) -> None:
+    """It comes with the next line."""
+    assert _outcome_with(f"KafkaClients().{kind}") == "stopped"
+
+
+@pytest.mark.parametrize("kind", ["Consumer", "Producer", "admin.AdminClient"])
+def test_a_client_of_the_library_loses_it(kind: str) -> None:
+    """Else there would be no need to free ours elsewhere."""
+    assert _outcome_with(f"confluent_kafka.{kind}") == "went on"
