@@ -1,10 +1,16 @@
-"""A time limit for stops: Kafka may be gone, and its clients would wait for it."""
+"""Stops: bounded in time, as Kafka may be gone, and never in the middle of a start."""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 log = logging.getLogger("streams.stopping")
 
@@ -49,3 +55,24 @@ class Limit:
         )
         logging.shutdown()
         os._exit(1)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM come after the block, not within it: a process that it starts is known by then.
+
+    The block must end by itself, and soon. Outside the main thread, which alone is interrupted, nothing is held.
+    """
+    came: list[int] = []
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN):
+                    stack.callback(signal.signal, number, handler)
+                    signal.signal(number, lambda each, _frame: came.append(each))
+        try:
+            yield
+        finally:
+            stack.close()
+            for each in came:
+                signal.raise_signal(each)

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "state": {"model", "protocol", "codec", "engine"},
     "metrics": {"model", "config"},
     "health": {"errors"},
-    "supervision": {"config", "errors", "logs"},
+    "supervision": {"config", "errors", "logs", "stopping"},
     "listing": {"clock", "errors", "model", "protocol"},
     "worker": {
         "clock",
@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "supervision",
     },
     "offline": {"model", "protocol", "config", "errors", "kafka", "codec", "engine", "state", "worker"},
-    "broker": set(),
+    "broker": {"stopping"},
 }
 EVERYTHING = {"cli", "__main__"}
 

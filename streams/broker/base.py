@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from streams.stopping import held
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -201,11 +203,11 @@ class ProcessBroker(LocalBroker):
 
     def _spawn(self, command: list[str]) -> None:
         self.log = self.folder / "broker.log"
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, held():
             self._process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self.watch(["/bin/sh", "-c", f"kill -s KILL -- -{self._process.pid}; sleep 1"])
+            self.watch(["/bin/sh", "-c", f"kill -s KILL -- -{self._process.pid}; sleep 1"])
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:

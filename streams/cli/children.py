@@ -42,8 +42,8 @@ class QuietChildren:
     def start(self, name: str, *words: str, module: str = "streams", **variables: str) -> None:
         """Start `python -m <module> <words>` under a unique name, with additional `variables` in its environment."""
         child = Program(name, words, {**self._variables, **variables}, self._files, module)
+        self._running[name] = child  # before its start, which an interrupt may follow at once
         child.start()
-        self._running[name] = child
 
     def log(self, name: str) -> Path:
         """The file with the output of a process."""

@@ -11,6 +11,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
+from streams.stopping import held
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
@@ -74,7 +76,8 @@ class Child:
         self._started_at = time.monotonic()
         with contextlib.ExitStack() as stack:
             log = None if self._output is None else stack.enter_context(self._output.open(self.name))
-            self._process = self._begun(log)
+            with held():
+                self._process = self._begun(log)
 
     def send(self, number: signal.Signals) -> None:
         """A signal to it and to what it has started, if it runs."""

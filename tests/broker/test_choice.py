@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from streams import broker
 from streams.broker import apache, base, docker, embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -146,6 +148,36 @@ def test_interrupted_while_starting(kinds: Callable[..., None]) -> None:
     with pytest.raises(KeyboardInterrupt):
         broker.start()
     assert Interrupted.made.stopped
+
+
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """SIGINT is a KeyboardInterrupt, whatever an earlier test has left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+def test_interrupted_as_its_process_begins(kinds: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is stopped with the rest, for it is known by then."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Begun(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            begun.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    class Sleeping(base.ProcessBroker):
+        def command(self) -> list[str]:
+            return ["sleep", "60"]
+
+    kinds(apache=Sleeping)
+    monkeypatch.setattr(subprocess, "Popen", Begun)
+    with pytest.raises(KeyboardInterrupt):
+        broker.start()
+    assert [each.returncode for each in begun] == [-signal.SIGTERM, -signal.SIGKILL]
 
 
 def test_missing_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

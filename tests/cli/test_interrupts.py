@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from streams.cli.children import QuietChildren
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _PROGRAM = """
 import gc, signal, time
@@ -87,3 +95,32 @@ def test_an_interrupt_while_a_kafka_client_is_freed_is_not_lost(kind: str) -> No
 def test_a_client_of_the_library_loses_it(kind: str) -> None:
     """Else there would be no need to free ours elsewhere."""
     assert _outcome_with(f"confluent_kafka.{kind}") == "went on"
+
+
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """SIGINT is a KeyboardInterrupt, whatever an earlier test has left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+@pytest.mark.parametrize("number", [1, 2], ids=["the program itself", "its watcher"])
+def test_an_interrupt_while_a_program_starts_leaves_none_behind(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes once the program is known, and has a watcher."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Begun(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            begun.append(self)
+            if len(begun) == number:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Begun)
+    with pytest.raises(KeyboardInterrupt), QuietChildren(tmp_path, {}) as children:
+        children.start("server", "0", "--bind", "127.0.0.1", module="http.server")
+    assert [each.returncode is not None for each in begun] == [True, True]
