@@ -19,7 +19,7 @@ SMALLEST = PageSizes(max_scanned=400, max_matched=100, max_due=50, max_asked=100
 """Smallest page sizes. A turn costs several ms besides its pages: smaller pages would only make a batch slow."""
 LARGEST = PageSizes(max_scanned=100_000, max_matched=20_000, max_asked=8_000, max_members=20_000)
 """Largest page sizes; for what is due, `STREAMS_TICK_MAX_ROWS` is the limit."""
-FIRST = PageSizes(max_scanned=2_000, max_matched=250, max_due=100, max_asked=500, max_members=250)
+FIRST = PageSizes(max_scanned=8_000, max_matched=250, max_due=100, max_asked=500, max_members=250)
 SIGNAL_COST = 1.5
 """Cost of a page with a signal for each row, as a multiple of its time: signals are produced after it."""
 ANSWER_COST = 5.0

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 
 SUPPORT = Path(__file__).parents[1] / "support" / "service"
-INTERVAL_MS = 1_500
+INTERVAL_MS = 3_000
 STUCK = 60
 EACH = 4
 """Members of a flow."""
