@@ -25,12 +25,26 @@ def answering(live: CommandLine) -> CommandLine:
     return live
 
 
+@pytest.fixture
+def rows(answering: CommandLine, load: Callable[[str, int], list[str]]) -> Callable[[str, int], list[str]]:
+    """As `load`, and the tables have their rows: a list may be asked for as soon as it returns."""
+
+    def rows(service: str, count: int) -> list[str]:
+        ids = load(service, count)
+        deadline = time.monotonic() + 60
+        while answering.json("invocation", "count", "-s", service)["total"] < count:
+            assert time.monotonic() < deadline
+        return ids
+
+    return rows
+
+
 def test_invocations_are_listed_counted_and_ended_by_their_ids(
-    answering: CommandLine, load: Callable[[str, int], list[str]]
+    answering: CommandLine, rows: Callable[[str, int], list[str]]
 ) -> None:
     """What is listed is what is killed, and then listed as such; the newest comes first."""
     service = f"listed-{uuid4().hex[:8]}"
-    ids = load(service, 20)
+    ids = rows(service, 20)
     code, stdout, stderr = answering.run("invocation", "list", "-s", service, "--ids-only")
     assert (code, sorted(stdout.split()), stderr) == (0, sorted(ids), "")
     five = "".join(f"{each}\n" for each in stdout.split()[:5])
@@ -50,10 +64,10 @@ def test_invocations_are_listed_counted_and_ended_by_their_ids(
     ]
 
 
-def test_pages_of_a_list_go_on_where_it_ended(answering: CommandLine, load: Callable[[str, int], list[str]]) -> None:
+def test_pages_of_a_list_go_on_where_it_ended(answering: CommandLine, rows: Callable[[str, int], list[str]]) -> None:
     """By the cursor of the JSON form; every id comes once."""
     service = f"paged-{uuid4().hex[:8]}"
-    ids = load(service, 7)
+    ids = rows(service, 7)
     found: list[str] = []
     more: list[str] = []
     for _ in range(10):
