@@ -73,3 +73,37 @@ def test_the_system_shows_dead_letters_as_the_api_tells_of_them(pages: Browser) 
     expect(rows.locator("[data-name=key]")).to_have_text(["/w==", "i-1"])
     expect(rows.locator("time")).to_have_count(2)
     assert rows.locator("time").first.get_attribute("datetime") == CREATED
+
+
+def test_an_answer_that_ends_too_soon_is_none(pages: Browser) -> None:
+    """Whoever leaves while it comes is left alone; half of it is a fault, and a refusal may be without words."""
+    page = PretendApi(0).page(pages, "#/batches")
+    told = page.evaluate(
+        """async () => {
+            const { get } = await import("/assets/lib/api.js");
+            const ends = [];
+            const half = (signal) => new ReadableStream({
+                start(body) {
+                    body.enqueue(new TextEncoder().encode('{"counts": '));
+                    signal?.addEventListener("abort", () => body.error(signal.reason));
+                    if (!signal) body.close();
+                },
+            });
+            const ask = async (response, signal) => {
+                window.fetch = async () => response;
+                const ended = ({ name, status, message }) => ends.push([name, status, message]);
+                await get("/half", [], signal).then(ended, ended);
+            };
+            const leaving = new AbortController();
+            const left = ask(new Response(half(leaving.signal)), leaving.signal);
+            await new Promise((resolve) => setTimeout(resolve));
+            leaving.abort();
+            await left;
+            await ask(new Response(half()));
+            await ask(new Response("<html>", { status: 502 }));
+            return ends;
+        }"""
+    )
+    assert [each[0] for each in told] == ["AbortError", "Error", "Error"]
+    assert told[1][1:] == [0, "the gateway's answer ended too soon"]
+    assert told[2][1:] == [502, "the gateway answered 502"]

@@ -28,10 +28,23 @@ async function answer(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0);
   }
-  const body = await response.json().catch(() => ({}));
+  const body = await bodyOf(response, options.signal);
   if (response.ok) return { body, status: response.status };
   if (response.status === 401) loggedOut();
   throw new Problem(response.status, body, response.headers.get("Retry-After"));
+}
+
+/** The JSON of an answer. A refusal may have none, as of a proxy; of any other it must be whole. */
+async function bodyOf(response, signal) {
+  try {
+    return await response.json();
+  } catch (error) {
+    // Whoever left while it was read has no use for half of it.
+    if (error.name === "AbortError") throw error;
+    if (signal?.aborted) throw signal.reason;
+    if (response.ok) throw new Problem(0, { detail: "the gateway's answer ended too soon" });
+    return {};
+  }
 }
 
 /** GET a JSON answer. `query`: pairs of name and value. */
