@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from streams import codec
 from streams.client.errors import InvalidCommandError
 from streams.config import Topic
+from streams.kafka.admin import metadata
 from streams.kafka.clients import Trouble, command_producer
 from streams.kafka.topics import require
 from streams.model import Act, CancelFlow, ControlBatch, Invoke, ReportTransition, StartBatch
@@ -57,8 +58,12 @@ class Outlet:
         self._producer = clients.producer(command_producer(settings, self._trouble, **own))
 
     def require_topics(self, *topics: Topic) -> dict[str, Any]:
-        """Like `streams.kafka.topics.require`; `commands` is always included."""
-        return require(self._producer, self._settings, self._trouble, Topic.COMMANDS, *topics)
+        """Like `streams.kafka.topics.require`; `commands` is always included. The first command then goes at once."""
+        found = require(self._producer, self._settings, self._trouble, Topic.COMMANDS, *topics)
+        # librdkafka sends nothing without a producer id, and asks for one whenever metadata arrives, else each 500 ms.
+        # After the first metadata it leaves the connection by which they came, so that often nobody is there to ask.
+        metadata(self._producer, self._settings, self._trouble)
+        return found
 
     def put(self, command: ClientCommand, then: Callable[[Delivery], None]) -> None:
         """Queue a command. `then` is called once: within a later `serve` or `flush`, or here if the producer refuses.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import Producer
 
 from streams import codec
 from streams.client import (
@@ -17,8 +19,10 @@ from streams.client import (
     new_batch_id,
     new_invocation_id,
 )
+from streams.client.outlet import Outlet
 from streams.config import Settings, Topic, load_settings
 from streams.kafka import topics
+from streams.kafka.clients import KafkaClients
 from streams.model import Action, Filter, Invoke, StartBatch
 from streams.protocol import validation
 from streams.protocol.routing import partition_of
@@ -26,6 +30,8 @@ from support.kafka.reading import Entry, TopicReader
 from support.service.workload import invoke
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.broker import Broker
 
 
@@ -39,10 +45,29 @@ def settings_for(broker: Broker, **kafka: str) -> Settings:
     return settings
 
 
+class _Talking(KafkaClients):
+    """Makes producers that log what they do about their ids."""
+
+    def producer(self, properties: Mapping[str, Any]) -> Producer:
+        return Producer({**properties, "debug": "eos", "log_level": 7}, logger=logging.getLogger("talking"))
+
+
 def commands_of(settings: Settings) -> list[Entry]:
     """All that stands in the command log."""
     with TopicReader(settings.bootstrap_servers, settings.topic(Topic.COMMANDS)) as reader:
         return reader.to_end()
+
+
+def test_the_first_command_does_not_wait_for_a_producer_id(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    """Each client has asked for one before its first command: librdkafka by itself often tries after half a second."""
+    settings = settings_for(broker)
+    caplog.set_level("DEBUG", "talking")
+    for number in range(60):
+        caplog.clear()
+        outlet = Outlet(settings, _Talking())
+        outlet.require_topics()
+        outlet.serve()
+        assert "Acquiring ProducerId" in caplog.text, f"client {number}: {caplog.text}"
 
 
 def test_commands_reach_the_partition_of_their_routing_key(broker: Broker) -> None:

@@ -42,6 +42,7 @@ class Traffic:
         self._sent: dict[bytes, float] = {}
         self._took: dict[bytes, float] = {}
         self._outlet = Outlet(settings, KafkaClients(), linger_ms=0)
+        self._outlet.require_topics()
         trouble = Trouble()
         own = {"group_id": "streams-demo", "enable_auto_commit": False, "isolation_level": "read_committed"}
         self._consumer = KafkaClients().consumer(client_properties(settings, trouble, **own))
