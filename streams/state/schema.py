@@ -209,4 +209,5 @@ TABLES: Final = (
     "slices",
     "flows",
     "members",
+    "over",
 )

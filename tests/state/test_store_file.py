@@ -11,6 +11,7 @@ from streams.codec import encode
 from streams.model import Meta
 from streams.state.errors import StoreUnusableError
 from streams.state.keys import META_KEY
+from streams.state.schema import TABLES
 from streams.state.store import Store
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def test_a_cleared_store_is_as_a_fresh_one(tmp_path: Path) -> None:
     store.clear()
     assert (store.meta, store.changelog_position, store.saved_at) == (None, 0, 0)
     assert list(store.dump()) == []
+    names = store.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    assert {name for (name,) in names} == {*TABLES, "state"}
     store.close()
 
 

@@ -157,11 +157,12 @@ def _page(p: Partition, part: Part, command: ContinueSlice) -> None:
 
 
 def _passed(p: Partition, part: Part) -> set[int]:
-    """The zones without a row that could match."""
-    if part.start.filter.invocation_ids is not None:
+    """The zones without a row that could match. Whoever names ids, flows or parents looks at these only."""
+    wanted = part.start.filter
+    if (wanted.invocation_ids, wanted.flow_ids, wanted.parent_ids) != (None, None, None):
         return set()
     rows = ((row.seq, row.invoke.invocation) for row in p.in_order())
-    return passed(part.start.filter, part.cursor, part.cutoff, rows)
+    return passed(wanted, part.cursor, part.cutoff, rows)
 
 
 def _candidates(p: Partition, part: Part) -> list[tuple[int, Row | None]]:
