@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from itertools import islice
 from math import ceil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -55,6 +57,12 @@ _PAGE_EVERY = 2
 _PAGE_EVERY_CALM = 4
 """Likewise where clients wait for the turns."""
 
+_AT_LAST = 2 * _PAGE_EVERY_CALM
+"""Most turns that a page waits for those that hold up clients' commands."""
+_OF_CLIENTS = frozenset({Invoke, Act})
+_LOOKED_AT = 64
+"""Number of records, of a partition's next ones, among which a client's command is looked for."""
+
 
 def pages_a_turn(partitions: int, *, waited_for: bool) -> int:
     """Number of partitions, out of `partitions`, that do a page in one turn: fewer where clients wait for it.
@@ -80,7 +88,7 @@ def take_inputs(
     had: Container[PartitionTask],
     most: int | None = None,
 ) -> list[PartitionInput]:
-    """The input of each partition in this turn. `pages` of them do a page, those first that have waited longest.
+    """The input of each partition in this turn. `pages` of them do a page, those first whose pages hold up clients.
 
     The other half does its pages while Kafka commits this turn, when the loop would only wait. For now, they do the
     commands before their page.
@@ -90,7 +98,7 @@ def take_inputs(
     """
     inputs = []
     left = most
-    for task in sorted(tasks, key=attrgetter("page_turn")):
+    for task in sorted(tasks, key=partial(_place_in_line, turn=turn)):
         input_ = take_input(task, with_page=pages > 0 and task not in had, most=left)
         if left is not None:
             left -= len(input_.items)
@@ -105,13 +113,39 @@ def take_inputs(
 def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[PartitionInput]:
     """The inputs of partitions whose backlog begins with a page; at most `pages` of them."""
     inputs: list[PartitionInput] = []
-    for task in sorted(tasks, key=attrgetter("page_turn")):
+    for task in sorted(tasks, key=partial(_place_in_line, turn=turn)):
         if len(inputs) == pages:
             break
         if task.backlog and _begins_with_page(task):
             inputs.append(take_input(task))
             task.page_turn = turn
     return inputs
+
+
+def held_up(tasks: Iterable[PartitionTask], had: Container[PartitionTask]) -> int:
+    """Number of partitions, of those that have had no page in this turn, where a client's command waits for one."""
+    return sum(_client_waits(task) for task in tasks if task not in had)
+
+
+def _place_in_line(task: PartitionTask, turn: int) -> tuple[bool, int]:
+    """Who does a page first: whoever holds up a client's command, or has waited long; then who has waited longest."""
+    first = turn - task.page_turn > _AT_LAST or _client_waits(task)
+    return not first, task.page_turn
+
+
+def _client_waits(task: PartitionTask) -> bool:
+    """True if a page and then a client's command are among the next records: by the log's order the page comes first.
+
+    As each page is followed by the next one in the log, that is so for all that clients send beside a batch.
+    """
+    if not task.running_table.meta.page_outstanding:
+        return False
+    page = False
+    for item in islice(task.backlog, _LOOKED_AT):
+        if page and type(item.command) in _OF_CLIENTS:
+            return True
+        page = page or is_page(item.command)
+    return False
 
 
 def late_pages(tasks: Iterable[PartitionTask]) -> set[int]:

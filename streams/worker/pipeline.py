@@ -6,16 +6,19 @@ parts:
 1. Ahead, while the turn before it is committed: the pages of partitions that had none in that turn, on SQLite only.
 2. In the loop: whatever has been consumed for all partitions, and the pages of those that had none in the first part.
 
-About half of the partitions do a page in each turn, a quarter where clients wait: whoever has waited longest first, and
-none does two. The SQLite transaction of a partition worked ahead holds two turns: it is committed with the second one.
-If a turn is not committed or a partition goes away, what was done ahead is void; the input is read again.
+About half of the partitions do a page in each turn, a quarter where clients wait: first where a client's command waits
+behind the page, then whoever has waited longest. None does two. In the second part, each partition where a client's
+command waits behind a page does that page: by the log's order the page comes first, and each is followed by the next.
+
+The SQLite transaction of a partition worked ahead holds two turns: it is committed with the second one. If a turn is
+not committed or a partition goes away, what was done ahead is void; the input is read again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.worker.intake import pages_a_turn, take_inputs, take_pages
+from streams.worker.intake import held_up, pages_a_turn, take_inputs, take_pages
 from streams.worker.turn import Turn
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ class Pipeline:
         """The second part of a turn: the input of the `suspects`; `running`: number of partitions that run."""
         turn = self.take() or self.new_turn()
         had = turn.had_a_page()
-        pages = self._pages(running) - len(had)
+        pages = max(self._pages(running) - len(had), held_up(suspects, had))
         turn.apply(self._culprit.marked(take_inputs(suspects, number, pages, had, self._culprit.most)))
         return turn
 

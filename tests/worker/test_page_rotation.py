@@ -40,7 +40,7 @@ from streams.model import (
 )
 from streams.state.store import Store
 from streams.state.table import Table
-from streams.worker.intake import pages_a_turn, take_inputs, take_pages, with_pages
+from streams.worker.intake import held_up, pages_a_turn, take_inputs, take_pages, with_pages
 from streams.worker.items import items_of
 from streams.worker.page_sizes import FIRST
 from streams.worker.task import PartitionTask
@@ -113,6 +113,22 @@ def test_who_has_waited_longest_is_first(tasks: list[PartitionTask]) -> None:
     assert [input_.task for input_ in take_inputs(tasks, 0, 2, ())] == [first, second]
     _log(first, _page(0))
     assert [input_.task for input_ in take_inputs(tasks, 1, 2, ())] == [third, first]
+
+
+def test_pages_that_hold_up_clients_are_first(tasks: list[PartitionTask]) -> None:
+    """Not those with a worker's records behind them; and a page that nobody waits for has its turn in the end."""
+    quiet, busy, *_ = tasks
+    idle = ControlSlice(ENGINE_VERSION, 0, "other", SliceOperation.PAUSE)
+    taken = []
+    for turn in range(8, 20):
+        for task, behind in ((quiet, idle), (busy, Act("i", Action.KILL))):
+            if not task.backlog:
+                _log(task, _page(task.partition), behind)
+        assert held_up([quiet, busy], ()) == 1
+        assert held_up([quiet, busy], [busy]) == 0
+        taken += [input_.task for input_ in take_inputs([quiet, busy], turn, 1, ()) if input_.page is not None]
+    assert taken[0] is busy
+    assert 1 <= taken.count(quiet) <= 2
 
 
 def test_what_stands_before_a_page_does_not_wait_for_it(tasks: list[PartitionTask]) -> None:
