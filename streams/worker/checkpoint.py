@@ -118,9 +118,10 @@ class Checkpoint:
         positions: dict[int, int] = {}
         # 1
         _retrying(self._producer.begin_transaction)
-        if not self._watch.confirmed(_GIVE_UP_S):
-            raise TransactionAbortedError(f"no answer within {_GIVE_UP_S:.0f} s whether the topics are the same")
+        confirmed = self._watch.confirmed(_GIVE_UP_S)
         self._began = began = time.monotonic()
+        if not confirmed:
+            raise TransactionAbortedError(f"no answer within {_GIVE_UP_S:.0f} s whether the topics are the same")
         try:
             self._produce_all(outbox, tasks, positions)
         except KafkaException as error:

@@ -68,6 +68,7 @@ class Connections:
         admin = clients.admin(settings.kafka_properties())
         self.watch = TopicWatch(admin, topics)
         self.standstill = Standstill(admin, topics)
+        self._metadata: Any = None
         self._open_producer()
         self._open_consumer()
 
@@ -99,6 +100,24 @@ class Connections:
             messages = [first, *(self.consumer.consume(most - 1, timeout=0) if most > 1 else [])]
         return [message for message in messages if self._is_record(message)]
 
+    def group_metadata(self) -> Any:
+        """What the consumer says of itself to the group, with which a turn is committed.
+
+        Raises:
+            ConsumerFencedError: the group has let this consumer go and taken it in again, without a word about its
+                partitions. A member with an id of its own that is away for longer than its session, in the middle of a
+                rebalance, gets a new name at once; librdkafka then goes on with the partitions that it had, although
+                others may have had them meanwhile.
+        """
+        made = self.consumer.consumer_group_metadata()
+        known = self._rebalance.member
+        # The name is part of the metadata: as long as they are the same, it is.
+        if made != self._metadata and self._settings.worker_id is not None and known:
+            if known != (now := self.consumer.memberid()):
+                raise ConsumerFencedError(f"the group has let it go and taken it in again: {known} is now {now}")
+            self._metadata = made
+        return made
+
     def lost(self) -> list[PartitionError]:
         """The partitions whose next record turned out to be deleted since the last call."""
         lost, self._lost = self._lost, []
@@ -115,6 +134,10 @@ class Connections:
                 raise
             return False
         self.consumer.resume([place])
+        # librdkafka's thread for a broker sleeps for a second if all that it reads is paused, as it was at the first
+        # seek. A seek wakes it, a resume does not.
+        with contextlib.suppress(KafkaException):
+            self.consumer.seek(place)
         return True
 
     def pause(self, partition: int) -> None:
@@ -151,6 +174,7 @@ class Connections:
             raise StreamsError(self._shared_id(f"its place in the group was taken {often}: {why}"))
         self._close_consumer()
         self._rebalance.take()
+        self._rebalance.member = ""
         self._open_consumer()
 
     def _open_consumer(self) -> None:

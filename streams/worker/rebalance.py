@@ -20,6 +20,8 @@ class Rebalance:
         self.assigned: set[int] = set()
         self.revoked: set[int] = set()
         self.lost: set[int] = set()
+        self.member = ""
+        """The group's name for this consumer, as it was when it got its first partition."""
 
     def on_assign(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         """Note new partitions, paused until they are taken over."""
@@ -28,6 +30,7 @@ class Rebalance:
         if placed:
             consumer.pause(placed)
         self.assigned |= {tp.partition for tp in placed}
+        self.member = self.member or consumer.memberid()
 
     def on_revoke(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         """Note partitions given up in good order: the last turn is committed."""
@@ -45,6 +48,7 @@ class Rebalance:
         gone = {tp.partition for tp in partitions}
         self.lost |= gone
         self.assigned -= gone
+        self.member = ""
 
     def take(self) -> tuple[set[int], set[int], set[int]]:
         """(assigned, revoked, lost) since the last call."""

@@ -134,10 +134,10 @@ class Worker:
     def _step(self) -> bool:
         try:
             items = self._consume()
+            self._metadata = metadata = self.connections.group_metadata()
         except ConsumerFencedError as error:
             self._replace_consumer(str(error))
             return False
-        self._metadata = metadata = self.connections.consumer.consumer_group_metadata()
         self._follow_group()
         sort_in(self.tasks, items)
         for lost in self.connections.lost():
@@ -311,7 +311,7 @@ class Worker:
         self._observer.gave_up("turn")
         try:
             self.connections.checkpoint.abort()
-        except (ProducerFencedError, KafkaFailureError) as error:
+        except (ProducerFencedError, TransactionAbortedError, KafkaFailureError) as error:
             self._replace_producer(str(error))
             return
         self._claim_all()

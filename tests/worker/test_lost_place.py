@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from streams.config import Topic
 from streams.errors import StreamsError
+from streams.kafka.errors import TransactionAbortedError
 from support.service.worker_world import PARTITIONS, World, invocations
 
 if TYPE_CHECKING:
@@ -87,6 +88,32 @@ def test_a_lost_place_is_taken_again(world: World, monkeypatch: pytest.MonkeyPat
     world.run_until_idle()
     assert len(world.statuses()) == len(world.signals()) == 30
     world.assert_log_and_changelog_agree()
+
+
+def test_a_member_taken_in_again_without_a_word_takes_its_partitions_over_again(world: World) -> None:
+    """By a new name: others may have had its partitions, and the group would accept what it commits."""
+    before = _worker(world).connections.consumer
+    before._member.id = "another"
+    world.invoke(*invocations(range(20, 30)))
+    world.run_until_idle()
+    assert _worker(world).connections.consumer is not before
+    assert len(world.statuses()) == len(world.signals()) == 30
+    world.assert_log_and_changelog_agree()
+
+
+def test_an_abort_that_fails_is_left_to_a_new_producer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the error is: the new one settles the transaction."""
+    before = _worker(world).connections.checkpoint
+
+    def fail() -> None:
+        raise TransactionAbortedError("once more")
+
+    monkeypatch.setattr(before, "commit", lambda *_: fail())
+    monkeypatch.setattr(before, "abort", fail)
+    world.invoke(*invocations(range(20, 30)))
+    world.run_until_idle()
+    assert _worker(world).connections.checkpoint is not before
+    assert len(world.statuses()) == len(world.signals()) == 30
 
 
 def test_a_place_lost_twice_within_a_minute_stops_the_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
