@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from streams.client import ProgressReader
+from streams.client import BatchTimeoutError, ProgressReader
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from streams.model import BatchProgress
 
 _PATIENCE_S = 10.0
-_PAUSE_S = 0.5
 
 
 def wait_until_known(connection: Connection, batch_id: str) -> BatchProgress:
@@ -24,12 +22,10 @@ def wait_until_known(connection: Connection, batch_id: str) -> BatchProgress:
     Raises:
         StreamsError: the batch did not become known in time.
     """
-    deadline = time.monotonic() + _PATIENCE_S
-    while (progress := ProgressReader(*connection).latest().get(batch_id)) is None:
-        if time.monotonic() > deadline:
-            raise unknown(batch_id)
-        time.sleep(_PAUSE_S)
-    return progress
+    try:
+        return next(ProgressReader(*connection).follow(batch_id, _PATIENCE_S))
+    except BatchTimeoutError:
+        raise unknown(batch_id) from None
 
 
 def unknown(batch_id: str) -> StreamsError:

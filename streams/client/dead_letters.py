@@ -83,7 +83,7 @@ class DeadLetterReader:
             BrokerUnavailableError: not read to the end within `timeout` seconds, or no broker at all.
             TopicMissingError: nothing to read from.
         """
-        with tail(self._settings, self._clients, Topic.DEAD_LETTERS) as letters:
+        with tail(self._settings, self._clients, Topic.DEAD_LETTERS, goes_on=False) as letters:
             found = list(map(dead_letter, letters.read_to_end(timeout)))
         return sorted(found, key=lambda each: (each.timestamp, each.partition, each.offset))
 

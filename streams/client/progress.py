@@ -52,7 +52,7 @@ class _Reader(Generic[_Progress]):
             TopicMissingError: nothing to read from.
         """
         latest: dict[str, _Progress | None] = {}
-        with tail(self._settings, self._clients, self._topic) as records:
+        with tail(self._settings, self._clients, self._topic, goes_on=False) as records:
             for message in records.read_to_end(timeout):
                 key = _key(message)
                 try:

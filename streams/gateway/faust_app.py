@@ -10,7 +10,7 @@ import faust
 
 from streams import codec
 from streams.config import Topic
-from streams.gateway.faust_fixes import AwaitableTable, OrderedConsumer, RenewingProducer
+from streams.gateway.faust_fixes import AwaitableTable, OrderedConsumer, PromptTables, RenewingProducer
 from streams.gateway.faust_gathering import gathered
 from streams.gateway.faust_options import app_options
 from streams.gateway.merge import SliceRecord, merge_chunk
@@ -33,6 +33,8 @@ What comes after a quiet time is merged at once.
 """
 
 _HEARTBEATS_A_SESSION = 3
+_HEARTBEAT_S = 1.0
+"""Longest time between two heartbeats: a member learns of a rebalance by the answer to one."""
 _REQUEST_S = 90.0
 # By default, brokers refuse shorter ones, and Faust then waits forever.
 _SHORTEST_SESSION_S = 6.0
@@ -61,7 +63,7 @@ def _options(settings: Settings, source: SliceTopic, scratch: Path) -> dict[str,
     return {
         "producer_linger": 0,
         **app_options(settings.kafka_properties()),
-        "broker_heartbeat_interval": session_s / _HEARTBEATS_A_SESSION,
+        "broker_heartbeat_interval": min(_HEARTBEAT_S, session_s / _HEARTBEATS_A_SESSION),
         # Faust refuses a session timeout longer than that of a request.
         "broker_request_timeout": max(_REQUEST_S, session_s),
         "broker_session_timeout": session_s,
@@ -73,6 +75,7 @@ def _options(settings: Settings, source: SliceTopic, scratch: Path) -> dict[str,
         "store": "memory://",
         # If it waited, Faust would commit twice on a stop, and the second commit would fail without a transaction.
         "stream_wait_empty": False,
+        "TableManager": PromptTables,
         "topic_disable_leader": True,
         "topic_replication_factor": source.replicas,
         "value_serializer": "raw",

@@ -35,6 +35,16 @@ TIMEOUT_S: Final = 10.0
 """Longest time for an answer of Kafka, seconds."""
 
 
+HEARTBEAT_MS: Final = 500
+"""Longest time between two heartbeats of a group's member, which learns of a rebalance by the answer to one."""
+_AGAIN: Final = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 1_000}
+"""When librdkafka connects again. With its default of 10 s, clients stand still for that long after Kafka is back; and
+the first of the two is twice the time after which a new client connects to the broker that leads what it reads."""
+_PROMPT: Final = {"fetch.wait.max.ms": 100, "fetch.error.backoff.ms": 50, "fetch.queue.backoff.ms": 5}
+"""How long a consumer leaves a partition aside while it waits for others, or after an error, or for a full queue. The
+defaults are half a second, and a second."""
+
+
 class Clients(Protocol):
     """Makes Kafka clients; tests pass those of an in-memory cluster."""
 
@@ -115,7 +125,7 @@ class KafkaClients:
 def _made(kind: Callable[..., _Client], properties: Mapping[str, Any]) -> _Client:
     _freeing()
     try:
-        return kind(dict(properties), logger=log)
+        return kind({**_AGAIN, **properties}, logger=log)
     except KafkaException as error:
         raise ConfigError(f"Kafka client: {error.args[0].str()}; see STREAMS_KAFKA_* in the settings") from error
 
@@ -140,6 +150,16 @@ def client_properties(settings: Settings, trouble: Trouble, **own: Any) -> dict[
     return {"log_level": 0, **settings.kafka_properties(), **fixed, "error_cb": trouble}
 
 
+def reader_properties(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, Any]:
+    """Properties of a consumer outside the worker, likewise."""
+    return {**_PROMPT, **client_properties(settings, trouble, **own)}
+
+
+def heartbeat_ms(settings: Settings) -> int:
+    """Time between two heartbeats of a member of a group, ms."""
+    return max(100, min(HEARTBEAT_MS, settings.session_timeout_ms // 5))
+
+
 def command_producer(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, Any]:
     """Properties of a client's producer of commands. The settings override what is its `own`."""
     chosen = settings.kafka_properties()
@@ -153,8 +173,7 @@ def command_consumer(settings: Settings, worker_id: str | None) -> dict[str, Any
     """Properties of the group's consumer of `commands`.
 
     `auto.offset.reset=error`: below the log's start the worker stops; librdkafka's default would silently read the
-    whole log again. The local queue is small, and a full one is checked again after 5 ms: the default of 1 s would
-    stall a busy partition.
+    whole log again. The local queue is small.
     """
     properties: dict[str, Any] = {
         "group.id": settings.group_id,
@@ -164,12 +183,10 @@ def command_consumer(settings: Settings, worker_id: str | None) -> dict[str, Any
         "auto.offset.reset": "error",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.session_timeout_ms,
-        "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 5),
+        "heartbeat.interval.ms": heartbeat_ms(settings),
         "max.poll.interval.ms": 300_000,
         "queued.max.messages.kbytes": 16_384,
-        "fetch.queue.backoff.ms": 5,
-        "fetch.wait.max.ms": 100,
-        "fetch.error.backoff.ms": 50,
+        **_PROMPT,
         "fetch.message.max.bytes": 2 * MAX_RECORD_BYTES,
         **settings.kafka_properties(),
     }
@@ -191,7 +208,7 @@ def changelog_reader(settings: Settings) -> dict[str, Any]:
         "auto.offset.reset": "error",
         "enable.partition.eof": False,
         "queued.max.messages.kbytes": 32_768,
-        "fetch.queue.backoff.ms": 5,
+        **_PROMPT,
         "fetch.wait.max.ms": 10,
         "fetch.message.max.bytes": 2 * MAX_RECORD_BYTES,
         **settings.kafka_properties(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from streams.errors import StreamsError
-from streams.kafka.clients import MAX_RECORD_BYTES, TIMEOUT_S, Trouble, client_properties
+from streams.kafka.clients import MAX_RECORD_BYTES, TIMEOUT_S, Trouble, reader_properties
 from streams.kafka.errors import PARTITION_EOF, BrokerUnavailableError, is_record
 from streams.kafka.topics import require
 
@@ -24,6 +24,7 @@ _CHUNK = 1_000
 _ENDS_AFTER_S = 0.5
 """A reader that has not met the end by then asks where it is, seconds: of a topic that is written to all the time, it
 would never meet the end."""
+_IN_VAIN_MS = 10
 _ASKS_FOR_S = 2.0
 """Longest wait for the end of a partition while reading, seconds."""
 
@@ -95,6 +96,7 @@ def tail(
     partition: int | None = None,
     since: Mapping[int, int] | None = None,
     last: int | None = None,
+    goes_on: bool = True,
 ) -> Iterator[Tail]:
     """A `Tail` with a connection of its own, for the length of the context.
 
@@ -105,6 +107,7 @@ def tail(
         partition: read this one only.
         since: first offset by partition; absent: the beginning.
         last: begin this many offsets before each partition's end instead.
+        goes_on: it is read for longer than to its end, so that the broker is asked ten times a second, and not more.
 
     Raises:
         BrokerUnavailableError, TopicMissingError: nothing to read from.
@@ -119,9 +122,12 @@ def tail(
         "isolation_level": "read_committed",
         "fetch_message_max_bytes": MAX_RECORD_BYTES,
         "auto_offset_reset": "earliest",  # records that were there when the end was asked for may be deleted by now
-        **({} if "fetch.wait.max.ms" in settings.kafka_properties() else {"fetch_wait_max_ms": 100}),
     }
-    consumer = clients.consumer(client_properties(settings, trouble, **own))
+    properties = reader_properties(settings, trouble, **own)
+    if not goes_on:
+        # The end is known once the broker has been asked for more in vain.
+        properties["fetch.wait.max.ms"] = _IN_VAIN_MS
+    consumer = clients.consumer(properties)
     try:
         [(name, found)] = require(consumer, settings, trouble, topic).items()
         if partition is not None and partition not in found.partitions:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from aiokafka.producer.sender import InitPIDHandler, Sender
 from faust.tables.base import Collection
 from faust.transport.consumer import Consumer as AnyConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
-from streams.gateway.faust_fixes import AskingThread, AwaitableTable, OrderedConsumer
+from streams.gateway import faust_fixes
+from streams.gateway.faust_fixes import AskingThread, AwaitableTable, OrderedConsumer, PromptTables
 
 
 @pytest.mark.parametrize(
@@ -20,6 +24,7 @@ from streams.gateway.faust_fixes import AskingThread, AwaitableTable, OrderedCon
     [
         (AIOKafkaConsumerThread, "_highwaters"),
         (AIOKafkaConsumerThread, "_ensure_consumer"),
+        (AIOKafkaConsumerThread, "_create_worker_consumer"),
         (Consumer, "_new_consumer_thread"),
         (AnyConsumer, "_new_offset"),
         (AnyConsumer, "_add_gap"),
@@ -74,6 +79,34 @@ def test_end_of_the_changelog_is_asked_for() -> None:
             return Client()
 
     assert asyncio.run(Thread()._highwaters(["p"])) == {"p": 7}
+
+
+def test_whoever_waits_for_the_changelogs_next_record_soon_looks_where_its_end_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not after five seconds; a record that is there is taken, and an error is passed on."""
+    monkeypatch.setattr(faust_fixes, "_IN_VAIN_S", 0.01)
+
+    async def story() -> tuple[str, bool]:
+        app: Any = SimpleNamespace(
+            FlowControlQueue=partial(ThrowableQueue, flow_control=FlowControlEvent()),
+            conf=SimpleNamespace(stream_buffer_maxsize=10),
+        )
+        tables = PromptTables(app)
+        queue = tables.changelog_queue
+        assert tables.changelog_queue is queue
+        queue._flow_control.resume()
+        await queue.put("record")
+        taken = await queue.get()
+        try:
+            await asyncio.wait_for(queue.get(), timeout=60.0)
+        except TimeoutError:
+            await queue.throw(KeyError())
+        with pytest.raises(KeyError):
+            await queue.get()
+        return taken, queue.empty()
+
+    assert asyncio.run(story()) == ("record", True)
 
 
 class Sending(AwaitableTable):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def ends(settings: Settings, topic: Topic) -> dict[int, int]:
     """The offset after the last committed record, by partition."""
-    with tail(settings, KafkaClients(), topic) as records:
+    with tail(settings, KafkaClients(), topic, goes_on=False) as records:
         return records.ends()
 
 
@@ -40,6 +40,6 @@ def record_counts(
         KafkaException: the topic cannot be read.
         BadRecordError: a record is not one of the protocol.
     """
-    with tail(settings, KafkaClients(), topic, since=since) as records:
+    with tail(settings, KafkaClients(), topic, since=since, goes_on=False) as records:
         values = (message.value() or b"" for message in records.read_to_end(math.inf))
         return Counter(name for value in values if (name := kind(codec.decode(value))) is not None)

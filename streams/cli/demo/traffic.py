@@ -22,7 +22,7 @@ from streams.cli.demo.workload import ORDERS, QUICK
 from streams.client import Delivery, DeliveryError, new_invocation_id
 from streams.client.outlet import Outlet
 from streams.config import Topic
-from streams.kafka.clients import KafkaClients, Trouble, client_properties
+from streams.kafka.clients import KafkaClients, Trouble, reader_properties
 from streams.kafka.topics import require
 from streams.model import Invocation, Invoke
 
@@ -45,7 +45,7 @@ class Traffic:
         self._outlet.require_topics()
         trouble = Trouble()
         own = {"group_id": "streams-demo", "enable_auto_commit": False, "isolation_level": "read_committed"}
-        self._consumer = KafkaClients().consumer(client_properties(settings, trouble, **own))
+        self._consumer = KafkaClients().consumer(reader_properties(settings, trouble, **own))
         [(name, found)] = require(self._consumer, settings, trouble, Topic.SIGNALS).items()
         self._consumer.assign([TopicPartition(name, each, OFFSET_END) for each in found.partitions])
 

@@ -76,7 +76,7 @@ class Waiting:
         """The batch has begun, and the state of each slice; a partition that has not begun it is absent."""
         begun, found = False, {}
         deadline = time.monotonic() + _READ_S
-        with tail(*self._connection, Topic.BATCH_SLICES) as records:
+        with tail(*self._connection, Topic.BATCH_SLICES, goes_on=False) as records:
             while not records.caught_up and time.monotonic() < deadline:
                 for message in records.poll():
                     batch_id = (message.key() or b"").decode(errors="replace").rpartition("/")[0]

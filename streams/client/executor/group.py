@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streams.client.executor.run import AssignedPartition
 from streams.client.executor.watermark import Watermark
 from streams.config import Topic
-from streams.kafka.clients import MAX_RECORD_BYTES, Trouble, client_properties
+from streams.kafka.clients import MAX_RECORD_BYTES, Trouble, client_properties, heartbeat_ms, reader_properties
 from streams.kafka.errors import NO_OFFSET, TopicMissingError, is_record
 from streams.kafka.topic_ids import Remade, TopicIds, topic_id
 
@@ -81,7 +81,7 @@ class Group:
         self._ids = TopicIds(admin, {self._topic: self._topic_id})
         more: dict[str, Any] = {
             "session_timeout_ms": self._settings.session_timeout_ms,
-            "heartbeat_interval_ms": max(100, self._settings.session_timeout_ms // 5),
+            "heartbeat_interval_ms": heartbeat_ms(self._settings),
             "partition_assignment_strategy": "cooperative-sticky",
             "enable_auto_offset_store": False,
             **({} if instance_id is None else {"group_instance_id": instance_id}),
@@ -112,7 +112,13 @@ class Group:
     def resume(self) -> None:
         """Take signals again after `pause`."""
         self.paused = False
-        self._consumer.resume([TopicPartition(self._topic, each) for each in self.owned])
+        places = [TopicPartition(self._topic, each) for each in self.owned]
+        self._consumer.resume(places)
+        # librdkafka's thread for a broker sleeps for a second while all is paused. A seek wakes it, a resume does not.
+        with contextlib.suppress(KafkaException):
+            for place in self._consumer.position(places):
+                if place.offset >= 0:
+                    self._consumer.seek(place)
 
     def lag(self) -> dict[int, int]:
         """Number of signals that were not taken yet, by partition, where the end of the log is known."""
@@ -265,7 +271,7 @@ def _committed(consumer: Any, partitions: list[TopicPartition]) -> list[TopicPar
 
 def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[str, Any]:
     """Properties of a consumer of signals; `more` has `_` for the dots."""
-    return client_properties(
+    return reader_properties(
         settings,
         Trouble(),
         group_id=group_id,
@@ -273,8 +279,6 @@ def consumer_properties(settings: Settings, group_id: str, **more: Any) -> dict[
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         queued_max_messages_kbytes=16_384,
-        # With the default, a full local queue would be checked again only after a second.
-        fetch_queue_backoff_ms=5,
         fetch_message_max_bytes=MAX_RECORD_BYTES,
         **more,
     )
