@@ -25,6 +25,7 @@ _ENDS_AFTER_S = 0.5
 """A reader that has not met the end by then asks where it is, seconds: of a topic that is written to all the time, it
 would never meet the end."""
 _IN_VAIN_MS = 10
+"""How long the broker waits for more records, ms: a reader knows that it is at the end once it has asked in vain."""
 _ASKS_FOR_S = 2.0
 """Longest wait for the end of a partition while reading, seconds."""
 
@@ -107,7 +108,7 @@ def tail(
         partition: read this one only.
         since: first offset by partition; absent: the beginning.
         last: begin this many offsets before each partition's end instead.
-        goes_on: it is read for longer than to its end, so that the broker is asked ten times a second, and not more.
+        goes_on: it is read beyond its end; else the end is met sooner.
 
     Raises:
         BrokerUnavailableError, TopicMissingError: nothing to read from.
@@ -122,12 +123,9 @@ def tail(
         "isolation_level": "read_committed",
         "fetch_message_max_bytes": MAX_RECORD_BYTES,
         "auto_offset_reset": "earliest",  # records that were there when the end was asked for may be deleted by now
+        **({} if goes_on else {"fetch_wait_max_ms": _IN_VAIN_MS}),
     }
-    properties = reader_properties(settings, trouble, **own)
-    if not goes_on:
-        # The end is known once the broker has been asked for more in vain.
-        properties["fetch.wait.max.ms"] = _IN_VAIN_MS
-    consumer = clients.consumer(properties)
+    consumer = clients.consumer(reader_properties(settings, trouble, **own))
     try:
         [(name, found)] = require(consumer, settings, trouble, topic).items()
         if partition is not None and partition not in found.partitions:

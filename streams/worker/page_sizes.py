@@ -24,6 +24,8 @@ SIGNAL_COST = 1.5
 """Cost of a page with a signal for each row, as a multiple of its time: signals are produced after it."""
 ANSWER_COST = 5.0
 """Likewise if the signals ask executors to cancel: each answer is a command."""
+_PAGE_ITSELF_MS = 0.8
+"""Time of a page whatever is in it, which nothing follows: charged too, it would make small pages yet smaller."""
 TURN_S = 0.25
 """Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100
@@ -195,34 +197,44 @@ class TunedSizes:
         return PageSizes(min(sizes.max_scanned for sizes in known), min(sizes.max_matched for sizes in known))
 
     def learn(
-        self, pages: Sequence[Measured], others: Sequence[MeasuredPieces], budget_ms: float, *, waited_for: bool = False
+        self, pages: Sequence[Measured], others: Sequence[MeasuredPieces], budget_ms: float, usual: int | None = None
     ) -> None:
         """Tune the sizes by the pages of one turn, those of no batch included, which had `budget_ms` together.
 
-        What follows from pages counts only where clients wait for it.
+        `usual`: where clients wait, the usual number of pages in a turn; they have the budget. Pages besides, which
+        held up clients, do not make the next ones smaller. What follows from a page counts then, too.
         """
-        if waited_for:
-            pages = [page._replace(took_ms=page.cost * page.took_ms) for page in pages]
+        if usual is not None:
+            pages = [page._replace(took_ms=_charged_ms(page)) for page in pages]
         took = [page.took_ms for page in pages] + [page.took_ms for page in others]
-        done = {page.partition for page in pages} | {page.partition for page in others}
-        for partition in done & self._bytes.keys():
-            self._bytes[partition] = int(_REGROWS * self._bytes[partition]) + 1
-            if self._bytes[partition] >= MAX_BYTES:
-                del self._bytes[partition]
+
+        def factor_of(took_ms: float) -> float:
+            if usual is None:
+                return _factor(took_ms, took, budget_ms)
+            return min(_STEP, budget_ms / min(len(took), usual) / max(took_ms, 0.01))
+
+        self._regrow({page.partition for page in pages} | {page.partition for page in others})
         for page in pages:
             batches = self._batches[page.partition]
             sizes = batches.pop(page.batch_id, self._first)
             if not page.last:
-                batches[page.batch_id] = tuned(sizes, page, _factor(page.took_ms, took, budget_ms))
+                batches[page.batch_id] = tuned(sizes, page, factor_of(page.took_ms))
             if len(batches) > _BATCHES:
                 del batches[next(iter(batches))]
         largest = LARGEST._replace(max_due=self._most_due)
         for other in others:
             if other.filled:
-                factor = _factor(other.took_ms, took, budget_ms)
+                factor = factor_of(other.took_ms)
                 high = getattr(largest, other.size)
                 low = min(getattr(SMALLEST, other.size), high)
                 self._pieces[other.partition][other.size] = _next(other.allowed, factor, low, high)
+
+    def _regrow(self, done: set[int]) -> None:
+        """Let the byte limits of partitions that have done a page grow again after a cut."""
+        for partition in done & self._bytes.keys():
+            self._bytes[partition] = int(_REGROWS * self._bytes[partition]) + 1
+            if self._bytes[partition] >= MAX_BYTES:
+                del self._bytes[partition]
 
 
 def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
@@ -241,6 +253,12 @@ def tuned(sizes: PageSizes, page: Measured, factor: float) -> PageSizes:
     if factor < 1 and page.matched:
         return sizes._replace(max_matched=_next(page.matched, factor, SMALLEST[1], LARGEST[1]))
     return sizes
+
+
+def _charged_ms(page: Measured) -> float:
+    """Its time, with that of what follows from its rows."""
+    itself = min(page.took_ms, _PAGE_ITSELF_MS)
+    return itself + page.cost * (page.took_ms - itself)
 
 
 def _factor(took_ms: float, all_took_ms: Sequence[float], budget_ms: float) -> float:

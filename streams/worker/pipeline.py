@@ -64,8 +64,8 @@ class Pipeline:
     def turn(self, suspects: Sequence[PartitionTask], running: int, number: int) -> Turn:
         """The second part of a turn: the input of the `suspects`; `running`: number of partitions that run."""
         turn = self.take() or self.new_turn()
-        had = turn.had_a_page()
-        pages = max(self._pages(running) - len(had), held_up(suspects, had))
+        had, turn.usual_pages = turn.had_a_page(), self._pages(running)
+        pages = max(turn.usual_pages - len(had), held_up(suspects, had))
         turn.apply(self._culprit.marked(take_inputs(suspects, number, pages, had, self._culprit.most)))
         return turn
 

@@ -88,6 +88,7 @@ class Turn:
         self.ended: Counter[tuple[Status, str]] = Counter()
         self.pages: list[Measured] = []
         self.other_pages: list[MeasuredPieces] = []
+        self.usual_pages = 1
         self.ahead: list[ClockAheadRun] = []
 
     def apply(self, inputs: Sequence[PartitionInput]) -> None:
@@ -142,7 +143,7 @@ class Turn:
         pages_ms = sum(page.took_ms for page in self.pages) + sum(page.took_ms for page in self.other_pages)
         commands_ms = max(0.0, 1_000 * self.commands_s - pages_ms)
         budget.came(self.records, commands_ms, time.perf_counter(), self.answers)
-        self.sizes.learn(self.pages, self.other_pages, budget.ms, waited_for=budget.waited_for)
+        self.sizes.learn(self.pages, self.other_pages, budget.ms, self.usual_pages if budget.waited_for else None)
         self.sizes.learn_commands(self.applied, commands_ms)
 
     def write_ticks(self, tasks: Sequence[PartitionTask], now: int) -> None:

@@ -32,10 +32,10 @@ def test_a_turn_tells_answers_from_what_people_wait_for(tmp_path: Path, monkeypa
             came["answers"] += answers
             super().came(records, commands_ms, now_s, answers)
 
-    def learn(self: TunedSizes, pages: Sequence[Measured], others: Any, budget_ms: float, *, waited_for: bool) -> None:
+    def learn(self: TunedSizes, pages: Sequence[Measured], others: Any, budget_ms: float, usual: int | None) -> None:
         for page in pages:
             costs.setdefault(page.batch_id, set()).add(page.cost)
-        known(self, pages, others, budget_ms, waited_for=waited_for)
+        known(self, pages, others, budget_ms, usual)
 
     known = TunedSizes.learn
     monkeypatch.setattr("streams.worker.worker.Budget", Spy)

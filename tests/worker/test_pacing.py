@@ -39,13 +39,13 @@ def tuned(
     ticks: list[MeasuredPieces] | None = None,
     most: int = 1_000,
     *,
-    waited_for: bool = False,
+    usual: int | None = None,
 ) -> PageSizes:
     """The sizes of a batch after a turn with these pages, `sizes` before it."""
     known = TunedSizes(most)
     known._batches[0][""] = sizes
     known._pieces[0]["max_due"] = sizes.max_due
-    known.learn(pages, ticks or [], budget_ms, waited_for=waited_for)
+    known.learn(pages, ticks or [], budget_ms, usual)
     return known.batches(0)[""]._replace(max_due=known.others(0).max_due)
 
 
@@ -141,14 +141,24 @@ def test_answers_that_a_batch_asked_for_are_nobodys_waiting() -> None:
     assert (budget.ms, budget.waited_for) == (2.5, True)
 
 
-def test_a_page_is_charged_for_what_follows_from_it() -> None:
-    """Its time counts as often as it says where clients wait, beside other pages too; else once."""
+def test_a_page_is_charged_for_what_follows_from_its_rows() -> None:
+    """Where clients wait, as often as it says, but for what a page takes whatever is in it; else nothing."""
     sizes = PageSizes(5_000, 1_000)
-    page = _dense(1_000, 1)._replace(cost=5)
-    assert tuned(sizes, [page], 5, waited_for=True) == sizes
-    assert tuned(sizes, [page], 2.5, waited_for=True) == PageSizes(5_000, 500)
-    assert tuned(sizes, [page._replace(cost=3), page._replace(cost=1)], 4, waited_for=True) == sizes
-    assert tuned(sizes, [page], 1) == sizes
+    page = _dense(1_000, 1.8)._replace(cost=5)
+    assert tuned(sizes, [page], 5.8, usual=1) == sizes
+    assert tuned(sizes, [page], 2.9, usual=1) == PageSizes(5_000, 500)
+    assert tuned(sizes, [_dense(1_000, 0.5)._replace(cost=5)], 0.5, usual=1) == sizes
+    assert tuned(sizes, [page], 1.8) == sizes
+
+
+def test_pages_besides_the_usual_ones_make_the_next_ones_no_smaller() -> None:
+    """Where clients wait, two of a turn that should have one have its time each; two that should be two share it."""
+    sizes = PageSizes(5_000, 1_000)
+    pages = [_dense(1_000, 4), _dense(1_000, 4)]
+    assert tuned(sizes, pages, 4, usual=1) == sizes
+    assert tuned(sizes, pages, 4, usual=2) == PageSizes(5_000, 500)
+    assert tuned(sizes, pages[:1], 4, usual=2) == sizes
+    assert tuned(sizes, pages, 4) == PageSizes(5_000, 500)
 
 
 def test_a_page_is_measured_against_what_it_was_allowed() -> None:

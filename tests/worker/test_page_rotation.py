@@ -120,7 +120,7 @@ def test_pages_that_hold_up_clients_are_first(tasks: list[PartitionTask]) -> Non
     quiet, busy, *_ = tasks
     idle = ControlSlice(ENGINE_VERSION, 0, "other", SliceOperation.PAUSE)
     taken = []
-    for turn in range(8, 20):
+    for turn in range(12):
         for task, behind in ((quiet, idle), (busy, Act("i", Action.KILL))):
             if not task.backlog:
                 _log(task, _page(task.partition), behind)
