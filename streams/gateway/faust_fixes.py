@@ -19,7 +19,9 @@ from faust.tables.manager import TableManager
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
 
 _IN_VAIN_S = 0.5
+"""How long Faust waits for a record of a changelog before it asks whether that was the last one, seconds."""
 _FETCH_WAIT_MS = 200
+"""How long a request for records waits for some."""
 
 log = structlog.get_logger("streams.gateway")
 
@@ -63,13 +65,13 @@ class AwaitableTable(faust.Table[bytes, bytes]):
 class PromptTables(TableManager):
     """Tables that are ready half a second or a second after the last record of their changelog has been read.
 
-    A marker, which is no record, ends a changelog that is written in transactions. So Faust never meets the end, and
-    only looks where its consumer is after it has twice waited for another record in vain: for five seconds each.
+    The last thing in a changelog that is written in transactions is a marker, not a record. Faust waits for a record
+    there: only after two waits of five seconds without one does it ask how far its consumer has read.
     """
 
     @property
     def changelog_queue(self) -> Any:
-        """Faust's queue; whoever waits for a record gets a time-out earlier, which Faust takes for its own."""
+        """Faust's queue, but whoever waits for a record gets a time-out sooner, which Faust takes for its own."""
         if self._changelog_queue is None:
             queue = super().changelog_queue
             take = queue.get
@@ -88,8 +90,8 @@ class AskingThread(AIOKafkaConsumerThread):
     Faust uses the answer to the last fetch. If none has come back yet, the changelog seems empty, the table stays
     empty, and known batches are no longer merged.
 
-    And it waits less for records of some partitions while others have some to read: Faust's 1.5 s are as long again
-    that a partition which has just been assigned waits.
+    Its requests for records also end sooner when there are none: a partition that has just been assigned waits for the
+    end of the request before, which with Faust is 1.5 s.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:

@@ -35,7 +35,7 @@ TIMEOUT_S: Final = 10.0
 """Longest time for an answer of Kafka, seconds."""
 
 
-HEARTBEAT_MS: Final = 500
+_HEARTBEAT_MS: Final = 500
 """Longest time between two heartbeats of a group's member, which learns of a rebalance by the answer to one."""
 _AGAIN: Final = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 1_000}
 """When librdkafka connects again. With its default of 10 s, clients stand still for that long after Kafka is back; and
@@ -157,7 +157,7 @@ def reader_properties(settings: Settings, trouble: Trouble, **own: Any) -> dict[
 
 def heartbeat_ms(settings: Settings) -> int:
     """Time between two heartbeats of a member of a group, ms."""
-    return max(100, min(HEARTBEAT_MS, settings.session_timeout_ms // 5))
+    return max(100, min(_HEARTBEAT_MS, settings.session_timeout_ms // 5))
 
 
 def command_producer(settings: Settings, trouble: Trouble, **own: Any) -> dict[str, Any]:

@@ -87,18 +87,19 @@ def take_inputs(
     pages: int,
     had: Container[PartitionTask],
     most: int | None = None,
+    first: Container[PartitionTask] = (),
 ) -> list[PartitionInput]:
-    """The input of each partition in this turn. `pages` of them do a page, those first whose pages hold up clients.
+    """The input of each partition in this turn. `pages` of them do a page, the `first` ones first.
 
     The other half does its pages while Kafka commits this turn, when the loop would only wait. For now, they do the
     commands before their page.
 
     `turn` is a number that rises from turn to turn. `had`: partitions that have had a page in this turn. `most`: limit
-    on the records of all partitions together.
+    on the records of all partitions together. `first`: as `held_up` tells.
     """
     inputs = []
     left = most
-    for task in sorted(tasks, key=partial(_place_in_line, turn=turn)):
+    for task in sorted(tasks, key=partial(_place_in_line, first=first, turn=turn)):
         input_ = take_input(task, with_page=pages > 0 and task not in had, most=left)
         if left is not None:
             left -= len(input_.items)
@@ -113,7 +114,7 @@ def take_inputs(
 def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[PartitionInput]:
     """The inputs of partitions whose backlog begins with a page; at most `pages` of them."""
     inputs: list[PartitionInput] = []
-    for task in sorted(tasks, key=partial(_place_in_line, turn=turn)):
+    for task in sorted(tasks, key=partial(_place_in_line, first=held_up(tasks), turn=turn)):
         if len(inputs) == pages:
             break
         if task.backlog and _begins_with_page(task):
@@ -122,15 +123,14 @@ def take_pages(tasks: Sequence[PartitionTask], turn: int, pages: int) -> list[Pa
     return inputs
 
 
-def held_up(tasks: Iterable[PartitionTask], had: Container[PartitionTask]) -> int:
-    """Number of partitions, of those that have had no page in this turn, where a client's command waits for one."""
-    return sum(_client_waits(task) for task in tasks if task not in had)
+def held_up(tasks: Iterable[PartitionTask], had: Container[PartitionTask] = ()) -> Sequence[PartitionTask]:
+    """The partitions, of those that have had no page in this turn, where a client's command waits for one."""
+    return [task for task in tasks if task not in had and _client_waits(task)]
 
 
-def _place_in_line(task: PartitionTask, turn: int) -> tuple[bool, int]:
-    """Who does a page first: whoever holds up a client's command, or has waited long; then who has waited longest."""
-    first = turn - task.page_turn > _AT_LAST or _client_waits(task)
-    return not first, task.page_turn
+def _place_in_line(task: PartitionTask, first: Container[PartitionTask], turn: int) -> tuple[bool, int]:
+    """Who does a page first: the `first` ones, and who has waited long; then who has waited longest."""
+    return not (task in first or turn - task.page_turn > _AT_LAST), task.page_turn
 
 
 def _client_waits(task: PartitionTask) -> bool:

@@ -65,8 +65,9 @@ class Pipeline:
         """The second part of a turn: the input of the `suspects`; `running`: number of partitions that run."""
         turn = self.take() or self.new_turn()
         had, turn.usual_pages = turn.had_a_page(), self._pages(running)
-        pages = max(turn.usual_pages - len(had), held_up(suspects, had))
-        turn.apply(self._culprit.marked(take_inputs(suspects, number, pages, had, self._culprit.most)))
+        first = held_up(suspects, had)
+        pages = max(turn.usual_pages - len(had), len(first))
+        turn.apply(self._culprit.marked(take_inputs(suspects, number, pages, had, self._culprit.most, first)))
         return turn
 
     def work_ahead(self, committing: Turn, running: Sequence[PartitionTask], number: int) -> Sequence[PartitionTask]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def ends(settings: Settings, topic: Topic) -> dict[int, int]:
     """The offset after the last committed record, by partition."""
-    with tail(settings, KafkaClients(), topic, goes_on=False) as records:
+    with tail(settings, KafkaClients(), topic) as records:
         return records.ends()
 
 
