@@ -1,7 +1,7 @@
 """Measure the service on a real broker: `python -m bench WHAT [--broker HOST:PORT] [--json FILE]`.
 
 All figures come from one configuration: the worker's default settings. What is not at its default is printed.
-`gate` needs no broker.
+`gate` and `table` need no broker.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from bench import (
     listing,
     memory,
     needle,
+    parts,
     restart,
     restore,
     retention,
@@ -46,6 +47,9 @@ from streams import broker
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 ALL = "all"
+_ELSEWHERE = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+for _option in ("--json", "--broker"):
+    _ELSEWHERE.add_argument(_option)
 _ONCE = ["growth", "needle", "memory"]
 """Of all: with ten million rows or commands."""
 
@@ -95,9 +99,17 @@ def main() -> None:
     options = parse(sys.argv[1:])
     if options.what == gate.NAME:
         sys.exit(gate.check(options))
+    if options.what == parts.NAME:
+        sys.exit(_together(options))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     now = dt.datetime.now(tz=dt.UTC)
-    figures: dict[str, Any] = {"at": now.isoformat(timespec="seconds"), "machine": machine(), "runs": [], "failed": []}
+    figures: dict[str, Any] = {
+        "at": now.isoformat(timespec="seconds"),
+        "commands": [_command(sys.argv[1:])],
+        "machine": machine(),
+        "runs": [],
+        "failed": [],
+    }
     try:
         with broker.start(options.broker, lasting=True) as kafka:
             figures["broker"] = kafka.label
@@ -115,8 +127,7 @@ def main() -> None:
             _show(figures, options.measures)
             print(f"JSON: {write(options.what, figures, options.json)}")
     if options.what == ALL and options.page is not None:
-        text = page.table(figures | {"about": _about(options)}, " ".join(["python -m bench", *sys.argv[1:]]))
-        page.put(options.page, text)
+        page.put(options.page, page.table(figures | {"about": _about(options)}))
         print(f"the table of targets: {options.page}")
     if figures["failed"]:
         sys.exit("could not be measured:\n" + "\n".join(figures["failed"]))
@@ -133,6 +144,21 @@ def _run(bootstrap: str, options: argparse.Namespace, number: int, figures: dict
         except BenchError as error:
             say(f"{each.NAME}: {error}")
             figures["failed"].append(f"run {number + 1}, {each.NAME}: {error}")
+
+
+def _together(options: argparse.Namespace) -> int:
+    try:
+        parts.write(options)
+    except (OSError, ValueError) as error:
+        print(f"{parts.NAME}: {error}", file=sys.stderr)
+        return 1
+    print(f"the table of targets: {options.page}")
+    return 0
+
+
+def _command(words: list[str]) -> str:
+    """What was called, but for where the figures went and where the broker is: nobody else has these."""
+    return " ".join(["python -m bench", *_ELSEWHERE.parse_known_args(words)[1]])
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -152,6 +178,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     everything.add_argument("--no-page", dest="page", action="store_const", const=None, help="leave the page alone")
     own = names.add_parser(gate.NAME, help=(gate.__doc__ or "").splitlines()[0], description=gate.__doc__)
     gate.add_arguments(own)
+    own = names.add_parser(parts.NAME, help=(parts.__doc__ or "").splitlines()[0], description=parts.__doc__)
+    parts.add_arguments(own, PAGE)
     named = words[:1] and (not words[0].startswith("-") or words[0] in {"-h", "--help"})
     return parser.parse_args(words if named else ["most", *words])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ _HEAD = "| figure | median | least to most | target | reached |\n| --- | --- | -
 _NOT_MEASURED = "not measured"
 
 
-def table(figures: dict[str, Any], command: str) -> str:
-    """The text between the markers: on what it was measured, and a line for each figure.
+def table(figures: dict[str, Any]) -> str:
+    """The text between the markers: on what it was measured, by which commands, and a line for each figure.
 
-    `figures`: `machine`, `broker`, `settings` and `runs`, each with its measures by name.
+    `figures`: `at`, `machine`, `broker`, `settings`, `about` (how much of it), `commands` and `runs`, each
+    with its measures by name.
     """
     on, runs = figures["machine"], figures["runs"]
     speed = f"{on['loops']} to {on['loops_at_end']} million additions per second in a plain loop"
@@ -27,9 +29,12 @@ def table(figures: dict[str, Any], command: str) -> str:
         f"- **Machine:** {on['cpus']} processors ({on['cpu']}), Python {on['python']}; {speed}.",
         f"- **Broker:** {figures['broker']}.",
         f"- **Configuration:** {settings_line(figures['settings'])}; {figures['about']}.",
-        f"- **Runs:** {len(runs)}, begun {figures['at'][:10]}. **Command:** `{command}`.",
+        f"- **Runs:** {len(runs)}, begun {figures['at'][:10]}:",
     ]
-    return "\n".join([*facts, "", _HEAD, *[_line(goal, values(goal, runs)) for goal in GOALS]])
+    times = [f"{number} x  {command}" for command, number in Counter(figures["commands"]).items()]
+    return "\n".join(
+        [*facts, "", "```", *times, "```", "", _HEAD, *[_line(goal, values(goal, runs)) for goal in GOALS]]
+    )
 
 
 def settings_line(not_default: dict[str, str]) -> str:

@@ -41,6 +41,7 @@ def _figures(*runs: dict[str, Any]) -> dict[str, Any]:
         "broker": "a broker",
         "settings": {},
         "about": "a million rows",
+        "commands": ["python -m bench all --runs 3"],
         "runs": list(runs),
     }
 
@@ -52,7 +53,7 @@ def _line(text: str, *words: str) -> str:
 
 def test_a_line_has_median_spread_and_target() -> None:
     """And whether the median is within it."""
-    text = table(_figures(_run(1.0), _run(2.0), _run(1.5)), "python -m bench all --runs 3")
+    text = table(_figures(_run(1.0), _run(2.0), _run(1.5)))
     assert (
         _line(text, "`Invoke` applied")
         == "| `Invoke` applied, START signal included | 45,000/s | 30,000/s to 60,000/s |  |  |"
@@ -63,27 +64,29 @@ def test_a_line_has_median_spread_and_target() -> None:
 
 def test_what_is_missed_is_told() -> None:
     """By the median."""
-    text = table(_figures(_run(1.0)), "c")
+    text = table(_figures(_run(1.0)))
     assert _line(text, "Quix Streams", "| x 3 |").endswith("| x 3 |  | >= x 4 | **no** |")
 
 
 def test_what_was_not_measured_is_told() -> None:
     """Such as what needs a peer that is not installed."""
-    text = table(_figures(_run(1.0)), "c")
+    text = table(_figures(_run(1.0)))
     assert _line(text, "of Faust").endswith("| not measured | | >= x 50 | |")
 
 
 def test_every_goal_has_its_line() -> None:
     """Also when nothing was measured."""
-    lines = table(_figures(), "c").splitlines()
+    lines = table(_figures()).splitlines()
     assert sum(line.startswith("| ") for line in lines) == len(GOALS) + 2
 
 
 def test_the_table_says_on_what_it_was_measured() -> None:
-    """Machine, broker, settings, runs and command."""
-    text = table(_figures(_run(1.0), _run(1.0)) | {"settings": {"STREAMS_X": "1"}}, "python -m bench all")
-    for part in ("2 processors (a CPU)", "a broker", "`STREAMS_X=1`", "**Runs:** 2, begun 2026-01-02", "bench all"):
+    """Machine, broker, settings, runs and commands, and how often each."""
+    commands = ["python -m bench kill", "python -m bench apply", "python -m bench kill"]
+    text = table(_figures(_run(1.0), _run(1.0)) | {"settings": {"STREAMS_X": "1"}, "commands": commands})
+    for part in ("2 processors (a CPU)", "a broker", "`STREAMS_X=1`", "**Runs:** 2, begun 2026-01-02"):
         assert part in text
+    assert "\n2 x  python -m bench kill\n1 x  python -m bench apply\n" in text
     assert settings_line({}) == "all settings at their defaults"
 
 
