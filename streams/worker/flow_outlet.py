@@ -1,7 +1,8 @@
 """The named flows that a partition publishes: the newest state of each, at most five times a second.
 
 A state that is held back is in memory only. But by the partition's clock it is never held back for `EVERY_MS`: after a
-takeover, whatever has changed since then is published again, and nothing is missed.
+takeover, whatever has changed since then is published again, and nothing is missed. So the five are of that clock,
+which goes faster than the worker's while a partition that was behind catches up.
 """
 
 from __future__ import annotations
