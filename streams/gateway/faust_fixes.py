@@ -7,6 +7,7 @@ and their batch would never seem to end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import faust
@@ -18,8 +19,8 @@ from aiokafka.producer.transaction_manager import PidAndEpoch
 from faust.tables.manager import TableManager
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
 
-_IN_VAIN_S = 0.5
-"""How long Faust waits for a record of a changelog before it asks whether that was the last one, seconds."""
+_IN_VAIN_S = 0.2
+"""Half of how long Faust waits for a record of a changelog before it asks whether that was the last one, seconds."""
 _FETCH_WAIT_MS = 200
 """How long a request for records waits for some."""
 
@@ -63,20 +64,27 @@ class AwaitableTable(faust.Table[bytes, bytes]):
 
 
 class PromptTables(TableManager):
-    """Tables that are ready half a second or a second after the last record of their changelog has been read.
+    """Tables that are ready about a second after the last record of their changelog has been read.
 
     The last thing in a changelog that is written in transactions is a marker, not a record. Faust waits for a record
-    there: only after two waits of five seconds without one does it ask how far its consumer has read.
+    there: only after two waits of five seconds without one does it ask how far its consumer has read. (What it is told
+    then must be old enough: `OrderedConsumer.position`.)
     """
 
     @property
     def changelog_queue(self) -> Any:
-        """Faust's queue, but whoever waits for a record gets a time-out sooner, which Faust takes for its own."""
+        """Faust's queue, but whoever waits for a record gets a time-out sooner, which Faust takes for its own.
+
+        After two waits: when the loop was held up for long, the first is over although there are records.
+        """
         if self._changelog_queue is None:
             queue = super().changelog_queue
             take = queue.get
 
             async def get() -> Any:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_IN_VAIN_S):
+                        return await take()
                 async with asyncio.timeout(_IN_VAIN_S):
                     return await take()
 
@@ -112,6 +120,27 @@ class OrderedConsumer(Consumer):
     all that was read for acknowledged, or stops committing. In order, the last acknowledged offset is all that is
     needed.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._positions: dict[Any, int] = {}
+
+    async def position(self, tp: Any) -> int:
+        """Where the consumer was when it was asked the last time: tables ask when they seem to be restored.
+
+        Its own position is beyond records that it has fetched and not handed over. At that, Faust would take a table
+        for restored, and pass these records over.
+        """
+        before = self._positions.get(tp, -1)
+        now = await super().position(tp)
+        self._positions[tp] = -1 if now is None else now
+        return min(before, self._positions[tp])
+
+    async def seek_wait(self, partitions: Any) -> None:
+        """Where it was before says nothing of what is read from here on."""
+        await super().seek_wait(partitions)
+        for tp in partitions:
+            self._positions.pop(tp, None)
 
     def _new_consumer_thread(self) -> AskingThread:
         return AskingThread(self, loop=self.loop, beacon=self.beacon)

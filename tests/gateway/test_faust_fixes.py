@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiokafka.producer.sender import InitPIDHandler, Sender
 from faust.tables.base import Collection
+from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as AnyConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
@@ -26,6 +28,8 @@ from streams.gateway.faust_fixes import AskingThread, AwaitableTable, OrderedCon
         (AIOKafkaConsumerThread, "_ensure_consumer"),
         (AIOKafkaConsumerThread, "_create_worker_consumer"),
         (Consumer, "_new_consumer_thread"),
+        (Consumer, "position"),
+        (Consumer, "seek_wait"),
         (AnyConsumer, "_new_offset"),
         (AnyConsumer, "_add_gap"),
         (Collection, "partition_for_key"),
@@ -81,6 +85,17 @@ def test_end_of_the_changelog_is_asked_for() -> None:
     assert asyncio.run(Thread()._highwaters(["p"])) == {"p": 7}
 
 
+def _tables() -> PromptTables:
+    """With a queue of their own, open to what is put into it."""
+    app: Any = SimpleNamespace(
+        FlowControlQueue=partial(ThrowableQueue, flow_control=FlowControlEvent()),
+        conf=SimpleNamespace(stream_buffer_maxsize=10),
+    )
+    tables = PromptTables(app)
+    tables.changelog_queue._flow_control.resume()
+    return tables
+
+
 def test_whoever_waits_for_the_changelogs_next_record_soon_looks_where_its_end_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -88,14 +103,9 @@ def test_whoever_waits_for_the_changelogs_next_record_soon_looks_where_its_end_i
     monkeypatch.setattr(faust_fixes, "_IN_VAIN_S", 0.01)
 
     async def story() -> tuple[str, bool]:
-        app: Any = SimpleNamespace(
-            FlowControlQueue=partial(ThrowableQueue, flow_control=FlowControlEvent()),
-            conf=SimpleNamespace(stream_buffer_maxsize=10),
-        )
-        tables = PromptTables(app)
+        tables = _tables()
         queue = tables.changelog_queue
         assert tables.changelog_queue is queue
-        queue._flow_control.resume()
         await queue.put("record")
         taken = await queue.get()
         try:
@@ -107,6 +117,86 @@ def test_whoever_waits_for_the_changelogs_next_record_soon_looks_where_its_end_i
         return taken, queue.empty()
 
     assert asyncio.run(story()) == ("record", True)
+
+
+class Positioned(OrderedConsumer):
+    """A consumer whose thread answers what the test tells it."""
+
+    def __init__(self, *positions: int | None) -> None:
+        self._positions = {}
+        self._thread: Any = SimpleNamespace(position=AsyncMock(side_effect=positions), seek_wait=AsyncMock())
+
+
+def test_a_position_is_told_when_what_was_read_until_there_has_been_handed_over() -> None:
+    """The answer before last: none at first, nor after a seek, nor while the consumer has none itself."""
+
+    async def story() -> list[int]:
+        consumer = Positioned(10, 10, 4, 4, None, 12, 12)
+        told = [await consumer.position("p"), await consumer.position("p"), await consumer.position("p")]
+        await consumer.seek_wait({"p": 0})
+        return [*told, *[await consumer.position("p") for _ in range(4)]]
+
+    assert asyncio.run(story()) == [-1, 10, 4, -1, -1, -1, 12]
+
+
+def _recovery(tables: PromptTables, consumer: Positioned, seen: list[int]) -> Any:
+    """Faust's recovery of one partition, whose changelog ends at offset 8, without a transport."""
+    table = Mock(recovery_buffer_size=1, on_changelog_event=AsyncMock())
+    table.apply_changelog_batch.side_effect = lambda buffer: seen.extend(event.message.offset for event in buffer)
+    recovery: Any = SimpleNamespace(
+        should_stop=False,
+        tables=tables,
+        app=SimpleNamespace(in_transaction=True, consumer=consumer),
+        tp_to_table={"p": table},
+        buffers={table: []},
+        buffer_sizes={},
+        active_tps={"p"},
+        standby_tps=set(),
+        active_offsets={"p": 3},
+        active_highwaters={"p": 8},
+        standby_offsets={},
+        _active_events_received_at={},
+        _standby_events_received_at={},
+        _processing_times=deque(),
+        _actives_span=None,
+        _standbys_span=None,
+        _last_active_event_processed_at=None,
+        num_samples_required_for_estimate=10,
+        in_recovery=True,
+        signal_recovery_end=asyncio.Event(),
+        ended=asyncio.Event(),
+        standby_remaining_total=lambda: 1,
+    )
+    for name in ("need_recovery", "active_remaining", "flush_buffers"):
+        setattr(recovery, name, partial(getattr(Recovery, name), recovery))
+    recovery._set_recovery_ended = recovery.ended.set
+    return recovery
+
+
+def test_tables_do_not_end_their_recovery_before_records_that_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some waits in vain: the consumer's position is at the end before its last record has been handed over."""
+    monkeypatch.setattr(faust_fixes, "_IN_VAIN_S", 0.01)
+
+    async def story() -> tuple[list[int], int]:
+        asked, seen = asyncio.Event(), list[int]()
+
+        async def position(_: str) -> int:
+            asked.set()
+            return 8
+
+        consumer: Any = Positioned()
+        consumer._thread.position = position
+        tables = _tables()
+        recovery = _recovery(tables, consumer, seen)
+        reading = asyncio.ensure_future(Recovery._slurp_changelogs.fun(recovery))
+        async with asyncio.timeout(10):
+            await asked.wait()
+            await tables.changelog_queue.put(SimpleNamespace(message=SimpleNamespace(tp="p", offset=5)))
+            await recovery.ended.wait()
+        reading.cancel()
+        return seen, recovery.active_offsets["p"]
+
+    assert asyncio.run(story()) == ([5], 8)
 
 
 class Sending(AwaitableTable):
