@@ -38,8 +38,9 @@ TIMEOUT_S: Final = 10.0
 _HEARTBEAT_MS: Final = 500
 """Longest time between two heartbeats of a group's member, which learns of a rebalance by the answer to one."""
 _AGAIN: Final = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 1_000}
-"""When librdkafka connects again. With its default of 10 s, clients stand still for that long after Kafka is back; and
-the first of the two is twice the time after which a new client connects to the broker that leads what it reads."""
+"""When librdkafka connects again, unless the settings say one of the two. With its default of 10 s, clients stand still
+for that long after Kafka is back; and the first of the two is twice the time after which a new client connects to the
+broker that leads what it reads."""
 _PROMPT: Final = {"fetch.wait.max.ms": 100, "fetch.error.backoff.ms": 50, "fetch.queue.backoff.ms": 5}
 """How long a consumer leaves a partition aside while it waits for others, or after an error, or for a full queue. The
 defaults are half a second, and a second."""
@@ -124,8 +125,9 @@ class KafkaClients:
 
 def _made(kind: Callable[..., _Client], properties: Mapping[str, Any]) -> _Client:
     _freeing()
+    again = {} if _AGAIN.keys() & properties.keys() else _AGAIN
     try:
-        return kind({**_AGAIN, **properties}, logger=log)
+        return kind({**again, **properties}, logger=log)
     except KafkaException as error:
         raise ConfigError(f"Kafka client: {error.args[0].str()}; see STREAMS_KAFKA_* in the settings") from error
 
