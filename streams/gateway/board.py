@@ -63,6 +63,27 @@ SOURCES: Final = (
 )
 
 
+class Accepted:
+    """Ids of batches that this gateway has sent and not seen yet; the newest 10,000 of them."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._ids: dict[str, None] = {}
+
+    def add(self, batch_id: str) -> None:
+        """Remember one."""
+        self._ids[batch_id] = None
+        if len(self._ids) > self._most:
+            del self._ids[next(iter(self._ids))]
+
+    def seen(self, batch_id: str) -> None:
+        """Forget one: from now on, what is not on the board is not there."""
+        self._ids.pop(batch_id, None)
+
+    def __contains__(self, batch_id: str) -> bool:
+        return batch_id in self._ids
+
+
 class Board:
     """The stores, and the hub that tells of their changes; for one event loop, but for the threads that read.
 
@@ -72,6 +93,7 @@ class Board:
     def __init__(self, settings: Settings, clients: Clients) -> None:
         self.hub = Hub()
         self.written = WrittenEvents()
+        self.accepted = Accepted()
         self.ready = asyncio.Event()
         """Set once all topics have been read to their ends."""
         self._settings, self._clients = settings, clients
@@ -164,6 +186,8 @@ class Board:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for key in keys:
+            if key.kind == "batch" and key.name in self.accepted and self.batches.header(key.name) is not None:
+                self.accepted.seen(key.name)
             due = self._told.get(key, 0.0) + GATHER_S
             if key in self._due:
                 continue

@@ -64,7 +64,8 @@ async def post_batch(request: Request) -> Response:
         return _started(services, start, known)
     await require_same_engine(services)
     await services.commands.send(start)
-    services.accepted.add(start.batch_id)
+    if services.board.batches.header(start.batch_id) is None:
+        services.board.accepted.add(start.batch_id)
     header = await _header(services.board, start.batch_id, SEEN_WITHIN_S)
     if header is None:
         return JSONResponse(
@@ -218,7 +219,7 @@ def differing_fields(start: StartBatch, header: BatchHeader) -> list[str]:
 def _require_open(services: Services, batch_id: str, operation: ControlOperation) -> None:
     progress = services.board.batches.progress(batch_id)
     if progress is None:
-        if batch_id not in services.accepted:
+        if batch_id not in services.board.accepted:
             raise unknown_batch(batch_id)
         return
     if progress.state in FINAL_STATES:

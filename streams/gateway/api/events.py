@@ -21,7 +21,6 @@ from streams.model import FINAL_STATES, BatchProgress
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streams.gateway.api.services import Services
     from streams.gateway.board import Board
     from streams.gateway.hub import Subscription
     from streams.gateway.newest import NewestFirst
@@ -60,9 +59,9 @@ async def get_events(request: Request) -> Response:
     asked.require_sound()
     await require_ready(services)
     if batch_id is not None:
-        return await _of_one(request, services, Key("batch", batch_id))
+        return await _of_one(request, services.board, Key("batch", batch_id))
     if flow_id is not None:
-        return await _of_one(request, services, Key("flow", flow_id))
+        return await _of_one(request, services.board, Key("flow", flow_id))
     return EventStream(services.board, None, _first_of_all(services.board))
 
 
@@ -71,7 +70,7 @@ async def get_batch_events(request: Request, batch_id: str) -> Response:
     """One batch, to its end."""
     services = services_of(request)
     await require_ready(services)
-    return await _of_one(request, services, Key("batch", id_of("batch_id", batch_id)))
+    return await _of_one(request, services.board, Key("batch", id_of("batch_id", batch_id)))
 
 
 @router.get("/flows/{flow_id}/events")
@@ -79,19 +78,23 @@ async def get_flow_events(request: Request, flow_id: str) -> Response:
     """One flow, until it is forgotten."""
     services = services_of(request)
     await require_ready(services)
-    return await _of_one(request, services, Key("flow", id_of("flow_id", flow_id)))
+    return await _of_one(request, services.board, Key("flow", id_of("flow_id", flow_id)))
 
 
-async def _of_one(request: Request, services: Services, key: Key) -> Response:
-    board = services.board
+async def _of_one(request: Request, board: Board, key: Key) -> Response:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _KNOWN_WITHIN_S
-    while newest_of(board, key) is None and key.name not in services.accepted and (left := deadline - loop.time()) > 0:
+    while not _may_come(board, key) and (left := deadline - loop.time()) > 0:
         await board.changed(left)
-    if newest_of(board, key) is None and key.name not in services.accepted:
+    if not _may_come(board, key):
         raise unknown_batch(key.name) if key.kind == "batch" else unknown_flow(key.name)
     await _caught_up(board, key, request.headers.get("last-event-id", ""))
     return EventStream(board, key, [key])
+
+
+def _may_come(board: Board, key: Key) -> bool:
+    """Whether it is known, or a batch that was sent from here and has not been seen yet."""
+    return newest_of(board, key) is not None or (key.kind == "batch" and key.name in board.accepted)
 
 
 async def _caught_up(board: Board, key: Key, last: str) -> None:

@@ -41,28 +41,11 @@ class NoOtherPart:
 
 
 @dataclass
-class Accepted:
-    """Ids of batches that this gateway has sent and may not have seen yet; the newest of them."""
-
-    most: int = 10_000
-    _ids: dict[str, None] = field(default_factory=dict)
-
-    def add(self, batch_id: str) -> None:
-        """Remember one."""
-        self._ids[batch_id] = None
-        if len(self._ids) > self.most:
-            del self._ids[next(iter(self._ids))]
-
-    def __contains__(self, batch_id: str) -> bool:
-        return batch_id in self._ids
-
-
-@dataclass
 class Services:
     """The parts of the api that outlive a request; an async context manager that starts and ends them.
 
     `board`: what the topics say. `commands`: the way into the log. `listing`: asks the workers for rows. `merge`: the
-    other part of the gateway. `accepted`: batches that were sent. `observer`: the API's metrics.
+    other part of the gateway. `observer`: the API's metrics.
     """
 
     settings: Settings
@@ -71,7 +54,6 @@ class Services:
     commands: Commands
     listing: FanOut
     merge: OtherPart = field(default_factory=NoOtherPart)
-    accepted: Accepted = field(default_factory=Accepted)
     observer: ApiObserver = field(init=False)
 
     def __post_init__(self) -> None:

@@ -171,10 +171,29 @@ def test_what_nobody_knows_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> N
     async def story(client: Any) -> None:
         for path in ("batches/x/events", "flows/x/events", "events?batch_id=x", "events?flow_id=x"):
             assert (await client.get(f"/api/v1/{path}")).status_code == 404
-        world.services.accepted.add("x")
+        world.services.board.accepted.add("x")
+        assert (await client.get("/api/v1/flows/x/events")).status_code == 404
         async with EventReader(world.app, "/api/v1/batches/x/events") as reader:
             world.publish(header(batch_id="x"))
             assert (await reader.event() or {})["data"]["batch_id"] == "x"
+
+    world.run(story)
+
+
+def test_a_batch_that_was_started_here_and_is_forgotten_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """404, as for any other: it was seen, so nothing of it is still to come."""
+    monkeypatch.setattr(events, "_KNOWN_WITHIN_S", 0.01)
+    world = ApiWorld()
+
+    async def story(client: Any) -> None:
+        world.services.board.accepted.add("b")
+        world.publish(header())
+        await world.seen(lambda: world.services.board.batches.header("b") is not None)
+        world.write(Topic.BATCH_SLICES, "b/lead", None)
+        await world.seen(lambda: world.services.board.batches.header("b") is None)
+        assert (await client.get("/api/v1/batches/b/events")).status_code == 404
+        control = {"batch_id": "b", "operation": "PAUSE"}
+        assert (await client.post("/api/v1/batch-controls", json=control)).status_code == 404
 
     world.run(story)
 
