@@ -19,7 +19,8 @@ class InvalidCommandError(StreamsError, ValueError):
 class DeliveryError(StreamsError):
     """Commands that the broker did not take.
 
-    `count`: how many since the last `flush`. `keys`: routing keys of the first of them, at most 20.
+    `count`: how many since the last `flush`. `keys`: routing keys of the first of them, at most 20. `cause`: what was
+    said of one of them.
     """
 
     def __init__(self, count: int, keys: tuple[str, ...], cause: str) -> None:
@@ -27,6 +28,7 @@ class DeliveryError(StreamsError):
         super().__init__(f"{count} command(s) did not reach the log ({shown}): {cause}; send them again")
         self.count = count
         self.keys = keys
+        self.cause = cause
 
 
 class BatchTimeoutError(StreamsError, TimeoutError):

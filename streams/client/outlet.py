@@ -93,7 +93,8 @@ class Outlet:
             if error is None:
                 then(Delivery(name, message.partition(), message.offset(), None))
             else:
-                cause = f" ({self._trouble.last})" if self._trouble.last else ""
+                # What a broker has answered is the whole cause; its code is no librdkafka's own, which are negative.
+                cause = f" ({self._trouble.last})" if self._trouble.last and error.code() < 0 else ""
                 then(Delivery(name, None, None, f"{error.str()}{cause}"))
 
         try:

@@ -77,7 +77,7 @@ class Commands:
             delivery = await client.send(command)
         except DeliveryError as error:
             self._doubtful = True
-            if _refused(str(error)):
+            if _refused(error.cause):
                 raise NotAcceptedError(f"the broker refuses the command: {error}") from error
             raise NotKnownError(f"the broker has not confirmed the command: {error}") from error
         self._doubtful = False
@@ -103,6 +103,6 @@ class Commands:
             return self._client
 
 
-def _refused(text: str) -> bool:
+def _refused(cause: str) -> bool:
     """True if the broker itself has said no; a time-out, its own included, leaves the outcome open."""
-    return "Broker: " in text and "timed out" not in text and "append" not in text
+    return cause.startswith("Broker: ") and "timed out" not in cause and "append" not in cause

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka import KafkaError
 
 from streams.client import Client, Delivery, DeliveryError, InvalidCommandError, TopicMissingError
+from streams.client.outlet import Outlet
 from streams.config import Topic
 from streams.model import (
     Act,
@@ -26,6 +29,7 @@ from streams.model import (
     Status,
 )
 from streams.protocol import validation
+from support.kafka.fake_cluster import FakeCluster
 from support.service.client_world import ClientWorld
 
 if TYPE_CHECKING:
@@ -160,6 +164,27 @@ def test_undelivered_commands_are_told_once(monkeypatch: pytest.MonkeyPatch) -> 
     client.send(_invoke("huge", payload=b"v" * 2_200_000))
     with pytest.raises(DeliveryError, match="huge"):
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(KafkaError._MSG_TIMED_OUT, True), (KafkaError.TOPIC_AUTHORIZATION_FAILED, False)]
+)
+def test_what_a_broker_has_answered_is_the_whole_cause(code: int, told: bool) -> None:  # noqa: FBT001
+    """An older complaint explains a time-out, and nothing else."""
+    world = ClientWorld()
+    callbacks: list[Any] = []
+
+    class Clients(FakeCluster):
+        def producer(self, properties: Any) -> Any:
+            properties["error_cb"](KafkaError(KafkaError._TRANSPORT, "connection refused"))
+            made = SimpleNamespace(poll=lambda _: 0)
+            made.produce = lambda *_, on_delivery, **__: callbacks.append(on_delivery)
+            return made
+
+    deliveries: list[Delivery] = []
+    Outlet(world.settings, Clients()).put(Act("i", Action.KILL), deliveries.append)
+    callbacks[0](KafkaError(code), None)
+    assert ("connection refused" in (deliveries[0].error or "")) is told
 
 
 def test_a_full_queue_makes_it_wait() -> None:

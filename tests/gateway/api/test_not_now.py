@@ -76,9 +76,10 @@ def test_a_broker_that_refuses_is_told_in_words() -> None:
     world.refuse()
 
     async def story(client: httpx.AsyncClient) -> None:
-        answer = await client.post(ACTS, json={"invocation_id": "i", "action": "KILL"})
-        assert (answer.status_code, answer.json()["accepted"]) == (503, False)
-        assert "nothing has changed" in answer.json()["detail"]
+        for name in ("i", "append-timed out"):
+            answer = await client.post(ACTS, json={"invocation_id": name, "action": "KILL"})
+            assert (answer.status_code, answer.json()["accepted"]) == (503, False)
+            assert "nothing has changed" in answer.json()["detail"]
 
     world.run(story)
 
