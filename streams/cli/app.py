@@ -47,6 +47,11 @@ def main() -> None:
     """Run the command line. A known error is one line and exit code 1; `STREAMS_DEBUG=1` shows its traceback."""
     interrupts.never_dropped()
     stdio.prepare()
+    for word in sys.argv[1:]:
+        # Python keeps bytes that are no text as lone surrogates, which nothing can write.
+        if not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word):
+            print_error(f"{word!r} is not UTF-8: write it in UTF-8")
+            sys.exit(Exit.USAGE)
     code = _run()
     try:
         sys.stdout.flush()

@@ -20,6 +20,7 @@ from streams.cli.show.console import (
     print_error,
     print_json,
     print_whole,
+    require_yes,
 )
 from streams.cli.show.fitting import Column, fitting, plain, print_fitting, terminal_width
 from streams.cli.show.times import iso
@@ -139,9 +140,7 @@ def _confirm(count: int, *, yes: bool) -> None:
         return
     if not on_a_terminal():
         raise typer.BadParameter("there is no terminal to ask on: say --yes")
-    if not typer.confirm(f"Send {count:,} record{'' if count == 1 else 's'} again?", err=True):
-        err.print("nothing was sent")
-        raise typer.Exit(Exit.FAILED)
+    require_yes(f"Send {count:,} record{'' if count == 1 else 's'} again?")
 
 
 def _with_codes(letters: list[DeadLetter], codes: list[str] | None) -> list[DeadLetter]:

@@ -10,7 +10,7 @@ import typer
 from streams.cli.completion import flow_ids
 from streams.cli.context import connection_of_command
 from streams.cli.options.sending import Actor, Json, Reason, whoever_this_is
-from streams.cli.show.console import Exit, err, on_a_terminal, out, print_error, print_json, print_whole
+from streams.cli.show.console import Exit, err, on_a_terminal, out, print_error, print_json, print_whole, require_yes
 from streams.cli.show.flows import WatchedFlow, flow_table, numbers, watch_flow
 from streams.cli.show.preview import after_grace
 from streams.cli.show.times import duration_of
@@ -159,9 +159,7 @@ def _confirm(connection: Connection, command: CancelFlow, policy: Policy, grace:
     asked = f"{command.action.capitalize()} {_name(command)}, and {_REACHED[policy]}?"
     if policy is not Policy.FLOW_ONLY and command.action is FlowAction.CANCEL:
         asked += f" {after_grace(command.on_timeout, grace)}"
-    if not typer.confirm(asked, err=True):
-        err.print("nothing was sent")
-        raise typer.Exit(Exit.FAILED)
+    require_yes(asked)
 
 
 def _tell(connection: Connection, command: CancelFlow) -> None:

@@ -32,6 +32,7 @@ _MOST_ROWS: Final = 500
 """Most rows that one request may ask for."""
 _QUERY_CHARS: Final = 6_000
 """How long the ids in one request's query may be: servers cut a request line at 8,000 characters or more."""
+_NOT_NOW: Final = frozenset({429, 503})
 _NO_SEGMENTS: Final = frozenset({".", ".."})
 """Ids that a path cannot carry."""
 _MOST_TRIES: Final = 5
@@ -60,7 +61,11 @@ class GatewayError(StreamsError):
     """The gateway gave no answer, or refused; the message says what to do."""
 
 
-class GatewayUnreachableError(GatewayError):
+class GatewayNotReadyError(GatewayError):
+    """The gateway has no answer now, and may soon have one."""
+
+
+class GatewayUnreachableError(GatewayNotReadyError):
     """Nobody answers at the gateway's address."""
 
 
@@ -93,21 +98,24 @@ class Gateway:
         """Pages of the invocations that match, up to `limit` in all; None: all of them.
 
         A long list of ids is asked for in parts. Rows are newest first within each part, and no cursor may be given.
+        A partition is missing if it gave no answer at the end of any part.
         """
         left = limit
+        missing: set[int] = set()
         for parameters in _queries(chosen):
             while True:
                 rows = _MOST_ROWS if left is None else min(left, _MOST_ROWS)
                 place = [] if cursor is None else [("cursor", cursor)]
                 page = _page(self._get("/invocations", [*parameters, ("limit", str(rows)), *place]))
                 left = None if left is None else left - len(page.items)
-                yield page
+                yield page._replace(missing=sorted(missing.union(page.missing)))
                 if left == 0:
                     return
                 # A partition that gives no answer is asked again by each page: the place may never move.
                 if page.next_cursor is None or (page.next_cursor == cursor and not page.items):
                     break
                 cursor = page.next_cursor
+            missing.update(page.missing)
             cursor = None
 
     def counts(self, chosen: Filter, group_by: str | None = None) -> dict[str, Any]:
@@ -169,7 +177,9 @@ class Gateway:
         told = f"the gateway at {self._url}"
         match status:
             case 401 if self._settings.gateway_token is None:
-                return GatewayError(f"{told} wants a token: set {_TOKEN}; `streams token new NAME` makes one")
+                return GatewayError(
+                    f"{told} wants a token: set {_TOKEN}; `streams token new NAME --role viewer` makes one"
+                )
             case 401:
                 return GatewayError(f"{told} does not know the token of {_TOKEN}: {detail}")
             case 403:
@@ -179,7 +189,8 @@ class Gateway:
             case 400 | 422:
                 return typer.BadParameter(detail)
             case _:
-                return GatewayError(f"{told} refuses, HTTP {status}: {detail}")
+                kind = GatewayNotReadyError if status in _NOT_NOW else GatewayError
+                return kind(f"{told} refuses, HTTP {status}: {detail}")
 
     def _unreachable(self, what: str, error: Exception) -> GatewayUnreachableError:
         why = str(error) or type(error).__name__

@@ -17,15 +17,13 @@ from streams.cli.show.console import Exit, err, print_error, print_json
 from streams.cli.show.counts import count_table
 from streams.cli.show.fitting import print_fitting, terminal_width
 from streams.cli.show.invocations import invocation_table, listed_invocations
-from streams.cli.show.watching import watch_table
+from streams.cli.show.watching import Look, watch_table
 from streams.clock import wall_clock
 from streams.errors import StreamsError
 from streams.model import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from rich.table import Table
 
     from streams.cli.gateway import Gateway, ListPage
     from streams.model import Filter
@@ -35,6 +33,8 @@ app = typer.Typer(
 )
 
 _LIMIT: Final = 50
+_NOT_LISTED: Final = "what they hold is not listed"
+_NOT_COUNTED: Final = "what they hold is not counted"
 _InvocationId = Annotated[
     str, typer.Argument(help="The invocation's id.", show_default=False, autocompletion=invocation_ids)
 ]
@@ -106,8 +106,8 @@ def list_(selection: Looking, listing: ListOptions) -> None:
         _print_ids(pages)
     else:
         _print_tables(pages)
-        if pages.next_cursor is not None and not pages.missing:
-            err.print("there are more: --limit N shows N of them, --all every one", markup=False)
+    if pages.next_cursor is not None and not pages.missing and not listing.json:
+        err.print("there are more: --limit N shows N of them, --all every one", markup=False)
     raise typer.Exit(pages.told())
 
 
@@ -135,16 +135,21 @@ class _Pages:
 
     def told(self) -> Exit:
         """The exit code; what is missing is told on stderr."""
-        return tell_missing(self.missing, "what they hold is not listed")
+        return tell_missing(self.missing, _NOT_LISTED)
 
 
 def tell_missing(partitions: Iterable[int], so: str) -> Exit:
     """Say on stderr which partitions gave no answer; returns the exit code."""
-    missing = ", ".join(map(str, partitions))
-    if not missing:
+    said = _missing(partitions, so)
+    if not said:
         return Exit.OK
-    print_error(f"partitions that gave no answer: {missing}; {so}. Do workers run that have them?")
+    print_error(said)
     return Exit.PARTIAL
+
+
+def _missing(partitions: Iterable[int], so: str) -> str:
+    named = ", ".join(map(str, partitions))
+    return f"partitions that gave no answer: {named}; {so}. Do workers run that have them?" if named else ""
 
 
 def _print_tables(pages: _Pages) -> None:
@@ -168,15 +173,15 @@ def _print_ids(pages: _Pages) -> None:
         sys.stdout.flush()
 
 
-def _newest(gateway: Gateway, chosen: Filter, limit: int | None) -> tuple[Table, Any]:
+def _newest(gateway: Gateway, chosen: Filter, limit: int | None) -> Look:
     pages = _Pages(gateway.pages(chosen, limit))
     items = [item for page in pages for item in page.items]
-    return listed_invocations(items, terminal_width(), wall_clock()), items
+    return Look(listed_invocations(items, terminal_width(), wall_clock()), items, _missing(pages.missing, _NOT_LISTED))
 
 
-def _looked_at(gateway: Gateway, invocation_id: str, *, payload: bool) -> tuple[Table, Any]:
+def _looked_at(gateway: Gateway, invocation_id: str, *, payload: bool) -> Look:
     item = _found(gateway, invocation_id, payload=payload)
-    return invocation_table(item, wall_clock()), item
+    return Look(invocation_table(item, wall_clock()), item)
 
 
 @app.command(cls=Choosing)
@@ -200,12 +205,13 @@ def count(selection: Looking, grouping: Grouping) -> None:
         print_json(found)
     else:
         print_fitting(count_table(found, terminal_width()))
-    raise typer.Exit(tell_missing(found.get("missing_partitions", ()), "what they hold is not counted"))
+    raise typer.Exit(tell_missing(found.get("missing_partitions", ()), _NOT_COUNTED))
 
 
-def _counts(gateway: Gateway, chosen: Filter, by: str | None) -> tuple[Table, Any]:
+def _counts(gateway: Gateway, chosen: Filter, by: str | None) -> Look:
     found = gateway.counts(chosen, by)
-    return count_table(found, terminal_width()), (found["counts"], found.get("groups"))
+    missing = _missing(found.get("missing_partitions", ()), _NOT_COUNTED)
+    return Look(count_table(found, terminal_width()), (found["counts"], found.get("groups")), missing)
 
 
 def _refuse_both(given: dict[str, bool]) -> None:

@@ -67,6 +67,29 @@ class Tail:
                     self._behind.discard(message.partition())
                 yield message
 
+    def without_end(self) -> Iterator[Iterator[Any]]:
+        """What arrives, moment by moment."""
+        while True:
+            yield self.poll()
+
+    def until_end(self, silence: float) -> Iterator[list[Any]]:
+        """What arrives, moment by moment, until the end is reached, however long that takes.
+
+        Raises:
+            BrokerUnavailableError: nothing has come for `silence` seconds.
+        """
+        heard = self._clock()
+        while not self.caught_up:
+            behind = len(self._behind)
+            found = list(self.poll())
+            if found:
+                yield found
+            if found or len(self._behind) < behind:
+                heard = self._clock()
+            elif self._clock() - heard >= silence:
+                name = self._places[0].topic
+                raise BrokerUnavailableError(f"{name} could not be read to its end: no word of it for {silence:g} s")
+
     def _ask_for_ends(self) -> None:
         try:
             self._ends = self.ends(_ASKS_FOR_S)

@@ -126,8 +126,8 @@ def check_grace(grace_ms: int | None) -> None:
 
 def check_limit(limit: int | None) -> None:
     """Check a limit: at least one row; it may be absent."""
-    if limit is not None and limit < 1:
-        refuse("limit", f"is {limit}: give at least 1, or leave it out")
+    if limit is not None and not 1 <= limit <= MAX_LONG:
+        refuse("limit", f"is {limit}: give 1 to {MAX_LONG}, or leave it out")
 
 
 def check_rate(max_rate: float | None) -> None:

@@ -18,7 +18,7 @@ from streams.codec.json_form import to_json
 from streams.listing.views import Holder
 from streams.model import Cause, Ending, OnTimeout, Status
 from support.records.flow_records import flow_progress
-from support.service.invocations_api import InvocationsApi, asked, nobody, printed_lines, view
+from support.service.invocations_api import InvocationsApi, asked, nobody, printed_lines, problem, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,13 +118,14 @@ def test_an_unknown_invocation_is_an_error(service: Service) -> None:
 
 
 def test_a_watched_invocation_is_shown_until_it_has_ended(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once for each change; a gateway that is gone for a while is waited for."""
+    """Once for each change; a gateway that is gone for a while is waited for, or a worker that is."""
     monkeypatch.setattr(watching, "_EVERY_S", 0.0)
     stages: list[Callable[[httpx.Request], httpx.Response]] = [
         InvocationsApi(view("i", Status.READY)),
         InvocationsApi(view("i", Status.READY)),
         service.api,
         service.api,
+        lambda _: problem(503, "partition 0 is not served"),
         InvocationsApi(view("i", Status.COMPLETED)),
     ]
 
@@ -139,6 +140,34 @@ def test_a_watched_invocation_is_shown_until_it_has_ended(service: Service, monk
         "COMPLETED",
     ]
     assert result.stderr.count("does not answer") == 1
+    assert result.stderr.count("partition 0 is not served") == 1
+
+
+@pytest.mark.parametrize("verb", ["list", "count"])
+def test_what_a_watched_table_lacks_is_told_when_it_changes(
+    verb: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer rows are not fewer invocations."""
+    lacking: list[tuple[int, ...]] = [(), (2,), (2,), (), (2, 3)]
+
+    def sleep(_: float) -> None:
+        del lacking[0]
+        if not lacking:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+
+    def api(request: httpx.Request) -> httpx.Response:
+        return InvocationsApi(view("i"), missing=lacking[0])(request)
+
+    service.api = api
+    result = service.run("invocation", verb, "--watch")
+    assert result.exit_code == 130
+    told = [line for line in result.stderr.splitlines() if "gave no answer" in line]
+    assert [line.partition(";")[0] for line in told] == [
+        "partitions that gave no answer: 2",
+        "partitions that gave no answer: 2, 3",
+    ]
 
 
 def test_ctrl_c_ends_a_watched_list(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

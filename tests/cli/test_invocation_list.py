@@ -145,6 +145,23 @@ def test_a_partition_without_an_answer_is_told_and_is_exit_code_3(service: Servi
     assert (result.exit_code, "what they hold is not counted" in result.stderr) == (3, True)
 
 
+def test_a_partition_that_answers_again_has_not_answered_before(service: Service) -> None:
+    """Of many ids, asked for in several requests: what the first ones lack is told at the end."""
+    ids = [f"{number:05}-{'x' * 40}" for number in range(300)]
+    answered = 0
+
+    def api(request: httpx.Request) -> httpx.Response:
+        nonlocal answered
+        answered += 1
+        return InvocationsApi(*map(view, ids), missing=(2,) if answered <= 2 else ())(request)
+
+    service.api = api
+    result = service.run("invocation", "list", "--json", *(word for each in ids for word in ("--id", each)))
+    assert answered > 2
+    assert (result.exit_code, json.loads(result.stdout)["missing_partitions"]) == (3, [2])
+    assert "partitions that gave no answer: 2; what they hold is not listed" in result.stderr
+
+
 def test_nothing_found_is_told_in_words(service: Service) -> None:
     """Exit code 0, nothing on stdout."""
     service.api = InvocationsApi()

@@ -84,6 +84,19 @@ def test_ctrl_c_during_the_preview_sends_nothing(service: Service) -> None:
     assert "nothing was sent but a dry run" in result.stderr
 
 
+@pytest.mark.parametrize("words", [("kill", "--all", "--json"), ("flow", "cancel", "f")])
+def test_the_end_of_the_input_or_ctrl_c_at_the_question_sends_nothing(service: Service, words: tuple[str, ...]) -> None:
+    """Exit code 130, and still one JSON object; nobody has said no."""
+    service.answer = lambda start: iter([progress_of(start, BatchState.COMPLETED, matched=3, done=3)])
+    result = service.run(*words, typed="")
+    assert result.exit_code == 130
+    assert "nothing was sent" in result.stderr
+    assert "Aborted" not in result.output
+    assert all(isinstance(each, StartBatch) and each.dry_run for each in service.sent)
+    if "--json" in words:
+        assert json.loads(result.stdout) == {"batch_id": None, "state": None, "command": None}
+
+
 @pytest.mark.parametrize(
     ("words", "asked"),
     [

@@ -118,6 +118,15 @@ def test_help_is_printed_in_every_locale(tmp_path: Path) -> None:
             assert "should not happen" not in done.stderr
 
 
+def test_a_word_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Exit code 2, before anything is sent; text of any language is text."""
+    done = _shell("streams kill -s $'caf\\xe9' --yes", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: 'caf\\udce9' is not UTF-8: write it in UTF-8\n"
+    done = _shell("streams kill -s café-一 --limit 0 --yes", tmp_path)
+    assert "limit" in done.stderr
+
+
 def test_an_env_file_of_another_encoding_is_one_line(tmp_path: Path) -> None:
     """Of a process that runs on, and of a command."""
     (tmp_path / ".env").write_bytes("STREAMS_WORKER_ID=w\n".encode("utf-16"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from streams.cli.context import Connection
 from streams.cli.show.waiting import Waiting
 from streams.config import Topic
 from streams.gateway.progress import BatchRecords, batch_progress, with_record
+from streams.kafka.errors import BrokerUnavailableError
 from streams.model import BatchHeader, BatchState, SliceProgress, SliceState
 from streams.protocol.routing import partition_of
 from support.records.progress_records import header, slice_progress
@@ -88,6 +90,28 @@ def test_a_batch_that_may_be_quiet_is_let_be(
 ) -> None:
     """Paused, standing, slow by its own wish, or waiting for executors."""
     assert said(_header(**changes), *(slice_progress(each, state=state) for each in range(PARTITIONS))) == ""
+
+
+def test_why_nothing_can_be_said_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once: the brokers are gone, or a record is of a later release."""
+    seconds = count()
+
+    class Gone(ClientWorld):
+        def admin(self, properties: Any) -> Any:
+            raise BrokerUnavailableError(f"no Kafka broker at {properties['bootstrap.servers']}")
+
+    gone, later = Gone(), ClientWorld()
+    later.write(Topic.BATCH_SLICES, "b/lead", b"\x00")
+    for connection, told in (
+        (Connection(gone.settings, gone), "no Kafka broker at"),  # type: ignore[arg-type]
+        (Connection(later.settings, later.cluster), ""),
+    ):
+        waiting = Waiting(connection, "b", lambda: float(next(seconds)))
+        for _ in range(100):
+            waiting(None)
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert told in said
 
 
 def test_without_a_worker_the_partition_is_named_before_the_time_is_over(empty: CommandLine) -> None:

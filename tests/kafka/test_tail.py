@@ -72,6 +72,33 @@ def test_the_end_is_that_of_the_beginning_however_fast_a_topic_grows() -> None:
     assert read >= began
 
 
+def test_what_arrives_is_read_until_the_end_however_long_it_takes() -> None:
+    """A second of reading passes with each record; what counts is the time without any."""
+    world = ClientWorld()
+    for number in range(20):
+        world.write(Topic.SIGNALS, str(number), b"")
+    seconds = 0.0
+
+    def clock() -> float:
+        return seconds
+
+    own = {"group.id": "reader", "enable.partition.eof": True, "isolation.level": "read_committed"}
+    consumer = world.cluster.consumer({**own, "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    read = 0
+    for messages in Tail(consumer, [TopicPartition("t.signals", 0, OFFSET_BEGINNING)], clock).until_end(3):
+        read += len(messages)
+        seconds += 100
+    assert read == 20
+
+
+def test_brokers_that_say_nothing_end_a_reading_without_a_limit() -> None:
+    """It names the topic."""
+    consumer = Silent(ClientWorld().cluster, {"group.id": "reader"})
+    records = Tail(consumer, [TopicPartition("t.signals", 0, OFFSET_BEGINNING)], consumer.clock)
+    with pytest.raises(BrokerUnavailableError, match=r"t\.signals could not be read to its end: no word"):
+        list(records.until_end(3))
+
+
 def test_brokers_that_do_not_answer_keep_no_reader_long_beyond_its_timeout() -> None:
     """To ask where the end is takes two seconds at most, whatever other questions may take."""
     consumer = Silent(ClientWorld().cluster, {"group.id": "reader"})

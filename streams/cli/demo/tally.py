@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streams import codec
 from streams.kafka.clients import KafkaClients
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from streams.config import Settings, Topic
+
+_SILENCE_S: Final = 30.0
 
 
 def ends(settings: Settings, topic: Topic) -> dict[int, int]:
@@ -38,8 +39,9 @@ def record_counts(
 
     Raises:
         KafkaException: the topic cannot be read.
+        BrokerUnavailableError: the brokers have said nothing for 30 s.
         BadRecordError: a record is not one of the protocol.
     """
     with tail(settings, KafkaClients(), topic, since=since, goes_on=False) as records:
-        values = (message.value() or b"" for message in records.read_to_end(math.inf))
+        values = (message.value() or b"" for messages in records.until_end(_SILENCE_S) for message in messages)
         return Counter(name for value in values if (name := kind(codec.decode(value))) is not None)

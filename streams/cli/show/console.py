@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
@@ -37,6 +38,22 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 def on_a_terminal() -> bool:
     """Whether there is a terminal on which to ask."""
     return sys.stdin.isatty()
+
+
+def require_yes(question: str) -> None:
+    """Ask, and return if the answer is yes.
+
+    Raises:
+        typer.Exit: 1 for a no, 130 for Ctrl-C, and for the end of the input.
+    """
+    try:
+        answer = typer.confirm(question, err=True)
+    except typer.Abort:
+        err.print("\nnothing was sent")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    if not answer:
+        err.print("nothing was sent")
+        raise typer.Exit(Exit.FAILED)
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ import typer
 from msgspec.structs import replace
 
 from streams.cli.options.selection import describe
-from streams.cli.show.console import Exit, err, on_a_terminal, print_error
+from streams.cli.show.console import Exit, err, on_a_terminal, print_error, require_yes
 from streams.cli.show.facts import tell_facts
 from streams.cli.show.follow import shown
 from streams.cli.show.nothing import tell_nothing_matched
@@ -43,9 +43,7 @@ def confirm(connection: Connection, start: StartBatch, grace: str | None, timeou
         err.print("nothing was sent but a dry run")
         raise typer.Exit(Exit.INTERRUPTED) from None
     _tell(connection, start, found)
-    if not typer.confirm(question(start, found.done, grace), err=True):
-        err.print("nothing was sent")
-        raise typer.Exit(Exit.FAILED)
+    require_yes(question(start, found.done, grace))
 
 
 def question(start: StartBatch, count: int, grace: str | None) -> str:

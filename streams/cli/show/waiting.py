@@ -50,8 +50,8 @@ class Waiting:
         self._ask_at = now + _AGAIN_S
         try:
             said = self._reason(newest)
-        except StreamsError:
-            return  # the brokers are unreachable, and the reader of the progress waits for them, too
+        except (StreamsError, codec.BadRecordError) as error:
+            said = str(error)  # the reader of the progress waits, too
         if said and said != self._said:
             err.print(said, markup=False)
         self._said = said
