@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class StoreUnusableError(Exception):
-    """The file cannot be opened, is damaged, of another version or of another partition: rebuild the table."""
+    """The file is damaged, of another version, of another partition or another program's: rebuild the table."""
+
+
+class StoreOutdatedError(StoreUnusableError):
+    """The file is of another version of the tables."""
 
 
 class ChangelogError(Exception):

@@ -12,7 +12,7 @@ from streams.model import Meta, Payload
 from streams.state import kept_flows, lists
 from streams.state.columns import ROWS, SELECT_ROW, row_of
 from streams.state.deltas import Endings
-from streams.state.errors import StoreUnusableError
+from streams.state.errors import StoreOutdatedError, StoreUnusableError
 from streams.state.keys import META_KEY, batch_key, flow_key, invocation_key, member_prefix, payload_key, slice_key
 from streams.state.restore import Restore
 from streams.state.schema import APPLICATION_ID, SCHEMA, TABLE_VERSION, TABLES
@@ -29,6 +29,20 @@ _BUSY_S: Final = 10.0
 _DUMPED_AT_ONCE: Final = 2_000
 _LONG_FRAMES: Final = 8_192
 """A write-ahead file of this many pages (4 KiB each) is long and should start over."""
+_OF_THE_MACHINE: Final = frozenset(
+    {
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""Errors at which a table is as good as it was: it is not made again for them."""
 
 _by_path: Final = threading.Lock()
 """Held while another thread has a file open: the last to close it removes the write-ahead file by its name."""
@@ -68,18 +82,19 @@ class Store:
         """Open the file, or create it.
 
         Raises:
-            StoreUnusableError: the file cannot be opened, is damaged, of another version or of another partition.
+            StoreUnusableError: the file is damaged, of another version or of another partition.
+            StoreOutdatedError: likewise, of another version.
+            sqlite3.Error: anything else, such as a full disk, which says nothing of the file.
         """
-        try:
-            db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=_STATEMENTS)
-        except sqlite3.Error as error:
-            raise StoreUnusableError(f"{path}: {error}") from error
+        db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=_STATEMENTS)
         try:
             _configure(db)
             _ensure_schema(db, path, partition)
             return cls(db, path, partition)
         except sqlite3.Error as error:
             db.close()
+            if _code(error) in _OF_THE_MACHINE:
+                raise
             raise StoreUnusableError(f"{path}: {error}; rebuild it from the changelog") from error
         except BaseException:
             db.close()
@@ -234,7 +249,11 @@ def delete(path: Path) -> None:
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """True if the error says that the file is broken, as opposed to a full disk or a lock."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _configure(db: sqlite3.Connection) -> None:
@@ -264,7 +283,7 @@ def _ensure_schema(db: sqlite3.Connection, path: Path, partition: int) -> None:
     if application != APPLICATION_ID:
         raise StoreUnusableError(f"{path} is a database of another program: move it away")
     if version != TABLE_VERSION:
-        raise StoreUnusableError(f"{path} has table version {version}, this worker {TABLE_VERSION}: rebuild it")
+        raise StoreOutdatedError(f"{path} has table version {version}, this worker {TABLE_VERSION}: rebuild it")
     (found,) = db.execute("SELECT partition FROM state").fetchone()
     if found != partition:
         raise StoreUnusableError(f"{path} holds partition {found}, not {partition}: files were mixed up, rebuild it")

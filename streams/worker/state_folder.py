@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from streams.clock import wall_clock
 from streams.errors import StreamsError
-from streams.state.errors import StoreUnusableError
+from streams.state.errors import StoreOutdatedError, StoreUnusableError
 from streams.state.store import Store, delete, move_away
 
 if TYPE_CHECKING:
@@ -137,8 +138,19 @@ class StateFolder:
 
 
 def open_store(file: Path, partition: int) -> Store:
-    """The partition's store. An unusable file is renamed, and the table is rebuilt from the changelog."""
+    """The partition's store. An unusable file is renamed, and the table is rebuilt from the changelog.
+
+    One of another version is deleted: no version will read it again, and after an upgrade there are as many as tables.
+
+    Raises:
+        sqlite3.Error: the disk is full, or the like; the file stays as it is.
+        StreamsError: the file cannot be renamed, or no new one made.
+    """
     try:
+        return Store.open(file, partition)
+    except StoreOutdatedError as error:
+        log.warning("local table of another version, it is rebuilt", partition=partition, error=str(error))
+        delete(file)
         return Store.open(file, partition)
     except StoreUnusableError as error:
         return replaced_store(file, partition, error)
@@ -155,5 +167,5 @@ def replaced_store(file: Path, partition: int, why: Exception) -> Store:
     try:
         move_away(file, aside)
         return Store.open(file, partition)
-    except (OSError, StoreUnusableError) as again:
+    except (OSError, sqlite3.Error, StoreUnusableError) as again:
         raise StreamsError(f"{file} can be neither used nor replaced ({again}): set STREAMS_STATE_DIR") from why

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streams.codec import encode
 from streams.model import Meta
+from streams.state import store as store_module
 from streams.state.errors import StoreUnusableError
 from streams.state.keys import META_KEY
 from streams.state.schema import TABLES
 from streams.state.store import Store
+from streams.worker.state_folder import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,10 +130,37 @@ def test_a_store_of_another_version_is_unusable(tmp_path: Path) -> None:
         Store.open(tmp_path / "t.db", 2)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """A file that cannot be made is an unusable one."""
-    with pytest.raises(StoreUnusableError, match="missing"):
-        Store.open(tmp_path / "missing" / "t.db", 2)
+def test_what_says_nothing_of_the_file_does_not_make_it_unusable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, too many open files, a folder that is not there: the table is as good as it was."""
+    path = tmp_path / "t.db"
+    saved(path).close()
+    content = path.read_bytes()
+    full = sqlite3.OperationalError("disk I/O error")
+    full.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+
+    def configure(_: sqlite3.Connection) -> None:
+        raise full
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module, "_configure", configure)
+        with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+            open_store(path, 2)
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        open_store(tmp_path / "missing" / "t.db", 2)
+    assert [each.name for each in tmp_path.iterdir()] == ["t.db"]
+    assert path.read_bytes() == content
+
+
+def test_a_store_of_another_version_is_replaced(tmp_path: Path) -> None:
+    """And nothing is left of it: after an upgrade, there would be a copy of each table for good."""
+    store = saved(tmp_path / "t.db")
+    store.db.execute("PRAGMA user_version = 1")
+    store.close()
+    with closing(open_store(tmp_path / "t.db", 2)) as fresh:
+        assert (fresh.meta, fresh.changelog_position) == (None, 0)
+    assert {each.name for each in tmp_path.iterdir()} <= {"t.db", "t.db-wal", "t.db-shm"}
 
 
 def test_a_wal_checkpoint_from_another_connection_empties_the_write_ahead_file(tmp_path: Path) -> None:
