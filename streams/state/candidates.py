@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from heapq import merge
 from typing import TYPE_CHECKING, Final
 
@@ -27,10 +28,42 @@ _MOST_DELTA_BYTES: Final = 100_000
 """Most bytes of a batch's page deltas that are read. More belong to many rows: looking at all rows finds them soon."""
 
 
-def candidates(db: sqlite3.Connection, filter_: Filter, below: int) -> Iterator[int] | None:
+class Resting:
+    """The rows that rest on the page deltas of batches; found again only when there are other deltas."""
+
+    def __init__(self, batch_ids: tuple[str, ...]) -> None:
+        self._listed = json_list(sorted(set(batch_ids)))
+        self._known: tuple[int, int] | None = None
+        self._rising: list[int] = []
+
+    def below(self, db: sqlite3.Connection, seq: int) -> Iterator[int] | None:
+        """Their seqs below this one, falling; None: they are too many."""
+        deltas = "FROM deltas WHERE batch_id IN (SELECT value FROM json_each(?))"
+        # A delta never changes, and each new one has the highest offset of all.
+        numbers = "SELECT count(*), coalesce(max(offset), 0), coalesce(sum(length(record)), 0)"
+        *now, size = db.execute(f"{numbers} {deltas}", (self._listed,)).fetchone()
+        if size > _MOST_DELTA_BYTES:
+            return None
+        if (known := (now[0], now[1])) != self._known:
+            found: set[int] = set()
+            for (record,) in db.execute(f"SELECT record {deltas}", (self._listed,)).fetchall():
+                delta = decode(record)
+                if not isinstance(delta, PageDelta):
+                    raise ChangelogError(f"a delta holds a {type(delta).__name__}")
+                found.update(seqs_of(delta))
+            self._known, self._rising = known, sorted(found)
+        rising = self._rising
+        return (rising[place] for place in range(bisect_left(rising, seq) - 1, -1, -1))
+
+
+def candidates(
+    db: sqlite3.Connection, filter_: Filter, below: int, resting: Resting | None = None
+) -> Iterator[int] | None:
     """Falling seqs, below this one, of rows among which are all that the filter matches; None: look at every row.
 
     Only as many are read as are taken, so the connection stays in its transaction meanwhile.
+
+    `resting`: those of the filter's batches; made here if it is None.
     """
     if filter_.invocation_ids is not None:
         rows = "SELECT seq FROM invocations WHERE id IN (SELECT value FROM json_each(?)) AND seq < ?"
@@ -40,24 +73,12 @@ def candidates(db: sqlite3.Connection, filter_: Filter, below: int) -> Iterator[
             each = (_falling(db, f"invocations WHERE {column} = ?", name, below) for name in set(names))
             return merge(*each, reverse=True)
     if filter_.batch_ids is not None:
-        return _of_batches(db, set(filter_.batch_ids), below)
+        found = (resting or Resting(filter_.batch_ids)).below(db, below)
+        if found is None:
+            return None
+        own = (_falling(db, "rows WHERE batch_id = ?", name, below) for name in set(filter_.batch_ids))
+        return _distinct(merge(found, *own, reverse=True))
     return None
-
-
-def _of_batches(db: sqlite3.Connection, names: set[str], below: int) -> Iterator[int] | None:
-    deltas = "FROM deltas WHERE batch_id IN (SELECT value FROM json_each(?))"
-    listed = (json_list(sorted(names)),)
-    (size,) = db.execute(f"SELECT coalesce(sum(length(record)), 0) {deltas}", listed).fetchone()
-    if size > _MOST_DELTA_BYTES:
-        return None
-    resting: set[int] = set()
-    for (record,) in db.execute(f"SELECT record {deltas}", listed).fetchall():
-        delta = decode(record)
-        if not isinstance(delta, PageDelta):
-            raise ChangelogError(f"a delta holds a {type(delta).__name__}")
-        resting.update(seqs_of(delta))
-    own = [_falling(db, "rows WHERE batch_id = ?", name, below) for name in names]
-    return _distinct(merge(sorted((seq for seq in resting if seq < below), reverse=True), *own, reverse=True))
 
 
 def _falling(db: sqlite3.Connection, rows: str, name: str, below: int) -> Iterator[int]:

@@ -24,7 +24,7 @@ from streams.codec import decode, decode_invocation
 from streams.engine.flows import flow_progress
 from streams.model import Filter, Meta, Status
 from streams.state import lists
-from streams.state.candidates import candidates
+from streams.state.candidates import Resting, candidates
 from streams.state.columns import AMONG_SEQS, ROWS, SELECT_ROW, json_list, row_of
 from streams.state.conditions import condition_of_filter
 from streams.state.deltas import Endings
@@ -209,6 +209,7 @@ class _Search:
         self._ends_at = time.monotonic() + budget_s
         self._width = _FIRST_WIDTH
         self._looked = False
+        self._resting = None if filter_.batch_ids is None else Resting(filter_.batch_ids)
         self.done = False
         with listing.reading() as db:
             lists.know(self._condition.lists)
@@ -219,7 +220,7 @@ class _Search:
                 self._lowest = max(self._lowest, _first_at(db, filter_.created_from, self._lowest, self._below))
             if filter_.created_until is not None:
                 self._below = min(self._below, _first_at(db, filter_.created_until, self._lowest, self._below))
-            self._by_index = candidates(db, filter_, self._below) is not None
+            self._by_index = candidates(db, filter_, self._below, self._resting) is not None
             self.done = self._below <= self._lowest or not _present(db, filter_)
 
     def goes_on(self) -> bool:
@@ -276,9 +277,12 @@ class _Search:
         """The condition on the rows of the next stretch, the lowest seq in it, and whether it is the last."""
         where: str
         params: tuple[Any, ...]
-        if self._by_index:
-            found, most = candidates(db, self._filter, self._below), min(self._width, _MOST_CANDIDATES)
-            seqs = list(islice(found or (), most))
+        found = candidates(db, self._filter, self._below, self._resting) if self._by_index else None
+        # A batch that runs may have become too large for that: the rest is found among all rows.
+        self._by_index = found is not None
+        if found is not None:
+            most = min(self._width, _MOST_CANDIDATES)
+            seqs = list(islice(found, most))
             low = seqs[-1] if seqs else self._lowest
             where, params = AMONG_SEQS, (json_list(seqs),)
             last = len(seqs) < most
