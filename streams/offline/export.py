@@ -24,7 +24,7 @@ from streams.kafka.reading import TopicReader
 from streams.kafka.topics import require
 from streams.model import TERMINAL, UNSTARTED, Tick
 from streams.offline.moves import cancel_of, commands_for, parents_first
-from streams.offline.tables import restore
+from streams.offline.tables import no_room, restore
 from streams.state.errors import ChangelogError, NewerEngineError, StoreUnusableError
 from streams.state.store import Store
 from streams.state.unfinished import cancelled_flows, status_counts, unfinished_batches, unfinished_rows
@@ -79,7 +79,7 @@ def restored(
 ) -> Iterator[tuple[Sequence[Store], list[str]]]:
     """The tables of all partitions, in a temporary folder, and the reasons why they may be incomplete.
 
-    Each is made from the committed records of its changelog up to the end at the time its partition was begun.
+    Each is made from the committed records of its changelog, up to its end.
 
     Args:
         settings: the brokers, the topics' prefix and the workers' group.
@@ -109,7 +109,7 @@ def restored(
         for partition in range(tables):
             store = Store.open(folder / f"{partition}.sqlite3", partition)
             stack.callback(store.close)
-            restore(reading, store, changelog, reading.bounds(changelog, partition, IsolationLevel.READ_UNCOMMITTED))
+            restore(reading, store, changelog, IsolationLevel.READ_UNCOMMITTED)
             stores.append(store)
         metas = [store.meta for store in stores] + [None] * (partitions - tables)
         waiting = [_waiting(reading, log, partition, metas[partition]) for partition in range(partitions)]
@@ -154,9 +154,7 @@ def _clear_errors() -> Iterator[None]:
     except (NewerEngineError, ChangelogError, BadRecordError) as error:
         raise ExportFailedError(f"the changelog cannot be read: {error}") from error
     except (sqlite3.Error, StoreUnusableError, OSError) as error:
-        raise ExportFailedError(
-            f"the tables cannot be kept in {tempfile.gettempdir()} meanwhile: {error}; set TMPDIR to a folder with room"
-        ) from error
+        raise ExportFailedError(str(no_room(error))) from error
 
 
 def _members(admin: Any, group: str) -> str | None:

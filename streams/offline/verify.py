@@ -8,6 +8,7 @@ that its changelog has reached.
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
 from streams.kafka.reading import TopicReader, chunks
 from streams.model import ENGINE_VERSION
-from streams.offline.tables import restore
+from streams.offline.tables import no_room, restore
 from streams.state.store import Store
 from streams.worker.dead_letter_places import DeadLetterPlaces
 from streams.worker.intake import take_input
@@ -70,7 +71,7 @@ def verify(
     """One comparison per partition, in order.
 
     Raises:
-        StreamsError: a topic is missing, or the broker does not answer.
+        StreamsError: a topic is missing, the broker does not answer, or there is no room for the tables.
     """
     made = clients or KafkaClients()
     topics = learn_topics(made, settings)
@@ -78,6 +79,8 @@ def verify(
     try:
         for partition in range(topics.partitions):
             yield comparer.compare(partition)
+    except (sqlite3.Error, OSError) as error:
+        raise no_room(error) from error
     finally:
         comparer.close()
 
@@ -106,7 +109,7 @@ class _Comparer:
             replayed = Store.open(file, partition)
             try:
                 changelog = self._settings.topic(Topic.CHANGELOG)
-                restore(self._reading, kept, changelog, self._reading.bounds(changelog, partition))
+                restore(self._reading, kept, changelog)
                 found.earlier_to = _earlier(kept.meta)
                 if found.earlier_to is not None:
                     return found
@@ -133,6 +136,8 @@ class _Comparer:
             while task.backlog:
                 Turn(self._settings, self._topics, TunedSizes(self._settings.tick_max_rows)).apply([take_input(task)])
                 task.running_table.commit(0, 0)
+            # Nobody else does: the write-ahead file would hold all that the whole log has ever written.
+            store.wal_checkpoint(truncate=True)
         if not end:
             # A worker that takes over an empty partition writes its address, and so `m/`.
             task.running_table.begin()
