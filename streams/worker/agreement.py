@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -11,6 +11,8 @@ from streams.errors import PartitionError, StreamsError
 if TYPE_CHECKING:
     from streams.worker.task import PartitionTask
     from streams.worker.topics import Topics
+
+_CLOCKS_DIFFER_MS: Final = 300_000
 
 log = structlog.get_logger("streams.restore")
 
@@ -41,11 +43,30 @@ def check_store(task: PartitionTask, topics: Topics, changelog_begin: int, now: 
     if store.changelog_position == 0:
         return
     age = now - store.saved_at
-    if behind and age > topics.delete_retention_ms // 2:
+    # A time that is still to come says nothing of the age: one of the two was read from a wrong clock.
+    if behind and not -_CLOCKS_DIFFER_MS <= age <= topics.delete_retention_ms // 2:
         if changelog_begin > 0:  # an emptied store could not be rebuilt
             raise beginning_gone(topics.changelog, partition)
-        log.warning("rebuilding table", partition=partition, why="tombstones may be gone", age_ms=age)
-        store.clear()
+        _rebuild(task, age)
+
+
+def missed_tombstones(task: PartitionTask, topics: Topics, clock_before: int | None) -> bool:
+    """True if what was just replayed began so long ago, by the log's own time, that tombstones may have been gone.
+
+    Then the store is emptied. The worker's clock may have been wrong when the store was written, or at its takeover.
+
+    `clock_before`: the partition's clock before the replay, ms; None without a table.
+    """
+    meta = task.store.meta
+    if clock_before is None or meta is None or meta.clock - clock_before <= topics.delete_retention_ms // 2:
+        return False
+    _rebuild(task, meta.clock - clock_before)
+    return True
+
+
+def _rebuild(task: PartitionTask, age_ms: int) -> None:
+    log.warning("rebuilding table", partition=task.partition, why="tombstones may be gone", age_ms=age_ms)
+    task.store.clear()
 
 
 def beginning_gone(changelog: str, partition: int) -> PartitionError:

@@ -19,7 +19,7 @@ from streams.errors import PartitionError
 from streams.kafka.clients import changelog_reader
 from streams.kafka.errors import AUTO_OFFSET_RESET
 from streams.state.errors import ChangelogError
-from streams.worker.agreement import beginning_gone, check_store, check_table
+from streams.worker.agreement import beginning_gone, check_store, check_table, missed_tombstones
 from streams.worker.offsets import Offsets, passing
 from streams.worker.task import PartitionTask, Phase, Replay
 
@@ -181,6 +181,7 @@ class Takeover:
         )
         task.stood_to = bounds.commands_end[partition]
         check_store(task, self._topics, bounds.changelog_begin[partition], self._wall_clock())
+        replay.clock = None if task.store.meta is None else task.store.meta.clock
         replay.begin, replay.saved_at = task.store.changelog_position, task.store.saved_at or self._wall_clock()
         task.transit(Phase.RESTORING)
 
@@ -243,6 +244,9 @@ class Takeover:
             task.store.commit(task.replay.position, self._wall_clock())
         if self._written_meanwhile(task):
             log.warning("partition was written meanwhile", partition=task.partition)
+            task.claim()
+            return False
+        if missed_tombstones(task, self._topics, task.replay.clock):
             task.claim()
             return False
         check_table(task, self._topics)

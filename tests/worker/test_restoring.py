@@ -113,6 +113,26 @@ def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(world: World) ->
     assert len(world.statuses()) == 30
 
 
+@pytest.mark.parametrize("hours_ahead", [72, 0])
+def test_a_wrong_clock_does_not_hide_how_old_a_store_is(world: World, hours_ahead: int) -> None:
+    """The worker's ran ahead when the store was written, or runs late at the takeover: the log's own time says it."""
+    kept = _state(world)
+    world.pass_time(13 * 3_600_000)
+    world.invoke(*invocations(range(20, 30)))
+    world.run_until_idle()
+    _put_back(world, kept)
+    saved_at = world.wall_clock() + hours_ahead * 3_600_000
+    for file in world.settings.state_dir.glob("*.sqlite3"):
+        with closing(sqlite3.connect(file)) as db:
+            db.execute("UPDATE state SET saved_at = ?", (saved_at,))
+            db.commit()
+    world.run_until_idle()
+    assert world.worker is not None
+    assert all(task.replay.begin == 0 for task in world.worker.tasks.values())
+    assert len(world.statuses()) == 30
+    world.assert_log_and_changelog_agree()
+
+
 def test_an_idle_partition_is_not_rebuilt_however_long_it_had_nothing_to_do(world: World) -> None:
     """Of a whole table only the marker of the last transaction is missing, and that is no tombstone."""
     world.pass_time(13 * 3_600_000)
