@@ -182,7 +182,8 @@ class Part(Child):
         assert process.stdout is not None  # noqa: S101 - likewise
         os.set_blocking(process.stdout.fileno(), False)
         self._last_word = (process.stdout.read() or b"").decode(errors="replace").strip()
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it had ended before it took its settings
+            process.stdin.close()
         process.stdout.close()
 
 

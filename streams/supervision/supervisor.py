@@ -177,8 +177,18 @@ class Supervisor:
                 del self._again[part]
                 if part in self._watches:
                     self._watches[part].begin()
-                self.restarts[part.name] += 1
-                self._start(part)
+                self._start_again(part)
+
+    def _start_again(self, part: Child) -> None:
+        """Start a part; one for which this machine has no room just now is tried again, and the others go on."""
+        try:
+            self._start(part)
+            self.restarts[part.name] += 1
+        except (OSError, RuntimeError) as error:
+            pause = self._pauses.get(part, _FIRST_PAUSE_S)
+            self._pauses[part] = min(LONGEST_PAUSE_S, 2 * pause)
+            self._again[part] = time.monotonic() + pause
+            self._tell(log.error, "cannot be started; it is tried again", part, error=str(error), pause=pause)
 
     def _next_look(self) -> float:
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import signal
@@ -94,6 +95,27 @@ def test_a_part_that_dies_is_started_again_and_the_other_stays(notes: Path) -> N
     assert supervisor.run() == 0
     assert sorted(notes.read_text().split()) == ["api", "merge", "merge"]
     assert supervisor.restarts == {"merge": 1}
+
+
+def test_a_part_that_cannot_be_started_again_at_once_is_tried_again(notes: Path, capsys: Any) -> None:
+    """As where there is no memory for another process just now; the others go on meanwhile."""
+
+    class NoRoom(Noted):
+        starts = 0
+
+        def _begun(self, log: Any) -> Any:
+            self.starts += 1
+            if self.starts == 2:
+                raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+            return super()._begun(log)
+
+    asked_to_stop_once(notes, 3)
+    merge = NoRoom("merge", FAILS_ONCE, notes)
+    supervisor = Supervisor(tree(), [merge, Noted("api", WAITS, notes)])
+    assert supervisor.run() == 0
+    assert (merge.starts, sorted(notes.read_text().split())) == (3, ["api", "merge", "merge"])
+    assert supervisor.restarts == {"merge": 1}
+    capsys.readouterr()
 
 
 def test_a_fault_that_a_person_must_mend_ends_both(notes: Path) -> None:
