@@ -173,8 +173,7 @@ class Connections:
         if (often := self._unseated.another()) is not None:
             raise StreamsError(self._shared_id(f"its place in the group was taken {often}: {why}"))
         self._close_consumer()
-        self._rebalance.take()
-        self._rebalance.member = ""
+        self._rebalance.left()
         self._open_consumer()
 
     def _open_consumer(self) -> None:

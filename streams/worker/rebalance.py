@@ -21,7 +21,8 @@ class Rebalance:
         self.revoked: set[int] = set()
         self.lost: set[int] = set()
         self.member = ""
-        """The group's name for this consumer, as it was when it got its first partition."""
+        """The group's name for this consumer, as it was when it got its first partition; empty while it has none."""
+        self._held: set[int] = set()
 
     def on_assign(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         """Note new partitions, paused until they are taken over."""
@@ -29,15 +30,16 @@ class Rebalance:
         consumer.incremental_assign(placed)
         if placed:
             consumer.pause(placed)
-        self.assigned |= {tp.partition for tp in placed}
-        self.member = self.member or consumer.memberid()
+        came = {tp.partition for tp in placed}
+        self.assigned |= came
+        if came and not self._held:
+            self.member = consumer.memberid()
+        self._held |= came
 
     def on_revoke(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         """Note partitions given up in good order: the last turn is committed."""
         consumer.incremental_unassign(list(partitions))
-        gone = {tp.partition for tp in partitions}
-        self.revoked |= gone
-        self.assigned -= gone
+        self.revoked |= self._gone(partitions)
 
     def on_lost(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         """Note partitions that belong to another worker already.
@@ -45,10 +47,21 @@ class Rebalance:
         Always registered: without it librdkafka calls the revoke callback, and a zombie believes that it is in time.
         """
         consumer.incremental_unassign(list(partitions))
-        gone = {tp.partition for tp in partitions}
-        self.lost |= gone
-        self.assigned -= gone
+        self.lost |= self._gone(partitions)
+
+    def left(self) -> None:
+        """Forget everything: the consumer has left the group."""
+        self.take()
+        self._held.clear()
         self.member = ""
+
+    def _gone(self, partitions: Sequence[TopicPartition]) -> set[int]:
+        gone = {tp.partition for tp in partitions}
+        self.assigned -= gone
+        self._held -= gone
+        if not self._held:
+            self.member = ""
+        return gone
 
     def take(self) -> tuple[set[int], set[int], set[int]]:
         """(assigned, revoked, lost) since the last call."""

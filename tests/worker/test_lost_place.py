@@ -101,6 +101,28 @@ def test_a_member_taken_in_again_without_a_word_takes_its_partitions_over_again(
     world.assert_log_and_changelog_agree()
 
 
+def test_a_member_without_partitions_has_none_to_lose(world: World) -> None:
+    """It may be taken in again by a new name as often as it likes: nobody has had what it had."""
+    worker = _worker(world)
+    names = [TopicPartition(world.settings.topic(Topic.COMMANDS), each) for each in range(PARTITIONS)]
+    consumer = worker.connections.consumer
+    worker.rebalance.on_revoke(consumer, names)
+    worker.rebalance.on_assign(consumer, [])
+    assert worker.rebalance.member == ""
+    consumer._member.id = "another"
+    worker.rebalance.on_assign(consumer, [])
+    worker.rebalance.on_assign(consumer, names[:1])
+    assert worker.rebalance.member == "another"
+    worker.rebalance.on_assign(consumer, names[1:])
+    worker.rebalance.on_revoke(consumer, names[:1])
+    assert worker.rebalance.member == "another"
+    worker.rebalance.on_assign(consumer, names[:1])
+    world.invoke(*invocations(range(20, 30)))
+    world.run_until_idle()
+    assert worker.connections.consumer is consumer
+    assert len(world.statuses()) == len(world.signals()) == 30
+
+
 def test_an_abort_that_fails_is_left_to_a_new_producer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the error is: the new one settles the transaction."""
     before = _worker(world).connections.checkpoint
