@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from streams.engine.counters import RECONCILED_FLOWS, RECONCILED_IN_VAIN, RECONCILED_MEMBERS, REMOVED_ENTRIES
+
+OF_CYCLES: Final = frozenset({RECONCILED_FLOWS, RECONCILED_MEMBERS, RECONCILED_IN_VAIN, REMOVED_ENTRIES})
+"""The engine's counts that are the reconciler's."""
 
 
 class Cycle:
@@ -12,10 +17,10 @@ class Cycle:
         self.processed = self.errors = 0
 
     def note(self, name: str, by: int) -> None:
-        """Note one of the engine's counts; most are none of the reconciler's."""
+        """Note one of the counts `OF_CYCLES`, once its turn is committed."""
         if name == RECONCILED_FLOWS:
             self.processed = self.errors = 0
         elif name == RECONCILED_MEMBERS:
             self.processed += by
-        elif name in {RECONCILED_IN_VAIN, REMOVED_ENTRIES}:
+        else:
             self.errors += by

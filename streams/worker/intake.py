@@ -60,8 +60,9 @@ _PAGE_EVERY_CALM = 4
 _AT_LAST = 2 * _PAGE_EVERY_CALM
 """Most turns that a page waits for those that hold up clients' commands."""
 _OF_CLIENTS = frozenset({Invoke, Act})
-_LOOKED_AT = 64
-"""Number of records, of a partition's next ones, among which a client's command is looked for."""
+_LOOKED_AT = 512
+"""Number of a partition's next records among which a client's command is looked for: beside a cancel, it stands
+behind the answers to several pages."""
 
 
 def pages_a_turn(partitions: int, *, waited_for: bool) -> int:
@@ -89,7 +90,7 @@ def take_inputs(
     most: int | None = None,
     first: Container[PartitionTask] = (),
 ) -> list[PartitionInput]:
-    """The input of each partition in this turn. `pages` of them do a page, the `first` ones first.
+    """The input of each partition in this turn. `pages` of them do a page, and besides them the `first` ones.
 
     The other half does its pages while Kafka commits this turn, when the loop would only wait. For now, they do the
     commands before their page.
@@ -100,7 +101,7 @@ def take_inputs(
     inputs = []
     left = most
     for task in sorted(tasks, key=partial(_place_in_line, first=first, turn=turn)):
-        input_ = take_input(task, with_page=pages > 0 and task not in had, most=left)
+        input_ = take_input(task, with_page=task not in had and (pages > 0 or task in first), most=left)
         if left is not None:
             left -= len(input_.items)
         if input_.page is not None:
@@ -138,8 +139,6 @@ def _client_waits(task: PartitionTask) -> bool:
 
     As each page is followed by the next one in the log, that is so for all that clients send beside a batch.
     """
-    if not task.running_table.meta.page_outstanding:
-        return False
     page = False
     for item in islice(task.backlog, _LOOKED_AT):
         if page and type(item.command) in _OF_CLIENTS:

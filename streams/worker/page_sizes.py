@@ -26,6 +26,8 @@ ANSWER_COST = 5.0
 """Likewise if the signals ask executors to cancel: each answer is a command."""
 _PAGE_ITSELF_MS = 0.8
 """Time of a page whatever is in it, which nothing follows: charged too, it would make small pages yet smaller."""
+_LEAST_SHARE_MS = 2 * _PAGE_ITSELF_MS
+"""Least part of the budget that a page has where clients wait, however many partitions do one in a turn."""
 TURN_S = 0.25
 """Time limit for a turn's commands, s. The rest waits for the next turn, with the pages and ticks of all partitions."""
 _FEWEST = 100
@@ -211,7 +213,8 @@ class TunedSizes:
         def factor_of(took_ms: float) -> float:
             if usual is None:
                 return _factor(took_ms, took, budget_ms)
-            return min(_STEP, budget_ms / min(len(took), usual) / max(took_ms, 0.01))
+            share_ms = max(budget_ms / min(len(took), usual), min(budget_ms, _LEAST_SHARE_MS))
+            return min(_STEP, share_ms / max(took_ms, 0.01))
 
         self._regrow({page.partition for page in pages} | {page.partition for page in others})
         for page in pages:

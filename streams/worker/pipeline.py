@@ -66,7 +66,7 @@ class Pipeline:
         turn = self.take() or self.new_turn()
         had, turn.usual_pages = turn.had_a_page(), self._pages(running)
         first = held_up(suspects, had)
-        pages = max(turn.usual_pages - len(had), len(first))
+        pages = turn.usual_pages - len(had)
         turn.apply(self._culprit.marked(take_inputs(suspects, number, pages, had, self._culprit.most, first)))
         return turn
 

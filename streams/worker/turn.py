@@ -31,10 +31,12 @@ from streams.model import (
     ContinueSlice,
     ReportTransition,
     SignalKind,
+    Status,
     Tick,
 )
 from streams.protocol.validation import CommandRefusedError
 from streams.worker.clock_ahead import runs_of
+from streams.worker.cycle import OF_CYCLES, Cycle
 from streams.worker.intake import at_once, left_over
 from streams.worker.items import forward_fault
 from streams.worker.outbox import Outbox
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from streams.config import Settings
     from streams.engine.answers import Page
     from streams.engine.effects import Effect
-    from streams.model import Command, Status
+    from streams.model import Command
     from streams.worker.clock_ahead import ClockAheadRun
     from streams.worker.intake import PartitionInput
     from streams.worker.items import Item, RecordFault
@@ -85,6 +87,7 @@ class Turn:
         self.forwarded = 0
         self.records: Counter[type] = Counter()
         self.counts: dict[str, int] = {}
+        self.cycles: list[tuple[Cycle, str, int]] = []
         self.ended: Counter[tuple[Status, str]] = Counter()
         self.pages: list[Measured] = []
         self.other_pages: list[MeasuredPieces] = []
@@ -104,7 +107,10 @@ class Turn:
             done.append(self._apply_input(input_, began + number / len(inputs) * TURN_S))
         self.taken += done
         self.commands_s += time.perf_counter() - began
-        self.records.update(map(type, map(_COMMAND, chain.from_iterable(input_.items for input_ in done))))
+        commands = list(map(_COMMAND, chain.from_iterable(input_.items for input_ in done)))
+        self.records.update(map(type, commands))
+        if ReportTransition in self.records:
+            self.answers += sum(type(each) is ReportTransition and each.to is Status.CANCELLED for each in commands)
 
     def _apply_input(self, input_: PartitionInput, until: float) -> PartitionInput:
         """Apply a partition's input until its time is up; returns what was done. The rest goes back to the backlog."""
@@ -274,15 +280,17 @@ class Turn:
             case Count(name=name, by=number):
                 self._count(name, number, task)
             case PutSlice():
-                # Of all reports, only an answer that a batch has waited for changes a slice.
-                self.answers += type(by) is ReportTransition
+                # Of all reports, only an answer that a batch has waited for changes a slice. Those that say CANCELLED,
+                # to a batch, a flow or a parent, are counted together.
+                self.answers += type(by) is ReportTransition and by.to is not Status.CANCELLED
             case _:
                 if not isinstance(effect, TableEffect | Send):  # the table has applied it already
                     assert_never(effect)
 
     def _count(self, name: str, by: int, task: PartitionTask) -> None:
         self.counts[name] = self.counts.get(name, 0) + by
-        task.cycle.note(name, by)
+        if name in OF_CYCLES:
+            self.cycles.append((task.cycle, name, by))
 
     def _first_clock(self, task: PartitionTask, offset: int) -> int:
         """The clock of a partition that has none yet: the worker's, since one in 1970 would forget far too early."""

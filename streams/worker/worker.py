@@ -286,6 +286,8 @@ class Worker:
         self._culprit.committed()
         self.turns += 1
         self.applied += turn.applied
+        for cycle, name, by in turn.cycles:
+            cycle.note(name, by)
         self._much_done = bool(turn.pages or turn.other_pages) or turn.applied >= _PLENTY
         tell_dead_letters(turn.outbox.dead_letters)
 

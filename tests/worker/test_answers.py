@@ -6,9 +6,21 @@ from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from msgspec.structs import replace
 
-from streams.model import Action, Filter, ReportTransition, StartBatch, Status
+from streams.model import (
+    Action,
+    CancelFlow,
+    CancelPolicy,
+    Filter,
+    FlowAction,
+    Invocation,
+    Invoke,
+    ReportTransition,
+    StartBatch,
+    Status,
+)
 from streams.worker.page_sizes import ANSWER_COST, SIGNAL_COST, Budget, Measured, TunedSizes
 from support.service.worker_world import World, invocations
 
@@ -16,21 +28,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import pytest
-
 ROWS = 40
 
 
-def test_a_turn_tells_answers_from_what_people_wait_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the first answer of each row that a batch has asked; other reports are an executor's own."""
-    came: Counter[str] = Counter()
-    costs: dict[str, set[float]] = {}
+@pytest.fixture
+def came(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many reports and answers have come."""
+    found: Counter[str] = Counter()
 
     class Spy(Budget):
         def came(self, records: Mapping[type, int], commands_ms: float, now_s: float, answers: int = 0) -> None:
-            came["reports"] += records.get(ReportTransition, 0)
-            came["answers"] += answers
+            found["reports"] += records.get(ReportTransition, 0)
+            found["answers"] += answers
             super().came(records, commands_ms, now_s, answers)
+
+    monkeypatch.setattr("streams.worker.worker.Budget", Spy)
+    return found
+
+
+def test_a_turn_tells_answers_from_what_people_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, came: Counter[str]
+) -> None:
+    """Each answer to a batch, by a row that was cancelled or ended otherwise; other reports are an executor's own."""
+    costs: dict[str, set[float]] = {}
 
     def learn(self: TunedSizes, pages: Sequence[Measured], others: Any, budget_ms: float, usual: int | None) -> None:
         for page in pages:
@@ -38,7 +58,6 @@ def test_a_turn_tells_answers_from_what_people_wait_for(tmp_path: Path, monkeypa
         known(self, pages, others, budget_ms, usual)
 
     known = TunedSizes.learn
-    monkeypatch.setattr("streams.worker.worker.Budget", Spy)
     monkeypatch.setattr(TunedSizes, "learn", learn)
     with closing(World(tmp_path)) as world:
         names = [f"i-{number}" for number in range(ROWS)]
@@ -52,13 +71,27 @@ def test_a_turn_tells_answers_from_what_people_wait_for(tmp_path: Path, monkeypa
         world.send(cancel, key="cancel")
         world.run_until_idle()
         assert costs == {"cancel": {ANSWER_COST}}
-        for name, report in reports.items():
-            answer = replace(report, report_no=2, to=Status.CANCELLED)
-            world.send(answer, answer, key=name)
+        for number, (name, report) in enumerate(reports.items()):
+            to = Status.CANCELLED if number % 2 else Status.COMPLETED
+            world.send(replace(report, report_no=2, to=to), key=name)
         world.run_until_idle()
-        assert set(world.statuses().values()) == {"CANCELLED"}
-        assert came == {"reports": 3 * ROWS, "answers": ROWS}
+        assert Counter(world.statuses().values()) == {"CANCELLED": ROWS // 2, "COMPLETED": ROWS // 2}
+        assert came == {"reports": 2 * ROWS, "answers": ROWS}
         world.invoke(*invocations(range(ROWS), "later"))
         world.send(StartBatch("kill", Action.KILL, Filter(match_all=True)), key="kill")
         world.run_until_idle()
         assert costs["kill"] == {SIGNAL_COST}
+
+
+def test_nobody_waits_for_the_answers_to_a_flows_cancel(tmp_path: Path, came: Counter[str]) -> None:
+    """They are as many as its members."""
+    with closing(World(tmp_path)) as world:
+        names = [f"m-{number}" for number in range(ROWS)]
+        world.invoke(*(Invoke(Invocation(name, "s", "h", flow_id="f")) for name in names))
+        world.send(CancelFlow("f", FlowAction.CANCEL, CancelPolicy.CANCEL_ALL, grace_ms=600_000), key="f")
+        world.run_until_idle()
+        for name in names:
+            world.send(ReportTransition(name, 1, None, 1, Status.CANCELLED), key=name)
+        world.run_until_idle()
+        assert set(world.statuses().values()) == {"CANCELLED"}
+        assert came == {"reports": ROWS, "answers": ROWS}

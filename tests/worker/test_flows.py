@@ -244,3 +244,21 @@ def test_pages_of_flows_are_counted_against_the_budget(world: World) -> None:
     sizes = [world._alive().sizes.others(partition) for partition in range(PARTITIONS)]
     assert any(each.max_members != 250 for each in sizes)
     assert any(each.max_asked != 1_000 for each in sizes)
+
+
+def test_a_turn_that_is_aborted_leaves_the_reconcilers_gauges_alone(world: World, tmp_path: Path) -> None:
+    """What it has done is done again, and counted once."""
+    with second_worker(world, tmp_path) as second:
+        first = world._alive()
+        flow_id = _flow_of(first)
+        world.invoke(*members(80, flow_id))
+        served(world, first, second)
+        world.send(kill(flow_id), key=flow_id)
+        served(world, first)
+        there = newest(world)[flow_id].pending
+        for nth in (1, 2, 3):
+            world.cluster.faults.fail("commit:before", failure(KafkaError.ILLEGAL_GENERATION, abortable=True), nth)
+        world.pass_time(INTERVAL_MS)
+        served(world, first, rounds=200)
+        (cycle,) = (task.cycle for task in first.tasks.values())
+        assert (cycle.processed, cycle.errors) == (there, 0)

@@ -283,3 +283,12 @@ def test_sizes_of_few_batches_are_kept() -> None:
     for number in range(1_000):
         sizes.learn([Measured(FIRST, 2_000, 500, 1, 0, str(number))], [], 15)
     assert list(sizes.batches(0)) == [str(number) for number in range(900, 1_000)]
+
+
+@pytest.mark.parametrize("usual", [1, 2, 4, 16])
+def test_with_many_partitions_a_page_has_time_for_more_than_itself(usual: int) -> None:
+    """Where clients wait: a page takes most of a millisecond whatever is in it, and would only shrink."""
+    sizes = PageSizes(5_000, 250)
+    assert tuned(sizes, [_dense(250, 1.55)] * usual, 2.5, usual=usual).max_matched >= 250
+    assert tuned(sizes, [_dense(100, 1.1)] * usual, 2.5, usual=usual).max_matched > 100
+    assert tuned(sizes, [_dense(250, 5.0)] * usual, 2.5, usual=usual).max_matched < 250

@@ -33,6 +33,7 @@ from streams.model import (
     MemberEnded,
     OnTimeout,
     ReleaseHeld,
+    ReportTransition,
     SliceOperation,
     StartSlice,
     Status,
@@ -131,6 +132,27 @@ def test_pages_that_hold_up_clients_are_first(tasks: list[PartitionTask]) -> Non
         taken += [input_.task for input_ in inputs if input_.page is not None]
     assert taken[0] is busy
     assert 1 <= taken.count(quiet) <= 2
+
+
+def test_any_page_that_stands_before_a_clients_command_holds_it_up(tasks: list[PartitionTask]) -> None:
+    """Those of flows and ticks, too, which await no number; also behind the answers to several pages."""
+    act, answer = Act("i", Action.KILL), ReportTransition("i", 1, None, 1, Status.CANCELLED)
+    tick = Tick(ENGINE_VERSION, 0, 1, 0, 0, 0, 1, 10)
+    pages: list[Command] = [_members(100), tick, ReleaseHeld(ENGINE_VERSION, 0, 1, -1, 10), _page(3), _members(3)]
+    for task, page in zip(tasks, pages, strict=False):
+        task.running_table.absorb([SetPage(1, outstanding=False)], At(task.partition, 0, 0))
+        _log(task, page, *[answer] * 300, act)
+    assert held_up(tasks) == tasks[:4]
+
+
+def test_who_has_waited_long_takes_nobodys_place(tasks: list[PartitionTask]) -> None:
+    """Where a page is late and another one holds up a client, both are done."""
+    late, busy, other, *_ = tasks
+    for task, behind in ((late, []), (busy, [Act("i", Action.KILL)]), (other, [])):
+        _log(task, _page(task.partition), *behind)
+    late.page_turn, busy.page_turn, other.page_turn = 0, 18, 19
+    inputs = take_inputs([late, busy, other], 20, 1, (), first=held_up(tasks))
+    assert [input_.task for input_ in inputs if input_.page is not None] == [late, busy]
 
 
 def test_what_stands_before_a_page_does_not_wait_for_it(tasks: list[PartitionTask]) -> None:
