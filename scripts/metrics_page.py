@@ -20,7 +20,7 @@ HEAD = """\
 
 Made from `streams/metrics/definitions.py` by `scripts/metrics_page.py`; do not edit. A worker serves its metrics at
 `http://<STREAMS_WORKER_HTTP>/metrics`, a gateway at `http://<STREAMS_GATEWAY_HTTP>/metrics`, an executor of this
-package at `http://<STREAMS_EXECUTOR_HTTP>/metrics` (with `pip install streams[metrics]`), beside `/health/live` and
+package at `http://<STREAMS_EXECUTOR_HTTP>/metrics` (with its extra `metrics`), beside `/health/live` and
 `/health/ready`. A worker of several processes serves those of all: each sample then has a label `process` besides, the
 number of the process, or `supervisor` for `process_*` and `python_info` of the one that looks after them. Each program
 has `process_*` (CPU, memory, open files) and `python_info` besides. There are

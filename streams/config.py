@@ -95,8 +95,9 @@ class Settings(BaseSettings):
         15.0,
         gt=0,
         le=1_000,
-        description="time budget for the pages of one turn. While clients' commands come, pages take 2.5 ms or a tenth "
-        "of a turn's commands, and never more than this value; else as long as Kafka's commit, up to twice this value",
+        description="time budget for the usual pages of one turn. While clients' commands come, it is 2.5 ms or a "
+        "tenth of the time of the turn's commands, and never more than this value; pages that hold up clients come "
+        "besides. Else it is as long as Kafka's commit, up to twice this value",
     )
     max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands per turn")
     idle_poll_ms: int = Field(20, ge=1, le=1_000, description="how long one wait of an idle worker for commands takes")
@@ -137,9 +138,9 @@ class Settings(BaseSettings):
     worker_http: str | None = Field(
         None,
         pattern=_ADDRESS,
-        description="HOST:PORT at which a worker serves /metrics, /health/live and /health/ready; port 0: one that is "
-        "free, named in its log; absent: nowhere. Of several processes, the first one's queries are at the next port, "
-        "and so on",
+        description="HOST:PORT at which a worker answers gateways' queries, and serves /metrics, /health/live and "
+        "/health/ready; port 0: one that is free, named in its log; absent: nowhere, and its invocations cannot be "
+        "listed. Of several processes, the first one's queries are at the next port, and so on",
     )
     worker_url: str | None = Field(
         None,

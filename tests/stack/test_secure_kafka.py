@@ -145,7 +145,7 @@ def test_the_api_has_the_rights_it_needs(service: Secured) -> None:
 
 READS = {
     "setup": set[str](),
-    "worker": {"commands", "changelog"},
+    "worker": {"commands", "changelog", "dead-letters"},
     "gateway": {"batch-slices", "batches", "flows", "dead-letters", "workers"},
     "client": {"batches", "flows"},
     "executor": {"signals"},
