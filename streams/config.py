@@ -96,8 +96,9 @@ class Settings(BaseSettings):
         gt=0,
         le=1_000,
         description="time budget for the usual pages of one turn. While clients' commands come, it is 2.5 ms or a "
-        "tenth of the time of the turn's commands, and never more than this value; pages that hold up clients come "
-        "besides. Else it is as long as Kafka's commit, up to twice this value",
+        "tenth of the time of the turn's commands, at most this value; each page may take 1.6 ms however many they "
+        "are, and those that hold up clients come besides. Else it is as long as Kafka's commit, up to twice this "
+        "value",
     )
     max_turn_records: int = Field(5_000, ge=1, le=100_000, description="most commands per turn")
     idle_poll_ms: int = Field(20, ge=1, le=1_000, description="how long one wait of an idle worker for commands takes")

@@ -10,7 +10,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from streams.errors import StreamsError
 from streams.kafka.clients import TIMEOUT_S, changelog_reader
-from streams.kafka.errors import AUTO_OFFSET_RESET
+from streams.kafka.errors import AUTO_OFFSET_RESET, BrokerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,15 +51,27 @@ class TopicReader:
     def bounds(
         self, topic: str, partition: int, level: IsolationLevel = IsolationLevel.READ_COMMITTED
     ) -> tuple[int, int]:
-        """First offset and end. The end is that of committed records, or under READ_UNCOMMITTED the high watermark."""
+        """First offset and end. The end is that of committed records, or under READ_UNCOMMITTED the high watermark.
+
+        Raises:
+            BrokerUnavailableError: no answer within ten seconds.
+        """
         place = TopicPartition(topic, partition)
         begin, end = (
-            self._admin.list_offsets({place: spec}, isolation_level=level, request_timeout=TIMEOUT_S)[place]
-            .result(TIMEOUT_S)
-            .offset
+            self._offset(place, spec, level)
             for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
         )
         return begin, end
+
+    def _offset(self, place: TopicPartition, spec: OffsetSpec, level: IsolationLevel) -> int:
+        asked = self._admin.list_offsets({place: spec}, isolation_level=level, request_timeout=TIMEOUT_S)[place]
+        try:
+            return int(asked.result(TIMEOUT_S).offset)
+        except TimeoutError:
+            raise BrokerUnavailableError(
+                f"no broker has said within {TIMEOUT_S:g} s where {place.topic} partition {place.partition} begins and "
+                "ends"
+            ) from None
 
     def read(self, topic: str, partition: int, bounds: tuple[int, int], what: str = "") -> Iterator[Any]:
         """Committed records of `bounds`; ends when the reader's position passes the end (markers take offsets).

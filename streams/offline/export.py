@@ -153,7 +153,7 @@ def _clear_errors() -> Iterator[None]:
         yield
     except (NewerEngineError, ChangelogError, BadRecordError) as error:
         raise ExportFailedError(f"the changelog cannot be read: {error}") from error
-    except (sqlite3.Error, StoreUnusableError, OSError) as error:
+    except (sqlite3.OperationalError, StoreUnusableError, OSError) as error:
         raise ExportFailedError(str(no_room(error))) from error
 
 

@@ -79,7 +79,7 @@ def verify(
     try:
         for partition in range(topics.partitions):
             yield comparer.compare(partition)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.OperationalError, OSError) as error:
         raise no_room(error) from error
     finally:
         comparer.close()

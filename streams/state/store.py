@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -43,6 +44,15 @@ _OF_THE_MACHINE: Final = frozenset(
     }
 )
 """Errors at which a table is as good as it was: it is not made again for them."""
+_UNREADABLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_CORRUPTFS,
+        sqlite3.SQLITE_IOERR_DATA,
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_SHORT_READ,
+    }
+)
+"""But for these, by which a disk has lost a part of it."""
 
 _by_path: Final = threading.Lock()
 """Held while another thread has a file open: the last to close it removes the write-ahead file by its name."""
@@ -86,18 +96,17 @@ class Store:
             StoreOutdatedError: likewise, of another version.
             sqlite3.Error: anything else, such as a full disk, which says nothing of the file.
         """
-        db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=_STATEMENTS)
+        db: sqlite3.Connection | None = None
         try:
+            db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, cached_statements=_STATEMENTS)
             _configure(db)
             _ensure_schema(db, path, partition)
             return cls(db, path, partition)
-        except sqlite3.Error as error:
-            db.close()
-            if _code(error) in _OF_THE_MACHINE:
-                raise
-            raise StoreUnusableError(f"{path}: {error}; rebuild it from the changelog") from error
-        except BaseException:
-            db.close()
+        except BaseException as error:
+            if db is not None:
+                db.close()
+            if isinstance(error, sqlite3.Error) and _is_of_the_file(error, path):
+                raise StoreUnusableError(f"{path}: {error}; rebuild it from the changelog") from error
             raise
 
     @property
@@ -249,11 +258,19 @@ def delete(path: Path) -> None:
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """True if the error says that the file is broken, as opposed to a full disk or a lock."""
-    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return _code(error) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _is_of_the_file(error: sqlite3.Error, path: Path) -> bool:
+    """True if this very file can't be used: damaged, unreadable, or another user's."""
+    code = _code(error)
+    if code & 0xFF not in _OF_THE_MACHINE or code in _UNREADABLE:
+        return True
+    return path.exists() and not os.access(path, os.R_OK | os.W_OK)
 
 
 def _code(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    return int(getattr(error, "sqlite_errorcode", 0))
 
 
 def _configure(db: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import signal
@@ -29,6 +30,8 @@ LONGEST_PAUSE_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.2
 _BY_OTHERS: Final = (0, -signal.SIGTERM, -signal.SIGKILL)
 """Exit codes of a part that somebody else has ended."""
+_NO_ROOM: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})
+"""Errors of a start that may pass."""
 
 log = structlog.get_logger("streams.supervisor")
 
@@ -185,6 +188,9 @@ class Supervisor:
             self._start(part)
             self.restarts[part.name] += 1
         except (OSError, RuntimeError) as error:
+            # A thread that cannot be started is told by a RuntimeError.
+            if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                raise
             pause = self._pauses.get(part, _FIRST_PAUSE_S)
             self._pauses[part] = min(LONGEST_PAUSE_S, 2 * pause)
             self._again[part] = time.monotonic() + pause

@@ -50,17 +50,23 @@ def check_store(task: PartitionTask, topics: Topics, changelog_begin: int, now: 
         _rebuild(task, age)
 
 
-def missed_tombstones(task: PartitionTask, topics: Topics, clock_before: int | None) -> bool:
-    """True if what was just replayed began so long ago, by the log's own time, that tombstones may have been gone.
+def missed_tombstones(task: PartitionTask, topics: Topics) -> bool:
+    """True if what was replayed, and is not committed yet, reaches so far beyond the store that tombstones were gone.
 
-    Then the store is emptied. The worker's clock may have been wrong when the store was written, or at its takeover.
+    By the log's own time: this worker's clock may be late, and the store have seemed fresh. Then it is emptied.
 
-    `clock_before`: the partition's clock before the replay, ms; None without a table.
+    Raises:
+        PartitionError: the changelog begins after the store's beginning: it stays as it was.
     """
-    meta = task.store.meta
-    if clock_before is None or meta is None or meta.clock - clock_before <= topics.delete_retention_ms // 2:
+    replay, meta = task.replay, task.store.meta
+    if not (replay.begin and replay.records and meta is not None):
         return False
-    _rebuild(task, meta.clock - clock_before)
+    age = meta.clock - replay.saved_at
+    if age <= topics.delete_retention_ms // 2:
+        return False
+    if replay.changelog_begin > 0:
+        raise beginning_gone(topics.changelog, task.partition)
+    _rebuild(task, age)
     return True
 
 

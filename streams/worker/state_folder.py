@@ -144,13 +144,16 @@ def open_store(file: Path, partition: int) -> Store:
 
     Raises:
         sqlite3.Error: the disk is full, or the like; the file stays as it is.
-        StreamsError: the file cannot be renamed, or no new one made.
+        StreamsError: the file cannot be renamed or deleted, or no new one made.
     """
     try:
         return Store.open(file, partition)
     except StoreOutdatedError as error:
         log.warning("local table of another version, it is rebuilt", partition=partition, error=str(error))
-        delete(file)
+        try:
+            delete(file)
+        except OSError as again:
+            raise StreamsError(f"{file} can be neither used nor deleted ({again}): set STREAMS_STATE_DIR") from error
         return Store.open(file, partition)
     except StoreUnusableError as error:
         return replaced_store(file, partition, error)

@@ -181,7 +181,7 @@ class Takeover:
         )
         task.stood_to = bounds.commands_end[partition]
         check_store(task, self._topics, bounds.changelog_begin[partition], self._wall_clock())
-        replay.clock = None if task.store.meta is None else task.store.meta.clock
+        replay.changelog_begin = bounds.changelog_begin[partition]
         replay.begin, replay.saved_at = task.store.changelog_position, task.store.saved_at or self._wall_clock()
         task.transit(Phase.RESTORING)
 
@@ -240,13 +240,13 @@ class Takeover:
                 return False
         if not self._confirmed(_BESIDE_S):
             return False
+        if missed_tombstones(task, self._topics):
+            task.claim()
+            return False
         if task.store.in_transaction:
             task.store.commit(task.replay.position, self._wall_clock())
         if self._written_meanwhile(task):
             log.warning("partition was written meanwhile", partition=task.partition)
-            task.claim()
-            return False
-        if missed_tombstones(task, self._topics, task.replay.clock):
             task.claim()
             return False
         check_table(task, self._topics)

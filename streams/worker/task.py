@@ -67,8 +67,8 @@ class Replay:
     records: int = 0
     saved_at: int = 0
     """Wall-clock ms of the commit that the store started from."""
-    clock: int | None = None
-    """The partition's clock of that commit, ms; None without a table."""
+    changelog_begin: int = 0
+    """The first offset of the changelog."""
 
     @property
     def ratio(self) -> float:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+DAY_MS = 24 * 3_600_000
+
+
 def _state(world: World) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in world.settings.state_dir.glob("*.sqlite3")}
 
@@ -113,24 +116,66 @@ def test_a_store_older_than_half_the_tombstones_life_is_rebuilt(world: World) ->
     assert len(world.statuses()) == 30
 
 
-@pytest.mark.parametrize("hours_ahead", [72, 0])
-def test_a_wrong_clock_does_not_hide_how_old_a_store_is(world: World, hours_ahead: int) -> None:
-    """The worker's ran ahead when the store was written, or runs late at the takeover: the log's own time says it."""
-    kept = _state(world)
-    world.pass_time(13 * 3_600_000)
-    world.invoke(*invocations(range(20, 30)))
-    world.run_until_idle()
-    _put_back(world, kept)
-    saved_at = world.wall_clock() + hours_ahead * 3_600_000
+def _set_saved_at(world: World, saved_at: int) -> None:
     for file in world.settings.state_dir.glob("*.sqlite3"):
         with closing(sqlite3.connect(file)) as db:
             db.execute("UPDATE state SET saved_at = ?", (saved_at,))
             db.commit()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_wrong_clock_does_not_hide_how_old_a_store_is(world: World, *, late: bool) -> None:
+    """The worker's was three days ahead when the store was written, or is late now: the log's own time says it."""
+    kept = _state(world)
+    began = world.wall_clock()
+    world.pass_time(13 * 3_600_000)
+    world.invoke(*invocations(range(20, 30)))
     world.run_until_idle()
+    _put_back(world, kept)
+    _set_saved_at(world, began if late else world.wall_clock() + 3 * DAY_MS)
+    world.broker_ahead += world.wall_clock() - began if late else 0
+    world.run_until_idle()
+    world.broker_ahead = 0
     assert world.worker is not None
     assert all(task.replay.begin == 0 for task in world.worker.tasks.values())
     assert len(world.statuses()) == 30
     world.assert_log_and_changelog_agree()
+
+
+def test_a_late_clock_costs_no_table_that_could_not_be_made_again(world: World) -> None:
+    """It is given up by name, and stays as it was."""
+    kept = _state(world)
+    began = world.wall_clock()
+    _trim(world, 5)
+    world.pass_time(13 * 3_600_000)
+    world.invoke(*invocations(range(20, 30)))
+    world.run_until_idle()
+    _put_back(world, kept)
+    _set_saved_at(world, began)
+    world.broker_ahead += world.wall_clock() - began
+    assert "has been deleted, and a table cannot be made from the rest" in world.refusal()
+    world.close()
+    with closing(sqlite3.connect(world.settings.state_dir / "partition-0.sqlite3")) as db:
+        assert db.execute("SELECT saved_at FROM state").fetchone() == (began,)
+        assert db.execute("SELECT count(*) FROM rows").fetchone()[0] > 0
+
+
+def test_a_partition_that_begins_its_life_at_another_worker_is_not_rebuilt(world: World) -> None:
+    """Or goes on after days of rest: a table is as old as its last commit, with or without commands."""
+    for hours in (0, 72):
+        world.pass_time(hours * 3_600_000)
+        world.run_until_idle()
+        world.close()
+        world.run_until_idle()
+        world.close()
+        kept = _state(world)
+        world.pass_time(3_600_000)
+        world.invoke(*invocations(range(10), f"after-{hours}"))
+        world.run_until_idle()
+        _put_back(world, kept)
+        world.run_until_idle()
+        assert world.worker is not None
+        assert all(task.replay.begin > 0 for task in world.worker.tasks.values())
 
 
 def test_an_idle_partition_is_not_rebuilt_however_long_it_had_nothing_to_do(world: World) -> None:
