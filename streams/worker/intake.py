@@ -60,9 +60,8 @@ _PAGE_EVERY_CALM = 4
 _AT_LAST = 2 * _PAGE_EVERY_CALM
 """Most turns that a page waits for those that hold up clients' commands."""
 _OF_CLIENTS = frozenset({Invoke, Act})
-_LOOKED_AT = 512
-"""Number of a partition's next records among which a client's command is looked for: beside a cancel, it stands
-behind the answers to several pages."""
+_LOOKED_AT = 64
+"""Number of records, of a partition's next ones, among which a client's command is looked for."""
 
 
 def pages_a_turn(partitions: int, *, waited_for: bool) -> int:
