@@ -17,7 +17,7 @@ from streams.cli.show.console import Exit, err, print_error, print_json
 from streams.cli.show.counts import count_table
 from streams.cli.show.fitting import print_fitting, terminal_width
 from streams.cli.show.invocations import invocation_table, listed_invocations
-from streams.cli.show.watching import Look, watch_table
+from streams.cli.show.watching import WatchedTable, watch_table
 from streams.clock import wall_clock
 from streams.errors import StreamsError
 from streams.model import TERMINAL
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from streams.model import Filter
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look at invocations, by the gateway. Example: streams invocation list --status failed"
+    no_args_is_help=True,
+    help="Look at invocations, by the gateway. Example: streams invocation list --status failed",
 )
 
 _LIMIT: Final = 50
@@ -173,15 +174,17 @@ def _print_ids(pages: _Pages) -> None:
         sys.stdout.flush()
 
 
-def _newest(gateway: Gateway, chosen: Filter, limit: int | None) -> Look:
+def _newest(gateway: Gateway, chosen: Filter, limit: int | None) -> WatchedTable:
     pages = _Pages(gateway.pages(chosen, limit))
     items = [item for page in pages for item in page.items]
-    return Look(listed_invocations(items, terminal_width(), wall_clock()), items, _missing(pages.missing, _NOT_LISTED))
+    return WatchedTable(
+        listed_invocations(items, terminal_width(), wall_clock()), items, _missing(pages.missing, _NOT_LISTED)
+    )
 
 
-def _looked_at(gateway: Gateway, invocation_id: str, *, payload: bool) -> Look:
+def _looked_at(gateway: Gateway, invocation_id: str, *, payload: bool) -> WatchedTable:
     item = _found(gateway, invocation_id, payload=payload)
-    return Look(invocation_table(item, wall_clock()), item)
+    return WatchedTable(invocation_table(item, wall_clock()), item)
 
 
 @app.command(cls=Choosing)
@@ -208,10 +211,10 @@ def count(selection: Looking, grouping: Grouping) -> None:
     raise typer.Exit(tell_missing(found.get("missing_partitions", ()), _NOT_COUNTED))
 
 
-def _counts(gateway: Gateway, chosen: Filter, by: str | None) -> Look:
+def _counts(gateway: Gateway, chosen: Filter, by: str | None) -> WatchedTable:
     found = gateway.counts(chosen, by)
     missing = _missing(found.get("missing_partitions", ()), _NOT_COUNTED)
-    return Look(count_table(found, terminal_width()), (found["counts"], found.get("groups")), missing)
+    return WatchedTable(count_table(found, terminal_width()), (found["counts"], found.get("groups")), missing)
 
 
 def _refuse_both(given: dict[str, bool]) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import contextmanager
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -236,7 +237,7 @@ class _Search:
             (packed,) = db.execute(sql, (*where.params, most)).fetchone()
             endings = Endings(db)
             rows = [row_of(_unpacked(columns), endings) for columns in _decode_rows(packed)]
-        rows.sort(key=_seq, reverse=True)
+        rows.sort(key=attrgetter("seq"), reverse=True)
         if len(rows) == most:
             low, last = rows[-1].seq, False
         self._came(low, last=last, began=began)
@@ -277,16 +278,14 @@ class _Search:
         """The condition on the rows of the next stretch, the lowest seq in it, and whether it is the last."""
         where: str
         params: tuple[Any, ...]
-        found = candidates(db, self._filter, self._below, self._resting) if self._by_index else None
-        # A batch that runs may have become too large for that: the rest is found among all rows.
-        self._by_index = found is not None
-        if found is not None:
+        if self._by_index and (found := candidates(db, self._filter, self._below, self._resting)) is not None:
             most = min(self._width, _MOST_CANDIDATES)
             seqs = list(islice(found, most))
             low = seqs[-1] if seqs else self._lowest
             where, params = AMONG_SEQS, (json_list(seqs),)
             last = len(seqs) < most
         else:
+            self._by_index = False  # a batch that runs may have become too large for that
             low = max(self._lowest, self._below - self._width)
             where, params = "r.seq >= ? AND r.seq < ?", (low, self._below)
             last = low <= self._lowest
@@ -322,10 +321,6 @@ def _unpacked(columns: list[Any]) -> Params:
     for place in _BLOBS:
         columns[place] = bytes.fromhex(columns[place]) or None
     return tuple(columns)
-
-
-def _seq(row: Row) -> int:
-    return row.seq
 
 
 def _first_at(db: sqlite3.Connection, created_at: int, low: int, high: int) -> int:

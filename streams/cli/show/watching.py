@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EVERY_S: Final = 2.0
 
 
-class Look(NamedTuple):
+class WatchedTable(NamedTuple):
     """A table, what it shows, and what it lacks, in words; it lacks nothing if these are none."""
 
     table: Table
@@ -27,7 +27,7 @@ class Look(NamedTuple):
     lacks: str = ""
 
 
-def watch_table(look: Callable[[], Look], until: Callable[[Any], bool] = lambda _: False) -> None:
+def watch_table(look: Callable[[], WatchedTable], until: Callable[[Any], bool] = lambda _: False) -> None:
     """Show a table every two seconds: in its place on a terminal, elsewhere below the one before if it has changed.
 
     Args:
@@ -54,7 +54,7 @@ def watch_table(look: Callable[[], Look], until: Callable[[Any], bool] = lambda 
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-def _looks(look: Callable[[], Look], until: Callable[[Any], bool]) -> Iterator[Look]:
+def _looks(look: Callable[[], WatchedTable], until: Callable[[Any], bool]) -> Iterator[WatchedTable]:
     """What is to be seen, time after time; a gateway that has no answer for a while is waited for, but not at first."""
     last = look()
     told = _tell(last.lacks, "")
