@@ -48,8 +48,8 @@ from streams import broker
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 ALL = "all"
 _ELSEWHERE = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-for _option in ("--json", "--broker"):
-    _ELSEWHERE.add_argument(_option)
+_ELSEWHERE.add_argument("--json")
+_ELSEWHERE.add_argument("--broker")
 _ONCE = ["growth", "needle", "memory"]
 """Of all: with ten million rows or commands."""
 

@@ -48,8 +48,9 @@ def main() -> None:
     interrupts.never_dropped()
     stdio.prepare()
     for word in sys.argv[1:]:
-        # Python keeps bytes that are no text as lone surrogates, which nothing can write.
-        if not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
             print_error(f"{word!r} is not UTF-8: write it in UTF-8")
             sys.exit(Exit.USAGE)
     code = _run()

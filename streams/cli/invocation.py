@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from streams.model import Filter
 
 app = typer.Typer(
-    no_args_is_help=True,
-    help="Look at invocations, by the gateway. Example: streams invocation list --status failed",
+    no_args_is_help=True, help="Look at invocations, by the gateway. Example: streams invocation list --status failed"
 )
 
 _LIMIT: Final = 50

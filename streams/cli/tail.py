@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _REMEMBERED: Final = 500_000
-_SILENCE_S: Final = 30.0
-"""After so long without a word, the brokers are gone, seconds."""
 
 
 def tail(
@@ -56,7 +54,7 @@ def tail(
     try:
         behind = None if from_beginning else last
         with read(*connection_of_command(), topic, partition=partition, last=behind) as records:
-            for messages in records.without_end() if follow else records.until_end(_SILENCE_S):
+            for messages in records.without_end() if follow else records.until_end():
                 for message in messages:
                     write(encode(described(message, deltas)) + newline)
                 flush()

@@ -26,6 +26,8 @@ _ENDS_AFTER_S = 0.5
 would never meet the end."""
 _IN_VAIN_MS = 10
 """How long the broker waits for more records, ms: a reader knows that it is at the end once it has asked in vain."""
+SILENCE_S = 30.0
+"""After so long without a word, the brokers are gone, seconds."""
 _ASKS_FOR_S = 2.0
 """Longest wait for the end of a partition while reading, seconds."""
 
@@ -72,7 +74,7 @@ class Tail:
         while True:
             yield self.poll()
 
-    def until_end(self, silence: float) -> Iterator[list[Any]]:
+    def until_end(self, silence: float = SILENCE_S) -> Iterator[list[Any]]:
         """What arrives, moment by moment, until the end is reached, however long that takes.
 
         Raises:

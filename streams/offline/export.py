@@ -154,7 +154,7 @@ def _clear_errors() -> Iterator[None]:
     except (NewerEngineError, ChangelogError, BadRecordError) as error:
         raise ExportFailedError(f"the changelog cannot be read: {error}") from error
     except (sqlite3.OperationalError, StoreUnusableError, OSError) as error:
-        raise ExportFailedError(str(no_room(error))) from error
+        raise ExportFailedError(no_room(error)) from error
 
 
 def _members(admin: Any, group: str) -> str | None:

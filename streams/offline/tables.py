@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import IsolationLevel
 
-from streams.errors import StreamsError
 from streams.kafka.reading import chunks
 from streams.worker.agreement import beginning_gone
 
@@ -48,11 +47,9 @@ def restore(
             return
 
 
-def no_room(error: Exception) -> StreamsError:
-    """The error for tables that find no room in the folder for temporary files."""
-    return StreamsError(
-        f"the tables cannot be kept in {tempfile.gettempdir()} meanwhile: {error}; set TMPDIR to a folder with room"
-    )
+def no_room(error: Exception) -> str:
+    """What is said of tables that find no room in the folder for temporary files."""
+    return f"the tables cannot be kept in {tempfile.gettempdir()} meanwhile: {error}; set TMPDIR to a folder with room"
 
 
 def _apply(reading: TopicReader, store: Store, topic: str, bounds: tuple[int, int]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streams.config import Topic
+from streams.errors import StreamsError
 from streams.kafka.clients import KafkaClients
 from streams.kafka.headers import headers_of
 from streams.kafka.reading import TopicReader, chunks
@@ -80,7 +81,7 @@ def verify(
         for partition in range(topics.partitions):
             yield comparer.compare(partition)
     except (sqlite3.OperationalError, OSError) as error:
-        raise no_room(error) from error
+        raise StreamsError(no_room(error)) from error
     finally:
         comparer.close()
 

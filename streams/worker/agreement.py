@@ -17,15 +17,15 @@ _CLOCKS_DIFFER_MS: Final = 300_000
 log = structlog.get_logger("streams.restore")
 
 
-def check_store(task: PartitionTask, topics: Topics, changelog_begin: int, now: int) -> None:
+def check_store(task: PartitionTask, topics: Topics, now: int) -> None:
     """Check that the store is not ahead of the changelog. One that may have missed tombstones is emptied.
 
-    `changelog_begin`: the first offset of the changelog. `now`: wall clock, ms.
+    `now`: wall clock, ms.
 
     Raises:
         PartitionError: the changelog ends before what the store has read, or begins after it.
     """
-    store, partition, target = task.store, task.partition, task.replay.target
+    store, partition, target, begin = task.store, task.partition, task.replay.target, task.replay.changelog_begin
     if store.changelog_position > target:
         raise PartitionError(
             f"partition {partition}: the local table has read the changelog up to {store.changelog_position}, but "
@@ -35,19 +35,17 @@ def check_store(task: PartitionTask, topics: Topics, changelog_begin: int, now: 
         )
     # After a worker's own commit, only the marker of its transaction is left, which is not a record.
     behind = store.changelog_position + 1 < target
-    if store.changelog_position < changelog_begin:
+    if store.changelog_position < begin:
         if behind or store.changelog_position == 0:
             raise beginning_gone(topics.changelog, partition)
         store.begin()
-        store.commit(changelog_begin, store.saved_at)
+        store.commit(begin, store.saved_at)
     if store.changelog_position == 0:
         return
     age = now - store.saved_at
     # A time that is still to come says nothing of the age: one of the two was read from a wrong clock.
     if behind and not -_CLOCKS_DIFFER_MS <= age <= topics.delete_retention_ms // 2:
-        if changelog_begin > 0:  # an emptied store could not be rebuilt
-            raise beginning_gone(topics.changelog, partition)
-        _rebuild(task, age)
+        _rebuild(task, topics, age)
 
 
 def missed_tombstones(task: PartitionTask, topics: Topics) -> bool:
@@ -64,13 +62,13 @@ def missed_tombstones(task: PartitionTask, topics: Topics) -> bool:
     age = meta.clock - replay.saved_at
     if age <= topics.delete_retention_ms // 2:
         return False
-    if replay.changelog_begin > 0:
-        raise beginning_gone(topics.changelog, task.partition)
-    _rebuild(task, age)
+    _rebuild(task, topics, age)
     return True
 
 
-def _rebuild(task: PartitionTask, age_ms: int) -> None:
+def _rebuild(task: PartitionTask, topics: Topics, age_ms: int) -> None:
+    if task.replay.changelog_begin > 0:  # an emptied store could not be rebuilt
+        raise beginning_gone(topics.changelog, task.partition)
     log.warning("rebuilding table", partition=task.partition, why="tombstones may be gone", age_ms=age_ms)
     task.store.clear()
 

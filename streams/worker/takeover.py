@@ -177,11 +177,13 @@ class Takeover:
     def _claim(self, task: PartitionTask, bounds: PartitionOffsets) -> None:
         partition = task.partition
         replay = task.replay = Replay(
-            bounds.committed[partition], bounds.commands_begin[partition], target=bounds.changelog_end[partition]
+            bounds.committed[partition],
+            bounds.commands_begin[partition],
+            bounds.changelog_begin[partition],
+            target=bounds.changelog_end[partition],
         )
         task.stood_to = bounds.commands_end[partition]
-        check_store(task, self._topics, bounds.changelog_begin[partition], self._wall_clock())
-        replay.changelog_begin = bounds.changelog_begin[partition]
+        check_store(task, self._topics, self._wall_clock())
         replay.begin, replay.saved_at = task.store.changelog_position, task.store.saved_at or self._wall_clock()
         task.transit(Phase.RESTORING)
 

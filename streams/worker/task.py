@@ -60,6 +60,8 @@ class Replay:
     """The group's offset; None if there is none."""
     log_start: int = 0
     """The first offset of the partition's commands."""
+    changelog_begin: int = 0
+    """The first offset of its changelog."""
     begin: int = 0
     target: int = 0
     position: int = 0
@@ -67,8 +69,6 @@ class Replay:
     records: int = 0
     saved_at: int = 0
     """Wall-clock ms of the commit that the store started from."""
-    changelog_begin: int = 0
-    """The first offset of the changelog."""
 
     @property
     def ratio(self) -> float:

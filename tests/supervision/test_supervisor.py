@@ -97,7 +97,7 @@ def test_a_part_that_dies_is_started_again_and_the_other_stays(notes: Path) -> N
     assert supervisor.restarts == {"merge": 1}
 
 
-def test_a_part_that_cannot_be_started_again_at_once_is_tried_again(notes: Path, capsys: Any) -> None:
+def test_a_part_that_cannot_be_started_again_at_once_is_tried_again(notes: Path) -> None:
     """As where there is no memory for another process just now; the others go on meanwhile."""
 
     class NoRoom(Noted):
@@ -115,7 +115,6 @@ def test_a_part_that_cannot_be_started_again_at_once_is_tried_again(notes: Path,
     assert supervisor.run() == 0
     assert (merge.starts, sorted(notes.read_text().split())) == (3, ["api", "merge", "merge"])
     assert supervisor.restarts == {"merge": 1}
-    capsys.readouterr()
 
 
 def test_a_fault_that_a_person_must_mend_ends_both(notes: Path) -> None:

@@ -179,19 +179,25 @@ def _flow_of(worker: Worker) -> str:
     return next(name for name in map(str, range(100)) if partition_of(name, PARTITIONS) == partition)
 
 
+def _killed_flow(world: World, first: Worker, second: Worker) -> tuple[str, int]:
+    """A flow of 80 on the first worker, killed while the second does nothing: its id, and how many members wait."""
+    flow_id = _flow_of(first)
+    world.invoke(*members(80, flow_id))
+    served(world, first, second)
+    world.send(kill(flow_id), key=flow_id)
+    served(world, first)
+    waiting = newest(world)[flow_id].pending
+    assert 0 < waiting < 80
+    return flow_id, waiting
+
+
 @pytest.mark.parametrize("lost", [False, True], ids=["not served", "dead letter"])
 def test_members_that_nobody_answers_for_are_asked_again(*, lost: bool, world: World, tmp_path: Path) -> None:
     """Their partition is not served, or the order to it is lost: the reconciler's ticks ask again, with a backoff."""
     with second_worker(world, tmp_path) as second:
         first = world._alive()
-        flow_id = _flow_of(first)
-        world.invoke(*members(80, flow_id))
-        served(world, first, second)
-        world.send(kill(flow_id), key=flow_id)
-        served(world, first)
+        flow_id, there = _killed_flow(world, first, second)
         (elsewhere,) = second.tasks
-        there = newest(world)[flow_id].pending
-        assert 0 < there < 80
         ticks = len(commands(world, Tick))
         for _ in range(7):
             world.pass_time(INTERVAL_MS)
@@ -250,12 +256,7 @@ def test_a_turn_that_is_aborted_leaves_the_reconcilers_gauges_alone(world: World
     """What it has done is done again, and counted once."""
     with second_worker(world, tmp_path) as second:
         first = world._alive()
-        flow_id = _flow_of(first)
-        world.invoke(*members(80, flow_id))
-        served(world, first, second)
-        world.send(kill(flow_id), key=flow_id)
-        served(world, first)
-        there = newest(world)[flow_id].pending
+        _, there = _killed_flow(world, first, second)
         for nth in (1, 2, 3):
             world.cluster.faults.fail("commit:before", failure(KafkaError.ILLEGAL_GENERATION, abortable=True), nth)
         world.pass_time(INTERVAL_MS)

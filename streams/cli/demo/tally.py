@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from streams import codec
 from streams.kafka.clients import KafkaClients
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from streams.config import Settings, Topic
-
-_SILENCE_S: Final = 30.0
 
 
 def ends(settings: Settings, topic: Topic) -> dict[int, int]:
@@ -43,5 +41,5 @@ def record_counts(
         BadRecordError: a record is not one of the protocol.
     """
     with tail(settings, KafkaClients(), topic, since=since, goes_on=False) as records:
-        values = (message.value() or b"" for messages in records.until_end(_SILENCE_S) for message in messages)
+        values = (message.value() or b"" for messages in records.until_end() for message in messages)
         return Counter(name for value in values if (name := kind(codec.decode(value))) is not None)
